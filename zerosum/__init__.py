@@ -1,0 +1,39 @@
+"""zerosum: train, measure, explore and ship generative adversarial networks on your own images.
+
+run = zerosum.train("dcgan", "photos/", images=200_000, out="runs/photos")
+model = zerosum.load("runs/photos")
+images = model.sample(16, seed=0)          # uint8 (16, H, W, C)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from zerosum.data.open import open_dataset
+    from zerosum.data.prepare import prepare
+    from zerosum.model import Model, load
+    from zerosum.recipes.registry import list_recipes
+    from zerosum.training import Run, resume, train
+
+__all__ = ["Model", "Run", "__version__", "list_recipes", "load", "open_dataset", "prepare", "resume", "train"]
+
+_HOMES = {
+    "Model": "zerosum.model",
+    "Run": "zerosum.training",
+    "list_recipes": "zerosum.recipes.registry",
+    "load": "zerosum.model",
+    "open_dataset": "zerosum.data.open",
+    "prepare": "zerosum.data.prepare",
+    "resume": "zerosum.training",
+    "train": "zerosum.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: `import zerosum` and `zerosum --help` must not wait for torch."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'zerosum' has no attribute {name!r}")

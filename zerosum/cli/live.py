@@ -1,0 +1,156 @@
+"""How training shows itself on a terminal: a live table where there is one, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+SECONDS_BETWEEN_LINES = 10
+REMARKABLE = {"warning": "yellow", "diverged": "bold red"}
+
+
+class Terminal:
+    """A listener that writes to stderr.
+
+    On a terminal it keeps one table up to date; into a file or a pipe (a batch system's log) it prints a line at most
+    every ten seconds. Colours follow NO_COLOR. `clock` is for tests."""
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console = console or Console(file=sys.stderr, highlight=False)
+        self.clock = clock
+        self.live: Live | None = None
+        self._title = self._goal = ""
+        self._started = clock()
+        self._line_at = -float("inf")
+        self._images, self._fraction = 0, 0.0
+        self._left: float | None = None
+        self._values: dict[str, float] = {}
+        self._last = Text("")
+
+    def start(self, title: str, goal: str) -> None:
+        """Begin: what is trained, and until when."""
+        self._title, self._goal, self._started = title, goal, self.clock()
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
+            self.live = Live(get_renderable=self._table, console=self.console, refresh_per_second=2)
+            self.live.start()
+        else:
+            self._print(f"{title}, {goal}")
+
+    def scalars(
+        self, images: int, step: int, values: dict[str, float], fraction: float, seconds_left: float | None
+    ) -> None:
+        """Show one log line: scalars by name, the share of the goal that is done, and the seconds that remain."""
+        self._images, self._fraction, self._left = images, fraction, seconds_left
+        self._values = self._values | values
+        if self.live is None and self.clock() - self._line_at >= SECONDS_BETWEEN_LINES:
+            self._line_at = self.clock()
+            self._print(self._line())
+
+    def event(self, kind: str, text: str) -> None:
+        """Show something that happened. A warning stays on the screen; anything else until the next event."""
+        remarkable = kind in REMARKABLE
+        self._last = Text(text, style=REMARKABLE.get(kind, ""))
+        if self.live is None:
+            self._print(f"{kind}: {text}" if remarkable else text)
+        elif remarkable:
+            self.live.console.print(Text.assemble((f"{kind}: ", REMARKABLE[kind]), text))
+
+    def close(self) -> None:
+        """Leave the last state on the screen; may be called twice."""
+        if self.live:
+            self.live.stop()
+            self.live = None
+
+    def _print(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)  # a line of a log file stays one line
+
+    def _line(self) -> str:
+        parts = [f"{self._images:,} images", f"{self._fraction:.0%}"]
+        parts += [f"{name} {number(value)}" for name, value in scores(self._values)]
+        parts += [f"{player} loss {number(sum(terms.values()))}" for player, terms in losses(self._values).items()]
+        return " · ".join([*parts, *self._pace(), *self._times()])
+
+    def _pace(self) -> list[str]:
+        pace = []
+        if "time/images_per_second" in self._values:
+            pace.append(f"{self._values['time/images_per_second']:,.0f} images/s")
+        if "time/data_wait" in self._values:
+            pace.append(f"{self._values['time/data_wait']:.1%} waiting for data")
+        return pace
+
+    def _times(self) -> list[str]:
+        left = [] if self._left is None else [f"{duration(self._left)} left"]
+        return [duration(self.clock() - self._started), *left]
+
+    def _table(self) -> RenderableType:
+        parts: list[RenderableType] = []
+        bar = Table.grid(padding=(0, 2), expand=True)
+        bar.add_column(ratio=1)
+        bar.add_column(justify="right", no_wrap=True)
+        bar.add_row(ProgressBar(total=1, completed=self._fraction), f"{self._fraction:.0%} of {self._goal}")
+        parts.append(bar)
+        parts.append(Text(" · ".join([f"{self._images:,} images", *self._pace(), *self._times()]), style="dim"))
+        if self._values:
+            numbers = Table.grid(padding=(0, 2))
+            for player, terms in losses(self._values).items():
+                words = Text.assemble(*(part for term in terms.items() for part in _named(*term)))
+                if f"grad/{player}" in self._values:
+                    words.append(f"gradient {number(self._values[f'grad/{player}'])}", style="dim")
+                numbers.add_row(Text(player), words)
+            for name, value in scores(self._values):
+                numbers.add_row(Text(name), _meter(value) if name.startswith("D(") else Text(number(value)))
+            parts += [Text(""), numbers]
+        if self._last.plain:
+            parts += [Text(""), self._last]
+        return Panel(Group(*parts), title=Text(self._title), title_align="left", border_style="dim", padding=(0, 1))
+
+
+def losses(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """The terms `loss/<player>/<term>`, by player."""
+    players: dict[str, dict[str, float]] = {}
+    for name, value in values.items():
+        if name.startswith("loss/") and name.count("/") == 2:
+            _, player, term = name.split("/")
+            players.setdefault(player, {})[term] = value
+    return players
+
+
+def scores(values: Mapping[str, float]) -> list[tuple[str, float]]:
+    """What the discriminator or the critic says of real and of generated images, under the names of the papers."""
+    names = {"score/real": "D(x)", "score/fake": "D(G(z))", "critic/real": "critic(x)", "critic/fake": "critic(G(z))"}
+    return [(words, values[name]) for name, words in names.items() if name in values]
+
+
+def number(value: float) -> str:
+    """Three digits that matter."""
+    return f"{value:.3g}" if abs(value) < 1e-3 or abs(value) >= 100 else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "48 s", "12 min 05 s" or "3 h 07 min"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _named(name: str, value: float) -> tuple[tuple[str, str], str]:
+    return (f"{name} ", "dim"), f"{number(value)}  "
+
+
+def _meter(share: float, width: int = 24) -> Text:
+    """A probability as a bar with its middle marked, where the discriminator can only guess."""
+    filled = round(min(max(share, 0.0), 1.0) * width) if share == share else 0
+    bar = "".join("━" if place < filled else "─" for place in range(width))
+    middle = width // 2
+    return Text.assemble(
+        (bar[:middle], "cyan" if filled else "dim"), ("┼", "dim"), (bar[middle:], "cyan"), f" {number(share)}"
+    )

@@ -1,0 +1,57 @@
+"""The command `zerosum`: its words, and how errors end it."""
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from zerosum import __version__
+from zerosum.cli.demo import demo
+from zerosum.cli.doctor import doctor
+from zerosum.cli.prepare import prepare
+from zerosum.cli.recipes import recipes
+from zerosum.cli.sample import sample
+from zerosum.cli.train import resume, train
+from zerosum.errors import EXIT_DONE, EXIT_ERROR, ZerosumError
+
+app = typer.Typer(
+    name="zerosum",
+    help="Train, measure, explore and ship generative adversarial networks on your own images.",
+    epilog="Exit codes: 0 done, 1 error, 2 usage or config, 3 data, 4 diverged, 75 stopped by a signal (resumable).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (recipes, prepare, train, resume, sample, doctor, demo):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit(EXIT_DONE)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def main() -> NoReturn:
+    """Run the command; an error that the user can mend is a sentence on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except ZerosumError as error:
+        print(f"zerosum: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except (OSError, MemoryError) as error:
+        if os.environ.get("ZEROSUM_DEBUG"):
+            raise
+        print(f"zerosum: {type(error).__name__}: {error}. Set ZEROSUM_DEBUG=1 to see where.", file=sys.stderr)
+        sys.exit(EXIT_ERROR)
+    sys.exit(EXIT_DONE)

@@ -1,0 +1,49 @@
+"""`zerosum recipes`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="One recipe, in full.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """What can be trained; with a name: its options, presets, layers, parameter counts and paper."""
+    from zerosum.recipes.describe import describe
+    from zerosum.recipes.registry import get_recipe, list_recipes
+
+    if name is None:
+        found = list_recipes()
+        if as_json:
+            print(json.dumps([{"name": r.name, "summary": r.summary, "paper": r.paper} for r in found], indent=1))
+            return
+        wide = max(len(r.name) for r in found)
+        for r in found:
+            print(f"{r.name:{wide}}  {r.summary}\n{'':{wide}}  {r.paper}")
+        print("\n`zerosum recipes NAME` shows the options of one.")
+        return
+    description = describe(get_recipe(name))
+    if as_json:
+        print(json.dumps(description, indent=1))
+        return
+    print(f"{description['name']}: {description['summary']}")
+    print(f"Paper: {description['paper']}\nExpect: {description['expect']}\n")
+    print("Settings (KEY=VALUE after the data):")
+    wide = max(len(option["key"]) for option in description["options"])
+    for option in description["options"]:
+        value = option["default"]
+        shown = value if isinstance(value, str) else json.dumps(value)
+        print(f"  {option['key']:{wide}}  {shown:<14} {option['description']}{_choices(option)}")
+    for preset, values in description["presets"].items():
+        print(f"\npreset={preset}: " + ", ".join(f"{key}={json.dumps(value)}" for key, value in values.items()))
+    for part, network in description["networks"].items():
+        print(f"\n{part}: {network['parameters']:,} parameters at {description['example']}")
+        for layer in network["layers"]:
+            print(f"  {layer['layer']:34} {layer['output']:>16} {layer['parameters']:>12,}")
+
+
+def _choices(option: dict[str, object]) -> str:
+    choices = option["choices"]
+    return f" ({' | '.join(map(str, choices))})" if isinstance(choices, list) else ""

@@ -1,0 +1,65 @@
+"""`zerosum sample`."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zerosum.errors import ConfigError
+
+
+def sample(
+    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    n: Annotated[int | None, typer.Option("-n", help="How many images: seeds 0, 1, ... n - 1.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="The seeds, such as 0-63 or 1,5,9 or 0-7,100.")] = None,
+    grid: Annotated[str | None, typer.Option(help="One picture of ROWSxCOLUMNS images, such as 8x8.")] = None,
+    truncation: Annotated[float, typer.Option(help="Scales the latents: below 1, more typical and less varied.")] = 1.0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    out: Annotated[Path, typer.Option(help="A picture file for a grid, else a folder.")] = Path("samples"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Make images with a trained generator; each depends on its seed alone."""
+    from zerosum.model import load
+    from zerosum.sampling import write_folder, write_grid
+
+    shape = parse_grid(grid) if grid else None
+    if n is not None and seeds is not None:
+        raise ConfigError("Give either -n or --seeds, not both.")
+    if n is not None and n < 1:
+        raise ConfigError(f"-n is {n}; it must be at least 1.")
+    wanted = parse_seeds(seeds) if seeds else range(n if n is not None else shape[0] * shape[1] if shape else 64)
+    if shape is None and out.suffix:
+        side = max(1, round(len(wanted) ** 0.5))
+        shape = (-(-len(wanted) // side), side)
+    model = load(run, device)
+    if shape is None:
+        write_folder(model, wanted, out, truncation)
+        text = f"{len(wanted)} images in {out}"
+    else:
+        write_grid(model, wanted, shape, out, truncation)
+        text = f"{min(len(wanted), shape[0] * shape[1])} images in {out}"
+    if as_json:
+        print(json.dumps({"out": str(out), "images": len(wanted), "trained_on": model.images}))
+    else:
+        print(f"{text}, from {run} after {model.images:,} images.")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0-3,9` is [0, 1, 2, 3, 9]. Raises ConfigError for anything else."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part, re.ASCII)
+        if not match or (match[2] and int(match[2]) < int(match[1])):
+            raise ConfigError(f"seeds is {text!r}; write numbers and ranges such as 0-63 or 1,5,9.")
+        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return seeds
+
+
+def parse_grid(text: str) -> tuple[int, int]:
+    """`8x8` is (8, 8), rows and columns. Raises ConfigError for anything else."""
+    match = re.fullmatch(r"([1-9]\d{0,3})[x×]([1-9]\d{0,3})", text.strip().lower(), re.ASCII)
+    if not match:
+        raise ConfigError(f"grid is {text!r}; write rows x columns, such as 8x8.")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,137 @@
+"""`zerosum train` and `zerosum resume`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zerosum.errors import EXIT_STOPPED
+
+if TYPE_CHECKING:
+    from zerosum.training import Run
+
+Images = Annotated[int | None, typer.Option("--images", help="Stop after so many images seen.")]
+Steps = Annotated[int | None, typer.Option("--steps", help="Stop after so many generator steps.")]
+Minutes = Annotated[float | None, typer.Option("--minutes", help="Stop after so many minutes of training.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="The system to train: see `zerosum recipes`.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of images, an archive of one, MNIST-style files, .npz or .npy, a prepared folder, "
+            "torchvision:NAME, or builtin:portraits.",
+            show_default=False,
+        ),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the recipe, such as generator.width=32 or size=64."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; by default the next runs/00001-RECIPE-DATA.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file of settings, or the config.yaml of another run.")
+    ] = None,
+    images: Images = None,
+    steps: Steps = None,
+    minutes: Minutes = None,
+    seed: Annotated[int, typer.Option(help="What all randomness is a function of.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done, with every setting, and stop.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a recipe on data; the result is a run folder."""
+    from zerosum import training
+    from zerosum.cli.live import Terminal
+
+    if dry_run:
+        planned = training.plan(
+            recipe, data, images=images, steps=steps, minutes=minutes, config=config, overrides=settings or []
+        )
+        _print_plan(planned.to_json(), as_json)
+        return
+    terminal = Terminal()
+    terminal.start(f"{recipe} on {data}", goal_text(images, steps, minutes))
+    try:
+        run = training.train(
+            recipe,
+            data,
+            out=out,
+            images=images,
+            steps=steps,
+            minutes=minutes,
+            seed=seed,
+            device=device,
+            precision=precision,
+            config=config,
+            overrides=settings or [],
+            listeners=[terminal],
+            packing=terminal.packing,
+        )
+    finally:
+        terminal.close()
+    _end(run, as_json)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    images: Images = None,
+    steps: Steps = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Train for so many more minutes.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; by default as before.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was stopped or killed, or train a finished one for longer."""
+    from zerosum import training
+    from zerosum.cli.live import Terminal
+
+    terminal = Terminal()
+    terminal.start(f"resuming {run}", goal_text(images, steps, minutes))
+    try:
+        ended = training.resume(
+            run,
+            images=images,
+            steps=steps,
+            minutes=minutes,
+            device=device,
+            listeners=[terminal],
+            packing=terminal.packing,
+        )
+    finally:
+        terminal.close()
+    _end(ended, as_json)
+
+
+def goal_text(images: int | None, steps: int | None, minutes: float | None) -> str:
+    """The goal in words, for the progress bar."""
+    parts = [f"{images:,} images"] if images is not None else []
+    parts += [f"{steps:,} steps"] if steps is not None else []
+    parts += [f"{minutes:g} minutes"] if minutes is not None else []
+    return " or ".join(parts) or "its goal"
+
+
+def _end(run: "Run", as_json: bool) -> None:
+    report = run.path / "report.html"
+    if as_json:
+        print(json.dumps({"run": str(run.path), "state": run.state, "images": run.images, "report": str(report)}))
+    else:
+        print(f"{run.path}: {run.state} after {run.images:,} images. Open {report} to see how it went.")
+    if run.state == "stopped":
+        raise typer.Exit(EXIT_STOPPED)
+
+
+def _print_plan(planned: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(planned, indent=1))
+        return
+    import yaml
+
+    print(yaml.safe_dump(planned, sort_keys=False, allow_unicode=True), end="")

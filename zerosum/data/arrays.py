@@ -1,0 +1,160 @@
+"""Arrays as sources: .npy and .npz files, and MNIST's IDX files."""
+
+import gzip
+import math
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zerosum.data.records import Header, Record, Source, printable
+from zerosum.errors import DataError
+
+STORED = ("uint8", "uint16", "float32")
+MAX_IDX_BYTES = 8 * 2**30  # IDX is read into memory
+_IDX_NAME = re.compile(r"(.*?)images([-.])idx[34]-ubyte(\.gz)?", re.ASCII)
+_KEYS = (("images", "labels"), ("x_train", "y_train"), ("x", "y"), ("image", "label"), ("data", "labels"), ("arr_0", "arr_1"))
+
+
+def array_source(
+    text: str,
+    fingerprint: str,
+    images: np.ndarray,
+    labels: Sequence[int] | np.ndarray | None = None,
+    classes: Sequence[str] = (),
+    names: Sequence[str] | None = None,
+    alpha: bool = False,
+    attributes: dict[str, np.ndarray] | None = None,
+) -> Source:
+    """Images (N, H, W, C) of a stored type as a source; labels index classes."""
+    count, height, width, channels = images.shape
+    kind = {1: "gray", 3: "RGB"}.get(channels, f"{channels} channels")
+    if alpha:
+        kind = {2: "gray+alpha", 4: "RGBA"}[channels]
+    depth = {"uint8": "", "uint16": "16-bit ", "float32": "float "}[str(images.dtype)]
+
+    def records() -> Iterator[Record]:
+        for index in range(count):
+            yield Record(
+                str(index) if names is None else names[index],
+                None if labels is None else classes[labels[index]],
+                partial(images.__getitem__, index),
+                {key: column[index] for key, column in (attributes or {}).items()},
+            )
+
+    header = Header(height, width, f"{depth}{kind}", channels, alpha, str(images.dtype))
+    return Source(text, fingerprint, count, records, classes=tuple(classes), header=header)
+
+
+def vector_source(text: str, fingerprint: str, vectors: np.ndarray) -> Source:
+    """Points (N, D) as a source."""
+    return Source(text, fingerprint, len(vectors), lambda: iter(()), vectors=lambda: vectors)
+
+
+def numpy_source(text: str, path: Path) -> Source:
+    """A .npy file, or the first known pair of keys of a .npz file. Nothing is unpickled."""
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            images, labels = stored, None
+        else:
+            with stored:
+                images, labels = _pick(path, stored)
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+        raise DataError(f"{path} cannot be read as a NumPy file: {error}") from error
+    images = _as_stored(path, images)
+    if images.ndim == 2:
+        return vector_source(text, _file_fingerprint(path), images)
+    indices, classes = _classes(path, labels, len(images))
+    return array_source(text, _file_fingerprint(path), images, indices, classes)
+
+
+def _pick(path: Path, stored: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    for image_key, label_key in _KEYS:
+        if image_key in stored:
+            return stored[image_key], stored[label_key] if label_key in stored else None
+    raise DataError(f"{path} holds {', '.join(map(printable, stored)) or 'nothing'}; the images belong under the key images.")
+
+
+def _as_stored(path: Path, images: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) uint8, uint16 or float32, or vectors (N, D) float32; DataError otherwise."""
+    shape = images.shape
+    if images.dtype.kind == "f":
+        if not all(np.isfinite(images[start : start + 4096]).all() for start in range(0, len(images), 4096)):
+            raise DataError(f"{path} holds values that are not finite. Remove or replace them.")
+        images = images.astype(np.float32, copy=False)
+    if images.ndim == 2 and images.dtype == np.float32 and images.size:
+        return images
+    if images.dtype not in STORED:
+        raise DataError(f"{path} holds {images.dtype} values; save the images as uint8, uint16 or float32.")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or not images.size:
+        raise DataError(f"{path} holds an array of shape {shape}; images are (N, H, W) or (N, H, W, C), vectors (N, D) floats.")
+    if images.shape[1] <= 4 < min(images.shape[2:]):
+        raise DataError(f"{path} has shape {shape}, channels first; save it as (N, H, W, C): np.moveaxis(images, 1, -1).")
+    return images
+
+
+def _classes(path: Path, labels: np.ndarray | None, count: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels of any numbering or of words to indices into the sorted class names."""
+    if labels is None:
+        return None, ()
+    if labels.size != count or labels.dtype.kind not in "iuU":
+        raise DataError(f"{path} has labels of type {labels.dtype} and shape {labels.shape} for {count} images.")
+    values, indices = np.unique(labels.reshape(-1), return_inverse=True)
+    return indices, tuple(printable(str(value)) for value in values)
+
+
+def find_idx(folder: Path) -> Path | None:
+    """The image file of an IDX folder: the training part when there are several."""
+    files = sorted(file for file in folder.iterdir() if _IDX_NAME.fullmatch(file.name))
+    return next((file for file in files if "train" in file.name), files[0] if files else None)
+
+
+def is_idx(path: Path) -> bool:
+    """Whether a file is named as IDX images are."""
+    return _IDX_NAME.fullmatch(path.name) is not None
+
+
+def idx_source(text: str, path: Path) -> Source:
+    """IDX images, with the labels of the file beside them if it is there."""
+    images = _read_idx(path)
+    if images.ndim not in (3, 4):
+        raise DataError(f"{path} holds an array of shape {images.shape}, no images.")
+    images = images.reshape(*images.shape[:3], -1)
+    stem = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
+    beside = [file for file in (path.with_name(stem), path.with_name(stem + ".gz")) if file.is_file()]
+    fingerprint = " ".join(_file_fingerprint(file) for file in (path, *beside))
+    indices, classes = _classes(path, _read_idx(beside[0]) if beside else None, len(images))
+    return array_source(text, fingerprint, images, indices, classes)
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """The array of an IDX file of bytes: two zeros, a type code, the number of dimensions, each as a big-endian int."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            zeros, code, dimensions = struct.unpack(">HBB", file.read(4))
+            if zeros or code != 8 or not 1 <= dimensions <= 4:
+                raise DataError(f"{path} is no IDX file of bytes: it begins with {zeros:#06x} {code:#04x} {dimensions:#04x}.")
+            shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
+            size = math.prod(shape)
+            if not 0 < size <= MAX_IDX_BYTES:
+                raise DataError(f"{path} claims an array of shape {shape}, {size / 2**30:.1f} GB.")
+            content = file.read(size)
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise DataError(f"{path} cannot be read: {error}. Is the download complete?") from error
+    if len(content) < size:
+        raise DataError(f"{path} is cut short: {len(content):,} of {size:,} bytes. Download it again.")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _file_fingerprint(path: Path) -> str:
+    facts = path.stat()
+    return f"file {path.resolve()} {facts.st_size} {facts.st_mtime_ns}"

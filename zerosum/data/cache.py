@@ -1,0 +1,36 @@
+"""Where packed and downloaded sets are kept."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """$ZEROSUM_CACHE, else $XDG_CACHE_HOME/zerosum, else ~/.cache/zerosum; a temporary folder if that is not writable."""
+    chosen = os.environ.get("ZEROSUM_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME")
+    if chosen:
+        folder = Path(chosen)
+    elif base:
+        folder = Path(base) / "zerosum"
+    else:
+        folder = Path(os.path.expanduser("~")) / ".cache" / "zerosum"
+    return folder if _writable(folder) else _temporary()
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def _temporary() -> Path:
+    """A folder of the user's own: in a shared /tmp, a folder of that name could have been laid there by someone else."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"zerosum-{user}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != user):
+        return Path(tempfile.mkdtemp(prefix="zerosum-"))
+    return folder

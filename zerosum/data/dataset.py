@@ -1,0 +1,131 @@
+"""A packed set: arrays on disk, mapped into memory, read by the batch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from zerosum.errors import DataError
+
+SCHEMA = 1  # of dataset.json; a reader refuses what it does not know
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a network and a reader must know of a set.
+
+    source       DATA as the user gave it
+    shape        (H, W, C) of images, (D,) of vectors
+    dtype        "uint8", "uint16" or "float32"
+    value_range  the stored values that become -1 and 1; None for vectors, which are not scaled
+    alpha        whether the last channel is opacity
+    hash         sha256 of the packed images, labels and shape"""
+
+    source: str
+    count: int
+    shape: tuple[int, ...]
+    dtype: str
+    value_range: tuple[float, float] | None
+    alpha: bool
+    classes: tuple[str, ...]
+    hash: str
+
+    @property
+    def is_vectors(self) -> bool:
+        """Whether the set holds points (N, D) rather than images."""
+        return len(self.shape) == 1
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of plain JSON values."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "DatasetInfo":
+        """The inverse of to_json. Raises KeyError or TypeError when something is missing."""
+        limits = value["value_range"]
+        return cls(
+            source=value["source"],
+            count=int(value["count"]),
+            shape=tuple(value["shape"]),
+            dtype=value["dtype"],
+            value_range=None if limits is None else (float(limits[0]), float(limits[1])),
+            alpha=bool(value["alpha"]),
+            classes=tuple(value["classes"]),
+            hash=value["hash"],
+        )
+
+
+class Dataset:
+    """A packed set in `folder`.
+
+    images      (N, H, W, C) or (N, D), mapped read-only: nothing is read before it is asked for
+    labels      (N,) int64 into info.classes, or None
+    attributes  name to (N,) array of further facts about each image"""
+
+    def __init__(
+        self,
+        folder: Path,
+        info: DatasetInfo,
+        images: np.ndarray,
+        labels: np.ndarray | None,
+        attributes: dict[str, np.ndarray],
+    ) -> None:
+        self.folder, self.info = folder, info
+        self.images, self.labels, self.attributes = images, labels, attributes
+
+    def __len__(self) -> int:
+        return self.info.count
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The name of each image in its source; read from the index when first asked for."""
+        index = self.folder / "index.jsonl"
+        if not index.exists():  # vectors have no names
+            return [str(number) for number in range(len(self))]
+        with open(index, encoding="utf-8") as lines:
+            return [json.loads(line)["name"] for line in lines]
+
+    def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """{"image": (n, H, W, C) in the stored type, "label": (n,) int64 where there are labels}, in the order asked for."""
+        batch = {"image": self.images[indices]}
+        if self.labels is not None:
+            batch["label"] = self.labels[indices]
+        return batch
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether `path` is a folder that `zerosum prepare` made."""
+    return (path / "dataset.json").is_file()
+
+
+def load_dataset(folder: str | Path) -> Dataset:
+    """Open a prepared folder. Raises DataError that names the damaged file."""
+    folder = Path(folder)
+    file = folder / "dataset.json"
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA:
+            raise DataError(f"{file} has schema {document['schema']}; this zerosum reads schema {SCHEMA}. Prepare it again.")
+        info = DatasetInfo.from_json(document["info"])
+        file = folder / "images.npy"
+        images = np.load(file, mmap_mode="r", allow_pickle=False)
+        if images.shape != (info.count, *info.shape) or images.dtype != info.dtype:
+            raise ValueError(f"{images.dtype} {images.shape} instead of {info.dtype} {(info.count, *info.shape)}")
+        file = folder / "labels.npy"
+        labels = np.load(file, allow_pickle=False) if info.classes else None
+        if labels is not None and labels.shape != (info.count,):
+            raise ValueError(f"{len(labels)} labels for {info.count} images")
+        file = folder / "attributes.npz"
+        attributes = {}
+        if file.exists():
+            with np.load(file, allow_pickle=False) as stored:
+                attributes = dict(stored)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise DataError(f"{file} is damaged or missing ({error}). Prepare the set again.") from error
+    # A plain view: indexing through the memmap subclass costs more than small batches themselves.
+    return Dataset(folder, info, images.view(np.ndarray), labels, attributes)

@@ -1,0 +1,75 @@
+"""A folder of images as a source."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from zerosum.data.layout import is_hidden, is_image_name, read_layout
+from zerosum.data.records import Record, Skip, Source, printable
+from zerosum.errors import DataError
+
+
+def folder_source(text: str, root: Path) -> Source:
+    """Every image below `root`, by name. Links are followed, each folder once, so a loop of links ends."""
+    files: list[tuple[str, os.stat_result]] = []
+    ignored: list[Skip] = []
+    for name in _walk(root, ignored):
+        try:
+            facts = os.stat(root / name)
+        except OSError as error:
+            ignored.append(Skip(printable(name), f"cannot be read: {error.strerror}"))
+            continue
+        if not stat.S_ISREG(facts.st_mode):  # opening a named pipe would wait for ever
+            ignored.append(Skip(printable(name), "neither a file nor a folder"))
+        elif not is_image_name(name):
+            ignored.append(Skip(printable(name), "no image by its name"))
+        else:
+            files.append((name, facts))
+    layout = read_layout([name for name, _ in files])
+    labels = [None if label is None else printable(label) for label in layout.labels]
+    chosen = [(name, label) for (name, _), label, kept in zip(files, labels, layout.kept, strict=True) if kept]
+    digest = hashlib.sha256()
+    for name, facts in files:
+        digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
+
+    def records() -> Iterator[Record]:
+        for name, label in chosen:
+            yield Record(printable(name), label, partial(_open, root / name))
+
+    return Source(
+        text,
+        f"folder {digest.hexdigest()}",
+        len(chosen),
+        records,
+        classes=tuple(printable(name) for name in layout.classes),
+        ignored=tuple(ignored),
+        notes=layout.notes,
+    )
+
+
+def _walk(root: Path, ignored: list[Skip]) -> Iterator[str]:
+    """The paths of all files below root, relative, with `/`, sorted within each folder; hidden ones left out."""
+    seen = set()
+
+    def refuse(error: OSError) -> None:
+        if Path(error.filename) == root:
+            raise DataError(f"Cannot read the folder {root}: {error.strerror}.") from error
+        ignored.append(Skip(printable(os.path.relpath(error.filename, root)), f"cannot be read: {error.strerror}"))
+
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
+        facts = os.stat(folder)
+        if (facts.st_dev, facts.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
+        prefix = "" if Path(folder) == root else Path(folder).relative_to(root).as_posix() + "/"
+        yield from (prefix + name for name in sorted(names) if not is_hidden(name))
+
+
+def _open(path: Path) -> BinaryIO:
+    return open(path, "rb")

@@ -1,0 +1,76 @@
+"""What a source is made of: records, each a named image that nobody has opened yet."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image. `open` gives a binary file at its start, or pixels (H, W, C); it may be called in any thread."""
+
+    name: str
+    label: str | None
+    open: Callable[[], BinaryIO | np.ndarray]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Something of the source that is not in the set, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """What DATA turned out to be. Records come in the same order every time.
+
+    text         DATA as the user gave it
+    fingerprint  changes when the content may have changed
+    count        how many records there are
+    records      starts a pass over them
+    classes      the class names, empty without labels
+    ignored      what lies in the source and is no image, each with its reason
+    notes        what was decided while reading the source, in sentences
+    header       set when all records are arrays of one kind, so that none need be opened to know it
+    vectors      gives (N, D) float32 when the source holds points rather than images; then there are no records"""
+
+    text: str
+    fingerprint: str
+    count: int
+    records: Callable[[], Iterator[Record]]
+    classes: tuple[str, ...] = ()
+    ignored: tuple[Skip, ...] = ()
+    notes: tuple[str, ...] = ()
+    header: "Header | None" = None
+    vectors: Callable[[], np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image says of itself before it is decoded.
+
+    height, width  as shown, after the turn that EXIF asks for
+    mode           in words, for the report
+    channels       with the alpha channel, if any
+    dtype          "uint8", "uint16" or "float32": the narrowest that loses nothing"""
+
+    height: int
+    width: int
+    mode: str
+    channels: int
+    alpha: bool
+    dtype: str
+    animated: bool = False
+
+
+def printable(name: str) -> str:
+    """A file name as text that is safe in a terminal, a JSON file and a page.
+
+    Control characters and bytes that are no UTF-8 are shown as escapes."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,41 @@
+"""Lanczos resizing of any depth and any number of channels, with antialiasing, through Pillow."""
+
+import numpy as np
+from PIL import Image
+
+from zerosum.data.settings import Size
+
+Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels of the original
+
+_FAST = {(1, False), (3, False), (2, True), (4, True)}  # what Pillow resizes at once in 8 bits
+
+
+def resize(pixels: np.ndarray, size: Size, box: Box, alpha: bool) -> np.ndarray:
+    """The part of (H, W, C) inside box as (*size, C) of the same type.
+
+    Colour is weighed by opacity, so what lies under transparent pixels does not bleed into the edges."""
+    height, width, channels = pixels.shape
+    if size == (height, width) and box == (0, 0, width, height):
+        return pixels
+    if pixels.dtype == np.uint8 and (channels, alpha) in _FAST:
+        image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)  # L, LA, RGB or RGBA by its shape
+        return np.asarray(image.resize(size[::-1], Image.Resampling.LANCZOS, box)).reshape(*size, channels)
+    return _resize_floats(pixels, size, box, alpha)
+
+
+def _resize_floats(pixels: np.ndarray, size: Size, box: Box, alpha: bool) -> np.ndarray:
+    """Channel by channel in float32, which holds 16-bit values exactly."""
+    values = pixels.astype(np.float32)
+    if alpha:
+        values[..., :-1] *= values[..., -1:]
+    planes = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize(size[::-1], Image.Resampling.LANCZOS, box))
+        for plane in np.moveaxis(values, -1, 0)
+    ]
+    values = np.stack(planes, axis=-1)
+    if alpha:
+        opacity = values[..., -1:]
+        values[..., :-1] = np.divide(values[..., :-1], opacity, out=np.zeros_like(values[..., :-1]), where=opacity > 0)
+    # Lanczos overshoots at edges; a value that no pixel of the image has would widen the range of a float set.
+    values = values.clip(pixels.min(axis=(0, 1)), pixels.max(axis=(0, 1)))
+    return values if pixels.dtype == np.float32 else np.rint(values).astype(pixels.dtype)

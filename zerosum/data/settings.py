@@ -1,0 +1,81 @@
+"""How images are made alike when they are packed; the fields are the options of `zerosum prepare`."""
+
+import re
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
+
+from PIL import ImageColor
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from zerosum.errors import ConfigError
+
+Size = tuple[int, int]  # (height, width) in pixels
+Fit = Literal["crop", "pad", "stretch"]
+Channels = Literal["auto", "gray", "gray+alpha", "rgb", "rgba"]
+Depth = Literal["auto", "8", "16", "float"]
+
+MAX_SIDE = 8192  # a packed image of that side takes 200 MB; larger is a slip of the finger
+
+
+class PackSettings(BaseModel):
+    """How images are made alike. `auto` takes what most of the images have, and never narrows it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fit: Fit = Field("crop", description="crop the middle, pad with the background, or stretch")
+    channels: Channels = Field("auto", description="what every image becomes; auto: what most of them are")
+    depth: Depth = Field("auto", description="bits a channel; auto: what most of them have")
+    background: str = Field("white", description="CSS colour laid under alpha that is dropped, and around padded images")
+    draft: bool = Field(False, description="decode JPEG files at a reduced size: faster, slightly different pixels")
+
+    @field_validator("background")
+    @classmethod
+    def _is_a_colour(cls, value: str) -> str:
+        try:
+            ImageColor.getrgb(value)
+        except ValueError:
+            raise ValueError(f"background must be a CSS colour such as white, #ffcc00 or rgb(0,0,0), not {value!r}") from None
+        return value
+
+
+DEFAULT_SETTINGS = PackSettings()
+
+
+def pack_settings(**values: Any) -> PackSettings:
+    """PackSettings from a user's words. Raises ConfigError that names the key, what was expected and the nearest word."""
+    try:
+        return PackSettings(**values)
+    except ValidationError as error:
+        raise ConfigError(_in_words(error)) from None
+
+
+def _in_words(error: ValidationError) -> str:
+    detail = error.errors()[0]
+    key = str(detail["loc"][0])
+    if detail["type"] == "extra_forbidden":
+        near = get_close_matches(key, PackSettings.model_fields, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        return f"Unknown data setting {key!r}: there are {', '.join(PackSettings.model_fields)}.{hint}"
+    allowed = get_args(PackSettings.model_fields[key].annotation)
+    if allowed:
+        near = get_close_matches(str(detail["input"]), allowed, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        return f"{key} must be one of {', '.join(allowed)}, not {detail['input']!r}.{hint}"
+    return detail["msg"].removeprefix("Value error, ") + "."
+
+
+def parse_size(value: str | int) -> Size:
+    """(height, width) in pixels from 64, "64" or "48x80" (height x width). Raises ConfigError."""
+    match = re.fullmatch(r"([0-9]{1,6})(?:[x×]([0-9]{1,6}))?", str(value).strip().lower(), re.ASCII)
+    if match is None:
+        raise ConfigError(f"size must be a number of pixels such as 64, or height x width such as 48x80, not {value!r}.")
+    height, width = int(match[1]), int(match[2] or match[1])
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise ConfigError(f"size must lie between 1 and {MAX_SIDE} pixels a side, not {value!r}.")
+    return height, width
+
+
+def size_text(size: Size) -> str:
+    """What parse_size reads: "64" for a square, else "48x80"."""
+    height, width = size
+    return str(height) if height == width else f"{height}x{width}"

@@ -1,0 +1,97 @@
+"""TIFF as scientists write it: 16-bit, float, many channels. Plain 8-bit pictures are left to Pillow."""
+
+import math
+from typing import BinaryIO
+
+import numpy as np
+import tifffile
+
+from zerosum.data.records import Header
+from zerosum.data.turn import TAG, swaps_sides, upright
+
+MAX_STACK = 400_000_000  # values read at once where channels are spread over the pages of a stack
+_PHOTOMETRIC = tifffile.PHOTOMETRIC
+_READ = (_PHOTOMETRIC.MINISWHITE, _PHOTOMETRIC.MINISBLACK, _PHOTOMETRIC.RGB, _PHOTOMETRIC.SEPARATED)
+
+
+def deep_header(file: BinaryIO) -> Header | None:
+    """The header of a TIFF that Pillow would narrow or refuse; None for one that it reads as it is.
+
+    Leaves the file at its start. Raises ValueError for a colour space that has no plain meaning at that depth."""
+    try:
+        with tifffile.TiffFile(file) as document:
+            return _header(document)
+    finally:
+        file.seek(0)
+
+
+def read_pixels(file: BinaryIO) -> np.ndarray:
+    """(H, W, C) of a TIFF with a deep header: the first frame, turned as the file asks, in a stored type."""
+    with tifffile.TiffFile(file) as document:
+        page = document.pages.first
+        if _channels_are_pages(document):
+            series = document.series[0]
+            if math.prod(series.shape) > MAX_STACK:
+                raise ValueError(f"a stack of {math.prod(series.shape):,} values, too large to read at once")
+            array, axes = series.asarray(), series.axes
+        else:
+            array, axes = page.asarray(), page.axes
+        pixels = _channels_last(array, axes)
+        if page.photometric == _PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
+            pixels = np.iinfo(pixels.dtype).max - pixels
+        if page.photometric == _PHOTOMETRIC.SEPARATED:
+            pixels = _from_cmyk(pixels)
+        return upright(pixels, _orientation(page))
+
+
+def _header(document: tifffile.TiffFile) -> Header | None:
+    page = document.pages.first
+    stacked = _channels_are_pages(document)
+    if page.dtype is None or (page.dtype.itemsize == 1 and page.samplesperpixel <= 4 and not stacked):
+        return None
+    if page.photometric not in _READ:
+        raise ValueError(f"TIFF of {page.dtype} in the colour space {page.photometric.name} is not read")
+    axes = document.series[0].axes if stacked else page.axes
+    shape = document.series[0].shape if stacked else page.shape
+    sizes = dict(zip(axes, shape, strict=True))
+    channels = sizes.get("C", 1) * sizes.get("S", 1)
+    cmyk = page.photometric == _PHOTOMETRIC.SEPARATED
+    alpha = not cmyk and channels in (2, 4) and tuple(page.extrasamples) in ((1,), (2,))  # opacity, by TIFF 6.0
+    if cmyk:
+        channels = 3
+    dtype = {"u1": "uint8", "u2": "uint16"}.get(page.dtype.str[1:], "float32")
+    depth = {"uint8": "", "uint16": "16-bit ", "float32": "float "}[dtype]
+    word = {(1, False): "gray", (3, False): "RGB", (2, True): "gray+alpha", (4, True): "RGBA"}.get(
+        (channels, alpha), f"{channels} channels"
+    )
+    frames = math.prod(size for axis, size in sizes.items() if axis not in "YXCS")
+    animated = frames > 1 or (not stacked and len(document.pages) > 1)
+    height, width = (sizes["X"], sizes["Y"]) if swaps_sides(_orientation(page)) else (sizes["Y"], sizes["X"])
+    return Header(height, width, f"{depth}{'CMYK' if cmyk else word}", channels, alpha, dtype, animated)
+
+
+def _orientation(page: tifffile.TiffPage) -> int:
+    tag = page.tags.get(TAG)
+    return 1 if tag is None else int(tag.value)
+
+
+def _channels_are_pages(document: tifffile.TiffFile) -> bool:
+    """ImageJ and OME keep each channel on a page of its own, and say so."""
+    return bool(document.series) and "C" in document.series[0].axes
+
+
+def _channels_last(array: np.ndarray, axes: str) -> np.ndarray:
+    """(H, W, C): index 0 of time, depth and the like; channels and samples joined."""
+    kept = [axis for axis in axes if axis in "YXCS"]
+    array = array[tuple(slice(None) if axis in "YXCS" else 0 for axis in axes)]
+    wanted = [axis for axis in "YXCS" if axis in kept]
+    array = array.transpose([kept.index(axis) for axis in wanted])
+    return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
+
+
+def _from_cmyk(pixels: np.ndarray) -> np.ndarray:
+    """Naive ink to light, as Pillow does for 8 bits: each colour is what its ink and black let through."""
+    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1.0
+    ink = pixels[..., :4].astype(np.float64) / top
+    light = (1 - ink[..., :3]) * (1 - ink[..., 3:])
+    return (np.rint(light * top) if pixels.dtype.kind == "u" else light).astype(pixels.dtype)

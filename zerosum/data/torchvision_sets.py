@@ -1,0 +1,70 @@
+"""`torchvision:NAME`: the data sets that torchvision can download."""
+
+import inspect
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+from PIL import Image
+
+from zerosum.data.cache import cache_folder
+from zerosum.data.records import Record, Source, printable
+from zerosum.errors import DataError
+
+
+def torchvision_source(text: str) -> Source:
+    """The training part of a data set of torchvision, downloaded into the cache when it is not there yet."""
+    dataset = _load(text, text.removeprefix("torchvision:"))
+    first = dataset[0] if len(dataset) else None
+    if not isinstance(first, tuple) or not isinstance(first[0], Image.Image):
+        raise DataError(f"{text} does not hold single images, so it cannot be packed.")
+    classes = _classes(dataset)
+
+    def records() -> Iterator[Record]:
+        for index in range(len(dataset)):
+            image, target = dataset[index]  # in this thread: not every data set of torchvision bears more than one
+            yield Record(str(index), classes[int(target)] if classes else None, partial(_itself, image))
+
+    import torchvision
+
+    return Source(text, f"{text} {torchvision.__version__} {len(dataset)}", len(dataset), records, classes)
+
+
+def _load(text: str, name: str) -> Any:
+    from torchvision import datasets  # half a second, and torch with it
+
+    usable = {
+        known: {"root": str(cache_folder() / "torchvision"), "download": True}
+        for known in datasets.__all__
+        if {"root", "download"} <= set(inspect.signature(getattr(datasets, known)).parameters)
+    } | {"FakeData": {}}
+    if name not in usable:
+        near = get_close_matches(name, usable, n=1, cutoff=0.5)
+        hint = f" Did you mean torchvision:{near[0]}?" if near else ""
+        raise DataError(f"torchvision has no data set {name!r} that downloads itself.{hint}")
+    try:
+        return getattr(datasets, name)(**usable[name])
+    except TypeError as error:
+        raise DataError(f"{text} needs more than its name: {error}. Save it as a folder of images instead.") from error
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"{text} could not be downloaded ({error}). Without a network, take builtin:portraits, or download the set "
+            f"elsewhere and give its folder; {usable[name].get('root')} is where torchvision looks for it."
+        ) from error
+
+
+def _classes(dataset: Any) -> tuple[str, ...]:
+    """The class names; numbers where there are none; empty where the target of an image is no class."""
+    if not isinstance(dataset[0][1], int):
+        return ()
+    names = getattr(dataset, "classes", None)
+    if names is None:
+        count = getattr(dataset, "num_classes", None)
+        known = getattr(dataset, "targets", getattr(dataset, "labels", ()))
+        names = range(count if count is not None else 1 + max(map(int, known), default=-1))
+    return tuple(printable(str(name)) for name in names)
+
+
+def _itself(image: Image.Image) -> Image.Image:
+    return image

@@ -1,0 +1,135 @@
+"""Checkpoints that appear whole or not at all, and are verified before they are believed.
+
+A checkpoint is a folder named by images seen: `model.safetensors` (the network that people use), `state.pt` (what
+training needs to go on; read with `weights_only=True`), and `manifest.json` with the size and SHA-256 of both.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from zerosum.errors import DataError, ZerosumError
+from zerosum.files import whole_folder, write_json, write_whole
+
+SCHEMA = 1
+
+
+def save_checkpoint(
+    folder: Path, images: int, model: dict[str, Tensor], state: dict[str, Any], metadata: dict[str, str], keep: int = 2
+) -> Path:
+    """Write `folder/<images>/`, point `folder/latest` at it, and remove all but the newest `keep`.
+
+    Raises ZerosumError when the disk is full or not writable; what was saved before is then untouched."""
+    path = folder / f"{images:09d}"
+    clear_unfinished(folder)
+    model = {name: tensor.detach().cpu().contiguous() for name, tensor in model.items()}
+    _need_space(folder, _bytes(model) + _bytes(state))
+    if path.exists():  # resumed from an older one and here again: the new one is as good, and is verified to be whole
+        shutil.rmtree(path)
+    with whole_folder(path) as unfinished:
+        try:
+            safetensors.torch.save_file(model, unfinished / "model.safetensors", metadata)
+            torch.save(state, unfinished / "state.pt")
+        except (RuntimeError, safetensors.SafetensorError) as error:  # how both report a disk that filled meanwhile
+            raise ZerosumError(f"Cannot write the checkpoint {path}: {error}. Is the disk full?") from error
+        files = {
+            file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(unfinished.iterdir())
+        }
+        write_json(unfinished / "manifest.json", {"schema": SCHEMA, "images": images, "files": files})
+    write_whole(folder / "latest", path.name + "\n")
+    for old in list_checkpoints(folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoint folders, newest (most images) first; whether they are intact is not yet known."""
+    found = [path for path in folder.glob("[0-9]*") if path.is_dir() and path.name.isdigit()] if folder.is_dir() else []
+    return sorted(found, key=lambda path: int(path.name), reverse=True)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what a killed writer left behind. Call only while holding the run's lock."""
+    for path in folder.glob(".*.tmp"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def verify(path: Path) -> str | None:
+    """What is wrong with a checkpoint, or None when every file is there with the size and hash of the manifest."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+        files = manifest["files"]
+        if manifest["schema"] > SCHEMA:
+            return "it was written by a newer version of zerosum"
+        for name, expected in files.items():
+            file = path / Path(name).name
+            if file.stat().st_size != expected["bytes"]:
+                return f"{name} has {file.stat().st_size} bytes instead of {expected['bytes']}"
+            if _sha256(file) != expected["sha256"]:
+                return f"{name} has changed since it was written"
+        missing = {"model.safetensors", "state.pt"} - set(files)
+        return f"it has no {missing.pop()}" if missing else None
+    except FileNotFoundError as error:
+        return f"{Path(str(error.filename)).name} is missing"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "its manifest.json cannot be read"
+
+
+def newest_intact(folder: Path, skipped: Callable[[str], None]) -> Path:
+    """The newest checkpoint that verifies; each damaged one is named to `skipped`.
+
+    Raises DataError when none is left."""
+    candidates = list_checkpoints(folder)
+    for path in candidates:
+        problem = verify(path)
+        if problem is None:
+            return path
+        skipped(f"The checkpoint {path} is damaged ({problem}) and is passed over.")
+    if candidates:
+        raise DataError(f"No intact checkpoint is left in {folder}; train again into another folder.")
+    raise DataError(
+        f"There is no checkpoint in {folder}: the run was stopped before its first. Train again into another folder."
+    )
+
+
+def load_model(path: Path) -> dict[str, Tensor]:
+    """The tensors of `model.safetensors`."""
+    return safetensors.torch.load_file(path / "model.safetensors")
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What `state.pt` holds: tensors, numbers, strings, lists and dicts, nothing that could run."""
+    state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+    return state
+
+
+def _need_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed * 1.02 + 2**16:
+        raise ZerosumError(
+            f"Not enough space for a checkpoint in {folder}: {needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are "
+            "free. Free some space; earlier checkpoints are kept."
+        )
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, dict):
+        return sum(_bytes(item) for item in value.values())
+    return sum(_bytes(item) for item in value) if isinstance(value, list | tuple) else 16
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,274 @@
+"""The loop around the step: time in images, log lines, samples, checkpoints, stopping."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.engine.checkpoint import load_model, load_state, newest_intact, save_checkpoint
+from zerosum.engine.ema import Ema
+from zerosum.engine.players import Batch, Player, System
+from zerosum.engine.randomness import seeded
+from zerosum.engine.run import RunFolder
+from zerosum.engine.schedule import due, due_for_sample
+from zerosum.engine.step import training_step
+from zerosum.engine.stopping import StopRequest
+from zerosum.engine.watch import Watch
+from zerosum.errors import DivergedError, ZerosumError
+
+WRITE_ATTEMPTS = (
+    3  # checkpoints in a row that may fail before training ends: a disk that is full for a while is not fatal
+)
+
+
+class Listener(Protocol):
+    """Something that shows how training goes."""
+
+    def scalars(
+        self, images: int, step: int, values: dict[str, float], fraction: float, seconds_left: float | None
+    ) -> None:
+        """One log line: values by name, and how far the run is (fraction of its goal, 0 to 1)."""
+
+    def event(self, kind: str, text: str) -> None:
+        """Something happened: a checkpoint, a warning, a signal, the end."""
+
+
+@dataclass
+class Progress:
+    """How far a run is. drawn counts the images that each player took from the data."""
+
+    images: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    drawn: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """When to stop: at whichever of images, steps and seconds of training comes first."""
+
+    images: int | None = None
+    steps: int | None = None
+    seconds: float | None = None
+
+    def fraction(self, progress: Progress) -> float:
+        """The share of the goal that is done, 1 or more when it is reached."""
+        pairs = ((progress.images, self.images), (progress.step, self.steps), (progress.seconds, self.seconds))
+        return max((done / goal for done, goal in pairs if goal is not None), default=0.0)
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """How often, in images, to log, to sample and to save; and at most how many seconds may pass between two saves."""
+
+    log: int
+    sample: int
+    checkpoint: int
+    checkpoint_seconds: float
+
+
+class Training:
+    """A system in training: its progress, its average, its run folder.
+
+    draw(player, position) gives the player's batch at its position in the stream of images, a pure function.
+    show(network, images) writes a sample of the averaged network and returns scalars to log.
+    batch is the number of images in a batch."""
+
+    def __init__(
+        self,
+        system: System,
+        run: RunFolder,
+        draw: Callable[[Player, int], Batch],
+        show: Callable[[nn.Module, int], dict[str, float]],
+        *,
+        batch: int,
+        seed: int,
+        cadence: Cadence,
+        ema_half_life: float,
+        device: torch.device,
+        precision: str,
+        metadata: dict[str, str],
+        listeners: list[Listener],
+    ) -> None:
+        self.system, self.run, self.draw, self.show = system, run, draw, show
+        self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
+        self.metadata, self.listeners = metadata, listeners
+        self.ema = Ema(system.generator, ema_half_life)
+        self.progress = Progress(drawn={player.name: 0 for player in system.players})
+        self.watch = Watch()
+        self._totals: dict[str, Tensor] = {}
+        self._steps_in_totals = 0
+        self._wait = 0.0
+        self._failed_writes = 0
+
+    def run_until(self, goal: Goal, stop: StopRequest) -> str:
+        """Train until the goal is reached ("done") or a signal asked to stop ("stopped"); both end with a checkpoint.
+
+        Raises DivergedError when a loss or a weight is not finite; the last good checkpoint is then the newest."""
+        if self.progress.step == 0:
+            self._sample()
+        started, seconds_before, saved_at = time.perf_counter(), self.progress.seconds, time.perf_counter()
+        logged_images, logged_at = self.progress.images, started
+        while goal.fraction(self.progress) < 1 and stop.signal is None:
+            before = self.progress.images
+            logging = due(before, before + self._images_a_step(), self.cadence.log)
+            self._step(gradient_norms=logging)
+            now = time.perf_counter()
+            self.progress.seconds = seconds_before + now - started
+            if logging:
+                rate = (self.progress.images - logged_images) / max(now - logged_at, 1e-9)
+                wait = self._wait / max(now - logged_at, 1e-9)
+                self._log(goal, {"time/images_per_second": rate, "time/data_wait": wait})
+                logged_images, logged_at, self._wait = self.progress.images, time.perf_counter(), 0.0
+            if due_for_sample(before, self.progress.images, self.cadence.sample):
+                self._sample()
+            by_count = due(before, self.progress.images, self.cadence.checkpoint)
+            if by_count or now - saved_at > self.cadence.checkpoint_seconds:
+                self.save()
+                saved_at = time.perf_counter()
+        if stop.signal is not None:
+            self.event("signal", f"{stop.signal} received: saving and stopping.")
+        else:
+            self._sample()
+        self.save(last=True)
+        return "stopped" if stop.signal is not None else "done"
+
+    def restore(self) -> None:
+        """Go on from the newest intact checkpoint of the run folder."""
+        path = newest_intact(self.run.checkpoints, lambda text: self.event("warning", text))
+        state = load_state(path)
+        self.ema.average.load_state_dict(load_model(path))
+        for player in self.system.players:
+            saved = state["players"][player.name]
+            player.module.load_state_dict(saved["module"])
+            player.optimizer.load_state_dict(saved["optimizer"])
+        self.progress = Progress(**state["progress"])
+        self.watch.restore(state["watch"])
+        self.run.forget_stats_after(self.progress.images)
+        self.event("resume", f"Going on from {path.name}: {self.progress.images:,} images seen.")
+
+    def save(self, last: bool = False) -> None:
+        """Write a checkpoint. A failure is a warning, so that a disk that is full for a while does not end a run,
+        unless it is the last one or the third in a row."""
+        self._check_weights()
+        state = {
+            "players": {
+                player.name: {"module": player.module.state_dict(), "optimizer": player.optimizer.state_dict()}
+                for player in self.system.players
+            },
+            "progress": asdict(self.progress),
+            "watch": self.watch.state(),
+        }
+        images = self.progress.images
+        try:
+            path = save_checkpoint(self.run.checkpoints, images, self.ema.average.state_dict(), state, self.metadata)
+        except ZerosumError as error:
+            self._failed_writes += 1
+            if last or self._failed_writes == WRITE_ATTEMPTS:
+                raise
+            self.event("warning", str(error))
+        else:
+            self._failed_writes = 0
+            self.event("checkpoint", f"Saved {path.name}.")
+
+    def _images_a_step(self) -> int:
+        return self.batch * (1 if self.system.simultaneous else self.system.players[0].steps)
+
+    def _step(self, gradient_norms: bool) -> None:
+        report = training_step(
+            self.system.players, self._next_batch, self._turn, self.system.simultaneous, gradient_norms
+        )
+        seen = self._images_a_step()
+        self.progress.images += seen
+        self.progress.step += 1
+        self.ema.update(self.system.generator, seen, self.progress.images)
+        for name, value in report.items():
+            self._totals[name] = self._totals[name] + value if name in self._totals else value
+        self._steps_in_totals += 1
+
+    def _next_batch(self, player: Player) -> Batch:
+        started = time.perf_counter()
+        batch = self.draw(player, self.progress.drawn[player.name])
+        batch["images_seen"] = self.progress.images
+        self.progress.drawn[player.name] += self.batch
+        self._wait += time.perf_counter() - started
+        return batch
+
+    @contextmanager
+    def _turn(self, player: Player, i: int) -> Iterator[None]:
+        bf16 = self.precision == "bf16"
+        with (
+            seeded(self.device, "turn", self.seed, self.progress.step, player.name, i),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=bf16),
+        ):
+            yield
+
+    def _log(self, goal: Goal, timing: dict[str, float]) -> None:
+        names = list(self._totals)
+        steps = torch.tensor([1 if name.startswith("grad/") else self._steps_in_totals for name in names])
+        means = torch.stack([self._totals[name].float() for name in names]).cpu() / steps  # the one wait for the device
+        values = dict(zip(names, means.tolist(), strict=True)) | timing
+        self._totals, self._steps_in_totals = {}, 0
+        done = goal.fraction(self.progress)
+        left = self.progress.seconds * (1 - done) / done if done > 0 else None
+        self._write_stats(values)
+        for listener in self.listeners:
+            listener.scalars(self.progress.images, self.progress.step, values, min(done, 1.0), left)
+        self._warn(values)
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            self._diverged(f"{bad[0]} is {values[bad[0]]}")
+
+    def _sample(self) -> None:
+        try:
+            values = self.show(self.ema.average, self.progress.images)
+        except ZerosumError as error:  # a picture is not worth a run
+            self.event("warning", str(error))
+            return
+        self._write_stats(values)
+        self._warn(values)
+
+    def _warn(self, values: dict[str, float]) -> None:
+        for finding in self.watch.see(self.progress.images, values):
+            self.event("warning", finding.text, finding=finding.kind, advice=finding.advice)
+
+    def _write_stats(self, values: dict[str, float]) -> None:
+        progress = {
+            "images": self.progress.images,
+            "step": self.progress.step,
+            "seconds": round(self.progress.seconds, 3),
+        }
+        try:
+            self.run.add_stats(progress | values)
+        except ZerosumError as error:
+            for listener in self.listeners:
+                listener.event("warning", str(error))
+
+    def event(self, kind: str, text: str, **more: Any) -> None:
+        """Tell the listeners and write a line to `events.jsonl`."""
+        for listener in self.listeners:
+            listener.event(kind, text if "advice" not in more else f"{text} {more['advice']}")
+        try:
+            self.run.add_event(kind, text, self.progress.images, **more)
+        except ZerosumError as error:
+            for listener in self.listeners:
+                listener.event("warning", str(error))
+
+    def _check_weights(self) -> None:
+        for player in self.system.players:
+            norms = torch._foreach_norm([p.detach() for p in player.module.parameters()])
+            if not torch.stack([norm.float() for norm in norms]).isfinite().all():
+                self._diverged(f"a weight of the {player.name} is not finite")
+
+    def _diverged(self, what: str) -> None:
+        text = (
+            f"Training diverged after {self.progress.images:,} images: {what}. The last good checkpoint is kept; try a "
+            "lower learning rate or another loss."
+        )
+        self.event("diverged", text)
+        raise DivergedError(text)

@@ -1,0 +1,66 @@
+"""Players and the system they form."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Batch = dict[str, Any]
+"""`image` (N, C, H, W) float32 in [-1, 1] or vectors (N, D); `label` (N,) int64 where there are labels; and
+`images_seen`, the integer that every schedule is a function of."""
+
+Terms = dict[str, Tensor]
+"""Scalars by name. What a player minimises is their sum, so each comes already weighted."""
+
+
+def nothing() -> None:
+    """What most players do after a step."""
+
+
+@dataclass
+class Player:
+    """One side of the game.
+
+    losses maps a batch to the terms that this player minimises and to scores that are only logged; both are dicts of
+    scalar tensors. steps is how many optimiser steps make a turn (k of Goodfellow's Algorithm 1, n_critic of WGAN).
+    after_step follows each of them (WGAN clips its weights there). schedule maps images seen to settings of the
+    optimiser's parameter groups, such as {"lr": 1e-4}.
+    """
+
+    name: str
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    losses: Callable[[Batch], tuple[Terms, Terms]]
+    steps: int = 1
+    after_step: Callable[[], None] = nothing
+    schedule: Callable[[int], dict[str, float]] | None = None
+
+
+@dataclass
+class System:
+    """The players, in the order of their turns, and the network that people use afterwards.
+
+    latents maps seeds to inputs of the generator, one row a seed, whatever else is in the batch.
+    before_training sees one large batch of real images before the first step (some initialisations need it).
+    score gives images the discriminator's raw scores (N,), for pictures of the game on known densities.
+    simultaneous: every player's gradient is taken before any of them steps.
+    """
+
+    generator: nn.Module
+    players: list[Player]
+    latents: Callable[[Sequence[int]], Tensor]
+    before_training: Callable[[Tensor], None] = field(default=lambda images: None)
+    score: nn.Module | None = None
+    simultaneous: bool = False
+
+    def to(self, device: torch.device, channels_last: bool = True) -> "System":
+        """Move every network; convolution weights take the layout that is fastest with channels-last images."""
+        for module in [self.generator, *(player.module for player in self.players)]:
+            module.to(device)
+            if channels_last:
+                for parameter in module.parameters():
+                    if parameter.dim() == 4:
+                        parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        return self

@@ -1,0 +1,131 @@
+"""The run folder: what training writes and everything else reads."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+import yaml
+
+from zerosum.errors import ConfigError, ZerosumError
+from zerosum.files import plain_disk_errors, write_json, write_whole
+
+
+class RunFolder:
+    """Paths and line files of one run: its config, environment, stats, events, samples and checkpoints."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock: filelock.BaseFileLock | None = None
+
+    @classmethod
+    def create(cls, path: str | Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> "RunFolder":
+        """A new run folder, locked for this process.
+
+        Raises ConfigError if `path` exists and holds anything, which is then left as it was."""
+        run = cls(path)
+        with plain_disk_errors(run.path):
+            refuse_existing(run.path)
+            run.path.mkdir(parents=True, exist_ok=True)
+            run.lock()
+            run.samples.mkdir()
+            run.checkpoints.mkdir()
+        write_json(run.path / "env.json", environment)
+        run.write_config(config)  # last: a folder with a config.yaml is a run
+        return run
+
+    @classmethod
+    def existing(cls, path: str | Path) -> "RunFolder":
+        """The run at `path`. Raises ConfigError when there is none."""
+        run = cls(path)
+        if not run.config_file.is_file():
+            raise ConfigError(f"{path} is not a run folder: it has no config.yaml. Give the folder that --out named.")
+        return run
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def lock(self) -> None:
+        """Make this process the only one that trains here; the system releases the lock when the process ends, however
+        it ends. Raises ZerosumError while another process holds it."""
+        lock = filelock.FileLock(self.path / "run.lock", timeout=0)
+        try:
+            with plain_disk_errors(self.path / "run.lock"):
+                lock.acquire()
+        except filelock.Timeout:
+            raise ZerosumError(
+                f"Another process is training in {self.path}. Wait for it, stop it, or choose another folder."
+            ) from None
+        self._lock = lock
+
+    def unlock(self) -> None:
+        """Let another process train here."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def config(self) -> dict[str, Any]:
+        """What `config.yaml` says. Raises ConfigError when it cannot be read."""
+        try:
+            config = yaml.safe_load(self.config_file.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{self.config_file} cannot be read: {error}") from error
+        if not isinstance(config, dict):
+            raise ConfigError(f"{self.config_file} is damaged: it holds no settings.")
+        return config
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Replace `config.yaml`, whole."""
+        write_whole(self.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+    def add_stats(self, values: Mapping[str, float]) -> None:
+        """Append one line to `stats.jsonl`; a value that is not finite is written as null."""
+        line = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._append("stats.jsonl", line)
+
+    def add_event(self, kind: str, text: str, images: int, **more: Any) -> None:
+        """Append one line to `events.jsonl`."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._append("events.jsonl", {"time": now, "images": images, "kind": kind, "text": text, **more})
+
+    def forget_stats_after(self, images: int) -> None:
+        """Drop the lines that a resumed run will write again, and a torn last line."""
+        kept = [line for line in read_lines(self.path / "stats.jsonl") if line.get("images", 0) <= images]
+        write_whole(self.path / "stats.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+
+    def _append(self, name: str, line: Mapping[str, Any]) -> None:
+        with plain_disk_errors(self.path / name), open(self.path / name, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises ConfigError when `path` exists and holds anything."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        hint = f"go on with `zerosum resume {path}`" if (path / "config.yaml").exists() else "remove it"
+        raise ConfigError(f"{path} exists already; {hint}, or choose another folder with --out.")
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file; a line that is torn or no object is passed over, a missing file is empty."""
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(value, dict):
+                yield value

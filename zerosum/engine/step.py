@@ -1,0 +1,68 @@
+"""The one training step that all systems share."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.engine.players import Batch, Player
+
+
+@contextmanager
+def frozen(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """No parameter of the modules takes a gradient inside the block; afterwards each flag is as it was found, so
+    layers that a transfer froze stay frozen."""
+    parameters = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def training_step(
+    players: Sequence[Player],
+    next_batch: Callable[[Player], Batch],
+    turn: Callable[[Player, int], AbstractContextManager[None]],
+    simultaneous: bool = False,
+    gradient_norms: bool = False,
+) -> dict[str, Tensor]:
+    """Every player takes its turn; returns what the last step of each reported, as tensors that nobody waited for.
+
+    next_batch gives the player its next images; turn(player, i) is the context of its i-th step (seeds, precision).
+    simultaneous takes all gradients before any step, as Goodfellow's code does (one step a player; Algorithm 1 as
+    printed alternates). Keys: `loss/<player>/<term>`, the scores as the recipe names them, `grad/<player>`."""
+    report: dict[str, Tensor] = {}
+    for player in players:
+        opponents = [other.module for other in players if other is not player]
+        for i in range(1 if simultaneous else player.steps):
+            batch = next_batch(player)
+            with frozen(opponents):
+                with turn(player, i):
+                    terms, scores = player.losses(batch)
+                player.optimizer.zero_grad(set_to_none=True)
+                torch.stack(list(terms.values())).sum().backward()
+            if not simultaneous:
+                take_step(player, batch["images_seen"])
+        report |= {f"loss/{player.name}/{term}": value.detach() for term, value in terms.items()}
+        report |= {name: value.detach() for name, value in scores.items()}
+        if gradient_norms:
+            gradients = [p.grad for p in player.module.parameters() if p.grad is not None]
+            report[f"grad/{player.name}"] = torch.nn.utils.get_total_norm(gradients)
+    if simultaneous:
+        for player in players:
+            take_step(player, batch["images_seen"])
+    return report
+
+
+def take_step(player: Player, images_seen: int) -> None:
+    """One optimiser step at the settings that the schedule gives for this moment, and what follows it."""
+    if player.schedule is not None:
+        settings = player.schedule(images_seen)
+        for group in player.optimizer.param_groups:
+            group.update(settings)
+    player.optimizer.step()
+    player.after_step()

@@ -1,0 +1,30 @@
+"""Errors that a user can act on, each with the exit code that the command ends with.
+
+The message is a sentence that names the file, key or value and says what to do; it is shown without a traceback.
+"""
+
+EXIT_DONE, EXIT_ERROR, EXIT_USAGE, EXIT_DATA, EXIT_DIVERGED, EXIT_STOPPED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 75, 130
+
+
+class ZerosumError(Exception):
+    """Something the user can mend: a full disk, a folder that is no run, a locked run folder."""
+
+    exit_code = EXIT_ERROR
+
+
+class ConfigError(ZerosumError):
+    """An unknown key, a wrong value, an unknown recipe, or settings that contradict one another."""
+
+    exit_code = EXIT_USAGE
+
+
+class DataError(ZerosumError):
+    """Data that cannot be read, or a checkpoint of which no intact copy is left."""
+
+    exit_code = EXIT_DATA
+
+
+class DivergedError(ZerosumError):
+    """Training produced a value that is not finite; the last good checkpoint is kept."""
+
+    exit_code = EXIT_DIVERGED

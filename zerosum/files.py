@@ -1,0 +1,101 @@
+"""Files and folders that appear whole or not at all."""
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from zerosum.errors import ZerosumError
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable; a no-op where folders cannot be opened (Windows)."""
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def plain_disk_errors(what: str | Path) -> Iterator[None]:
+    """Turn a full disk, a read-only folder or a missing right into a sentence that names `what`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ZerosumError(f"No space left on the disk to write {what}. Free some space and try again.") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ZerosumError(
+                f"Cannot write {what}: {error.strerror}. Choose a folder that you may write to."
+            ) from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise ZerosumError(
+                f"Cannot write {what}: {error.strerror}. A file stands where a folder is needed."
+            ) from error
+        raise
+
+
+def write_whole(path: str | Path, content: bytes | str, durable: bool = True) -> None:
+    """Write a file through a temporary one beside it, so that a reader sees the old content or the new."""
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    with plain_disk_errors(path):
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        if durable:
+            sync_folder(path.parent)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a JSON document whole, indented for people."""
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Fill a temporary folder beside `path`, which takes that name when the block ends without an error.
+
+    Raises FileExistsError before anything is written if `path` exists. A failed block leaves nothing behind."""
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(path)
+    with plain_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        try:
+            os.chmod(temporary, 0o777 & ~_umask())
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                if file.is_file():
+                    with open(file, "rb") as handle:
+                        os.fsync(handle.fileno())
+            sync_folder(temporary)
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,131 @@
+"""The games that a generator and a discriminator can play, as functions of the discriminator's raw outputs.
+
+A discriminator gives one number s(x) a sample and ends in no sigmoid. Where the game reads it as a probability, that is
+D(x) = sigmoid(s), and the losses go through softplus, because log(sigmoid(s)) underflows as soon as one side wins:
+
+    -ln D = softplus(-s)        -ln(1 - D) = softplus(s)
+
+Every loss is a mean over the batch (and over the patches of a discriminator that judges several), to be minimised.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu, softplus
+
+
+class GeneratorLoss(Protocol):
+    def __call__(self, fake: Tensor, real: Tensor | None = None) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """One game.
+
+    name: as in the settings.
+    discriminator: (real logits, fake logits) -> terms, already weighted: their sum is what the discriminator minimises.
+        The terms are `real` and `fake`; the relativistic game has the single term `pair`.
+    generator: (fake logits, real logits) -> what the generator minimises, a scalar.
+    probabilistic: sigmoid(logit) estimates the probability that a sample is real. Otherwise the output is a critic's
+        score, without a fixed scale, and is to be logged as such.
+    needs_real: the generator's loss needs the logits of as many real samples.
+    """
+
+    name: str
+    discriminator: Callable[[Tensor, Tensor], dict[str, Tensor]]
+    generator: GeneratorLoss
+    probabilistic: bool = False
+    needs_real: bool = False
+
+
+def _full(logits: Tensor) -> Tensor:
+    """Logits in at least single precision: a mean over a batch in bfloat16 keeps two or three digits."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+
+
+def cross_entropy(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """-ln D(x) on real samples, -ln(1 - D(G(z))) on fakes (Goodfellow et al. 2014, Algorithm 1).
+
+    The sum of both, as in the paper, not the mean: 2 ln 2 = 1.386 where the discriminator can only guess. Its
+    negative is the value V(D, G)."""
+    return {"real": softplus(-_full(real)).mean(), "fake": softplus(_full(fake)).mean()}
+
+
+def minimax(fake: Tensor, real: Tensor | None = None) -> Tensor:
+    """ln(1 - D(G(z))), as printed in Algorithm 1. Its gradient in s, -D, fades once the discriminator wins."""
+    return -softplus(_full(fake)).mean()
+
+
+def non_saturating(fake: Tensor, real: Tensor | None = None) -> Tensor:
+    """-ln D(G(z)) (Goodfellow et al. 2014, end of section 3): the same fixed point, and a gradient, D - 1, that
+    stays."""
+    return softplus(-_full(fake)).mean()
+
+
+def least_squares(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """½(s(x) - 1)² and ½ s(G(z))² (Mao et al. 2017, equation 9: a = 0, b = 1).
+
+    The best s(x) is p / (p + q) itself, without a sigmoid: a regression, whose outputs may leave [0, 1]."""
+    return {"real": 0.5 * (_full(real) - 1).square().mean(), "fake": 0.5 * _full(fake).square().mean()}
+
+
+def reach_one(fake: Tensor, real: Tensor | None = None) -> Tensor:
+    """½(s(G(z)) - 1)² (Mao et al. 2017, equation 9: c = 1)."""
+    return 0.5 * (_full(fake) - 1).square().mean()
+
+
+def wasserstein(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """-f(x) and f(G(z)) (Arjovsky et al. 2017): the negative sum estimates the Wasserstein-1 distance, if f is
+    1-Lipschitz.
+
+    Something else must keep it so: clipped weights, a gradient penalty, or spectral norm."""
+    return {"real": -_full(real).mean(), "fake": _full(fake).mean()}
+
+
+def raise_score(fake: Tensor, real: Tensor | None = None) -> Tensor:
+    """-f(G(z)): the generator's side of the Wasserstein game and of the hinge game."""
+    return -_full(fake).mean()
+
+
+def hinge(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """max(0, 1 - s(x)) and max(0, 1 + s(G(z))) (Lim & Ye 2017): the discriminator ignores samples beyond the margin."""
+    return {"real": relu(1 - _full(real)).mean(), "fake": relu(1 + _full(fake)).mean()}
+
+
+def _lead(real: Tensor, fake: Tensor) -> Tensor:
+    if real.shape != fake.shape:  # (N,) against (N, 1) would silently compare every real with every fake
+        raise ValueError(
+            f"the relativistic game pairs real and fake samples one to one, got logits of shapes "
+            f"{tuple(real.shape)} and {tuple(fake.shape)}: give it batches of the same size"
+        )
+    return _full(real) - _full(fake)
+
+
+def relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """softplus(-(s(x_i) - s(G(z_i)))) (Jolicoeur-Martineau 2018 as paired in R3GAN, Huang et al. 2024, equation 2).
+
+    A real sample has to beat the fake of the same index; nothing asks for an absolute score. ln 2 for a draw."""
+    return {"pair": softplus(-_lead(real, fake)).mean()}
+
+
+def overtake(fake: Tensor, real: Tensor | None = None) -> Tensor:
+    """softplus(-(s(G(z_i)) - s(x_i))): the generator's side of `relativistic`, which needs real logits too."""
+    if real is None:
+        raise ValueError("the generator's side of the relativistic game needs the logits of real samples, got none")
+    return softplus(_lead(real, fake)).mean()
+
+
+ADVERSARIAL: dict[str, AdversarialLoss] = {
+    loss.name: loss
+    for loss in (
+        AdversarialLoss("minimax", cross_entropy, minimax, probabilistic=True),
+        AdversarialLoss("non-saturating", cross_entropy, non_saturating, probabilistic=True),
+        AdversarialLoss("least-squares", least_squares, reach_one),
+        AdversarialLoss("wasserstein", wasserstein, raise_score),
+        AdversarialLoss("hinge", hinge, raise_score),
+        AdversarialLoss("relativistic", relativistic, overtake, needs_real=True),
+    )
+}

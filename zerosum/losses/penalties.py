@@ -1,0 +1,101 @@
+"""Penalties on a discriminator's slope, and the clipping of a critic's weights.
+
+Where the slope is measured is the caller's choice: WGAN-GP takes `between(real, fake)`, DRAGAN `around(real)`, and
+both are `gradient_penalty`. Points are drawn from torch's current generator. Weights, such as 10 for WGAN-GP or gamma
+/ 2 for R1, are the caller's.
+
+Over batch norm in training mode the slope of one sample depends on the others, so that none of these is a penalty by
+sample; papers with a penalty leave batch norm out of the critic.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+Critic = Callable[[Tensor], Tensor]
+
+
+def gradient_penalty(critic: Critic, points: Tensor, target: float = 1.0) -> Tensor:
+    """Mean squared gap between the critic's slope and target, per sample (Gulrajani et al. 2017, equation 3).
+
+    critic maps points (N, ...) to one score a sample. Returns a scalar, differentiable in the critic's parameters."""
+    return (_slopes(critic, points).flatten(1).norm(dim=1) - target).square().mean()
+
+
+def r1(discriminator: Critic, real: Tensor) -> Tensor:
+    """Mean over samples of |∇D(x)|² at real samples (Mescheder et al. 2018, equation 9); the caller multiplies by
+    gamma / 2.
+
+    With its own forward pass. Where the main loss judges the same samples anyway, `slope_penalty` costs a third
+    less."""
+    return _mean_square(_slopes(discriminator, real))
+
+
+def r2(discriminator: Critic, fake: Tensor) -> Tensor:
+    """Mean over samples of |∇D(x)|² at generated samples; R3GAN adds it to R1. No gradient reaches the generator."""
+    return _mean_square(_slopes(discriminator, fake))
+
+
+def slope_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """R1 or R2 on the main loss's own forward pass: logits = discriminator(images), images.requires_grad set
+    beforehand.
+
+    The same value and gradients as `r1`. Raises ValueError when images was not set to require a gradient."""
+    if not images.requires_grad:
+        raise ValueError("slope_penalty needs images.requires_grad_() before the discriminator judges them")
+    (slopes,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return _mean_square(slopes)
+
+
+def between(real: Tensor, fake: Tensor) -> Tensor:
+    """A point on the line from each fake to its real partner, uniform by sample (Gulrajani et al. 2017, Algorithm
+    1)."""
+    along = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)
+    return torch.lerp(fake.detach(), real.detach(), along)
+
+
+def around(real: Tensor) -> Tensor:
+    """real + std(real) / 2 * u, u uniform in [0, 1) for each value, std over the whole batch (DRAGAN, Kodali et al.
+    2017).
+
+    The variant of the authors' first notebook, which others built on; there each point also moves back towards its
+    real sample by a random share, and the paper's text writes normal noise of a fixed size instead."""
+    real = real.detach()
+    return real + 0.5 * real.std(correction=0) * torch.rand_like(real)
+
+
+@torch.no_grad()
+def clip_weights(module: nn.Module, limit: float) -> None:
+    """Clamp every parameter to ±limit, biases and gains included, as WGAN does after each step (Arjovsky et al. 2017).
+
+    Raises ValueError unless limit is above 0."""
+    if not limit > 0:
+        raise ValueError(f"the limit of clipped weights must be above 0, got {limit}")
+    for parameter in module.parameters():
+        parameter.clamp_(-limit, limit)
+
+
+def _slopes(critic: Critic, points: Tensor) -> Tensor:
+    """The gradient of each sample's score by that sample, (N, ...), itself differentiable in the critic's
+    parameters."""
+
+    def total(points: Tensor) -> Tensor:
+        return critic(points).sum()
+
+    # torch.func.grad compiles with the rest of a loss in one graph, but refuses layers that update statistics in place,
+    # and what a plain function calls cannot be seen; autograd.grad takes everything, outside of torch.compile.
+    if isinstance(critic, nn.Module) and not any(map(_updates_statistics, critic.modules())):
+        slopes: Tensor = torch.func.grad(total)(points.detach())
+        return slopes
+    points = points.detach().requires_grad_()
+    (slopes,) = torch.autograd.grad(total(points), points, create_graph=True)
+    return slopes
+
+
+def _updates_statistics(layer: nn.Module) -> bool:
+    return layer.training and getattr(layer, "running_mean", None) is not None
+
+
+def _mean_square(slopes: Tensor) -> Tensor:
+    return slopes.flatten(1).square().sum(dim=1).mean()

@@ -1,0 +1,1 @@
+"""Measures of a generator, each with what it is worth."""

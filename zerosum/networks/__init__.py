@@ -1,0 +1,1 @@
+"""Network families, one a file; the size of the images is an argument of every one."""

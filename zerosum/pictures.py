@@ -1,0 +1,286 @@
+"""Pictures of arrays: contact sheets of samples, and plots of one- and two-dimensional games.
+
+Nothing here needs torch, so a report can be made wherever Pillow and NumPy are.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+SMALL = 48  # pixels: a tile whose longer side is below this is enlarged, so that an 8-px or 28-px image can be seen
+GUTTER = (255, 255, 255)
+CHECKS = (255, 228)  # the two grays of the board that shows through transparent pixels
+
+# One colour for one thing in every picture and in the report; told apart by every common form of colour vision.
+REAL, FAKE, JUDGE = (31, 119, 150), (222, 110, 45), (110, 84, 180)
+INK, FAINT, PAPER = (45, 49, 58), (205, 209, 216), (255, 255, 255)
+
+Function = Callable[[np.ndarray], np.ndarray]
+"""Maps points (m, D) to numbers (m,)."""
+
+
+def grid(
+    images: np.ndarray,
+    rows: int,
+    cols: int,
+    padding: int = 2,
+    value_range: tuple[float, float] | None = None,
+    scale: int | None = None,
+) -> Image.Image:
+    """A contact sheet of the first rows x cols images, in reading order; places left over stay white.
+
+    images: (N, H, W, C) uint8, uint16 or float; (N, H, W) is gray. C = 1 is gray, 2 gray and alpha, 3 RGB, 4 RGBA;
+    of any other number the first three channels are shown. Alpha is laid over a checkerboard, so that what is
+    transparent is seen to be. value_range: the values shown as black and white, (0, 255) for uint8, (0, 65535) for
+    uint16; float images must bring theirs. scale: an integer enlargement without smoothing; by default tiles whose
+    longer side is below 48 pixels get the smallest that passes it.
+    Returns mode "L" for gray images, else "RGB". Raises ValueError on another shape, type or range."""
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or rows < 1 or cols < 1:
+        raise ValueError(f"a grid needs images (N, H, W, C) and at least one row and column, got {images.shape}")
+    images = opaque(to_bytes(images[: rows * cols], value_range))
+    height, width = images.shape[1:3]
+    scale = scale or -(-SMALL // max(height, width))
+    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    height, width = images.shape[1:3]
+    sheet = np.full(
+        (rows * (height + padding) + padding, cols * (width + padding) + padding, images.shape[3]), 255, dtype=np.uint8
+    )
+    for index, image in enumerate(images):
+        top = padding + index // cols * (height + padding)
+        left = padding + index % cols * (width + padding)
+        sheet[top : top + height, left : left + width] = image
+    return Image.fromarray(sheet[..., 0] if sheet.shape[2] == 1 else sheet)
+
+
+def to_bytes(images: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
+    """Numbers to uint8, the ends of value_range to 0 and 255; values outside are clipped, not-a-number becomes 0."""
+    if value_range is None:
+        if images.dtype == np.uint8:
+            return images
+        if images.dtype != np.uint16:
+            raise ValueError(f"{images.dtype} images need a value_range: the values shown as black and white")
+        value_range = (0, 65535)
+    low, high = value_range
+    if not high > low:
+        raise ValueError(f"value_range must be (low, high) with low < high, got {value_range}")
+    shown = (images.astype(np.float32) - low) * (255 / (high - low))
+    return np.rint(np.nan_to_num(shown).clip(0, 255)).astype(np.uint8)
+
+
+def opaque(images: np.ndarray) -> np.ndarray:
+    """uint8 images (N, H, W, C) with 1 or 3 channels: alpha (C = 2 or 4) over a checkerboard, else the first three."""
+    channels = images.shape[3]
+    if channels not in (2, 4):
+        return images if channels == 1 else images[..., :3]
+    height, width = images.shape[1:3]
+    check = max(2, max(height, width) // 12)
+    odd = (np.arange(height)[:, None] // check + np.arange(width) // check) % 2
+    board = np.asarray(CHECKS, dtype=np.float32)[odd][..., None]
+    alpha = images[..., -1:].astype(np.float32) / 255
+    return np.rint(alpha * images[..., :-1] + (1 - alpha) * board).astype(np.uint8)
+
+
+def density_picture(
+    real: np.ndarray, fake: np.ndarray, score: Function | None = None, density: Function | None = None
+) -> Image.Image:
+    """The state of a game on points of one or two dimensions, after figure 1 of Goodfellow et al. 2014.
+
+    real (n, D), fake (m, D). score: the discriminator's probability D(x) in [0, 1]. density: the data's density p(x),
+    where it is known. One dimension: the data (curve of p, else a histogram), a histogram of the generated points,
+    D(x), and with a known p the best answer to this generator, D*(x) = p(x) / (p(x) + q(x)), with q a kernel estimate
+    of what is generated. Two: both sets of points over a map of D(x). The axes depend on the real points alone, so
+    that pictures of one run can be compared. Raises ValueError on any other number of dimensions."""
+    if real.ndim != 2 or real.shape[1] not in (1, 2) or fake.shape[1:] != real.shape[1:]:
+        raise ValueError(f"only points of one or two dimensions can be drawn, got {real.shape} and {fake.shape}")
+    return (_one_dimension if real.shape[1] == 1 else _two_dimensions)(real, fake[_finite(fake)], score, density)
+
+
+def kernel_density(points: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Gaussian kernel estimate (m,) of the density of points (n,) at the places `at` (m,); Silverman's rule."""
+    if len(points) == 0:
+        return np.zeros(len(at))
+    quartiles = np.subtract(*np.percentile(points, [75, 25])) / 1.349
+    spread = min(points.std(), quartiles) or points.std()
+    # A collapsed generator has no spread at all; a hair's breadth of the axis keeps its peak visible and finite.
+    bandwidth = max(0.9 * spread * len(points) ** -0.2, (at[-1] - at[0]) / 400)
+    gaps = (at[:, None] - points[None, :]) / bandwidth
+    return np.exp(-0.5 * gaps**2).sum(1) / (len(points) * bandwidth * np.sqrt(2 * np.pi))
+
+
+class _Axes:
+    """A plot drawn at three times its size and reduced at the end, which smooths every edge."""
+
+    fine = 3
+
+    def __init__(self, size: tuple[int, int], x: tuple[float, float], y: tuple[float, float], right: int) -> None:
+        self.size, self.x, self.y = size, x, y
+        self.box = (52, 46, size[0] - right, size[1] - 38)  # left, top, right, bottom of the frame, in pixels
+        self.image = Image.new("RGB", (size[0] * self.fine, size[1] * self.fine), PAPER)
+        self.font = ImageFont.load_default(13 * self.fine)
+
+    def pixels(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        left, top, right, bottom = self.box
+        across = left + (x - self.x[0]) / (self.x[1] - self.x[0]) * (right - left)
+        down = bottom - (y - self.y[0]) / (self.y[1] - self.y[0]) * (bottom - top)
+        return np.stack([across, down.clip(top - 1, bottom)], axis=-1) * self.fine
+
+    def heat(self, colours: np.ndarray) -> None:
+        """Fill the frame with colours (h, w, 3) uint8, first row at the top."""
+        left, top, right, bottom = (edge * self.fine for edge in self.box)
+        picture = Image.fromarray(colours).resize((right - left, bottom - top), Image.Resampling.BICUBIC)
+        self.image.paste(picture, (left, top))
+
+    def line(self, x: np.ndarray, y: np.ndarray, colour: tuple[int, int, int], dash: float = 0) -> None:
+        """A curve; dash is the length of its strokes in pixels, 0 for none."""
+        points = self.pixels(x, y)
+        pen = ImageDraw.Draw(self.image)
+        if not dash:
+            pen.line([tuple(point) for point in points], fill=colour, width=2 * self.fine, joint="curve")
+            return
+        walked = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]) / self.fine
+        stroke = (walked // dash).astype(int)
+        for number in range(0, stroke[-1] + 1, 2):
+            part = points[stroke == number]
+            if len(part) > 1:
+                pen.line([tuple(point) for point in part], fill=colour, width=2 * self.fine)
+
+    def area(self, x: np.ndarray, y: np.ndarray, colour: tuple[int, int, int], strength: float) -> None:
+        """The surface between a curve and the axis, as a veil of the colour."""
+        points = self.pixels(np.concatenate([x[:1], x, x[-1:]]), np.concatenate([[self.y[0]], y, [self.y[0]]]))
+        veil = Image.new("L", self.image.size)
+        ImageDraw.Draw(veil).polygon([tuple(point) for point in points], fill=round(255 * strength))
+        self.image.paste(colour, (0, 0), veil)
+
+    def dots(self, x: np.ndarray, y: np.ndarray, colour: tuple[int, int, int], strength: float) -> None:
+        """A point for each pair inside the frame; where points meet, the colour does not add up."""
+        inside = (x >= self.x[0]) & (x <= self.x[1]) & (y >= self.y[0]) & (y <= self.y[1])
+        veil = Image.new("L", self.image.size)
+        pen, radius = ImageDraw.Draw(veil), 1.7 * self.fine
+        for across, down in self.pixels(x[inside], y[inside]):
+            pen.ellipse((across - radius, down - radius, across + radius, down + radius), fill=round(255 * strength))
+        self.image.paste(colour, (0, 0), veil)
+
+    def text(self, at: tuple[float, float], text: str, anchor: str = "lm", colour: tuple[int, int, int] = INK) -> None:
+        """Words at a place given in pixels of the finished picture."""
+        ImageDraw.Draw(self.image).text(
+            (at[0] * self.fine, at[1] * self.fine), text, fill=colour, font=self.font, anchor=anchor
+        )
+
+    def frame(self, label: str = "x") -> None:
+        """The frame, ticks below and at the left, and the name of the axis below."""
+        pen, fine = ImageDraw.Draw(self.image), self.fine
+        left, top, right, bottom = self.box
+        pen.rectangle((left * fine, top * fine, right * fine, bottom * fine), outline=FAINT, width=fine)
+        for tick in ticks(*self.x):
+            across = float(self.pixels(np.asarray(tick), np.asarray(0.0))[0])
+            pen.line((across, bottom * fine, across, (bottom + 4) * fine), fill=INK, width=fine)
+            self.text((across / fine, bottom + 8), f"{tick:g}", "mt")
+        for tick in ticks(*self.y):
+            down = float(self.pixels(np.asarray(0.0), np.asarray(tick))[1])
+            pen.line(((left - 4) * fine, down, left * fine, down), fill=INK, width=fine)
+            self.text((left - 8, down / fine), f"{tick:g}", "rm")
+        self.text((right, self.size[1] - 8), label, "rm")
+
+    def legend(self, entries: Sequence[tuple[str, tuple[int, int, int], str]]) -> None:
+        """What each colour stands for; each entry is (words, colour, "line" | "dash" | "area" | "dot")."""
+        pen, fine, across = ImageDraw.Draw(self.image), self.fine, float(self.box[0])
+        for words, colour, kind in entries:
+            if kind == "dot":
+                pen.ellipse(((across + 6) * fine, 18 * fine, (across + 14) * fine, 26 * fine), fill=colour)
+            elif kind == "area":
+                pen.rectangle(
+                    (across * fine, 17 * fine, (across + 20) * fine, 27 * fine), fill=_mix(colour, PAPER, 0.5)
+                )
+            else:
+                for start, stop in [(0, 20)] if kind == "line" else [(0, 5), (7.5, 12.5), (15, 20)]:
+                    pen.line(((across + start) * fine, 22 * fine, (across + stop) * fine, 22 * fine), colour, 2 * fine)
+            self.text((across + 26, 22), words)
+            across += 26 + self.font.getlength(words) / fine + 18
+
+    def finished(self) -> Image.Image:
+        return self.image.resize(self.size, Image.Resampling.LANCZOS)
+
+
+def _one_dimension(real: np.ndarray, fake: np.ndarray, score: Function | None, density: Function | None) -> Image.Image:
+    reals, fakes = real[:, 0].astype(np.float64), fake[:, 0].astype(np.float64)
+    low, high = _span(reals, 0.5)
+    x = np.linspace(low, high, 700)
+    bins = np.linspace(low, high, 71)
+    data = density(x[:, None]) if density else kernel_density(reals, x)
+    # The generated histogram counts what falls outside the axis too, so that its area shows how much that is.
+    height = np.histogram(fakes, bins)[0] / max(1, len(fakes)) / (bins[1] - bins[0])
+    axes = _Axes((720, 400), (low, high), (0, 1.8 * float(data.max())), right=46)
+    axes.area(np.repeat(bins, 2)[1:-1], np.repeat(height, 2), FAKE, 0.45)
+    axes.line(x, data, REAL)
+    entries = [("data" if density else "data (estimate)", REAL, "line"), ("generated", FAKE, "area")]
+    if score or density:
+        top = axes.y[1]  # D runs from 0 to 1 on an axis of its own, at the right
+        if density:
+            generated = kernel_density(fakes, x)
+            both = data + generated
+            best = np.divide(data, both, out=np.full_like(both, np.nan), where=both > 0.002 * both.max())
+            seen = np.isfinite(best)
+            axes.line(x[seen], best[seen] * top, _mix(JUDGE, PAPER, 0.45), dash=5)
+        if score:
+            axes.line(x, np.asarray(score(x[:, None]), dtype=np.float64).reshape(-1) * top, JUDGE)
+            entries.append(("D(x)", JUDGE, "line"))
+        if density:
+            entries.append(("best D(x)", _mix(JUDGE, PAPER, 0.45), "dash"))
+    axes.frame()
+    if score or density:
+        _, upper, right, lower = axes.box
+        for share in (0, 0.5, 1):
+            axes.text((right + 8, lower - share * (lower - upper)), f"{share:g}", "lm", JUDGE)
+    axes.legend(entries)
+    return axes.finished()
+
+
+def _two_dimensions(
+    real: np.ndarray, fake: np.ndarray, score: Function | None, density: Function | None
+) -> Image.Image:
+    low, high = _span(real.reshape(-1).astype(np.float64), 0.25)
+    axes = _Axes((560, 560), (low, high), (low, high), right=24)
+    entries = [("real", REAL, "dot"), ("generated", FAKE, "dot")]
+    if score:
+        side = np.linspace(low, high, 96)
+        places = np.stack(np.meshgrid(side, side[::-1]), axis=-1).reshape(-1, 2)
+        judged = np.asarray(score(places), dtype=np.float64).reshape(96, 96, 1).clip(0, 1)
+        pale = [np.asarray(_mix(colour, PAPER, 0.42), dtype=np.float64) for colour in (FAKE, REAL)]
+        white = np.asarray(PAPER, dtype=np.float64)
+        colours = np.where(
+            judged < 0.5, pale[0] + (white - pale[0]) * 2 * judged, white + (pale[1] - white) * (2 * judged - 1)
+        )
+        axes.heat(np.rint(colours).astype(np.uint8))
+        entries += [("D near 1", _mix(REAL, PAPER, 0.42), "area"), ("D near 0", _mix(FAKE, PAPER, 0.42), "area")]
+    shown = 2000  # more dots hide one another
+    axes.dots(real[:shown, 0], real[:shown, 1], REAL, 0.75)
+    axes.dots(fake[:shown, 0], fake[:shown, 1], FAKE, 0.85)
+    axes.frame("")
+    axes.legend(entries)
+    return axes.finished()
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers from low to high, about five: multiples of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / 5
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    return [float(round(number * step, 12)) for number in range(int(np.ceil(low / step)), int(high / step + 1e-9) + 1)]
+
+
+def _span(values: np.ndarray, margin: float) -> tuple[float, float]:
+    low, high = np.percentile(values, [0.2, 99.8])
+    wide = (high - low) or 1.0
+    return float(low - margin * wide), float(high + margin * wide)
+
+
+def _finite(points: np.ndarray) -> np.ndarray:
+    return np.isfinite(points).all(1)
+
+
+def _mix(colour: tuple[int, int, int], other: tuple[int, int, int], share: float) -> tuple[int, int, int]:
+    red, green, blue = (round(share * a + (1 - share) * b) for a, b in zip(colour, other, strict=True))
+    return red, green, blue

@@ -1,0 +1,110 @@
+"""DCGAN (Radford, Metz & Chintala 2016): convolutional generator and discriminator, 8 to 256 pixels a side."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.players import System
+from zerosum.engine.randomness import normal_latents, uniform_latents
+from zerosum.errors import ConfigError
+from zerosum.networks.dcgan import Discriminator, Generator
+from zerosum.networks.sizes import nearest_size
+from zerosum.recipes.adversarial import device_of, two_players
+from zerosum.recipes.registry import recipe
+from zerosum.recipes.settings import AdamSettings, AdversarialSettings, Strict
+
+Norm = Literal["batch", "layer", "spectral", "none"]
+
+
+class GeneratorSettings(Strict):
+    """From latent to image."""
+
+    width: PositiveInt = Field(
+        64, description="channels of the last hidden layer; each layer nearer the latent doubles it"
+    )
+    latent_dim: PositiveInt = Field(100, description="length of the latent vector")
+    latent: Literal["normal", "uniform"] = Field("normal", description="standard normal, or uniform on [-1, 1]")
+
+
+class DiscriminatorSettings(Strict):
+    """From image to logit."""
+
+    width: PositiveInt = Field(64, description="channels of the first layer; each layer further doubles it")
+    norm: Norm = Field("batch", description="batch (the paper); layer, spectral or none where there is a penalty")
+
+
+class DcganSettings(AdversarialSettings):
+    """Settings of `dcgan`."""
+
+    generator: GeneratorSettings = GeneratorSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    kernel: Literal[4, 5] = Field(
+        4, description="side of the convolutions: 4 (Torch and PyTorch versions) or 5 (the paper's)"
+    )
+    max_width: PositiveInt = Field(1024, description="no layer has more channels than this")
+    optimizer: AdamSettings = AdamSettings()
+
+
+PAPER = {
+    "generator": {"width": 128, "latent": "uniform"},
+    "discriminator": {"width": 128},
+    "kernel": 5,
+    "batch": 128,
+    "ema_half_life": 0,
+}
+CODE = {"ema_half_life": 0}
+
+
+@recipe(
+    "dcgan",
+    summary="convolutional GAN; the place to start with a folder of images",
+    paper="Radford, Metz & Chintala 2016, arXiv 1511.06434",
+    expect="32 px: recognisable after minutes on two CPU cores; 64 px: faces within half an hour",
+    settings=DcganSettings,
+    nearest_size=nearest_size,
+    largest_default=64,
+    example_shape=(64, 64, 3),
+    presets={"paper": PAPER, "code": CODE},
+)
+def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
+    """`preset=paper` is the authors' network and schedule (5x5 kernels, width 128, uniform latents, batch 128);
+    `preset=code` is the Torch and PyTorch version (4x4, width 64, normal latents, batch 64). Both sample the generator
+    itself; the default is `code` with a moving average. Running averages of batch norm serve at sampling time, so an
+    image depends on its seed alone (the authors' code takes the statistics of the sampled batch)."""
+    if len(data.shape) != 3:
+        raise ConfigError(f"dcgan learns images, and {data.source} holds vectors of length {data.shape[0]}; use gan.")
+    height, width, channels = data.shape
+    shape = (channels, height, width)
+    part = settings.generator
+    published = settings.kernel == 5
+    try:
+        generator = Generator(shape, part.latent_dim, part.width, settings.max_width, settings.kernel, published)
+        discriminator = Discriminator(
+            shape, settings.discriminator.width, settings.max_width, settings.kernel, settings.discriminator.norm
+        )
+    except ValueError as error:
+        raise ConfigError(f"These networks cannot be built: {error}.") from error
+
+    def latents(count: int) -> Tensor:
+        drawn = torch.randn if part.latent == "normal" else torch.rand
+        latent = drawn(count, part.latent_dim, device=device_of(generator))
+        return latent if part.latent == "normal" else 2 * latent - 1
+
+    def seeded_latents(seeds: Sequence[int]) -> Tensor:
+        return (normal_latents if part.latent == "normal" else uniform_latents)(seeds, part.latent_dim)
+
+    def adam(network: nn.Module) -> torch.optim.Optimizer:
+        chosen = settings.optimizer
+        betas = (chosen.beta1, chosen.beta2)
+        return torch.optim.Adam(network.parameters(), chosen.lr, betas, weight_decay=chosen.weight_decay, fused=True)
+
+    return System(
+        generator,
+        two_players(settings, generator, discriminator, latents, adam),
+        seeded_latents,
+        score=discriminator,
+    )

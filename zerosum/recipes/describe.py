@@ -1,0 +1,77 @@
+"""A recipe as data: what `zerosum recipes NAME --json` prints, and what forms and docs are made from."""
+
+from typing import Any, Literal, get_args, get_origin
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from zerosum.data.dataset import DatasetInfo
+from zerosum.recipes.registry import Recipe
+
+
+def describe(recipe: Recipe) -> dict[str, Any]:
+    """Options with defaults, choices and JSON Schema, presets, and each network's layers at the example shape."""
+    height, width, channels = recipe.example_shape
+    info = DatasetInfo("example", 1, recipe.example_shape, "uint8", (0, 255), False, (), "")
+    system = recipe.build(recipe.configure({}), info)
+    image = torch.zeros(2, channels, height, width)
+    networks = {"generator": layers_of(system.generator, system.latents([0, 1]))}
+    for player in system.players:
+        if player.module is not system.generator:
+            networks[player.name] = layers_of(player.module, image)
+    return {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "paper": recipe.paper,
+        "expect": recipe.expect,
+        "options": options_of(recipe.settings),
+        "presets": {name: flat(values) for name, values in recipe.presets.items()},
+        "example": f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}",
+        "networks": networks,
+        "schema": recipe.settings.model_json_schema(),
+    }
+
+
+def options_of(model: type[BaseModel], prefix: str = "") -> list[dict[str, Any]]:
+    """Every settable key with its default, its choices if it is one of a few words, and its sentence."""
+    options: list[dict[str, Any]] = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            options += options_of(kind, f"{prefix}{name}.")
+            continue
+        choices = list(get_args(kind)) if get_origin(kind) is Literal else None
+        default = field.get_default(call_default_factory=True)
+        default = list(default) if isinstance(default, tuple) else default
+        options.append(
+            {"key": prefix + name, "default": default, "choices": choices, "description": field.description or ""}
+        )
+    return options
+
+
+def flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return result
+
+
+@torch.no_grad()
+def layers_of(network: nn.Module, example: Tensor) -> dict[str, Any]:
+    """Parameter count of a network, and its innermost layers in order, each with its output shape of one sample."""
+    layers: list[dict[str, Any]] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        parameters = sum(p.numel() for p in module.parameters())
+        shape = "x".join(map(str, output.shape[1:])) or "1"
+        layers.append({"layer": str(module).splitlines()[0][:34], "output": shape, "parameters": parameters})
+
+    hooks = [m.register_forward_hook(note) for m in network.modules() if not list(m.children())]
+    try:
+        network.eval()(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {"parameters": sum(p.numel() for p in network.parameters()), "layers": layers}

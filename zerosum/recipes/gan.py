@@ -1,0 +1,153 @@
+"""Algorithm 1 of Goodfellow et al. 2014: multilayer perceptrons, on images or on plain vectors."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.players import System
+from zerosum.engine.randomness import normal_latents, uniform_latents
+from zerosum.engine.schedule import linear
+from zerosum.networks.mlp import Discriminator, Generator, MaxoutDiscriminator, Output
+from zerosum.recipes.adversarial import Schedule, device_of, two_players
+from zerosum.recipes.registry import recipe
+from zerosum.recipes.settings import AdversarialSettings, Strict
+
+MNIST_EPOCH = 50_000  # images in the paper's training set; its schedules are written in epochs of them
+
+
+class GeneratorSettings(Strict):
+    """From latent to image or vector."""
+
+    hidden: tuple[PositiveInt, ...] = Field((512, 512), description="units of the hidden layers")
+    latent_dim: PositiveInt = Field(100, description="length of the latent vector")
+    latent: Literal["normal", "uniform"] = Field(
+        "normal", description="standard normal, or uniform of the same variance"
+    )
+
+
+class DiscriminatorSettings(Strict):
+    """From image or vector to logit."""
+
+    kind: Literal["leaky", "maxout"] = Field(
+        "leaky", description="leaky ReLU layers, or the paper's maxout with dropout"
+    )
+    hidden: tuple[PositiveInt, ...] = Field((512, 256), description="units of the hidden layers")
+
+
+class GanOptimizerSettings(Strict):
+    """Adam, or the paper's gradient descent with momentum."""
+
+    name: Literal["adam", "sgd"] = Field("adam", description="adam, or sgd with momentum")
+    lr: PositiveFloat = Field(2e-4, description="learning rate")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam: decay of the first moment; sgd: momentum at the start")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam: decay of the second moment")
+    last_momentum: float | None = Field(
+        None, description="sgd: momentum that it rises to, in a line from epoch 1 to 250"
+    )
+    lr_divisor: float = Field(1.0, ge=1, description="sgd: the learning rate is divided by this after every batch")
+
+
+class GanSettings(AdversarialSettings):
+    """Settings of `gan`."""
+
+    batch: PositiveInt = Field(100, description="images in a batch")
+    generator: GeneratorSettings = GeneratorSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    optimizer: GanOptimizerSettings = GanOptimizerSettings()
+    marginals: bool = Field(True, description="images: the generator's output bias starts at the mean of each pixel")
+    half_discriminator_loss: bool = Field(
+        False, description="halve the discriminator's loss, as the authors' code does"
+    )
+    simultaneous: bool = Field(
+        False, description="both gradients before either step (the code), not Algorithm 1's turns"
+    )
+
+
+PAPER = {
+    "generator": {"hidden": [1200, 1200], "latent": "uniform"},
+    "discriminator": {"kind": "maxout", "hidden": [240, 240]},
+    "optimizer": {"name": "sgd", "lr": 0.1, "beta1": 0.5, "last_momentum": 0.7, "lr_divisor": 1.000004},
+    "half_discriminator_loss": True,
+    "ema_half_life": 0,
+}
+
+
+@recipe(
+    "gan",
+    summary="Algorithm 1 with multilayer perceptrons, on small images or on vectors of known density",
+    paper="Goodfellow et al. 2014, arXiv 1406.2661",
+    expect="MNIST: legible digits after minutes; preset=paper reaches a Parzen log-likelihood of 200 nats and more",
+    settings=GanSettings,
+    nearest_size=lambda height, width: (height, width),
+    largest_default=32,  # every pixel is a unit of a dense layer
+    example_shape=(28, 28, 1),
+    presets={"paper": PAPER, "code": PAPER | {"simultaneous": True}},
+)
+def gan(settings: GanSettings, data: DatasetInfo) -> System:
+    """`preset=paper` has the networks, initialisation and optimiser that the authors published for MNIST, in the turns
+    of Algorithm 1 and with the non-saturating loss that they trained with; `preset=code` steps both players at once, as
+    their code does. The default has leaky ReLU networks and Adam, which learn sooner, and a moving average."""
+    images = len(data.shape) == 3
+    shape = (data.shape[2], data.shape[0], data.shape[1]) if images else data.shape
+    part, judge = settings.generator, settings.discriminator
+    published = judge.kind == "maxout"
+    output: Output = ("sigmoid" if published else "tanh") if images else "linear"
+    generator = Generator(shape, part.latent_dim, part.hidden, output, init_range=0.05 if published else None)
+    discriminator = MaxoutDiscriminator(shape, judge.hidden) if published else Discriminator(shape, judge.hidden)
+
+    def latents(count: int) -> Tensor:
+        device = device_of(generator)
+        if part.latent == "normal":
+            return torch.randn(count, part.latent_dim, device=device)
+        return (2 * torch.rand(count, part.latent_dim, device=device) - 1) * 3**0.5
+
+    def seeded_latents(seeds: Sequence[int]) -> Tensor:
+        if part.latent == "normal":
+            return normal_latents(seeds, part.latent_dim)
+        return uniform_latents(seeds, part.latent_dim, 3**0.5)
+
+    def before_training(real: Tensor) -> None:
+        if images and settings.marginals:
+            generator.start_from(real.mean(dim=0))
+
+    return System(
+        generator,
+        two_players(
+            settings,
+            generator,
+            discriminator,
+            latents,
+            lambda module: make_optimizer(settings.optimizer, module),
+            schedule(settings),
+            discriminator_weight=0.5 if settings.half_discriminator_loss else 1.0,
+        ),
+        seeded_latents,
+        before_training,
+        score=discriminator,
+        simultaneous=settings.simultaneous,
+    )
+
+
+def make_optimizer(settings: GanOptimizerSettings, module: nn.Module) -> torch.optim.Optimizer:
+    """Adam or gradient descent over the module's parameters."""
+    if settings.name == "adam":
+        return torch.optim.Adam(module.parameters(), settings.lr, (settings.beta1, settings.beta2), fused=True)
+    return torch.optim.SGD(module.parameters(), settings.lr, momentum=settings.beta1, fused=True)
+
+
+def schedule(settings: GanSettings) -> Schedule | None:
+    """The published schedule of learning rate and momentum (mnist.yaml), as a function of images seen."""
+    chosen = settings.optimizer
+    if chosen.name == "adam":
+        return None
+
+    def at(images: int) -> dict[str, float]:
+        lr = max(chosen.lr / chosen.lr_divisor ** (images / settings.batch), 1e-6)
+        last = chosen.beta1 if chosen.last_momentum is None else chosen.last_momentum
+        return {"lr": lr, "momentum": linear(images, MNIST_EPOCH, 250 * MNIST_EPOCH, chosen.beta1, last)}
+
+    return at

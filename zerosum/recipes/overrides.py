@@ -1,0 +1,128 @@
+"""`a.b=value` on the command line, YAML files, and errors that name the key."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from zerosum.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Yaml12Loader(yaml.SafeLoader):
+    """YAML 1.2 scalars: `1e-3` is a number, `no` and `on` are words, `12:30` is text; a key given twice is an error."""
+
+
+_Yaml12Loader.yaml_implicit_resolvers = {}
+_Yaml12Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tTfF"))
+_Yaml12Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+_Yaml12Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?$"),
+    list("-+0123456789."),
+)
+_Yaml12Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|)$"), ["~", "n", ""])
+
+
+def _int10(loader: _Yaml12Loader, node: yaml.ScalarNode) -> int:
+    return int(str(loader.construct_scalar(node)))
+
+
+def _no_duplicates(loader: _Yaml12Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"The key {key!r} stands twice in line {node.start_mark.line + 1} and after; keep one.")
+    return loader.construct_mapping(node, deep=True)
+
+
+_Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _int10)
+_Yaml12Loader.add_constructor("tag:yaml.org,2002:map", _no_duplicates)
+
+
+def parse_yaml(text: str) -> Any:
+    """A YAML 1.2 document. Raises yaml.YAMLError, or ConfigError for a key that stands twice."""
+    return yaml.load(text, Loader=_Yaml12Loader)
+
+
+def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """`["generator.width=32", "loss=hinge"]` to nested values. Raises ConfigError for anything else."""
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", key):
+            raise ConfigError(f"{override!r} is not a setting; write key=value, for example generator.width=32.")
+        try:
+            value = parse_yaml(text)
+        except yaml.YAMLError:
+            value = text
+        place = values
+        *parents, last = key.split(".")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{override!r} contradicts an earlier value for {parent!r}; give one of them.")
+        if last in place:
+            raise ConfigError(f"{key} is given twice; keep one.")
+        place[last] = value
+    return values
+
+
+def read_config_file(path: str | Path) -> dict[str, Any]:
+    """Settings from a YAML file, either a plain mapping of them or a run's `config.yaml`.
+
+    Raises ConfigError when it is missing or holds no mapping."""
+    try:
+        values = parse_yaml(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The config file {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The config file {path} is not valid YAML: {error}") from error
+    if isinstance(values, dict) and isinstance(values.get("settings"), dict) and "recipe" in values:
+        values = values["settings"]
+    if not isinstance(values, dict):
+        raise ConfigError(f"The config file {path} holds no settings; write one `key: value` a line.")
+    return values
+
+
+def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """The model with these values. Raises ConfigError that names each wrong key and says what was expected."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(" ".join(_sentence(model, problem) for problem in error.errors())) from None
+
+
+def option_names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every settable key, dotted, in the order of the fields."""
+    names = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += option_names(inner, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def closest(word: str, choices: Iterable[str]) -> str:
+    """` (did you mean x?)` for the nearest choice, or nothing when none is near."""
+    choices = list(choices)
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    if not near:  # a wrong parent, or none: `width` for `generator.width`
+        last = word.rpartition(".")[2]
+        near = [choice for choice in choices if choice.rpartition(".")[2] == last]
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _sentence(model: type[BaseModel], problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"Unknown setting {key!r}{closest(key, option_names(model))}."
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}={problem['input']!r}: {message[:1].lower()}{message[1:]}."

@@ -1,0 +1,115 @@
+"""The registry of recipes: a decorated function in a file of this package is a recipe."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zerosum.data.dataset import DatasetInfo
+from zerosum.data.settings import Size, parse_size, size_text
+from zerosum.engine.players import System
+from zerosum.errors import ConfigError
+from zerosum.recipes.overrides import closest, validated
+from zerosum.recipes.settings import Settings
+
+Build = Callable[[Any, DatasetInfo], System]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A system by name: its settings, its presets, and the function that builds it.
+
+    presets maps a name to (nested) values laid over the defaults of the settings. nearest_size maps height and width to
+    the nearest that the networks take; largest_default is the longer side that `size=auto` goes up to. example_shape,
+    (H, W, C), is what the recipe is described with."""
+
+    name: str
+    summary: str
+    paper: str
+    expect: str
+    settings: type[Settings]
+    build: Build
+    nearest_size: Callable[[int, int], Size]
+    largest_default: int
+    example_shape: tuple[int, ...]
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def configure(self, values: Mapping[str, Any]) -> Settings:
+        """Settings from (nested) values, laid over those of the preset they name.
+
+        Raises ConfigError that names the key, what was expected and the nearest name."""
+        preset = values.get("preset", "default")
+        if preset != "default" and preset not in self.presets:
+            names = ", ".join(["default", *self.presets])
+            raise ConfigError(f"preset is {preset!r}; {self.name} has {names}.")
+        return validated(self.settings, merged(self.presets.get(preset, {}), values))
+
+    def size_for(self, asked: str, natural: Size) -> Size:
+        """Height and width to train at: what was asked for, or for `auto` what suits data of the natural size.
+
+        Raises ConfigError when the networks cannot make the size that was asked for, and names the nearest."""
+        if asked == "auto":
+            shrink = min(1.0, self.largest_default / max(natural))
+            return self.nearest_size(max(1, round(natural[0] * shrink)), max(1, round(natural[1] * shrink)))
+        size = parse_size(asked)
+        nearest = self.nearest_size(*size)
+        if nearest != size:
+            raise ConfigError(
+                f"size={asked}: {self.name} cannot make it; the nearest that it can is {size_text(nearest)}."
+            )
+        return size
+
+
+_RECIPES: dict[str, Recipe] = {}
+
+
+def recipe(
+    name: str,
+    *,
+    summary: str,
+    paper: str,
+    expect: str,
+    settings: type[Settings],
+    nearest_size: Callable[[int, int], Size],
+    largest_default: int,
+    example_shape: tuple[int, ...],
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Callable[[Build], Build]:
+    """Register the decorated function as the recipe `name`, on the command line, in the library and in the docs."""
+
+    def register(build: Build) -> Build:
+        _RECIPES[name] = Recipe(
+            name, summary, paper, expect, settings, build, nearest_size, largest_default, example_shape, presets or {}
+        )
+        return build
+
+    return register
+
+
+def list_recipes() -> list[Recipe]:
+    """Every recipe, by name."""
+    import zerosum.recipes as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return [_RECIPES[name] for name in sorted(_RECIPES)]
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of that name. Raises ConfigError that lists what there is and suggests the nearest."""
+    recipes = {recipe.name: recipe for recipe in list_recipes()}
+    if name not in recipes:
+        raise ConfigError(f"There is no recipe {name!r}{closest(name, recipes)}; there are {', '.join(recipes)}.")
+    return recipes[name]
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings laid over one another; where both hold a value, the one above wins."""
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            value = merged(under, value)
+        result[key] = value
+    return result

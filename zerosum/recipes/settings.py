@@ -1,0 +1,74 @@
+"""Typed settings that every recipe shares. The same models give the command line, the docs and `config.yaml`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+
+from zerosum.data.settings import PackSettings, parse_size
+
+LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
+"""The keys of `zerosum.losses.adversarial.ADVERSARIAL`, said again here because settings load without torch."""
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, and settings do not change under a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class AdamSettings(Strict):
+    """Adam (Kingma & Ba 2015)."""
+
+    name: Literal["adam"] = "adam"
+    lr: PositiveFloat = Field(2e-4, description="learning rate")
+    beta1: float = Field(0.5, ge=0, lt=1, description="decay of the first moment")
+    beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient")
+
+
+class PenaltySettings(Strict):
+    """Weights of the discriminator's penalties; 0 leaves a penalty out."""
+
+    r1: float = Field(0.0, ge=0, description="gamma of R1: gamma/2 times the squared slope at real images")
+    r2: float = Field(0.0, ge=0, description="gamma of R2: gamma/2 times the squared slope at generated images")
+    between: float = Field(0.0, ge=0, description="WGAN-GP: squared gap between the slope and 1 between real and fake")
+    around: float = Field(0.0, ge=0, description="DRAGAN: squared gap between the slope and 1 around real images")
+    clip: float = Field(0.0, ge=0, description="after each step, weights are clipped to [-clip, clip] (WGAN)")
+
+
+class Every(Strict):
+    """How often things happen, in images seen."""
+
+    log: PositiveInt = Field(1_000, description="images between two lines of stats.jsonl")
+    sample: PositiveInt = Field(10_000, description="images between two sample grids")
+    checkpoint: PositiveInt = Field(50_000, description="images between two checkpoints")
+    checkpoint_minutes: PositiveFloat = Field(3.0, description="a checkpoint is written at least this often")
+
+
+class Settings(Strict):
+    """What every recipe can be told."""
+
+    preset: str = Field("default", description="default, paper or code: a set of values that your own then override")
+    size: str = Field("auto", description="height x width in pixels: 64, 48x80, or auto (from the data)")
+    data: PackSettings = Field(PackSettings(), description="how images are brought to one shape")
+    batch: PositiveInt = Field(64, description="images in a batch")
+    images: PositiveInt = Field(1_000_000, description="images to see when no goal is given on the command line")
+    ema_half_life: float = Field(10_000, ge=0, description="half-life of the generator's moving average, in images")
+    every: Every = Every()
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _readable_size(cls, value: object) -> str:
+        if str(value) != "auto":
+            parse_size(str(value))
+        return str(value)
+
+
+class AdversarialSettings(Settings):
+    """What recipes with one generator against one discriminator can be told."""
+
+    loss: LossName = Field("non-saturating", description="the adversarial loss")
+    penalty: PenaltySettings = Field(PenaltySettings(), description="penalties on the discriminator")
+    discriminator_steps: PositiveInt = Field(
+        1, description="k of Algorithm 1: discriminator steps before each generator step"
+    )

@@ -1,0 +1,277 @@
+"""`report.html`: how a run went, on one page that needs no server, no network and no other file.
+
+Python gathers what the run folder says and packs the pictures; `assets/page.js` draws. The page carries its data as
+JSON, shows every word of it as text, and its content security policy lets nothing run but the two scripts whose hashes
+it names.
+"""
+
+import base64
+import hashlib
+import html
+import io
+import json
+import math
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from zerosum.engine.run import read_lines
+from zerosum.errors import ConfigError
+from zerosum.files import write_whole
+
+MOST_FRAMES = 40
+MOST_ROWS = 800  # points of a curve: about two a pixel
+MOST_EVENTS = 200
+PICTURES_BUDGET = 3_500_000  # bytes of all pictures together, so that the page can be sent by mail
+SMALL_PICTURE = 40_000  # bytes: a PNG below this (digits, plots of points) stays as sharp as it is
+WIDEST = 1100  # pixels: what the page can show of a picture on a fine screen
+
+LOG_LOSSES = ("minimax", "non-saturating")  # the games whose discriminator minimises its surprise, -ln of a probability
+
+
+def write_report(run: Path) -> Path:
+    """Write `report.html` of the run folder `run`, whole, and return its path.
+
+    Works at any moment of a run and with any file but `config.yaml` missing. Raises ConfigError when that cannot be
+    read, ZerosumError when the page cannot be written."""
+    run = Path(run)
+    path = run / "report.html"
+    write_whole(path, page(gather(run)))
+    return path
+
+
+def gather(run: Path) -> dict[str, Any]:
+    """Everything the page shows, as one JSON-able dict."""
+    config = read_config(run / "config.yaml")
+    events = list(read_lines(run / "events.jsonl"))
+    rows = merged(run)
+    settings = config.get("settings") or {}
+    last = rows[-1] if rows else {}
+    return {
+        "run": name_of(run),
+        "recipe": str(config.get("recipe", "")),
+        "source": str(config.get("source", "")),
+        "version": str(config.get("zerosum", "")),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "state": state_of(events),
+        "images": last.get("images", 0),
+        "step": last.get("step", 0),
+        "seconds": last.get("seconds", 0),
+        "budget": config.get("budget") or {},
+        "data": config.get("data") or {},
+        "device": str(config.get("device", "")),
+        "precision": str(config.get("precision", "")),
+        "loss": str(settings.get("loss", "")),
+        "stats": columns(thinned(with_derived(rows, settings), MOST_ROWS)),
+        "findings": [event for event in events if event.get("kind") in ("warning", "diverged")],
+        "events": events[-MOST_EVENTS:],
+        "eventCount": len(events),
+        "config": {key: value for key, value in config.items() if key != "schema"},
+        "environment": read_environment(run / "env.json"),
+        "checkpoints": checkpoints(run / "checkpoints"),
+        **pictures(run / "samples", vectors=len((config.get("data") or {}).get("shape") or ()) == 1),
+    }
+
+
+def page(data: dict[str, Any]) -> str:
+    """The page itself, from what `gather` returned."""
+    words = json.loads(asset("words.json"))
+    scripts = [asset("uPlot.iife.min.js"), asset("page.js")]
+    style = asset("uPlot.min.css") + asset("page.css")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {fingerprint(style)}; "
+        f"script-src {' '.join(map(fingerprint, scripts))}; base-uri 'none'; form-action 'none'"
+    )
+    title = f"{data['recipe']} on {data['source']}"
+    last = f'<img alt="" src="{data["frames"][-1]["src"]["uri"]}">' if data["frames"] else ""
+    parts = {
+        "policy": html.escape(policy),
+        "title": html.escape(title),
+        "style": style,
+        "uplot": scripts[0],
+        "script": scripts[1],
+        "words": inert(words),
+        "data": inert(data),
+        "plain": f"<p>{data['images']:,} images seen; state: {html.escape(data['state'])}.</p>{last}",
+    }
+    # One pass over the template, so that nothing that was put in is looked at again.
+    pieces = asset("page.html").split("%%")
+    return "".join(parts[piece] if place % 2 else piece for place, piece in enumerate(pieces))
+
+
+def asset(name: str) -> str:
+    """A file that ships beside this module."""
+    return (resources.files("zerosum.report") / "assets" / name).read_text("utf-8")
+
+
+def fingerprint(code: str) -> str:
+    """The source expression by which a content security policy allows exactly this inline text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
+
+
+def inert(value: Any) -> str:
+    """JSON that cannot end the script element around it, nor open a comment in it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def name_of(run: Path) -> str:
+    """The run as commands name it from here; of a folder elsewhere the last part, as the page may travel."""
+    resolved = run.resolve()
+    here = Path.cwd()
+    return resolved.relative_to(here).as_posix() if resolved.is_relative_to(here) else resolved.name
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The resolved settings of a run. Raises ConfigError when there are none."""
+    try:
+        config = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read, so there is nothing to report on: {error}") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path} is damaged: it holds no settings, so there is nothing to report on.")
+    return config
+
+
+def read_environment(path: Path) -> dict[str, Any]:
+    """What `env.json` records; empty when it is missing or damaged, for a report should not hang on it."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def state_of(events: list[dict[str, Any]]) -> str:
+    """"running", "done", "stopped" or "diverged", by the last event that says so.
+
+    A process that was killed leaves "running"; the page says at what time that was so."""
+    states = {"start": "running", "resume": "running", "signal": "stopped"}
+    states |= {kind: kind for kind in ("stopped", "done", "diverged")}
+    said = [states[event["kind"]] for event in events if event.get("kind") in states]
+    return said[-1] if said else "running"
+
+
+def merged(run: Path) -> list[dict[str, float | None]]:
+    """The lines of `stats.jsonl` and `evaluation.jsonl` in the order of images seen, one row for each number of them."""
+    rows: dict[int, dict[str, float | None]] = {}
+    for name in ("stats.jsonl", "evaluation.jsonl"):
+        for line in read_lines(run / name):
+            if isinstance(line.get("images"), int):
+                numbers = {key: finite(value) for key, value in line.items() if is_number(value)}
+                rows.setdefault(line["images"], {}).update(numbers)
+    return [rows[images] for images in sorted(rows)]
+
+
+def is_number(value: Any) -> bool:
+    """A number or null; text and lists have no place on a curve."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def finite(value: float | None) -> float | None:
+    """None for what is not finite, as JSON has no word for it."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def with_derived(rows: list[dict[str, float | None]], settings: dict[str, Any]) -> list[dict[str, float | None]]:
+    """The rows with what the lecture speaks of: the discriminator's surprise on real and on generated images, and the
+    value V(D, G) = -(the sum of both). Goodfellow's code halves the loss; here it is whole, as in the paper."""
+    if settings.get("loss") not in LOG_LOSSES:
+        return rows
+    weight = 0.5 if settings.get("half_discriminator_loss") else 1.0
+    derived = []
+    for row in rows:
+        real, fake = row.get("loss/discriminator/real"), row.get("loss/discriminator/fake")
+        if real is not None and fake is not None:
+            more = {"surprise/real": real / weight, "surprise/fake": fake / weight, "value": -(real + fake) / weight}
+            row = {key: value for key, value in row.items() if not key.startswith("loss/discriminator/")}
+            row |= more
+        derived.append(row)
+    return derived
+
+
+def thinned(rows: list[dict[str, float | None]], most: int) -> list[dict[str, float | None]]:
+    """At most about `most` rows: means over neighbouring rows, at the position of the last of them."""
+    size = -(-len(rows) // most)
+    if size <= 1:
+        return rows
+    result = []
+    for start in range(0, len(rows), size):
+        group = rows[start : start + size]
+        row: dict[str, float | None] = {}
+        for key in dict.fromkeys(key for member in group for key in member):
+            values = [value for member in group if (value := member.get(key)) is not None]
+            row[key] = sum(values) / len(values) if values else None
+        result.append(row | {key: group[-1].get(key) for key in ("images", "step", "seconds")})
+    return result
+
+
+def columns(rows: list[dict[str, float | None]]) -> dict[str, list[float | None]]:
+    """Rows to columns of the same length, to four digits; what a row does not say is None."""
+    names = dict.fromkeys(key for row in rows for key in row if key not in ("step", "seconds"))
+    return {name: [rounded(row.get(name)) for row in rows] for name in names}
+
+
+def rounded(value: float | None) -> float | None:
+    """To four digits that matter; counts stay whole."""
+    return value if value is None or isinstance(value, int) else float(f"{value:.4g}")
+
+
+def checkpoints(folder: Path) -> dict[str, Any]:
+    """The names of the checkpoints, and which of them is the latest."""
+    names = sorted(path.name for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+    latest = folder / "latest"
+    return {"names": names, "latest": latest.read_text("utf-8").strip() if latest.is_file() else ""}
+
+
+def pictures(folder: Path, vectors: bool) -> dict[str, Any]:
+    """The sample sheets, spread evenly over the run, and the sheet of real images (points are drawn with the data in
+    the same picture). A picture that cannot be read is left out: it may just be in the making."""
+    files = sorted(path for path in folder.glob("*.png") if path.stem.isdigit())
+    reals = folder / "reals.png"
+    chosen = evenly(files, MOST_FRAMES)
+    budget = PICTURES_BUDGET // (len(chosen) + 1)
+    frames = [{"images": int(path.stem), "src": src} for path in chosen if (src := packed(path, budget))]
+    return {
+        "frames": frames,
+        "frameCount": len(files),
+        "reals": packed(reals, budget) if not vectors and reals.is_file() else None,
+        "vectors": vectors,
+    }
+
+
+def evenly(files: list[Path], most: int) -> list[Path]:
+    """At most `most` of the files, the first and the last among them."""
+    if len(files) <= most:
+        return files
+    return [files[round(place * (len(files) - 1) / (most - 1))] for place in range(most)]
+
+
+def packed(path: Path, budget: int) -> dict[str, Any] | None:
+    """A picture as {"uri", "width", "height"}: the PNG itself where it is small, else WebP of at most `budget` bytes."""
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as opened:
+            width, height = opened.size
+            if len(content) <= min(budget, SMALL_PICTURE):
+                return uri("image/png", content, width, height)
+            image = opened.convert("RGB")
+    except (OSError, SyntaxError):  # Pillow reports a broken PNG as a SyntaxError
+        return None
+    if image.width > WIDEST:
+        image = image.resize((WIDEST, max(1, round(image.height * WIDEST / image.width))), Image.Resampling.LANCZOS)
+    for quality in (86, 74, 60, 45, 25):
+        buffer = io.BytesIO()
+        image.save(buffer, "WEBP", quality=quality, method=2)
+        if buffer.tell() <= budget:
+            break
+    return uri("image/webp", buffer.getvalue(), width, height)
+
+
+def uri(kind: str, content: bytes, width: int, height: int) -> dict[str, Any]:
+    """A picture inside the page, with the size it is meant to be seen at."""
+    return {"uri": f"data:{kind};base64,{base64.b64encode(content).decode()}", "width": width, "height": height}

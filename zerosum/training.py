@@ -1,0 +1,323 @@
+"""Train and resume: where settings, data, system and run folder come together."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zerosum import __version__
+from zerosum.data.convert import to_float
+from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.open import open_dataset
+from zerosum.data.order import batch_indices, epoch_order
+from zerosum.data.settings import Size
+from zerosum.data.survey import Survey, survey
+from zerosum.engine.device import choose_device, choose_precision, keep_pages
+from zerosum.engine.loop import Cadence, Goal, Listener, Training
+from zerosum.engine.players import Batch, Player, System
+from zerosum.engine.randomness import seeded
+from zerosum.engine.run import RunFolder, refuse_existing
+from zerosum.engine.stopping import stop_on_signals
+from zerosum.environment import environment
+from zerosum.errors import ConfigError, DataError
+from zerosum.model import Model, described, load
+from zerosum.recipes.overrides import parse_overrides, read_config_file
+from zerosum.recipes.registry import Recipe, get_recipe, merged
+from zerosum.recipes.settings import Settings
+from zerosum.report.page import write_report
+from zerosum.seeds import seed_of
+from zerosum.show import SampleSheets
+
+PackProgress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a training ended. state: "done", or "stopped" by a signal (resumable)."""
+
+    path: Path
+    state: str
+    images: int
+
+    def model(self) -> Model:
+        """The trained generator."""
+        return load(self.path)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `train` would do: the settings with every default filled in, and the sizes of the networks."""
+
+    recipe: Recipe
+    settings: Settings
+    source: str
+    size: Size | None
+    goal: Goal
+    survey: Survey
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "recipe": self.recipe.name,
+            "source": self.source,
+            "images_found": self.survey.count,
+            "size": list(self.size) if self.size else None,
+            "goal": {"images": self.goal.images, "steps": self.goal.steps, "seconds": self.goal.seconds},
+            "expect": self.recipe.expect,
+            "settings": self.settings.model_dump(mode="json"),
+        }
+
+
+def plan(
+    recipe: str,
+    data: str | Path,
+    *,
+    images: int | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Resolve everything that `train` needs without training. Raises ConfigError and DataError as `train` does."""
+    chosen = get_recipe(recipe)
+    values = read_config_file(config) if config is not None else {}
+    values = merged(values, nested(settings or {}))
+    values = merged(values, parse_overrides(overrides))
+    resolved = chosen.configure(values)
+    goal = _goal(images, steps, minutes) or Goal(images=resolved.images)
+    found = survey(str(data), resolved.data)
+    size = None
+    if not found.vector:
+        size = chosen.size_for(resolved.size, found.native_size or found.median_size)
+    return Plan(chosen, resolved, str(data), size, goal, found)
+
+
+def train(
+    recipe: str,
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    images: int | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    listeners: Sequence[Listener] = (),
+    packing: PackProgress | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a recipe on data until so many images, optimiser steps or minutes, whichever comes first.
+
+    settings are those of the recipe, nested (`generator={"width": 32}`) or dotted (`**{"generator.width": 32}`);
+    overrides are the same as text (`["generator.width=32"]`). out is the run folder, by default the next
+    `runs/00001-dcgan-photos`. listeners are told how it goes; packing(done, total, name) how far the data is packed.
+    Raises ConfigError, DataError, DivergedError, or ZerosumError when the disk fails."""
+    planned = plan(
+        recipe, data, images=images, steps=steps, minutes=minutes, config=config, overrides=overrides, settings=settings
+    )
+    where = choose_device(device)
+    exact = choose_precision(precision)
+    path = Path(out) if out is not None else next_run(Path("runs"), recipe, str(data))
+    refuse_existing(path)  # before the data is packed, which may take minutes
+    dataset = open_dataset(str(data), planned.size, planned.settings.data, progress=packing)
+    document = {
+        "schema": 1,
+        "zerosum": __version__,
+        "recipe": recipe,
+        "source": str(data),
+        "seed": seed,
+        "device": device,
+        "precision": exact,
+        "preset": planned.settings.preset,
+        "budget": _budget(planned.goal),
+        "settings": planned.settings.model_dump(mode="json"),
+        "data": dataset.info.to_json(),
+    }
+    system = _build(planned.recipe, planned.settings, dataset.info, seed)
+    run = RunFolder.create(path, document, environment(dataset.info.hash))
+    try:
+        return _train(
+            run, planned.recipe, planned.settings, dataset, system, seed, where, exact, planned.goal, listeners
+        )
+    finally:
+        run.unlock()
+
+
+def resume(
+    run: str | Path,
+    *,
+    images: int | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    device: str | None = None,
+    listeners: Sequence[Listener] = (),
+    packing: PackProgress | None = None,
+) -> Run:
+    """Go on with a run from its newest intact checkpoint, to its own goal or to a new one; minutes count anew.
+
+    On the CPU the weights become what they would have been without the interruption, bit for bit.
+    Raises ConfigError when `run` is no run, DataError when its data or every checkpoint is gone."""
+    folder = RunFolder.existing(run)
+    document = folder.config()
+    recipe, settings, info = described(document, folder.config_file)
+    where = choose_device(device or document["device"])
+    goal = _goal(images, steps, minutes)
+    folder.lock()
+    try:
+        size = None if info.is_vectors else (info.shape[0], info.shape[1])
+        dataset = open_dataset(document["source"], size, settings.data, progress=packing)
+        if dataset.info.shape != info.shape or dataset.info.dtype != info.dtype:
+            raise DataError(
+                f"{document['source']} now gives {dataset.info.dtype} images of shape {dataset.info.shape}; this run "
+                f"was trained on {info.dtype} of shape {info.shape}. Restore the data, or train anew."
+            )
+        if goal is not None:
+            document["budget"] = _budget(goal)
+            folder.write_config(document)
+        else:
+            goal = Goal(**document["budget"])
+        system = _build(recipe, settings, dataset.info, document["seed"])
+        return _train(
+            folder,
+            recipe,
+            settings,
+            dataset,
+            system,
+            document["seed"],
+            where,
+            document["precision"],
+            goal,
+            listeners,
+            resumed_from=info,
+            fresh_minutes=minutes is not None,
+        )
+    finally:
+        folder.unlock()
+
+
+def _train(
+    run: RunFolder,
+    recipe: Recipe,
+    settings: Settings,
+    data: Dataset,
+    system: System,
+    seed: int,
+    device: torch.device,
+    precision: str,
+    goal: Goal,
+    listeners: Sequence[Listener],
+    resumed_from: DatasetInfo | None = None,
+    fresh_minutes: bool = False,
+) -> Run:
+    keep_pages()
+    system.to(device)
+    training = Training(
+        system,
+        run,
+        draw=_draw(data, settings.batch, seed, device),
+        show=SampleSheets(run.samples, system, data, seed),
+        batch=settings.batch,
+        seed=seed,
+        cadence=Cadence(
+            settings.every.log, settings.every.sample, settings.every.checkpoint, 60 * settings.every.checkpoint_minutes
+        ),
+        ema_half_life=settings.ema_half_life,
+        device=device,
+        precision=precision,
+        metadata={"recipe": recipe.name, "zerosum": __version__},
+        listeners=list(listeners),
+    )
+    if resumed_from is not None:
+        training.restore()
+        if resumed_from.hash != data.info.hash:
+            training.event(
+                "warning", f"{data.info.source} has changed since the run began; it goes on with what is there now."
+            )
+        if fresh_minutes and goal.seconds is not None:
+            goal = Goal(goal.images, goal.steps, training.progress.seconds + goal.seconds)
+    else:
+        system.before_training(_many(data, seed, device))
+        training.ema.restart(system.generator)
+        training.event(
+            "start", f"{recipe.name} on {data.info.source}: {len(data):,} images of {_shape_text(data.info)}."
+        )
+    try:
+        with stop_on_signals() as stop:
+            state = training.run_until(goal, stop)
+        training.event(state, _closing(state, training.progress.images, run.path))
+    finally:
+        write_report(run.path)
+    return Run(run.path, state, training.progress.images)
+
+
+def _build(recipe: Recipe, settings: Settings, info: DatasetInfo, seed: int) -> System:
+    with seeded(torch.device("cpu"), "initialisation", seed):
+        return recipe.build(settings, info)
+
+
+def _draw(data: Dataset, batch: int, seed: int, device: torch.device) -> Callable[[Player, int], Batch]:
+    """Every player has its own shuffle of the data, so how often one of them steps does not move another's images."""
+
+    def draw(player: Player, position: int) -> Batch:
+        found = data.batch(batch_indices(len(data), batch, position, seed_of(seed, player.name)))
+        tensors: Batch = {"image": to_float(found["image"], data.info, device)}
+        if "label" in found:
+            tensors["label"] = torch.from_numpy(found["label"]).to(device)
+        return tensors
+
+    return draw
+
+
+def _many(data: Dataset, seed: int, device: torch.device, count: int = 4096) -> torch.Tensor:
+    return to_float(data.batch(epoch_order(len(data), seed, 0)[:count])["image"], data.info, device)
+
+
+def _goal(images: int | None, steps: int | None, minutes: float | None) -> Goal | None:
+    given = {"images": images, "steps": steps, "minutes": minutes}
+    for name, value in given.items():
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} must be above 0, got {value}.")
+    if all(value is None for value in given.values()):
+        return None
+    return Goal(images, steps, None if minutes is None else 60 * minutes)
+
+
+def _budget(goal: Goal) -> dict[str, float | None]:
+    return {"images": goal.images, "steps": goal.steps, "seconds": goal.seconds}
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"generator.width": 32}` and `{"generator": {"width": 32}}` alike to nested values."""
+    result: dict[str, Any] = {}
+    for key, value in settings.items():
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        result = merged(result, value)
+    return result
+
+
+def next_run(folder: Path, recipe: str, source: str) -> Path:
+    """`runs/00003-dcgan-photos` when the highest number in the folder is 2."""
+    numbers = [int(match[1]) for path in folder.glob("*-*") if (match := re.match(r"(\d+)-", path.name))]
+    name = re.sub(r"[^A-Za-z0-9]+", "-", Path(source).name.split(".")[0] or source).strip("-").lower()
+    return folder / f"{max(numbers, default=0) + 1:05d}-{recipe}-{name or 'data'}"
+
+
+def _shape_text(info: DatasetInfo) -> str:
+    if info.is_vectors:
+        return f"{info.shape[0]} numbers each"
+    height, width, channels = info.shape
+    return f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}, {info.dtype}"
+
+
+def _closing(state: str, images: int, path: Path) -> str:
+    if state == "stopped":
+        return f"Stopped after {images:,} images; go on with `zerosum resume {path}`."
+    return f"Done: {images:,} images seen. The report is {path / 'report.html'}."
