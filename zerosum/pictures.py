@@ -213,6 +213,7 @@ def _one_dimension(real: np.ndarray, fake: np.ndarray, score: Function | None, d
     # The generated histogram counts what falls outside the axis too, so that its area shows how much that is.
     height = np.histogram(fakes, bins)[0] / max(1, len(fakes)) / (bins[1] - bins[0])
     axes = _Axes((720, 400), (low, high), (0, 1.8 * float(data.max())), right=46)
+    axes.frame()
     axes.area(np.repeat(bins, 2)[1:-1], np.repeat(height, 2), FAKE, 0.45)
     axes.line(x, data, REAL)
     entries = [("data" if density else "data (estimate)", REAL, "line"), ("generated", FAKE, "area")]
@@ -223,13 +224,12 @@ def _one_dimension(real: np.ndarray, fake: np.ndarray, score: Function | None, d
             both = data + generated
             best = np.divide(data, both, out=np.full_like(both, np.nan), where=both > 0.002 * both.max())
             seen = np.isfinite(best)
-            axes.line(x[seen], best[seen] * top, _mix(JUDGE, PAPER, 0.45), dash=5)
+            axes.line(x[seen], best[seen] * top, _mix(JUDGE, PAPER, 0.6), dash=5)
         if score:
             axes.line(x, np.asarray(score(x[:, None]), dtype=np.float64).reshape(-1) * top, JUDGE)
             entries.append(("D(x)", JUDGE, "line"))
         if density:
-            entries.append(("best D(x)", _mix(JUDGE, PAPER, 0.45), "dash"))
-    axes.frame()
+            entries.append(("best D(x)", _mix(JUDGE, PAPER, 0.6), "dash"))
     if score or density:
         _, upper, right, lower = axes.box
         for share in (0, 0.5, 1):
@@ -264,8 +264,8 @@ def _two_dimensions(
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Round numbers from low to high, about five: multiples of 1, 2 or 5 times a power of ten."""
-    rough = (high - low) / 5
+    """Round numbers from low to high, five to ten: multiples of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / 7
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     return [float(round(number * step, 12)) for number in range(int(np.ceil(low / step)), int(high / step + 1e-9) + 1)]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.open import open_dataset
 from zerosum.data.order import batch_indices, epoch_order
 from zerosum.data.settings import Size
-from zerosum.data.survey import Survey, survey
+from zerosum.data.survey import Progress, Survey, survey
 from zerosum.engine.device import choose_device, choose_precision, keep_pages
 from zerosum.engine.loop import Cadence, Goal, Listener, Training
-from zerosum.engine.players import Batch, Player, System
+from zerosum.engine.players import Batch, Player
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import RunFolder, refuse_existing
 from zerosum.engine.stopping import stop_on_signals
@@ -30,8 +30,6 @@ from zerosum.recipes.settings import Settings
 from zerosum.report.page import write_report
 from zerosum.seeds import seed_of
 from zerosum.show import SampleSheets
-
-PackProgress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -110,14 +108,14 @@ def train(
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
     listeners: Sequence[Listener] = (),
-    packing: PackProgress | None = None,
+    packing: Progress | None = None,
     **settings: Any,
 ) -> Run:
     """Train a recipe on data until so many images, optimiser steps or minutes, whichever comes first.
 
     settings are those of the recipe, nested (`generator={"width": 32}`) or dotted (`**{"generator.width": 32}`);
     overrides are the same as text (`["generator.width=32"]`). out is the run folder, by default the next
-    `runs/00001-dcgan-photos`. listeners are told how it goes; packing(done, total, name) how far the data is packed.
+    `runs/00001-dcgan-photos`. listeners are told how it goes; packing(what, done, total) how far the data is packed.
     Raises ConfigError, DataError, DivergedError, or ZerosumError when the disk fails."""
     planned = plan(
         recipe, data, images=images, steps=steps, minutes=minutes, config=config, overrides=overrides, settings=settings
@@ -133,19 +131,20 @@ def train(
         "recipe": recipe,
         "source": str(data),
         "seed": seed,
-        "device": device,
+        "device": where.type,
         "precision": exact,
         "preset": planned.settings.preset,
-        "budget": _budget(planned.goal),
+        "budget": asdict(planned.goal),
         "settings": planned.settings.model_dump(mode="json"),
         "data": dataset.info.to_json(),
     }
-    system = _build(planned.recipe, planned.settings, dataset.info, seed)
     run = RunFolder.create(path, document, environment(dataset.info.hash))
     try:
-        return _train(
-            run, planned.recipe, planned.settings, dataset, system, seed, where, exact, planned.goal, listeners
-        )
+        training = _prepare(run, document, planned.recipe, planned.settings, dataset, where, listeners)
+        training.system.before_training(_many(dataset, seed, where))
+        training.ema.restart(training.system.generator)
+        training.event("start", f"{recipe} on {data}: {len(dataset):,} images of {_shape_text(dataset.info)}.")
+        return _run(training, planned.goal)
     finally:
         run.unlock()
 
@@ -158,7 +157,7 @@ def resume(
     minutes: float | None = None,
     device: str | None = None,
     listeners: Sequence[Listener] = (),
-    packing: PackProgress | None = None,
+    packing: Progress | None = None,
 ) -> Run:
     """Go on with a run from its newest intact checkpoint, to its own goal or to a new one; minutes count anew.
 
@@ -168,7 +167,6 @@ def resume(
     document = folder.config()
     recipe, settings, info = described(document, folder.config_file)
     where = choose_device(device or document["device"])
-    goal = _goal(images, steps, minutes)
     folder.lock()
     try:
         size = None if info.is_vectors else (info.shape[0], info.shape[1])
@@ -178,88 +176,68 @@ def resume(
                 f"{document['source']} now gives {dataset.info.dtype} images of shape {dataset.info.shape}; this run "
                 f"was trained on {info.dtype} of shape {info.shape}. Restore the data, or train anew."
             )
-        if goal is not None:
-            document["budget"] = _budget(goal)
-            folder.write_config(document)
-        else:
-            goal = Goal(**document["budget"])
-        system = _build(recipe, settings, dataset.info, document["seed"])
-        return _train(
-            folder,
-            recipe,
-            settings,
-            dataset,
-            system,
-            document["seed"],
-            where,
-            document["precision"],
-            goal,
-            listeners,
-            resumed_from=info,
-            fresh_minutes=minutes is not None,
-        )
+        training = _prepare(folder, document, recipe, settings, dataset, where, listeners)
+        training.restore()
+        progress = training.progress
+        goal = _goal(images, steps, minutes) or Goal(**document["budget"])
+        if minutes is not None:
+            goal = Goal(goal.images, goal.steps, progress.seconds + 60 * minutes)
+        if goal.fraction(progress) >= 1:
+            raise ConfigError(
+                f"{run} has reached its goal, with {progress.images:,} images seen; to train it for longer, give "
+                "a higher --images or --steps, or --minutes."
+            )
+        folder.write_config(document | {"budget": asdict(goal)})
+        if info.hash != dataset.info.hash:
+            changed = f"{document['source']} has changed since the run began; it goes on with what is there now."
+            training.event("warning", changed)
+        return _run(training, goal)
     finally:
         folder.unlock()
 
 
-def _train(
+def _prepare(
     run: RunFolder,
+    document: Mapping[str, Any],
     recipe: Recipe,
     settings: Settings,
     data: Dataset,
-    system: System,
-    seed: int,
     device: torch.device,
-    precision: str,
-    goal: Goal,
     listeners: Sequence[Listener],
-    resumed_from: DatasetInfo | None = None,
-    fresh_minutes: bool = False,
-) -> Run:
+) -> Training:
+    """A system as it is before its first step, on its device, with its data and its run folder."""
     keep_pages()
+    seed = document["seed"]
+    with seeded(torch.device("cpu"), "initialisation", seed):
+        system = recipe.build(settings, data.info)
     system.to(device)
-    training = Training(
+    every = settings.every
+    return Training(
         system,
         run,
         draw=_draw(data, settings.batch, seed, device),
         show=SampleSheets(run.samples, system, data, seed),
         batch=settings.batch,
         seed=seed,
-        cadence=Cadence(
-            settings.every.log, settings.every.sample, settings.every.checkpoint, 60 * settings.every.checkpoint_minutes
-        ),
+        cadence=Cadence(every.log, every.sample, every.checkpoint, 60 * every.checkpoint_minutes),
         ema_half_life=settings.ema_half_life,
         device=device,
-        precision=precision,
+        precision=document["precision"],
         metadata={"recipe": recipe.name, "zerosum": __version__},
         listeners=list(listeners),
     )
-    if resumed_from is not None:
-        training.restore()
-        if resumed_from.hash != data.info.hash:
-            training.event(
-                "warning", f"{data.info.source} has changed since the run began; it goes on with what is there now."
-            )
-        if fresh_minutes and goal.seconds is not None:
-            goal = Goal(goal.images, goal.steps, training.progress.seconds + goal.seconds)
-    else:
-        system.before_training(_many(data, seed, device))
-        training.ema.restart(system.generator)
-        training.event(
-            "start", f"{recipe.name} on {data.info.source}: {len(data):,} images of {_shape_text(data.info)}."
-        )
+
+
+def _run(training: Training, goal: Goal) -> Run:
+    """Train until the goal or a signal; however it ends, the report is written."""
+    path = training.run.path
     try:
         with stop_on_signals() as stop:
             state = training.run_until(goal, stop)
-        training.event(state, _closing(state, training.progress.images, run.path))
+        training.event(state, _closing(state, training.progress.images, path))
     finally:
-        write_report(run.path)
-    return Run(run.path, state, training.progress.images)
-
-
-def _build(recipe: Recipe, settings: Settings, info: DatasetInfo, seed: int) -> System:
-    with seeded(torch.device("cpu"), "initialisation", seed):
-        return recipe.build(settings, info)
+        write_report(path)
+    return Run(path, state, training.progress.images)
 
 
 def _draw(data: Dataset, batch: int, seed: int, device: torch.device) -> Callable[[Player, int], Batch]:
@@ -287,10 +265,6 @@ def _goal(images: int | None, steps: int | None, minutes: float | None) -> Goal 
     if all(value is None for value in given.values()):
         return None
     return Goal(images, steps, None if minutes is None else 60 * minutes)
-
-
-def _budget(goal: Goal) -> dict[str, float | None]:
-    return {"images": goal.images, "steps": goal.steps, "seconds": goal.seconds}
 
 
 def nested(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.losses.theory import jensen_shannon
 from zerosum.networks.mlp import Discriminator
 
+torch.set_num_threads(1)
+
 NAMES = ["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
 LOGITS = torch.tensor([-40.0, -5.0, -0.5, 0.0, 0.5, 5.0, 40.0], dtype=torch.float64)
 
@@ -139,9 +141,9 @@ def test_relativistic_refuses_what_it_cannot_pair() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_side_pulls_its_way(name: str) -> None:
-    """The discriminator wants higher real and lower fake logits, the generator higher fake ones: a wrong sign shows here."""
+    """The discriminator wants higher real and lower fake logits, the generator higher fake ones."""
     real = torch.tensor([0.3, -0.2], requires_grad=True)
-    fake = torch.tensor([-0.1, 0.4], requires_grad=True)
+    fake = torch.tensor([0.1, 0.4], requires_grad=True)
     game = ADVERSARIAL[name]
     for_real, for_fake = torch.autograd.grad(sum(game.discriminator(real, fake).values()), (real, fake))
     (for_generator,) = torch.autograd.grad(game.generator(fake, real.detach()), fake)
@@ -167,15 +169,15 @@ def test_a_small_network_finds_the_optimal_discriminator() -> None:
     network = Discriminator((1,), hidden=(32, 32))
     optimiser = torch.optim.Adam(network.parameters(), lr=5e-3)
     game = ADVERSARIAL["minimax"]
-    for step in range(500):
-        optimiser.param_groups[0]["lr"] = 5e-3 * (1 - step / 500)
+    for step in range(400):
+        optimiser.param_groups[0]["lr"] = 5e-3 * (1 - step / 400)
         real, fake = 3 + torch.randn(512, 1), 1 + 2 * torch.randn(512, 1)
         optimiser.zero_grad()
         sum(game.discriminator(network(real), network(fake)).values()).backward()
         optimiser.step()
-    x = torch.linspace(-1, 6, 71)[:, None]
+    x = torch.linspace(-1, 5, 61)[:, None]
     p = torch.exp(torch.distributions.Normal(3, 1).log_prob(x))
     q = torch.exp(torch.distributions.Normal(1, 2).log_prob(x))
     gap = (torch.sigmoid(network(x))[:, None] - p / (p + q)).abs()
-    assert gap.max() < 0.1
-    assert gap.mean() < 0.03
+    assert gap.max() < 0.06
+    assert gap.mean() < 0.02

@@ -41,7 +41,7 @@ def recipes(
     for part, network in description["networks"].items():
         print(f"\n{part}: {network['parameters']:,} parameters at {description['example']}")
         for layer in network["layers"]:
-            print(f"  {layer['layer']:34} {layer['output']:>16} {layer['parameters']:>12,}")
+            print(f"  {layer['layer'][:34]:34} {layer['output']:>16} {layer['parameters']:>12,}")
 
 
 def _choices(option: dict[str, object]) -> str:

@@ -1,6 +1,7 @@
 """`zerosum train` and `zerosum resume`."""
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,8 @@ import typer
 from zerosum.errors import EXIT_STOPPED
 
 if TYPE_CHECKING:
+    from zerosum.cli.live import Terminal
+    from zerosum.data.survey import Progress
     from zerosum.training import Run
 
 Images = Annotated[int | None, typer.Option("--images", help="Stop after so many images seen.")]
@@ -74,7 +77,7 @@ def train(
             config=config,
             overrides=settings or [],
             listeners=[terminal],
-            packing=terminal.packing,
+            packing=packing(terminal),
         )
     finally:
         terminal.close()
@@ -103,11 +106,24 @@ def resume(
             minutes=minutes,
             device=device,
             listeners=[terminal],
-            packing=terminal.packing,
+            packing=packing(terminal),
         )
     finally:
         terminal.close()
     _end(ended, as_json)
+
+
+def packing(terminal: "Terminal") -> "Progress":
+    """What `train` tells of data that is packed for the first time: a line every few seconds."""
+    shown = time.monotonic()
+
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown > 3:
+            shown = time.monotonic()
+            terminal.event("packing", f"{what}: {done:,} of {total:,}")
+
+    return report
 
 
 def goal_text(images: int | None, steps: int | None, minutes: float | None) -> str:

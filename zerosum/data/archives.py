@@ -98,7 +98,7 @@ def _tar_files(path: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
                 raise DataError(f"{path} has more than {MAX_ENTRIES:,} entries. Split it into several sets.")
             if not entry.isdir():
                 yield entry, archive
-            archive.members = []  # else the archive remembers every entry it has passed
+            archive.members = []  # type: ignore[attr-defined]  # else the archive remembers every entry it has passed
 
 
 def _open_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:

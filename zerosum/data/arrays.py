@@ -19,7 +19,14 @@ from zerosum.errors import DataError
 STORED = ("uint8", "uint16", "float32")
 MAX_IDX_BYTES = 8 * 2**30  # IDX is read into memory
 _IDX_NAME = re.compile(r"(.*?)images([-.])idx[34]-ubyte(\.gz)?", re.ASCII)
-_KEYS = (("images", "labels"), ("x_train", "y_train"), ("x", "y"), ("image", "label"), ("data", "labels"), ("arr_0", "arr_1"))
+_KEYS = (
+    ("images", "labels"),
+    ("x_train", "y_train"),
+    ("x", "y"),
+    ("image", "label"),
+    ("data", "labels"),
+    ("arr_0", "arr_1"),
+)
 
 
 def array_source(
@@ -78,8 +85,10 @@ def numpy_source(text: str, path: Path) -> Source:
 def _pick(path: Path, stored: Any) -> tuple[np.ndarray, np.ndarray | None]:
     for image_key, label_key in _KEYS:
         if image_key in stored:
-            return stored[image_key], stored[label_key] if label_key in stored else None
-    raise DataError(f"{path} holds {', '.join(map(printable, stored)) or 'nothing'}; the images belong under the key images.")
+            return stored[image_key], stored.get(label_key)
+    raise DataError(
+        f"{path} holds {', '.join(map(printable, stored)) or 'nothing'}; the images belong under the key images."
+    )
 
 
 def _as_stored(path: Path, images: np.ndarray) -> np.ndarray:
@@ -96,9 +105,13 @@ def _as_stored(path: Path, images: np.ndarray) -> np.ndarray:
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or not images.size:
-        raise DataError(f"{path} holds an array of shape {shape}; images are (N, H, W) or (N, H, W, C), vectors (N, D) floats.")
+        raise DataError(
+            f"{path} holds an array of shape {shape}; images are (N, H, W) or (N, H, W, C), vectors (N, D) floats."
+        )
     if images.shape[1] <= 4 < min(images.shape[2:]):
-        raise DataError(f"{path} has shape {shape}, channels first; save it as (N, H, W, C): np.moveaxis(images, 1, -1).")
+        raise DataError(
+            f"{path} has shape {shape}, channels first; save it as (N, H, W, C): np.moveaxis(images, 1, -1)."
+        )
     return images
 
 
@@ -142,7 +155,9 @@ def _read_idx(path: Path) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             zeros, code, dimensions = struct.unpack(">HBB", file.read(4))
             if zeros or code != 8 or not 1 <= dimensions <= 4:
-                raise DataError(f"{path} is no IDX file of bytes: it begins with {zeros:#06x} {code:#04x} {dimensions:#04x}.")
+                raise DataError(
+                    f"{path} is no IDX file of bytes: it begins with {zeros:#06x} {code:#04x} {dimensions:#04x}."
+                )
             shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
             size = math.prod(shape)
             if not 0 < size <= MAX_IDX_BYTES:

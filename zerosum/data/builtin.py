@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 
-
 from zerosum.data import portraits
 from zerosum.data.densities import DENSITIES
 from zerosum.data.records import Header, Record, Source

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """$ZEROSUM_CACHE, else $XDG_CACHE_HOME/zerosum, else ~/.cache/zerosum; a temporary folder if that is not writable."""
+    """$ZEROSUM_CACHE, else $XDG_CACHE_HOME/zerosum, else ~/.cache/zerosum; else a temporary folder."""
     chosen = os.environ.get("ZEROSUM_CACHE")
     base = os.environ.get("XDG_CACHE_HOME")
     if chosen:
@@ -27,7 +27,7 @@ def _writable(folder: Path) -> bool:
 
 
 def _temporary() -> Path:
-    """A folder of the user's own: in a shared /tmp, a folder of that name could have been laid there by someone else."""
+    """A folder of the user's own: in a shared /tmp, one of that name could have been laid there by someone else."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"zerosum-{user}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

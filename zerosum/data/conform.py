@@ -11,7 +11,7 @@ from zerosum.data.resize import Box, resize
 from zerosum.data.settings import Fit, Size
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow's "L"
-_TOP = {"uint8": 255, "uint16": 65535, "float32": 1}  # white, and opaque
+TOP = {"uint8": 255, "uint16": 65535, "float32": 1}  # white, and opaque
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def _placement(size: Size, form: Form) -> tuple[Box, Size]:
     if form.fit == "crop":
         scale = min(height / tall, width / wide)
         used_height, used_width = scale * tall, scale * wide
-        left, upper = (width - used_width) / 2, (height - used_height) / 2
-        return (left, upper, left + used_width, upper + used_height), form.size
+        left, upper = max(0, (width - used_width) / 2), max(0, (height - used_height) / 2)  # rounding may go below 0
+        return (left, upper, min(width, left + used_width), min(height, upper + used_height)), form.size
     if form.fit == "pad":
         scale = min(tall / height, wide / width)
         return (0, 0, width, height), (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -76,8 +76,10 @@ def _deepen(pixels: np.ndarray, form: Form, changes: list[str]) -> np.ndarray:
     changes.append(f"{dtype} to {form.dtype}")
     if dtype == "float32" and not (pixels.min() >= 0 and pixels.max() <= 1):
         span = f"{pixels.min():g} to {pixels.max():g}"
-        raise BadImage(f"its values run from {span}, and only 0 to 1 has a meaning in {form.dtype}; pack with depth=float")
-    scaled = pixels.astype(np.float32) * (_TOP[form.dtype] / _TOP[dtype])
+        raise BadImage(
+            f"its values run from {span}, and only 0 to 1 has a meaning in {form.dtype}; pack with depth=float"
+        )
+    scaled = pixels.astype(np.float32) * (TOP[form.dtype] / TOP[dtype])
     return (scaled if form.dtype == "float32" else np.rint(scaled)).astype(form.dtype)
 
 
@@ -95,7 +97,7 @@ def _colour(pixels: np.ndarray, alpha: bool, form: Form, changes: list[str]) -> 
     elif colour.shape[2] == 1 and wanted == 3:
         changes.append("gray to colour")
         colour = colour.repeat(3, axis=2)
-    top = _TOP[str(pixels.dtype)]
+    top = TOP[str(pixels.dtype)]
     if form.alpha:
         if opacity is None:
             changes.append("made opaque")
@@ -115,7 +117,7 @@ def _pad(pixels: np.ndarray, form: Form) -> np.ndarray:
     elif form.dtype == "float32" or form.channels not in (1, 3):
         ground = pixels.min(axis=(0, 1))
     else:
-        ground = _background(form.background, form.channels) * _TOP[form.dtype]
+        ground = _background(form.background, form.channels) * TOP[form.dtype]
     padded = np.empty((*form.size, form.channels), pixels.dtype)
     padded[:] = _like(ground, pixels)
     top, left = ((whole - part) // 2 for whole, part in zip(form.size, pixels.shape[:2], strict=True))

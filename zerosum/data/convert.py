@@ -8,7 +8,7 @@ from zerosum.data.dataset import DatasetInfo
 
 
 def to_float(images: np.ndarray, info: DatasetInfo, device: torch.device | str = "cpu") -> Tensor:
-    """Stored images (N, H, W, C) to float32 (N, C, H, W) in [-1, 1], channels-last in memory; vectors (N, D) as they are.
+    """Stored images (N, H, W, C) to float32 (N, C, H, W) in [-1, 1], channels-last in memory; vectors as they are.
 
     The bytes travel to the device in the stored type, a quarter of the floats for 8-bit images."""
     if not images.flags.writeable:  # torch warns of tensors over memory that may not be written

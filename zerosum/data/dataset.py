@@ -91,7 +91,7 @@ class Dataset:
             return [json.loads(line)["name"] for line in lines]
 
     def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """{"image": (n, H, W, C) in the stored type, "label": (n,) int64 where there are labels}, in the order asked for."""
+        """{"image": (n, H, W, C) as stored, "label": (n,) int64 where there are labels}, in the order asked for."""
         batch = {"image": self.images[indices]}
         if self.labels is not None:
             batch["label"] = self.labels[indices]
@@ -110,7 +110,9 @@ def load_dataset(folder: str | Path) -> Dataset:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA:
-            raise DataError(f"{file} has schema {document['schema']}; this zerosum reads schema {SCHEMA}. Prepare it again.")
+            raise DataError(
+                f"{file} has schema {document['schema']}; this zerosum reads schema {SCHEMA}. Prepare it again."
+            )
         info = DatasetInfo.from_json(document["info"])
         file = folder / "images.npy"
         images = np.load(file, mmap_mode="r", allow_pickle=False)

@@ -5,7 +5,7 @@ Pillow reads the common formats. It narrows 16-bit colour PNG to 8 bits, so thos
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -15,20 +15,18 @@ import numpy as np
 from PIL import Image
 
 from zerosum.data import tiff
-from zerosum.data.records import Header
+from zerosum.data.records import Header, Opened
 from zerosum.data.settings import Size
 from zerosum.data.turn import TAG, swaps_sides, upright
 
 MAX_PIXELS = 100_000_000  # 300 MB of RGB; what is larger is a bomb or a map, and neither belongs in a training set
 
-# Only these parsers ever see a file: the rest of Pillow's are rare, old, or call other programs.
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP", "AVIF", "TIFF", "PPM", "TGA", "JPEG2000", "QOI")
+# Only these parsers ever see a file: the rest of Pillow's are rare, old, or call other programs. (JPEG includes MPO.)
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF", "TIFF", "PPM", "TGA", "JPEG2000", "QOI")
 
 _WORDS = {"1": "1-bit", "L": "gray", "LA": "gray+alpha", "P": "palette", "PA": "palette+alpha", "F": "float gray"}
 _GRAY = ("1", "L", "LA", "La")
 _WITH_ALPHA = ("LA", "La", "RGBA", "RGBa", "PA")
-
-Opened = BinaryIO | np.ndarray | Image.Image
 
 
 class BadImage(Exception):
@@ -44,43 +42,48 @@ class Decoded:
     changes: tuple[str, ...]
 
 
-def read_header(opened: Opened) -> Header:
+def read_header(open_image: Callable[[], Opened]) -> Header:
     """What the image says of itself, without decoding it. Raises BadImage."""
-    with _reasons():
-        if isinstance(opened, np.ndarray):
-            return _array_header(opened.shape, opened.dtype)
-        if isinstance(opened, Image.Image):
-            return _pillow_header(opened)
-        kind = _kind(opened)
-        if kind == "npy":
-            np.lib.format.read_magic(opened)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(opened)
-            return _array_header(shape, dtype)
-        if kind == "tiff" and (header := tiff.deep_header(opened)):
-            return _checked(header)
-        image = _open(opened)
-        return _deep_png_header(image) if kind == "deep png" else _pillow_header(image)
+    with _reasons(), _closed_afterwards(open_image()) as opened:
+        return _header(opened)
 
 
-def decode(opened: Opened, draft: Size | None = None) -> Decoded:
-    """The pixels, turned as EXIF asks, in the depth and with the channels of the file; the first frame if it is animated.
+def decode(open_image: Callable[[], Opened], draft: Size | None = None) -> Decoded:
+    """The pixels, turned as EXIF asks, in the depth and with the channels of the file; of an animation the first frame.
 
     draft: JPEG files may be decoded at a reduced size of at least twice this one. Raises BadImage."""
-    with _reasons():
-        if isinstance(opened, np.ndarray):
-            return _decode_array(opened)
-        if isinstance(opened, Image.Image):
-            return _decode_pillow(opened, draft)
-        kind = _kind(opened)
-        if kind == "npy":
-            read_header(opened)  # the size is judged before memory is taken for it
-            opened.seek(0)
-            return _decode_array(np.load(opened, allow_pickle=False))
-        if kind == "tiff" and (header := tiff.deep_header(opened)):
-            _checked(header)
-            return Decoded(to_stored_type(tiff.read_pixels(opened)), header, _frames(header))
-        image = _open(opened)
-        return _decode_deep_png(image, opened) if kind == "deep png" else _decode_pillow(image, draft)
+    with _reasons(), _closed_afterwards(open_image()) as opened:
+        return _decode(opened, draft)
+
+
+def _header(opened: Opened) -> Header:
+    if isinstance(opened, np.ndarray):
+        return _array_header(opened.shape, opened.dtype)
+    if isinstance(opened, Image.Image):
+        return _pillow_header(opened)
+    kind = _kind(opened)
+    if kind == "npy":
+        return _npy_header(opened)
+    if kind == "tiff" and (header := tiff.deep_header(opened)):
+        return _checked(header)
+    image = _open(opened)
+    return _deep_png_header(image, opened) if kind == "deep png" else _pillow_header(image)
+
+
+def _decode(opened: Opened, draft: Size | None) -> Decoded:
+    if isinstance(opened, np.ndarray):
+        return _decode_array(opened)
+    if isinstance(opened, Image.Image):
+        return _decode_pillow(opened, draft)
+    kind = _kind(opened)
+    if kind == "npy":
+        _npy_header(opened)  # the size is judged before memory is taken for it
+        return _decode_array(np.load(opened, allow_pickle=False))
+    if kind == "tiff" and (header := tiff.deep_header(opened)):
+        _checked(header)
+        return Decoded(to_stored_type(tiff.read_pixels(opened)), header, _frames(header))
+    image = _open(opened)
+    return _decode_deep_png(image, opened) if kind == "deep png" else _decode_pillow(image, draft)
 
 
 @contextmanager
@@ -108,6 +111,15 @@ def _reasons() -> Iterator[None]:
     except Exception as error:  # decoders of damaged files raise anything: SyntaxError, struct.error, IndexError ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadImage(f"damaged: {reason[:200]}") from None
+
+
+@contextmanager
+def _closed_afterwards(opened: Opened) -> Iterator[Opened]:
+    try:
+        yield opened
+    finally:
+        if not isinstance(opened, np.ndarray | Image.Image):
+            opened.close()
 
 
 def _kind(file: BinaryIO) -> str:
@@ -161,6 +173,15 @@ def _array_header(shape: tuple[int, ...], dtype: np.dtype) -> Header:
     return _checked(Header(shape[0], shape[1], prefix + word, channels, False, stored))
 
 
+def _npy_header(file: BinaryIO) -> Header:
+    """Leaves the file at its start."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    file.seek(0)
+    return _array_header(shape, dtype)
+
+
 def _decode_array(array: np.ndarray) -> Decoded:
     return Decoded(to_stored_type(array), _array_header(array.shape, array.dtype), ())
 
@@ -185,21 +206,22 @@ def to_stored_type(array: np.ndarray) -> np.ndarray:
 # PNG of 16 bits a channel
 
 
-def _deep_png_header(image: Image.Image) -> Header:
-    words = {"L": "gray", "I": "gray", "LA": "gray+alpha", "RGB": "RGB", "RGBA": "RGBA"}
-    mode = image.mode.split(";")[0]
-    channels = {"I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4}[mode]
+def _deep_png_header(image: Image.Image, file: BinaryIO) -> Header:
+    file.seek(25)
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[file.read(1)[0]]  # by the colour type: Pillow's mode is of what it narrows to
     height, width = _shown_size(image)
-    return Header(height, width, f"16-bit {words[mode]}", channels, channels in (2, 4), "uint16")
+    word = {1: "gray", 2: "gray+alpha", 3: "RGB", 4: "RGBA"}[channels]
+    return Header(height, width, f"16-bit {word}", channels, channels in (2, 4), "uint16")
 
 
 def _decode_deep_png(image: Image.Image, file: BinaryIO) -> Decoded:
-    header = _deep_png_header(image)
+    header = _deep_png_header(image, file)
     file.seek(0)
     pixels = to_stored_type(imagecodecs.png_decode(file.read()))
     if pixels.shape[2] != header.channels:
         raise BadImage(f"{pixels.shape[2]} channels where its header promises {header.channels}")
-    return Decoded(upright(pixels, _orientation(image)), header, _turn_change(_orientation(image)))
+    orientation = _orientation(image)
+    return Decoded(upright(pixels, orientation), header, _turn_change(orientation))
 
 
 # Everything that Pillow reads
@@ -245,6 +267,9 @@ def _shown_size(image: Image.Image) -> Size:
 
 
 def _orientation(image: Image.Image) -> int:
+    """The turn that is left to do."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns these itself
     if image.format == "PNG" and "exif" not in image.info and "xmp" not in image.info:
         return 1  # Pillow would decode the whole picture to look for EXIF behind it
     return int(image.getexif().get(TAG, 1))

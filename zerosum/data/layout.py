@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .gif .bmp .webp .avif .tif .tiff .pgm .ppm .pbm .pnm .tga .jp2 .j2k .qoi .npy".split()
-)
-SPLITS = frozenset("train training val valid validation test testing eval".split())
+# fmt: off
+SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".avif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm",
+    ".pnm", ".tga", ".jp2", ".j2k", ".qoi", ".npy",
+))
+SPLITS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing", "eval"))
+# fmt: on
 
 
 def is_hidden(path: str) -> bool:

@@ -23,7 +23,9 @@ def batch_indices(count: int, batch: int, position: int, seed: int) -> np.ndarra
 
     A batch may span epochs, and may be larger than the set. Raises ValueError for an empty set or batch."""
     if count < 1 or batch < 1 or position < 0:
-        raise ValueError(f"need count and batch of at least 1 and position of at least 0, got {count}, {batch}, {position}")
+        raise ValueError(
+            f"need count and batch of at least 1 and position of at least 0, got {count}, {batch}, {position}"
+        )
     parts = []
     while batch:
         epoch, start = divmod(position, count)

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 WORKERS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16)
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], batch: int = 8) -> Iterator[list[Result]]:
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], batch: int = 16) -> Iterator[list[Result]]:
     """work(item) for each item, `batch` at a time and in their order.
 
     Only a few batches are under way at once, so items may be as many and their results as large as they like."""

@@ -5,15 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
+from PIL import Image
+
+Opened = BinaryIO | np.ndarray | Image.Image
+"""A file at its start, pixels (H, W, C), or a picture that Pillow holds."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One image. `open` gives a binary file at its start, or pixels (H, W, C); it may be called in any thread."""
+    """One image. `open` gives it anew each time, in any thread."""
 
     name: str
     label: str | None
-    open: Callable[[], BinaryIO | np.ndarray]
+    open: Callable[[], Opened]
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -73,4 +77,6 @@ def printable(name: str) -> str:
 
     Control characters and bytes that are no UTF-8 are shown as escapes."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -15,7 +15,7 @@ def resize(pixels: np.ndarray, size: Size, box: Box, alpha: bool) -> np.ndarray:
 
     Colour is weighed by opacity, so what lies under transparent pixels does not bleed into the edges."""
     height, width, channels = pixels.shape
-    if size == (height, width) and box == (0, 0, width, height):
+    if size == (height, width) and np.array_equal(box, (0, 0, width, height)):
         return pixels
     if pixels.dtype == np.uint8 and (channels, alpha) in _FAST:
         image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)  # L, LA, RGB or RGBA by its shape

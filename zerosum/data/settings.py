@@ -25,7 +25,7 @@ class PackSettings(BaseModel):
     fit: Fit = Field("crop", description="crop the middle, pad with the background, or stretch")
     channels: Channels = Field("auto", description="what every image becomes; auto: what most of them are")
     depth: Depth = Field("auto", description="bits a channel; auto: what most of them have")
-    background: str = Field("white", description="CSS colour laid under alpha that is dropped, and around padded images")
+    background: str = Field("white", description="CSS colour under alpha that is dropped, and around padded images")
     draft: bool = Field(False, description="decode JPEG files at a reduced size: faster, slightly different pixels")
 
     @field_validator("background")
@@ -34,7 +34,9 @@ class PackSettings(BaseModel):
         try:
             ImageColor.getrgb(value)
         except ValueError:
-            raise ValueError(f"background must be a CSS colour such as white, #ffcc00 or rgb(0,0,0), not {value!r}") from None
+            raise ValueError(
+                f"background must be a CSS colour such as white, #ffcc00 or rgb(0,0,0), not {value!r}"
+            ) from None
         return value
 
 
@@ -42,7 +44,7 @@ DEFAULT_SETTINGS = PackSettings()
 
 
 def pack_settings(**values: Any) -> PackSettings:
-    """PackSettings from a user's words. Raises ConfigError that names the key, what was expected and the nearest word."""
+    """PackSettings from a user's words. Raises ConfigError with the key, what was expected and the nearest word."""
     try:
         return PackSettings(**values)
     except ValidationError as error:
@@ -68,7 +70,9 @@ def parse_size(value: str | int) -> Size:
     """(height, width) in pixels from 64, "64" or "48x80" (height x width). Raises ConfigError."""
     match = re.fullmatch(r"([0-9]{1,6})(?:[x×]([0-9]{1,6}))?", str(value).strip().lower(), re.ASCII)
     if match is None:
-        raise ConfigError(f"size must be a number of pixels such as 64, or height x width such as 48x80, not {value!r}.")
+        raise ConfigError(
+            f"size must be a number of pixels such as 64, or height x width such as 48x80, not {value!r}."
+        )
     height, width = int(match[1]), int(match[2] or match[1])
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise ConfigError(f"size must lie between 1 and {MAX_SIDE} pixels a side, not {value!r}.")

@@ -1,21 +1,26 @@
 """What a source holds, read from headers alone, and what the packed set should therefore be."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median_low
+from typing import TypeVar
 
 from zerosum.data.conform import Form
 from zerosum.data.images import BadImage, own_pixel_cap, read_header
 from zerosum.data.parallel import in_order
 from zerosum.data.records import Header, Record, Skip, Source
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Size
+from zerosum.data.sources import open_source
 from zerosum.errors import DataError
 
 Progress = Callable[[str, int, int], None]  # what is being done, how many of how many are done
 
-_CHANNELS = {"gray": (1, False), "gray+alpha": (2, True), "rgb": (3, False), "rgba": (4, True)}
-_DEPTHS = {"8": "uint8", "16": "uint16", "float": "float32"}
+Key = TypeVar("Key")
+
+CHANNELS = {"gray": (1, False), "gray+alpha": (2, True), "rgb": (3, False), "rgba": (4, True)}
+DEPTHS = {"8": "uint8", "16": "uint16", "float": "float32"}
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,12 @@ class Survey:
         return Form(size or self.auto_size, self.channels, self.alpha, self.dtype, settings.fit, settings.background)
 
 
-def survey(source: Source, settings: PackSettings = DEFAULT_SETTINGS, progress: Progress | None = None) -> Survey:
-    """Read every header. Raises DataError when not one can be read."""
+def survey(
+    source: Source | str | Path, settings: PackSettings = DEFAULT_SETTINGS, progress: Progress | None = None
+) -> Survey:
+    """Read every header of DATA, or of a source that is open already. Raises DataError when not one can be read."""
+    if not isinstance(source, Source):
+        source = open_source(source)
     if source.vectors is not None:
         return Survey(source.count, Counter(), Counter(), (), None, (1, 1), 1, False, "float32", True, ())
     headers: Counter[Header] = Counter()
@@ -74,18 +83,18 @@ def survey(source: Source, settings: PackSettings = DEFAULT_SETTINGS, progress: 
                     progress("reading headers", done, source.count)
     if not headers:
         raise nothing_readable(source, skipped)
-    channels, alpha = _most_channels(headers) if settings.channels == "auto" else _CHANNELS[settings.channels]
-    sizes = _count((header.height, header.width) for header in headers.elements())
+    channels, alpha = _most_channels(headers) if settings.channels == "auto" else CHANNELS[settings.channels]
+    sizes = _tally(headers, lambda header: (header.height, header.width))
     return Survey(
         headers.total(),
         sizes,
-        _count(header.mode for header in headers.elements()),
+        _tally(headers, lambda header: header.mode),
         source.classes,
         next(iter(sizes)) if len(sizes) == 1 else None,
         (median_low(height for height, _ in sizes.elements()), median_low(width for _, width in sizes.elements())),
         channels,
         alpha,
-        _most_depth(headers) if settings.depth == "auto" else _DEPTHS[settings.depth],
+        _most_depth(headers) if settings.depth == "auto" else DEPTHS[settings.depth],
         False,
         tuple(skipped),
     )
@@ -99,17 +108,31 @@ def nothing_readable(source: Source, skipped: list[Skip]) -> DataError:
 
 def _header(record: Record) -> Header | Skip:
     try:
-        opened = record.open()
-        ...
+        return read_header(record.open)
     except BadImage as reason:
         return Skip(record.name, str(reason))
 
 
 def _most_channels(headers: Counter[Header]) -> tuple[int, bool]:
-    """Colour if more than half have colour, alpha if more than half have alpha; or the other number most have."""
-    def share(chosen: Callable[[Header], bool]) -> float:
-        return sum(count for header, count in headers.items() if chosen(header)) / headers.total()
-    
+    """Colour if more than half have colour, alpha if more than half have alpha; unless most are no pictures but have
+    another number of channels."""
+    kinds = _tally(headers, lambda header: (header.channels, header.alpha))
+    pictures = {kind: count for kind, count in kinds.items() if kind in CHANNELS.values()}
+    if 2 * sum(pictures.values()) <= kinds.total():
+        return max((count, kind) for kind, count in kinds.items() if kind not in pictures)[1]
+    half = sum(pictures.values()) / 2
+    colour = sum(count for (channels, alpha), count in pictures.items() if channels - alpha == 3) > half
+    alpha = sum(count for (_, alpha), count in pictures.items() if alpha) > half
+    return (3 if colour else 1) + alpha, alpha
+
 
 def _most_depth(headers: Counter[Header]) -> str:
-    return Counter()
+    depths = _tally(headers, lambda header: header.dtype)
+    return max(sorted(depths), key=depths.__getitem__)
+
+
+def _tally(headers: Counter[Header], key: Callable[[Header], Key]) -> Counter[Key]:
+    tally: Counter[Key] = Counter()
+    for header, count in headers.items():
+        tally[key(header)] += count
+    return tally

@@ -50,7 +50,7 @@ def _header(document: tifffile.TiffFile) -> Header | None:
     if page.dtype is None or (page.dtype.itemsize == 1 and page.samplesperpixel <= 4 and not stacked):
         return None
     if page.photometric not in _READ:
-        raise ValueError(f"TIFF of {page.dtype} in the colour space {page.photometric.name} is not read")
+        raise ValueError(f"TIFF of {page.dtype} in the colour space {page.photometric!s} is not read")
     axes = document.series[0].axes if stacked else page.axes
     shape = document.series[0].shape if stacked else page.shape
     sizes = dict(zip(axes, shape, strict=True))

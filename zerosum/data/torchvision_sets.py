@@ -49,7 +49,7 @@ def _load(text: str, name: str) -> Any:
         raise DataError(f"{text} needs more than its name: {error}. Save it as a folder of images instead.") from error
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"{text} could not be downloaded ({error}). Without a network, take builtin:portraits, or download the set "
+            f"{text} could not be downloaded ({' '.join(str(error).split())}). Without a network, take builtin:portraits, or download the set "
             f"elsewhere and give its folder; {usable[name].get('root')} is where torchvision looks for it."
         ) from error
 

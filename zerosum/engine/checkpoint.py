@@ -6,6 +6,7 @@ training needs to go on; read with `weights_only=True`), and `manifest.json` wit
 
 import hashlib
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -108,8 +109,11 @@ def load_model(path: Path) -> dict[str, Tensor]:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What `state.pt` holds: tensors, numbers, strings, lists and dicts, nothing that could run."""
-    state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+    """What `state.pt` holds: tensors, numbers, strings, lists and dicts. Raises DataError for anything that could run."""
+    try:
+        state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DataError(f"{path / 'state.pt'} holds more than numbers and tensors, and is not read.") from error
     return state
 
 

@@ -167,7 +167,7 @@ class Training:
         images = self.progress.images
         try:
             path = save_checkpoint(self.run.checkpoints, images, self.ema.average.state_dict(), state, self.metadata)
-        except ZerosumError as error:
+        except (ZerosumError, OSError) as error:
             self._failed_writes += 1
             if last or self._failed_writes == WRITE_ATTEMPTS:
                 raise

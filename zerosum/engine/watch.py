@@ -26,6 +26,9 @@ SURE_REAL, SURE_FAKE = 0.97, 0.03
 """D(x) above and D(G(z)) below: -ln(1 - D(G(z))) is then under 0.03, so the minimax gradient is all but gone, and the
 non-saturating loss above 3.5. Healthy DCGAN runs visit 0.9 and 0.1 and come back."""
 
+SATURATED = 0.1
+"""A generator's loss nearer to 0, while the discriminator wins, is ln(1 - D(G(z))) with its gradient gone."""
+
 UNSURE_REAL, UNSURE_FAKE = 0.93, 0.07
 """Where a discriminator that had won is in play again; apart from the line above, so that no episode flickers."""
 
@@ -102,12 +105,14 @@ class Watch:
         real, fake = self._average.get("score/real", 0.5), self._average["score/fake"]
         sign = _between(real > SURE_REAL and fake < SURE_FAKE, real < UNSURE_REAL or fake > UNSURE_FAKE)
         loss = self._average.get("loss/generator/adversarial")
-        paying = "" if loss is None else f", and the generator pays {loss:.1f}"
         finding = Finding(
             "discriminator-winning",
-            f"The discriminator is winning: it gives real images {real:.2f} and generated ones {fake:.2f}{paying}. "
-            "So sure a judge leaves the generator little to learn from.",
-            "If the pictures have stopped improving, halve the discriminator's learning rate or add an R1 penalty.",
+            f"The discriminator is winning: it gives real images {real:.3f} and generated ones {fake:.3f}. So sure a "
+            "judge leaves the generator little to learn from.",
+            # The non-saturating loss is above 3.5 here; near 0 there is only the one that Algorithm 1 prints.
+            "Train with loss=non-saturating: the minimax loss has no gradient left against a judge so sure."
+            if loss is not None and abs(loss) < SATURATED
+            else "If the pictures no longer improve, halve the discriminator's learning rate or add an R1 penalty.",
         )
         return self._tell(finding, images, sign)
 

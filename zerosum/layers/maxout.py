@@ -4,8 +4,7 @@ from torch import Tensor, nn
 
 
 class Maxout(nn.Module):
-    """(N, inputs) to (N, units), each the maximum of `pieces` linear functions: (inputs + 1) * units * pieces
-    parameters."""
+    """(N, inputs) to (N, units), each unit the maximum of `pieces` linear functions."""
 
     def __init__(self, inputs: int, units: int, pieces: int = 5) -> None:
         super().__init__()

@@ -60,8 +60,7 @@ def minimax(fake: Tensor, real: Tensor | None = None) -> Tensor:
 
 
 def non_saturating(fake: Tensor, real: Tensor | None = None) -> Tensor:
-    """-ln D(G(z)) (Goodfellow et al. 2014, end of section 3): the same fixed point, and a gradient, D - 1, that
-    stays."""
+    """-ln D(G(z)) (Goodfellow et al. 2014, section 3): the same fixed point, but a gradient, D - 1, that lasts."""
     return softplus(-_full(fake)).mean()
 
 
@@ -78,10 +77,10 @@ def reach_one(fake: Tensor, real: Tensor | None = None) -> Tensor:
 
 
 def wasserstein(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """-f(x) and f(G(z)) (Arjovsky et al. 2017): the negative sum estimates the Wasserstein-1 distance, if f is
-    1-Lipschitz.
+    """-f(x) and f(G(z)) (Arjovsky et al. 2017): minus their sum estimates the Wasserstein-1 distance.
 
-    Something else must keep it so: clipped weights, a gradient penalty, or spectral norm."""
+    Only while f is 1-Lipschitz, which something else must see to: clipped weights, a gradient penalty, spectral
+    norm."""
     return {"real": -_full(real).mean(), "fake": _full(fake).mean()}
 
 

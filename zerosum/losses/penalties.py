@@ -1,8 +1,8 @@
 """Penalties on a discriminator's slope, and the clipping of a critic's weights.
 
 Where the slope is measured is the caller's choice: WGAN-GP takes `between(real, fake)`, DRAGAN `around(real)`, and
-both are `gradient_penalty`. Points are drawn from torch's current generator. Weights, such as 10 for WGAN-GP or gamma
-/ 2 for R1, are the caller's.
+both are `gradient_penalty`. Points are drawn from torch's current generator. The weight
+(10 for WGAN-GP, gamma / 2 for R1) is the caller's too.
 
 Over batch norm in training mode the slope of one sample depends on the others, so that none of these is a penalty by
 sample; papers with a penalty leave batch norm out of the critic.
@@ -24,11 +24,9 @@ def gradient_penalty(critic: Critic, points: Tensor, target: float = 1.0) -> Ten
 
 
 def r1(discriminator: Critic, real: Tensor) -> Tensor:
-    """Mean over samples of |∇D(x)|² at real samples (Mescheder et al. 2018, equation 9); the caller multiplies by
-    gamma / 2.
+    """Mean over samples of |∇D(x)|² at real samples, to be multiplied by gamma / 2 (Mescheder et al. 2018, equation 9).
 
-    With its own forward pass. Where the main loss judges the same samples anyway, `slope_penalty` costs a third
-    less."""
+    With a forward pass of its own; where the main loss judges the same samples, `slope_penalty` costs a third less."""
     return _mean_square(_slopes(discriminator, real))
 
 
@@ -38,10 +36,9 @@ def r2(discriminator: Critic, fake: Tensor) -> Tensor:
 
 
 def slope_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """R1 or R2 on the main loss's own forward pass: logits = discriminator(images), images.requires_grad set
-    beforehand.
+    """R1 or R2 on the forward pass of the main loss: the same value and gradients as `r1`.
 
-    The same value and gradients as `r1`. Raises ValueError when images was not set to require a gradient."""
+    logits = discriminator(images), after images.requires_grad_(). Raises ValueError when that was forgotten."""
     if not images.requires_grad:
         raise ValueError("slope_penalty needs images.requires_grad_() before the discriminator judges them")
     (slopes,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
@@ -49,18 +46,16 @@ def slope_penalty(logits: Tensor, images: Tensor) -> Tensor:
 
 
 def between(real: Tensor, fake: Tensor) -> Tensor:
-    """A point on the line from each fake to its real partner, uniform by sample (Gulrajani et al. 2017, Algorithm
-    1)."""
+    """A random point on the line from each fake to its real partner (Gulrajani et al. 2017, Algorithm 1)."""
     along = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)
     return torch.lerp(fake.detach(), real.detach(), along)
 
 
 def around(real: Tensor) -> Tensor:
-    """real + std(real) / 2 * u, u uniform in [0, 1) for each value, std over the whole batch (DRAGAN, Kodali et al.
-    2017).
+    """Points near the data: real + std / 2 * u, u uniform in [0, 1) for each value, std of the whole batch (DRAGAN).
 
-    The variant of the authors' first notebook, which others built on; there each point also moves back towards its
-    real sample by a random share, and the paper's text writes normal noise of a fixed size instead."""
+    Kodali et al. 2017 write normal noise of a fixed size. This is the form of their released code, without the random
+    step back towards the real sample that some versions take."""
     real = real.detach()
     return real + 0.5 * real.std(correction=0) * torch.rand_like(real)
 

@@ -1,5 +1,4 @@
-"""What the original paper proves about the game, as formulas to check a run against (Goodfellow et al. 2014, section
-4).
+"""What Goodfellow et al. 2014 prove about the game (section 4), as formulas to check a run against.
 
 All in nats. p is the density of the data, q that of the generator, given by their values at the same points.
 """
@@ -13,8 +12,7 @@ EQUILIBRIUM = -np.log(4.0)  # V(D, G) once the generator is right and the discri
 
 
 def optimal_discriminator(p: ArrayLike, q: ArrayLike) -> Array:
-    """D*(x) = p / (p + q), the best answer to a fixed generator (proposition 1); 1/2 where neither ever puts a
-    sample."""
+    """D*(x) = p / (p + q), the best answer to a fixed generator (proposition 1); 1/2 where neither has a sample."""
     p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
     total = p + q
     return np.divide(p, total, out=np.full(total.shape, 0.5), where=total > 0)

@@ -8,9 +8,9 @@ from torch import Tensor
 def diversity(fake: Tensor, real: Tensor) -> float:
     """Mean distance between two fakes (N, ...) over mean distance between two real samples (M, ...).
 
-    About 1 for a generator as varied as its data, 0 for one that makes a single sample, whatever is put in. Euclidean
-    in the samples' own values: cheap and blind to meaning, so good for a warning light on a few dozen samples (cost
-    N² + M²). nan when the real samples are all the same. Raises ValueError when either has fewer than two samples."""
+    About 1 for a generator as varied as its data, 0 for one that makes a single sample whatever is put in. Distances
+    are Euclidean, between raw values: cheap and blind to meaning, so a warning light for a few dozen samples, no score.
+    nan when the real samples are all the same. Raises ValueError when either has fewer than two samples."""
     if min(len(fake), len(real)) < 2:
         raise ValueError(f"diversity needs two samples or more on each side, got {len(fake)} and {len(real)}")
     spread = _mean_distance(real)

@@ -1,5 +1,4 @@
-"""The Parzen window log-likelihood of the original paper (Goodfellow et al. 2014, table 1; the authors'
-`parzen_ll.py`).
+"""The Parzen window log-likelihood of Goodfellow et al. 2014 (table 1, and the authors' `parzen_ll.py`).
 
 The density of the generator is guessed by a Gaussian of width sigma around each of 10,000 samples, and the test set
 is scored under it. sigma is the one of ten that suits a held-out set best.
@@ -21,11 +20,11 @@ CAVEAT = (
 
 @dataclass(frozen=True)
 class ParzenScore:
-    """mean: log-likelihood of the test set in nats a sample; error: its standard error over the test samples (not
-    over runs).
+    """What `parzen` found, in nats a sample.
 
-    sigma: the width chosen; validation: the mean log-likelihood of the held-out set for each width tried. A sigma at
-    either end of the grid says that the grid, or the scale of the data, does not fit."""
+    mean, error: of the test set, with the standard error over its samples (not over runs).
+    sigma, validation: the width chosen, and the mean of the held-out set for each width tried. A sigma at either end of
+    the grid says that the grid, or the scale of the data, does not fit."""
 
     mean: float
     error: float
@@ -42,8 +41,8 @@ def parzen(
     """Score test (M, ...) under windows around samples (N, ...), sigma chosen on the first `limit` of validation.
 
     The paper takes 10,000 samples and 10,000 test images with pixels in [0, 1]. Other ranges give other numbers: the
-    density is per unit of each value, so doubling the range costs ln 2 a pixel. Raises ValueError when the three do
-    not have samples of the same shape, or one is empty."""
+    density is per unit of each value, so doubling the range costs ln 2 a pixel.
+    Raises ValueError when the three do not hold samples of the same shape, or one is empty."""
     if not (len(samples) and len(validation) and len(test)):
         raise ValueError("parzen needs at least one sample, one validation image and one test image")
     if not samples.shape[1:] == validation.shape[1:] == test.shape[1:]:
@@ -62,10 +61,9 @@ def parzen(
 
 @torch.no_grad()
 def log_likelihoods(points: Tensor, samples: Tensor, sigmas: Sequence[float], chunk: int = 500) -> Tensor:
-    """ln p(x) for each point (M, ...) and each sigma, (M, len(sigmas)) in float64, p being the mean of the windows
-    around samples.
+    """ln p(x), (M, len(sigmas)) in float64, of points (M, ...); p is the mean of the windows around samples (N, ...).
 
-    Distances are one matrix product for each `chunk` of points, in float32: 20 MB for 500 points and 10,000 samples."""
+    Distances are one matrix product in float32 for each `chunk` of points: 20 MB for 500 points and 10,000 samples."""
     centre = samples.flatten(1).float().mean(dim=0)  # distances do not notice, and small numbers keep more digits
     samples = samples.flatten(1).float() - centre
     points = points.flatten(1).float() - centre

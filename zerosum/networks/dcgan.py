@@ -23,14 +23,15 @@ Norm = Literal["batch", "layer", "spectral", "none"]
 class Generator(nn.Module):
     """Latent vectors (N, latent_dim) to images (N, C, H, W) in [-1, 1].
 
-    shape: (C, H, W), any number of channels, a size that `sizes.doublings` can make. width: channels of the last
-    hidden layer; each layer nearer the latent has twice as many, up to max_width. kernel: 4, which its stride
-    divides, so that every output pixel sees as many inputs; or 5, the authors'. norm_units: the first layer's batch
-    norm has a scale and shift for each unit (the authors') instead of each channel. Without norm_units the network is
-    convolutional throughout: latents (N, latent_dim, h, w) give an image larger by 2^n pixels for each step of h and
-    w beyond 1. At 64 pixels: 3,576,704 parameters with the defaults; 18,885,760 with width=128, max_width=1024,
-    kernel=5, norm_units=True. Raises ValueError when the size cannot be made, or kernel, width or max_width are out
-    of range."""
+    shape: (C, H, W), any number of channels, a size that `sizes.doublings` can make.
+    width: channels of the last hidden layer; each layer nearer the latent has twice as many, up to max_width.
+    kernel: 4, a multiple of the stride, so that every output pixel sees equally many inputs; or 5, the authors'.
+    norm_units: the first batch norm has a scale and shift for each unit (the authors') instead of each channel.
+    Without norm_units the network is convolutional throughout: latents (N, latent_dim, h, w) give an image that is
+    2^n pixels larger for each step of h or w beyond 1.
+    At 64 pixels: 3,576,704 parameters with the defaults; the authors' 18,885,760 with width=128, max_width=1024,
+    kernel=5 and norm_units=True.
+    Raises ValueError when the size cannot be made, or kernel, width or max_width are out of range."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Generator(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         if latent.ndim == 4:
             first = self.project(latent)
-        else:  # the same map as a matrix product, two to three times faster on a CPU
+        else:  # the same map as a matrix product, which is faster on a CPU
             weight = self.project.weight
             first = (latent @ weight.flatten(1)).unflatten(1, weight.shape[1:])
         images: Tensor = self.layers(first)
@@ -73,11 +74,12 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, C, H, W) in [-1, 1] to logits (N,).
 
-    shape, width, max_width, kernel: as in Generator, mirrored; `width` is the first layer's. norm: `batch`, the
-    paper's. It ties the samples of a batch together, so a gradient penalty over it is not a penalty by sample; for
-    those take `layer` (Gulrajani et al. 2017, section 4), `spectral` (Miyato et al. 2018) or `none` (R3GAN). At 64
-    pixels: 2,765,568 parameters with the defaults; 17,232,768 with width=128, max_width=1024, kernel=5. Raises
-    ValueError when the size cannot be halved down to a small base, or an argument is out of range."""
+    shape, width, max_width, kernel: as in Generator, mirrored: `width` is the first layer's.
+    norm: `batch`, the paper's, ties the samples of a batch together, so that a gradient penalty over it is none by
+    sample; with one take `layer` (Gulrajani et al. 2017, section 4), `spectral` (Miyato et al. 2018) or `none` (R3GAN).
+    At 64 pixels: 2,765,568 parameters with the defaults; the authors' 17,232,768 with width=128, max_width=1024
+    and kernel=5.
+    Raises ValueError when the size cannot be halved down to a small base, or another argument is out of range."""
 
     def __init__(
         self,
@@ -96,7 +98,7 @@ class Discriminator(nn.Module):
         _extra_padding(kernel)
         widths = layer_widths(n, width, max_width)  # 64, 128, 256, 512 at 64 pixels
         bias = norm in ("spectral", "none")  # the other norms bring their own shift
-        # penalties are for networks without batch norm, and batch norm is for speed: each gets the rectifier that suits
+        # PyTorch's is cheaper forwards and backwards, ours under a penalty, and penalties are not for batch norm
         leaky: Callable[[], nn.Module] = partial(nn.LeakyReLU, 0.2, inplace=True) if norm == "batch" else LeakyReLU
 
         layers: list[nn.Module] = []

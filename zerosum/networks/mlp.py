@@ -22,11 +22,12 @@ Output = Literal["sigmoid", "tanh", "linear"]
 class Generator(nn.Module):
     """Latent vectors (N, latent_dim) to samples (N, *shape), through layers of rectified units.
 
-    shape is (C, H, W) or (D,). output: `sigmoid` gives 2 sigmoid(a) - 1 and `tanh` gives tanh(a), both in [-1, 1] for
-    images; `linear` is for vectors, which have no fixed range. init_range: weights start uniform in ±init_range and
-    biases at 0, as in the authors' code; None keeps PyTorch's own initial values. With the defaults and shape (1, 28,
-    28), the authors' MNIST generator: 2,503,984 parameters. Raises ValueError when shape is neither an image's nor a
-    vector's, or output is unknown."""
+    shape: (C, H, W) or (D,).
+    output: `sigmoid` gives 2 sigmoid(a) - 1 and `tanh` gives tanh(a), both in [-1, 1] for images; `linear` is for
+    vectors, which have no fixed range.
+    init_range: weights start uniform in ±init_range and biases at 0 (the authors'); None keeps PyTorch's own start.
+    The defaults are the authors' MNIST generator: 2,503,984 parameters.
+    Raises ValueError when shape is neither an image's nor a vector's, or output is unknown."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class Generator(nn.Module):
     def start_from(self, mean: Tensor) -> None:
         """Set the last bias so that a latent which the layers ignore gives the mean sample: no grey noise at the start.
 
-        mean: the average of the training samples, of this generator's shape and range. The authors' code does this
+        mean: the average of the training samples, in this generator's shape and range; the authors' code does the same
         with the marginals of the pixels. A pixel that never changes is taken as 1e-3 inside the range, where its unit
         can still learn."""
         bias = mean.to(self.last.bias).reshape(-1)
@@ -73,10 +74,10 @@ class Generator(nn.Module):
 class MaxoutDiscriminator(nn.Module):
     """Samples (N, *shape) to logits (N,), through maxout layers with dropout before each layer.
 
-    keep_input, keep_hidden: the share of inputs and of hidden units that dropout keeps (kept values are scaled by 1 /
-    keep). Dropout stays on while the generator learns: leave the module in training mode, as the authors do. With the
-    defaults, their MNIST discriminator: 1,231,441 parameters. Raises ValueError when shape is neither an image's nor
-    a vector's."""
+    keep_input, keep_hidden: the share of inputs and of hidden units that dropout keeps, scaled by 1 / keep. The authors
+    leave it on while the generator learns, so leave the module in training mode.
+    The defaults are the authors' MNIST discriminator: 1,231,441 parameters.
+    Raises ValueError when shape is neither an image's nor a vector's."""
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ def doublings(height: int, width: int) -> tuple[int, int, int]:
         for n in range(1, 8)
         if height % 2**n == width % 2**n == 0 and height >> n in BASES and width >> n in BASES
     ]
-    if not fits or min(height, width) < SMALLEST or max(height, width) > LARGEST:
+    if not fits or not SMALLEST <= min(height, width) <= max(height, width) <= LARGEST:
         near = " or ".join(f"{h}x{w}" for h, w in nearest_sizes(height, width))
         raise ValueError(
             f"images of {height}x{width} pixels cannot be made by doubling a small base "

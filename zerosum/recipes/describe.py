@@ -61,17 +61,24 @@ def flat(values: Any, prefix: str = "") -> dict[str, Any]:
 @torch.no_grad()
 def layers_of(network: nn.Module, example: Tensor) -> dict[str, Any]:
     """Parameter count of a network, and its innermost layers in order, each with its output shape of one sample."""
-    layers: list[dict[str, Any]] = []
+    leaves = [module for module in network.modules() if not list(module.children())]
+    shapes: dict[nn.Module, str] = {}
 
-    def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        parameters = sum(p.numel() for p in module.parameters())
-        shape = "x".join(map(str, output.shape[1:])) or "1"
-        layers.append({"layer": str(module).splitlines()[0][:34], "output": shape, "parameters": parameters})
+    def note(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        shapes[module] = "x".join(map(str, output.shape[1:])) or "1"
 
-    hooks = [m.register_forward_hook(note) for m in network.modules() if not list(m.children())]
+    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
     try:
         network.eval()(example)
     finally:
         for hook in hooks:
             hook.remove()
+    layers = [
+        {
+            "layer": str(leaf).splitlines()[0],
+            "output": shapes.get(leaf, ""),  # empty where a network uses the weights without calling the layer
+            "parameters": sum(p.numel() for p in leaf.parameters()),
+        }
+        for leaf in leaves
+    ]
     return {"parameters": sum(p.numel() for p in network.parameters()), "layers": layers}

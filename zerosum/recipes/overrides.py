@@ -112,11 +112,9 @@ def option_names(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 def closest(word: str, choices: Iterable[str]) -> str:
     """` (did you mean x?)` for the nearest choice, or nothing when none is near."""
-    choices = list(choices)
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    if not near:  # a wrong parent, or none: `width` for `generator.width`
-        last = word.rpartition(".")[2]
-        near = [choice for choice in choices if choice.rpartition(".")[2] == last]
+    choices, last = list(choices), word.rpartition(".")[2]
+    near = [choice for choice in choices if choice.rpartition(".")[2] == last]  # `width` for `generator.width`
+    near = near or difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     return f" (did you mean {near[0]}?)" if near else ""
 
 

@@ -19,7 +19,6 @@ class Strict(BaseModel):
 class AdamSettings(Strict):
     """Adam (Kingma & Ba 2015)."""
 
-    name: Literal["adam"] = "adam"
     lr: PositiveFloat = Field(2e-4, description="learning rate")
     beta1: float = Field(0.5, ge=0, lt=1, description="decay of the first moment")
     beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")

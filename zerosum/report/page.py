@@ -11,6 +11,7 @@ import html
 import io
 import json
 import math
+import shlex
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -29,6 +30,9 @@ MOST_EVENTS = 200
 PICTURES_BUDGET = 3_500_000  # bytes of all pictures together, so that the page can be sent by mail
 SMALL_PICTURE = 40_000  # bytes: a PNG below this (digits, plots of points) stays as sharp as it is
 WIDEST = 1100  # pixels: what the page can show of a picture on a fine screen
+
+SAID_BETTER = ("loss/discriminator/real", "loss/discriminator/fake")  # as surprises
+Row = dict[str, float | None]
 
 LOG_LOSSES = ("minimax", "non-saturating")  # the games whose discriminator minimises its surprise, -ln of a probability
 
@@ -54,7 +58,7 @@ def gather(run: Path) -> dict[str, Any]:
     return {
         "run": name_of(run),
         "recipe": str(config.get("recipe", "")),
-        "source": str(config.get("source", "")),
+        "source": title_of(str(config.get("source", ""))),
         "version": str(config.get("zerosum", "")),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "state": state_of(events),
@@ -126,6 +130,11 @@ def name_of(run: Path) -> str:
     return resolved.relative_to(here).as_posix() if resolved.is_relative_to(here) else resolved.name
 
 
+def title_of(source: str) -> str:
+    """The data as a title: of an absolute path the last part, for the rest says where, not what."""
+    return Path(source).name if Path(source).is_absolute() else source
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """The resolved settings of a run. Raises ConfigError when there are none."""
     try:
@@ -143,11 +152,14 @@ def read_environment(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        return {}
+    command = value.get("command")
+    return value | ({"command": shlex.join(map(str, command))} if isinstance(command, list) else {})
 
 
 def state_of(events: list[dict[str, Any]]) -> str:
-    """"running", "done", "stopped" or "diverged", by the last event that says so.
+    """ "running", "done", "stopped" or "diverged", by the last event that says so.
 
     A process that was killed leaves "running"; the page says at what time that was so."""
     states = {"start": "running", "resume": "running", "signal": "stopped"}
@@ -156,9 +168,9 @@ def state_of(events: list[dict[str, Any]]) -> str:
     return said[-1] if said else "running"
 
 
-def merged(run: Path) -> list[dict[str, float | None]]:
-    """The lines of `stats.jsonl` and `evaluation.jsonl` in the order of images seen, one row for each number of them."""
-    rows: dict[int, dict[str, float | None]] = {}
+def merged(run: Path) -> list[Row]:
+    """The lines of `stats.jsonl` and `evaluation.jsonl` in the order of images seen, one row a moment."""
+    rows: dict[int, Row] = {}
     for name in ("stats.jsonl", "evaluation.jsonl"):
         for line in read_lines(run / name):
             if isinstance(line.get("images"), int):
@@ -177,7 +189,7 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def with_derived(rows: list[dict[str, float | None]], settings: dict[str, Any]) -> list[dict[str, float | None]]:
+def with_derived(rows: list[Row], settings: dict[str, Any]) -> list[Row]:
     """The rows with what the lecture speaks of: the discriminator's surprise on real and on generated images, and the
     value V(D, G) = -(the sum of both). Goodfellow's code halves the loss; here it is whole, as in the paper."""
     if settings.get("loss") not in LOG_LOSSES:
@@ -187,14 +199,17 @@ def with_derived(rows: list[dict[str, float | None]], settings: dict[str, Any]) 
     for row in rows:
         real, fake = row.get("loss/discriminator/real"), row.get("loss/discriminator/fake")
         if real is not None and fake is not None:
-            more = {"surprise/real": real / weight, "surprise/fake": fake / weight, "value": -(real + fake) / weight}
-            row = {key: value for key, value in row.items() if not key.startswith("loss/discriminator/")}
-            row |= more
+            more: Row = {
+                "surprise/real": real / weight,
+                "surprise/fake": fake / weight,
+                "value": -(real + fake) / weight,
+            }
+            row = {key: value for key, value in row.items() if key not in SAID_BETTER} | more
         derived.append(row)
     return derived
 
 
-def thinned(rows: list[dict[str, float | None]], most: int) -> list[dict[str, float | None]]:
+def thinned(rows: list[Row], most: int) -> list[Row]:
     """At most about `most` rows: means over neighbouring rows, at the position of the last of them."""
     size = -(-len(rows) // most)
     if size <= 1:
@@ -202,7 +217,7 @@ def thinned(rows: list[dict[str, float | None]], most: int) -> list[dict[str, fl
     result = []
     for start in range(0, len(rows), size):
         group = rows[start : start + size]
-        row: dict[str, float | None] = {}
+        row: Row = {}
         for key in dict.fromkeys(key for member in group for key in member):
             values = [value for member in group if (value := member.get(key)) is not None]
             row[key] = sum(values) / len(values) if values else None
@@ -210,7 +225,7 @@ def thinned(rows: list[dict[str, float | None]], most: int) -> list[dict[str, fl
     return result
 
 
-def columns(rows: list[dict[str, float | None]]) -> dict[str, list[float | None]]:
+def columns(rows: list[Row]) -> dict[str, list[float | None]]:
     """Rows to columns of the same length, to four digits; what a row does not say is None."""
     names = dict.fromkeys(key for row in rows for key in row if key not in ("step", "seconds"))
     return {name: [rounded(row.get(name)) for row in rows] for name in names}
@@ -252,7 +267,8 @@ def evenly(files: list[Path], most: int) -> list[Path]:
 
 
 def packed(path: Path, budget: int) -> dict[str, Any] | None:
-    """A picture as {"uri", "width", "height"}: the PNG itself where it is small, else WebP of at most `budget` bytes."""
+    """{"uri", "width", "height"} of a picture: the PNG itself where it is small, else WebP, coarser and then
+    smaller until it fits into `budget` bytes. None when it cannot be read."""
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as opened:
@@ -262,13 +278,18 @@ def packed(path: Path, budget: int) -> dict[str, Any] | None:
             image = opened.convert("RGB")
     except (OSError, SyntaxError):  # Pillow reports a broken PNG as a SyntaxError
         return None
-    if image.width > WIDEST:
-        image = image.resize((WIDEST, max(1, round(image.height * WIDEST / image.width))), Image.Resampling.LANCZOS)
-    for quality in (86, 74, 60, 45, 25):
+    quality, wide = 86, min(image.width, WIDEST)
+    while True:
+        if image.width > wide:
+            image = image.resize((wide, max(1, round(image.height * wide / image.width))), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        image.save(buffer, "WEBP", quality=quality, method=2)
-        if buffer.tell() <= budget:
+        image.save(buffer, "WEBP", quality=quality, method=1)
+        if buffer.tell() <= budget or wide < 200:
             break
+        if quality > 50:
+            quality -= 18
+        else:  # noise, which no codec can pack: the sheet of an untrained generator
+            wide = int(wide * min(0.9, (budget / buffer.tell()) ** 0.5))
     return uri("image/webp", buffer.getvalue(), width, height)
 
 

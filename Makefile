@@ -1,0 +1,33 @@
+# `make demo` and `make test` do all the set-up on a fresh machine. Needs Python 3.11 or newer, and chromium for browser tests.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint types unit format clean
+
+demo: .venv/installed
+	$(BIN)/zerosum demo --out $(or $(OUT),runs/demo)
+
+test: lint types unit
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed
+	$(BIN)/mypy
+
+unit: .venv/installed
+	$(BIN)/pytest
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The stamp is written last, so an installation that was cut off is taken up again.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache dist build

@@ -1,0 +1,35 @@
+"""What all tests share: little parallelism, a cache of their own, small real data."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_its_own(tmp_path_factory):
+    """Packed data goes to a temporary folder, in this process and in those that tests start."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("ZEROSUM_CACHE")
+    os.environ["ZEROSUM_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["ZEROSUM_CACHE"]
+    else:
+        os.environ["ZEROSUM_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def pictures_file(tmp_path_factory) -> Path:
+    """256 gray pictures of 8 x 8 pixels (a bright square somewhere), as an .npy file."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 40, (256, 8, 8, 1), dtype=np.uint8)
+    for image, (y, x) in zip(images, rng.integers(0, 5, (256, 2)), strict=True):
+        image[y : y + 3, x : x + 3] = 230
+    path = tmp_path_factory.mktemp("data") / "squares.npy"
+    np.save(path, images)
+    return path

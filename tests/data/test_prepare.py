@@ -1,0 +1,250 @@
+"""From files to a packed folder with its report: what is kept, what is said, and what happens when it goes wrong."""
+
+import errno
+import json
+import os
+import tracemalloc
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.data.made_images import encoded, folder_of, pattern, picture, some_pngs
+from zerosum.data.dataset import DatasetInfo, load_dataset
+from zerosum.data.npy import ArrayWriter
+from zerosum.data.prepare import prepare
+from zerosum.data.settings import PackSettings
+from zerosum.errors import ConfigError, DataError, ZerosumError
+
+
+def test_a_packed_folder_holds_everything(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "set", {**some_pngs(4, "cat/"), **some_pngs(6, "dog/")})
+    report = prepare(source, tmp_path / "out", size=(16, 20))
+    data = load_dataset(tmp_path / "out")
+    assert data.info == report.info
+    assert data.info.shape == (16, 20, 3)
+    assert data.info.value_range == (0, 255)
+    assert data.info.classes == ("cat", "dog")
+    assert data.labels is not None
+    assert data.labels.tolist() == [0] * 4 + [1] * 6
+    assert data.names == [f"cat/{n:03}.png" for n in range(4)] + [f"dog/{n:03}.png" for n in range(6)]
+    assert not data.images.flags.writeable
+    batch = data.batch(np.array([9, 0, 9]))
+    assert batch["label"].tolist() == [1, 0, 1]
+    np.testing.assert_array_equal(batch["image"], data.images[[9, 0, 9]])
+    lines = [json.loads(line) for line in (tmp_path / "out/index.jsonl").read_text().splitlines()]
+    assert lines[5]["class"] == "dog"
+    assert lines[5]["size"] == [24, 20]
+    assert len(lines[5]["sha256"]) == 64
+    assert DatasetInfo.from_json(json.loads(json.dumps(data.info.to_json()))) == data.info
+
+
+def test_images_of_the_wanted_kind_are_packed_bit_for_bit(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "set", some_pngs(3))
+    prepare(source, tmp_path / "out")
+    for number, packed in enumerate(load_dataset(tmp_path / "out").images):
+        np.testing.assert_array_equal(packed, np.asarray(picture(seed=number)))
+
+
+def test_the_hash_follows_content_and_labels_and_nothing_else(tmp_path: Path) -> None:
+    unlabelled = folder_of(tmp_path / "a", some_pngs(4))
+    renamed = folder_of(tmp_path / "b", {f"x{name}": content for name, content in some_pngs(4).items()})
+    labelled = folder_of(tmp_path / "c", {**some_pngs(2, "a/"), **dict(list(some_pngs(4, "b/").items())[2:])})
+    hashes = [prepare(source, tmp_path / f"{source.name}.zs").info.hash for source in (unlabelled, renamed, labelled)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+MIXED = {
+    **some_pngs(5, "good/"),
+    "bad/empty.png": b"",
+    "bad/text.png": b"hello <script>alert(1)</script>",
+    "bad/cut.png": encoded(picture(size=(64, 64)))[:600],
+    "odd/cmyk.jpg": encoded(picture("CMYK"), "JPEG"),
+    "odd/gray.png": encoded(picture("L", seed=20)),
+    "odd/alpha.png": encoded(picture("RGBA", seed=21)),
+    "odd/tiny.png": encoded(picture(size=(5, 40), seed=22)),
+    "odd/copy.png": encoded(picture(seed=0)),
+    "odd/<img src=x>.csv": b"a,b",
+}
+
+
+def test_every_bad_image_is_named_and_every_change_counted(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "set", MIXED)
+    report = prepare(source, tmp_path / "out", size=(24, 20))
+    assert {skip.name: skip.reason.split(":")[0] for skip in report.skipped} == {
+        "bad/empty.png": "empty file",
+        "bad/text.png": "no image of a known format",
+        "bad/cut.png": "damaged",
+    }
+    assert report.info.count == 10
+    assert report.changes["CMYK to RGB"] == report.changes["gray to colour"] == report.changes["laid on white"] == 1
+    assert report.enlarged == 1
+    assert report.sizes == {(24, 20): 9, (5, 40): 1, (64, 64): 1}  # by the headers, which the cut file still has
+    assert report.modes["CMYK"] == 1
+    assert report.duplicates == (("good/000.png", "odd/copy.png"),)
+    assert report.classes == {"bad": 0, "good": 5, "odd": 5}
+    assert "Class bad has 0 images: too few to learn." in report.warnings
+    assert any("10 images in all" in sentence for sentence in report.warnings)
+    text = report.text()
+    assert "bad/cut.png: damaged" in text
+    assert "good/000.png = odd/copy.png" in text
+    document = json.loads((tmp_path / "out/report.json").read_text())
+    assert document == json.loads(json.dumps(report.to_json()))
+    assert document["skipped"][1]["name"] == "bad/empty.png"
+
+
+def test_the_page_is_self_contained_and_shows_hostile_text_as_text(tmp_path: Path) -> None:
+    prepare(folder_of(tmp_path / "set", MIXED), tmp_path / "out")
+    page = (tmp_path / "out/report.html").read_text()
+    assert "<img src=x>" not in page
+    assert "odd/&lt;img src=x&gt;.csv" in page
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+    assert page.count("http") == 1  # only http-equiv
+
+
+def test_strict_stops_at_the_first_bad_image(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "set", MIXED)
+    with pytest.raises(DataError, match="bad/cut.png: damaged"):
+        prepare(source, tmp_path / "out", strict=True)
+    assert os.listdir(tmp_path) == ["set"]
+
+
+def test_an_existing_folder_is_left_as_it_was(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "set", some_pngs(2))
+    out = folder_of(tmp_path / "out", {"precious.txt": b"x"})
+    with pytest.raises(ConfigError, match="exists already"):
+        prepare(source, out)
+    assert os.listdir(out) == ["precious.txt"]
+
+
+def test_nothing_but_bad_images(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "set", {"a.png": b"", "b.png": b"text"})
+    with pytest.raises(DataError, match=r"None of the 2 images in .* can be used. The first is a.png: empty file"):
+        prepare(source, tmp_path / "out")
+    assert os.listdir(tmp_path) == ["set"]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ArrayWriter, "append", full)
+    with pytest.raises(ZerosumError, match="No space left on the disk"):
+        prepare(folder_of(tmp_path / "set", some_pngs(2)), tmp_path / "out")
+    assert os.listdir(tmp_path) == ["set"]
+
+
+def mostly(common: dict[str, bytes], odd: dict[str, bytes], root: Path) -> Path:
+    return folder_of(root, {**{f"c{name}": c for name, c in common.items()}, **{f"o{name}": c for name, c in odd.items()}})
+
+
+@pytest.mark.parametrize(
+    ("common", "odd", "shape", "alpha"),
+    [
+        ("RGB", "L", (24, 20, 3), False),
+        ("L", "RGB", (24, 20, 1), False),
+        ("RGBA", "LA", (24, 20, 4), True),
+        ("LA", "RGB", (24, 20, 2), True),
+        ("P", "RGBA", (24, 20, 3), False),
+    ],
+)
+def test_the_set_becomes_what_most_of_it_is(
+    tmp_path: Path, common: str, odd: str, shape: tuple[int, ...], alpha: bool
+) -> None:
+    commons = {f"{n}.png": encoded(picture(common, seed=n)) for n in range(3)}
+    source = mostly(commons, {"x.png": encoded(picture(odd))}, tmp_path / "set")
+    info = prepare(source, tmp_path / "out").info
+    assert (info.shape, info.alpha, info.count) == (shape, alpha, 4)
+
+
+def test_alpha_and_colour_are_judged_apart(tmp_path: Path) -> None:
+    kinds = ["LA", "LA", "RGBA", "RGB", "RGB"]  # three of five have colour, three of five alpha: no kind has both
+    source = folder_of(tmp_path / "set", {f"{n}.png": encoded(picture(mode, seed=n)) for n, mode in enumerate(kinds)})
+    assert prepare(source, tmp_path / "out").info.shape[2] == 4
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shape", "dtype"),
+    [
+        ({"channels": "gray"}, (24, 20, 1), "uint8"),
+        ({"channels": "rgba", "depth": "16"}, (24, 20, 4), "uint16"),
+        ({"depth": "float"}, (24, 20, 3), "float32"),
+    ],
+)
+def test_settings_decide_when_they_speak(
+    tmp_path: Path, chosen: dict[str, str], shape: tuple[int, ...], dtype: str
+) -> None:
+    info = prepare(folder_of(tmp_path / "set", some_pngs(3)), tmp_path / "out", settings=PackSettings(**chosen)).info  # type: ignore[arg-type]
+    assert (info.shape, info.dtype) == (shape, dtype)
+
+
+def test_alpha_that_is_never_used_is_told(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "set", {f"{n}.png": encoded(picture("RGBA", seed=n)) for n in range(3)})
+    report = prepare(source, tmp_path / "out")
+    assert any("Every image is opaque" in sentence for sentence in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"), [(0.1, 0.9, (0, 1)), (-0.5, 0.9, (-1, 1)), (-3.0, 7.0, (-3, 7)), (5.0, 5.0, (5, 6))]
+)
+def test_the_range_of_float_sets(tmp_path: Path, low: float, high: float, wanted: tuple[float, float]) -> None:
+    images = np.full((3, 8, 8, 1), low, np.float32)
+    images[0, 0, 0] = high
+    np.save(tmp_path / "set.npy", images)
+    assert prepare(tmp_path / "set.npy", tmp_path / "out").info.value_range == wanted
+
+
+def test_auto_size_of_mixed_sizes_is_a_power_of_two(tmp_path: Path) -> None:
+    files = {f"{n}.png": encoded(picture(size=size)) for n, size in enumerate([(40, 90), (50, 70), (100, 60)])}
+    assert prepare(folder_of(tmp_path / "set", files), tmp_path / "out").info.shape == (32, 32, 3)
+
+
+def test_a_prepared_folder_can_be_prepared_again(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "set", {**some_pngs(4, "cat/"), **some_pngs(6, "dog/")})
+    first = prepare(source, tmp_path / "one")
+    again = prepare(tmp_path / "one", tmp_path / "two")
+    assert again.info.hash == first.info.hash
+    assert load_dataset(tmp_path / "two").names == load_dataset(tmp_path / "one").names
+    assert prepare(tmp_path / "one", tmp_path / "small", size=(8, 8)).info.shape == (8, 8, 3)
+
+
+def test_a_bomb_and_pillows_warning_pass_quietly(tmp_path: Path) -> None:
+    from tests.data.test_images import bomb_png
+
+    source = folder_of(tmp_path / "set", {**some_pngs(2), "bomb.png": bomb_png(12_000)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (skip,) = prepare(source, tmp_path / "out").skipped
+    assert "megapixels" in skip.reason
+
+
+def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
+    """The packed set takes 24 MB a thousand images here; what is held in memory stays far below."""
+    np.save(tmp_path / "set.npy", np.random.default_rng(0).integers(0, 256, (2000, 90, 90, 3), dtype=np.uint8))
+    tracemalloc.start()
+    prepare(tmp_path / "set.npy", tmp_path / "out")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    count=st.integers(1, 30),
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 6)),
+    dtype=st.sampled_from(["uint8", "uint16", "float32"]),
+    cuts=st.lists(st.integers(1, 9), max_size=6),
+)
+def test_an_array_is_written_in_any_portions(
+    tmp_path_factory: pytest.TempPathFactory, count: int, shape: tuple[int, ...], dtype: str, cuts: list[int]
+) -> None:
+    path = tmp_path_factory.mktemp("npy") / "x.npy"
+    array = np.stack([pattern(*shape[:2], shape[2], dtype, seed) for seed in range(count)])
+    with ArrayWriter(path, shape, dtype) as writer:
+        for part in np.split(array, np.clip(np.cumsum(cuts), 0, count).astype(int)):
+            writer.append(part)
+    np.testing.assert_array_equal(np.load(path), array)

@@ -1,0 +1,124 @@
+"""The step: opponents stay as they are, flags are restored, turns follow Algorithm 1."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import nn
+
+from zerosum.engine.players import Player
+from zerosum.engine.step import frozen, training_step
+
+
+def duel(steps=1, lr=0.1):
+    """A generator that shifts, a discriminator that scores, and the order in which they moved."""
+    torch.manual_seed(0)
+    generator, discriminator = nn.Linear(2, 3), nn.Linear(3, 1)
+    order = []
+
+    def judge(batch):
+        order.append("discriminator")
+        fake = generator(batch["latent"]).detach()
+        real_loss = nn.functional.softplus(-discriminator(batch["image"])).mean()
+        fake_loss = nn.functional.softplus(discriminator(fake)).mean()
+        return {"real": real_loss, "fake": fake_loss}, {"score/real": real_loss}
+
+    def fool(batch):
+        order.append("generator")
+        return {"adversarial": nn.functional.softplus(-discriminator(generator(batch["latent"]))).mean()}, {}
+
+    players = [
+        Player("discriminator", discriminator, torch.optim.SGD(discriminator.parameters(), lr), judge, steps=steps),
+        Player("generator", generator, torch.optim.SGD(generator.parameters(), lr), fool),
+    ]
+    return players, order
+
+
+def batch_for(player):
+    return {"image": torch.ones(4, 3), "latent": torch.ones(4, 2), "images_seen": 0}
+
+
+def step(players, **options):
+    return training_step(players, batch_for, lambda player, i: nullcontext(), **options)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_discriminator_takes_k_steps_and_then_the_generator_one(k):
+    players, order = duel(steps=k)
+    step(players)
+    assert order == ["discriminator"] * k + ["generator"]
+
+
+def test_a_turn_leaves_the_opponent_bit_identical_and_without_gradient():
+    players, _ = duel()
+    discriminator, generator = players
+    before = [p.clone() for p in generator.module.parameters()]
+    during = []
+    fool = generator.losses
+
+    def spy(batch):
+        during.append([p.requires_grad for p in discriminator.module.parameters()])
+        assert all(torch.equal(a, b) for a, b in zip(before, generator.module.parameters(), strict=True))
+        judged = [p.clone() for p in discriminator.module.parameters()]
+        result = fool(batch)
+        assert all(torch.equal(a, b) for a, b in zip(judged, discriminator.module.parameters(), strict=True))
+        return result
+
+    generator.losses = spy
+    step(players)
+    assert during == [[False, False]]
+    assert all(p.grad is not None for player in players for p in player.module.parameters())
+    assert not any(torch.equal(a, b) for a, b in zip(before, generator.module.parameters(), strict=True))
+
+
+def test_frozen_restores_the_flags_it_found_even_after_an_error():
+    network = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    network[0].requires_grad_(False)  # as transfer learning leaves it
+    found = [p.requires_grad for p in network.parameters()]
+
+    def interrupted():
+        with frozen([network]):
+            assert not any(p.requires_grad for p in network.parameters())
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        interrupted()
+    assert [p.requires_grad for p in network.parameters()] == found == [False, False, True, True]
+
+
+def test_simultaneous_takes_both_gradients_before_either_step():
+    alternate, _ = duel(lr=1.0)
+    together, _ = duel(lr=1.0)
+    untouched, _ = duel(lr=1.0)
+    step(alternate)
+    step(together, simultaneous=True)
+    # The discriminator's gradient is the same in both; the generator's differs, since only in turns has D moved.
+    assert torch.equal(alternate[0].module.weight, together[0].module.weight)
+    assert not torch.equal(alternate[1].module.weight, together[1].module.weight)
+    terms, _ = untouched[1].losses(batch_for(untouched[1]))
+    terms["adversarial"].backward()
+    expected = untouched[1].module.weight - untouched[1].module.weight.grad
+    torch.testing.assert_close(together[1].module.weight, expected)
+
+
+def test_the_report_names_terms_scores_and_gradient_norms():
+    players, _ = duel()
+    report = step(players, gradient_norms=True)
+    assert set(report) == {
+        "loss/discriminator/real",
+        "loss/discriminator/fake",
+        "loss/generator/adversarial",
+        "score/real",
+        "grad/discriminator",
+        "grad/generator",
+    }
+    norm = torch.cat([p.grad.flatten() for p in players[1].module.parameters()]).norm()
+    torch.testing.assert_close(report["grad/generator"], norm)
+
+
+def test_a_schedule_sets_the_optimizer_before_the_step():
+    players, _ = duel(lr=1.0)
+    players[0].schedule = lambda images: {"lr": 0.0}
+    before = players[0].module.weight.clone()
+    step(players)
+    assert torch.equal(players[0].module.weight, before)

@@ -1,0 +1,347 @@
+"""The report: what it gathers from a run folder, what it refuses to run, and what a reader can do with it."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.report.made_run import make_run
+from zerosum.errors import ConfigError
+from zerosum.report import page
+from zerosum.report.page import (
+    MOST_FRAMES,
+    MOST_ROWS,
+    asset,
+    evenly,
+    gather,
+    inert,
+    thinned,
+    with_derived,
+    write_report,
+)
+
+CHROMIUM = Path("/usr/bin/chromium")
+LN2 = 0.693147
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "portraits")
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> str:
+    return write_report(run).read_text("utf-8")
+
+
+def data_of(report: str) -> dict[str, Any]:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', report, re.S)[1])
+
+
+def test_the_page_holds_what_the_run_folder_says(report: str) -> None:
+    data = data_of(report)
+    assert (data["recipe"], data["source"], data["state"]) == ("dcgan", "builtin:portraits", "done")
+    assert data["images"] == 200_000
+    assert data["seconds"] == pytest.approx(200_000 / 411, abs=0.01)
+    assert [frame["images"] for frame in data["frames"]][:2] == [0, 18182]
+    assert data["reals"]["width"] == 8 * (64 + 2) + 2
+    assert [finding["finding"] for finding in data["findings"]] == ["discriminator-winning"]
+    assert data["checkpoints"] == {"names": ["000100000", "000200000"], "latest": "000200000"}
+    assert data["environment"]["versions"]["torch"] == "2.14.1"
+    assert data["environment"]["command"] == "zerosum train dcgan builtin:portraits --out runs/portraits"
+    assert "schema" not in data["config"]
+    assert data["config"]["settings"]["optimizer"]["lr"] == 2e-4
+
+
+def test_the_torn_last_line_is_ignored_and_null_is_a_gap(report: str) -> None:
+    stats = data_of(report)["stats"]
+    assert {len(column) for column in stats.values()} == {200}
+    assert stats["images"][-1] == 200_000
+    assert stats["grad/generator"][6] is None
+    assert stats["grad/generator"][7] > 0
+    assert sum(value is not None for value in stats["health/diversity"]) == 20
+
+
+def test_surprise_and_value_are_those_of_the_paper_also_where_the_code_halves_the_loss() -> None:
+    row = {
+        "images": 64,
+        "loss/discriminator/real": LN2,
+        "loss/discriminator/fake": LN2,
+        "loss/generator/adversarial": 1.0,
+    }
+    (whole,) = with_derived([dict(row)], {"loss": "minimax"})
+    assert whole["value"] == pytest.approx(-1.386294, abs=1e-5)
+    assert whole["surprise/fake"] == pytest.approx(LN2)
+    assert "loss/discriminator/real" not in whole
+    halved = row | {"loss/discriminator/real": LN2 / 2, "loss/discriminator/fake": LN2 / 2}
+    assert with_derived([halved], {"loss": "minimax", "half_discriminator_loss": True}) == [pytest.approx(whole)]
+    assert with_derived([row], {"loss": "hinge"}) == [row]
+
+
+def test_long_records_become_means_that_end_at_the_last_row() -> None:
+    rows = [{"images": 64 * n, "a": float(n), "b": None if n % 2 else 1.0} for n in range(1, 5001)]
+    short = thinned(rows, MOST_ROWS)
+    assert len(short) <= MOST_ROWS
+    assert short[-1]["images"] == 64 * 5000
+    assert short[0]["a"] == pytest.approx(4.0)  # of rows 1 to 7
+    assert short[0]["b"] == 1.0
+    assert thinned(rows[:5], MOST_ROWS) == rows[:5]
+
+
+def test_at_most_forty_sheets_with_the_first_and_the_last(tmp_path: Path) -> None:
+    files = [tmp_path / f"{n:09d}.png" for n in range(137)]
+    chosen = evenly(files, MOST_FRAMES)
+    assert len(set(chosen)) == MOST_FRAMES
+    assert (chosen[0], chosen[-1]) == (files[0], files[-1])
+    assert chosen == sorted(chosen)
+    gaps = {int(later.stem) - int(sooner.stem) for sooner, later in pairwise(chosen)}
+    assert gaps <= {3, 4}
+
+
+def test_pictures_stay_within_their_budget_whatever_they_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "PICTURES_BUDGET", 300_000)
+    run = make_run(tmp_path / "run", sheets=1)
+    noise = Image.frombytes("RGB", (700, 700), np.random.default_rng(0).bytes(700 * 700 * 3))  # no codec can pack it
+    for n in range(1, 6):
+        noise.save(run / "samples" / f"{n:09d}.png", compress_level=0)
+    found = page.pictures(run / "samples", vectors=False)
+    contents = [picture_of(src) for src in (*(frame["src"] for frame in found["frames"]), found["reals"])]
+    assert sum(map(len, contents)) <= 300_000
+    assert all(200 <= Image.open(io.BytesIO(content)).width <= 700 for content in contents)
+    assert found["frames"][-1]["src"]["width"] == 700  # shown at its own size, if coarser
+
+
+def picture_of(src: dict[str, Any]) -> bytes:
+    return base64.b64decode(src["uri"].partition(",")[2])
+
+
+@pytest.mark.parametrize(
+    ("last_event", "state"),
+    [
+        ("start", "running"),
+        ("resume", "running"),
+        ("stopped", "stopped"),
+        ("signal", "stopped"),
+        ("diverged", "diverged"),
+    ],
+)
+def test_the_state_is_what_the_last_event_says(tmp_path: Path, last_event: str, state: str) -> None:
+    assert gather(make_run(tmp_path / "run", last_event=last_event, sheets=1, lines=3))["state"] == state
+
+
+def test_a_run_that_has_only_just_begun_has_a_page(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("recipe: dcgan\nsource: photos\n")
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "000000000.png").write_bytes(b"half a picture")
+    data = data_of(write_report(tmp_path).read_text("utf-8"))
+    assert (data["state"], data["images"], data["frames"], data["stats"]) == ("running", 0, [], {})
+
+
+def test_a_folder_without_a_readable_configuration_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config\.yaml cannot be read"):
+        write_report(tmp_path)
+    (tmp_path / "config.yaml").write_text("- a list")
+    with pytest.raises(ConfigError, match=r"config\.yaml is damaged"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_words_from_outside_cannot_become_markup(tmp_path: Path) -> None:
+    hostile = "</script><script>alert(1)</script><!--<img src=x onerror=alert(2)>"
+    report = write_report(make_run(tmp_path / "run", source=hostile, classes=(hostile,), sheets=1)).read_text("utf-8")
+    assert "<script>alert" not in report
+    assert "<img src=x" not in report
+    assert "<!--<" not in report
+    assert data_of(report)["data"]["classes"] == [hostile]
+
+
+def test_the_policy_names_exactly_the_scripts_and_the_style_of_the_page(report: str) -> None:
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', report)[1].replace("&#x27;", "'")
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    inline = re.findall(r"<(script|style)>(.*?)</\1>", report, re.S)
+    assert [kind for kind, _ in inline] == ["style", "script", "script"]
+    for kind, code in inline:
+        digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+        assert re.search(rf"{kind}-src [^;]*'sha256-{re.escape(digest)}'", policy)
+
+
+def test_the_page_loads_nothing_from_elsewhere(report: str) -> None:
+    assert not re.search(r"""(?:src|href)=["']?(?!data:)\w+:?//""", report)
+    assert "<link" not in report
+
+
+def test_json_inside_a_script_element_says_what_it_said() -> None:
+    value = {"a": "</script>\u2028<!--", "b": [1.5, None, "é"]}
+    text = inert(value)
+    assert "<" not in text
+    assert json.loads(text) == value
+
+
+def test_every_word_has_both_languages_and_the_same_places_to_fill() -> None:
+    words = json.loads(asset("words.json"))
+    for key, (english, french) in words.items():
+        assert set(re.findall(r"{\w+}", english)) == set(re.findall(r"{\w+}", french)), key
+        assert bool(english) == bool(french), key
+    used = set(re.findall(r'(?:say|fold)\("([a-z-]+[a-z])"', asset("page.js")))
+    assert used <= words.keys()
+
+
+def test_the_run_is_named_as_commands_name_it_and_no_home_folder_is_told(
+    run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(run.parent.parent)
+    assert gather(run)["run"] == f"{run.parent.name}/portraits"
+    monkeypatch.chdir(tmp_path)
+    assert gather(run)["run"] == "portraits"
+
+
+def test_a_long_path_to_the_data_is_titled_by_its_last_part(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", source="/home/somebody/pictures/tulips.zip", sheets=1)
+    assert gather(run)["source"] == "tulips.zip"
+    assert "<title>dcgan on tulips.zip" in write_report(run).read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{CHROMIUM} is missing: install chromium to test the report")
+        pytest.skip(f"{CHROMIUM} is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Any, run: Path, report: str) -> Iterator[Any]:
+    yield from opened_page(browser, run)
+
+
+def opened_page(browser: Any, run: Path, **context: Any) -> Iterator[Any]:
+    """The report in a fresh window; any complaint of the browser fails the test."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, **({"locale": "en-GB"} | context))
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("dialog", lambda dialog: complaints.append("a dialog: " + dialog.message))
+    page.goto((run / "report.html").as_uri())
+    yield page
+    page.close()
+    assert complaints == []
+
+
+@pytest.mark.browser
+def test_the_slider_shows_another_sheet_and_says_when(opened: Any) -> None:
+    before = opened.get_attribute("#sheet", "src")
+    assert opened.inner_text("#when") == "after 200,000 images"
+    opened.fill("#slider", "3")
+    assert opened.get_attribute("#sheet", "src") != before
+    assert opened.inner_text("#when") == "after 54,545 images"
+    assert opened.get_attribute("#sheet", "alt") == "Sheet of generated images after 54,545 images"
+    assert (
+        opened.evaluate(
+            "document.getElementById('sheet').decode().then(() => document.getElementById('sheet').naturalWidth)"
+        )
+        > 0
+    )
+    opened.press("body", "ArrowRight")
+    assert opened.inner_text("#when") == "after 72,727 images"
+    opened.focus("#slider")
+    opened.keyboard.press("ArrowLeft")
+    assert opened.inner_text("#when") == "after 54,545 images"
+
+
+@pytest.mark.browser
+def test_the_gauge_follows_the_slider(opened: Any) -> None:
+    opened.fill("#slider", "2")
+    early = opened.inner_text("#says")
+    opened.fill("#slider", "11")
+    assert opened.inner_text("#says") != early
+    real, fake = (
+        opened.evaluate(f"parseFloat(document.getElementById('needle-{side}').style.left)") for side in ("real", "fake")
+    )
+    assert 50 < real < 100
+    assert 0 < fake < 50
+
+
+@pytest.mark.browser
+def test_play_runs_to_the_end_and_stops(opened: Any) -> None:
+    opened.fill("#slider", "9")
+    opened.click("#play")
+    assert opened.get_attribute("#play", "aria-label") == "Pause"
+    opened.wait_for_selector('#play[aria-label="Play"]', timeout=20_000)
+    assert opened.inner_text("#when") == "after 200,000 images"
+
+
+@pytest.mark.browser
+def test_french_is_one_click_away_and_keeps_the_place(opened: Any) -> None:
+    opened.fill("#slider", "3")
+    opened.click("#language")
+    assert opened.get_attribute("html", "lang") == "fr"
+    assert "Ce qu’il dessine" in opened.inner_text("main")
+    assert opened.inner_text("#when").replace("\u202f", " ") == "après 54 545 images"
+    assert opened.evaluate("document.activeElement.id") == "language"
+
+
+@pytest.mark.browser
+def test_a_click_on_a_curve_shows_the_sheets_of_that_moment(opened: Any) -> None:
+    over = opened.locator("#chart-scores .u-over")
+    over.scroll_into_view_if_needed()
+    box = over.bounding_box()
+    opened.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 50)
+    opened.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 50)
+    assert opened.inner_text("#when") in ("after 90,909 images", "after 109,091 images")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("loss", ["non-saturating", "wasserstein"])
+def test_probabilities_and_critics_are_explained_differently(browser: Any, tmp_path: Path, loss: str) -> None:
+    run = make_run(tmp_path / "run", loss=loss, sheets=2)
+    write_report(run)
+    for window in opened_page(browser, run):
+        shown = {chart.get_attribute("id") for chart in window.query_selector_all(".chart")}
+        text = window.inner_text("#reading")
+        if loss == "wasserstein":
+            assert {"chart-critic", "chart-gap", "chart-losses", "chart-penalties"} <= shown
+            assert not {"chart-scores", "chart-halves", "chart-value"} & shown
+            assert "Wasserstein" in text
+            assert "−1.386" not in text
+        else:
+            assert {"chart-scores", "chart-halves", "chart-value", "chart-generator", "chart-gradients"} <= shown
+            assert "chart-losses" not in shown
+            assert "−1.386" in text
+
+
+@pytest.mark.browser
+def test_hostile_words_are_shown_as_words(browser: Any, tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    run = make_run(tmp_path / "run", source=hostile, classes=(hostile, "b"), sheets=2)
+    write_report(run)
+    for window in opened_page(browser, run):
+        assert hostile in window.inner_text("h1")
+        window.click("#record summary >> nth=0")
+        assert hostile in window.inner_text("#record")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 390, 1280, 2560])
+def test_nothing_sticks_out_at_any_width(browser: Any, run: Path, report: str, width: int) -> None:
+    for window in opened_page(browser, run, locale="fr-FR"):
+        window.set_viewport_size({"width": width, "height": 800})
+        window.evaluate("document.querySelectorAll('details').forEach(node => { node.open = true; })")
+        window.wait_for_timeout(50)
+        assert window.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,84 @@
+"""README and CONTRIBUTING are true: their commands run as written, but for the number of images."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zerosum
+from zerosum.recipes import registry
+
+ROOT = Path(zerosum.__file__).parent.parent
+FEWER = {"200000": "128", "400000": "192", "200_000": "128", "0-999": "0-9", "generator.width=64": "generator.width=8"}
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+
+
+def smaller(text):
+    for long, short in FEWER.items():
+        text = text.replace(long, short)
+    return text
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A user's folder: JPEG photos of different sizes, larger than 64 pixels."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for i in range(70):
+        size = (80 + i % 7, 100 - i % 5, 3)
+        Image.fromarray(rng.integers(0, 255, size, dtype=np.uint8)).save(tmp_path / "photos" / f"{i}.jpg")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme(photos):
+    lines = next(block for block in blocks("README.md", "sh") if "prepare" in block).splitlines()
+    assert len(lines) == 8
+    for line in lines:
+        command = shlex.split(smaller(line), comments=True)
+        assert command.pop(0) == "zerosum"
+        result = subprocess.run(
+            [sys.executable, "-m", "zerosum", *command],
+            cwd=photos,
+            env=os.environ | {"OMP_NUM_THREADS": "2"},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert result.returncode == 0, f"{line}\n{result.stderr}"
+        assert result.stdout
+    assert Image.open(photos / "grid.png").size[0] > 8 * 64
+    assert len(list((photos / "folder").iterdir())) == 10
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme(photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    (code,) = blocks("README.md", "python")
+    names = {}
+    exec(smaller(code).replace('out="runs', 'generator={"width": 8}, out="runs'), names)
+    assert names["images"].shape == (16, 64, 64, 3)
+
+
+def test_adding_a_system_as_contributing_says(pictures_file, tmp_path, monkeypatch):
+    (code,) = blocks("CONTRIBUTING.md", "python")
+    monkeypatch.setattr(registry, "_RECIPES", dict(registry._RECIPES))
+    exec(compile(code, "dragan.py", "exec"), {"__name__": "dragan"})
+    run = zerosum.train("dragan", pictures_file, out=tmp_path / "run", images=64, size="8", generator={"width": 8})
+    assert run.model().sample(2).shape == (2, 8, 8, 1)
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"

@@ -1,0 +1,79 @@
+"""Any DATA as a packed set: prepared folders at once, everything else packed into the cache the first time."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from zerosum.data.cache import cache_folder
+from zerosum.data.dataset import Dataset, DatasetInfo, is_prepared, load_dataset
+from zerosum.data.prepare import PACKING_VERSION, pack
+from zerosum.data.records import Source
+from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Size
+from zerosum.data.sources import open_source
+from zerosum.data.survey import CHANNELS, DEPTHS, Progress
+from zerosum.errors import DataError, ZerosumError
+
+
+def open_dataset(
+    source: str | Path,
+    size: Size | None = None,
+    settings: PackSettings = DEFAULT_SETTINGS,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """The packed set of DATA at a size; None takes the set's own. Vectors have no size, and take no notice of it.
+
+    A changed source (names, sizes, times of change), size or setting is packed anew. Several processes may ask for the
+    same set at once. Raises DataError when DATA cannot be read."""
+    path = Path(source)
+    if not str(source).startswith(("builtin:", "torchvision:")) and is_prepared(path):
+        dataset = load_dataset(path)
+        if _fits(dataset.info, size, settings):
+            return dataset
+    opened = open_source(source, size)
+    folder = (cache_folder() if cache is None else cache) / "sets" / _name(opened, size, settings)
+    dataset = _cached(folder) or _packed(opened, folder, size, settings, progress)
+    dataset.info = replace(dataset.info, source=opened.text)  # the same files may have been packed under another path
+    return dataset
+
+
+def _fits(info: DatasetInfo, size: Size | None, settings: PackSettings) -> bool:
+    """Whether a prepared set is already what is asked for."""
+    if info.is_vectors:
+        return True
+    return (
+        size in (None, info.shape[:2])
+        and settings.channels
+        in ("auto", next((n for n, kind in CHANNELS.items() if kind == (info.shape[2], info.alpha)), ""))
+        and (settings.depth == "auto" or DEPTHS[settings.depth] == info.dtype)
+    )
+
+
+def _cached(folder: Path) -> Dataset | None:
+    if not folder.exists():
+        return None
+    try:
+        return load_dataset(folder)
+    except DataError:  # a cache is there to be made again
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _packed(
+    source: Source, folder: Path, size: Size | None, settings: PackSettings, progress: Progress | None
+) -> Dataset:
+    try:
+        pack(source, folder, size, settings, progress=progress)
+    except (OSError, ZerosumError):
+        if not is_prepared(folder):  # else another process was first to finish the same set
+            raise
+    return load_dataset(folder)
+
+
+def _name(source: Source, size: Size | None, settings: PackSettings) -> str:
+    """The folder's name: what the content depends on, and nothing else."""
+    key = json.dumps([PACKING_VERSION, source.fingerprint, size, settings.model_dump()])
+    shape = "auto" if size is None else f"{size[0]}x{size[1]}"
+    return f"{shape}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"

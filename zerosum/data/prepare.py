@@ -1,0 +1,131 @@
+"""From a source to a packed set on disk, with a report of all that was found on the way."""
+
+import hashlib
+import math
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from zerosum.data.conform import Form, conform
+from zerosum.data.dataset import SCHEMA, DatasetInfo, load_dataset
+from zerosum.data.findings import Report
+from zerosum.data.images import BadImage, decode, own_pixel_cap
+from zerosum.data.packer import Packed, Packer
+from zerosum.data.page import page
+from zerosum.data.parallel import in_order
+from zerosum.data.records import Record, Skip, Source
+from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Size
+from zerosum.data.sources import open_source
+from zerosum.data.survey import Progress, nothing_readable, survey
+from zerosum.errors import ConfigError, DataError
+from zerosum.files import whole_folder, write_json, write_whole
+
+PACKING_VERSION = 1  # raise it when the same source would be packed into other pixels
+_BATCH_PIXELS = 2**20  # of originals decoded at a time by each thread
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    size: Size | None = None,
+    settings: PackSettings = DEFAULT_SETTINGS,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Check every image of DATA, make them alike and pack them into the new folder `out`.
+
+    size: (height, width); None takes the size that all share, or a fitting power of two. strict: the first bad image is
+    an error. The folder appears whole or not at all. Raises ConfigError when `out` exists, DataError for bad data."""
+    out = Path(out)
+    if out.exists():
+        raise ConfigError(f"{out} exists already, and was left as it is. Choose another name, or remove it first.")
+    opened = open_source(source, size)
+    return pack(opened, out, size, settings, strict, progress)
+
+
+def pack(
+    source: Source,
+    out: Path,
+    size: Size | None = None,
+    settings: PackSettings = DEFAULT_SETTINGS,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """`prepare` for a source that is open already. Raises FileExistsError when `out` exists."""
+    with own_pixel_cap(), whole_folder(out) as folder:
+        if source.vectors is not None:
+            report = _pack_vectors(source, source.vectors(), folder)
+        else:
+            report = _pack_images(source, folder, size, settings, strict, progress)
+        document = {"schema": SCHEMA, "info": report.info.to_json(), "settings": settings.model_dump()}
+        write_json(folder / "dataset.json", document)
+        write_json(folder / "report.json", report.to_json())
+        write_whole(folder / "report.html", page(report, load_dataset(folder)))
+    return report
+
+
+def _pack_images(
+    source: Source,
+    folder: Path,
+    size: Size | None,
+    settings: PackSettings,
+    strict: bool,
+    progress: Progress | None,
+) -> Report:
+    seen = survey(source, settings, progress)
+    form = seen.form(size, settings)
+    largest = max(math.prod(seen.median_size), math.prod(form.size))
+    batch = max(1, min(64, _BATCH_PIXELS // largest))
+    skipped: list[Skip] = []
+    done = 0
+    with Packer(folder, form, source.classes) as packer:
+        for results in in_order(partial(_convert, form=form, draft=settings.draft), source.records(), batch):
+            bad = [result for result in results if isinstance(result, Skip)]
+            if bad and strict:
+                raise DataError(f"{bad[0].name}: {bad[0].reason}. Mend or remove it, or prepare without --strict.")
+            skipped.extend(bad)
+            packer.add([result for result in results if isinstance(result, Packed)])
+            done += len(results)
+            if progress:
+                progress("packing", done, source.count)
+        if not packer.names:
+            raise nothing_readable(source, skipped)
+        info = packer.finish(source.text)
+        duplicates, near_duplicates = packer.duplicates()
+    labels = Counter(packer.labels)
+    return Report(
+        info,
+        tuple(skipped),
+        source.ignored,
+        packer.changes,
+        seen.sizes,
+        seen.modes,
+        {name: labels[number] for number, name in enumerate(source.classes)},
+        duplicates,
+        near_duplicates,
+        packer.enlarged,
+        packer.opaque,
+        source.notes,
+    )
+
+
+def _convert(record: Record, form: Form, draft: bool) -> Packed | Skip:
+    """One image, in whatever thread."""
+    try:
+        decoded = decode(record.open, form.size if draft else None)
+        made = conform(decoded, form)
+    except BadImage as reason:
+        return Skip(record.name, str(reason))
+    header = decoded.header
+    return Packed(record, made, (header.height, header.width), header.mode)
+
+
+def _pack_vectors(source: Source, vectors: np.ndarray, folder: Path) -> Report:
+    """Points are stored as they are, and nothing is said of them but how many there are."""
+    np.save(folder / "images.npy", np.ascontiguousarray(vectors, np.float32))
+    content = hashlib.sha256(np.ascontiguousarray(vectors, np.float32).data)
+    content.update(str(vectors.shape).encode())
+    info = DatasetInfo(source.text, len(vectors), vectors.shape[1:], "float32", None, False, (), content.hexdigest())
+    return Report(info, (), source.ignored, Counter(), Counter(), Counter(), {}, (), (), 0, False, source.notes)

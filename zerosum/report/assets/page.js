@@ -1,0 +1,434 @@
+"use strict";
+(() => {
+const words = JSON.parse(document.getElementById("words").textContent);
+const data = JSON.parse(document.getElementById("data").textContent);
+const root = document.documentElement;
+const stats = data.stats, at = stats.images || [];
+
+// ---- what the reader chose, kept where the browser allows it (a page opened from a file may not store) ----
+const remembered = (key, otherwise) => { try { return localStorage.getItem("zerosum." + key) || otherwise; } catch { return otherwise; } };
+const remember = (key, value) => { try { localStorage.setItem("zerosum." + key, value); } catch { /* the choice lasts as long as the page */ } };
+let language = remembered("language", (navigator.language || "en").toLowerCase().startsWith("fr") ? "fr" : "en");
+let theme = remembered("theme", "auto");
+
+// ---- words and numbers ----
+const say = (key, values = {}) => (words[key] || [key, key])[language === "fr" ? 1 : 0]
+  .replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+const has = key => key in words;
+const whole = value => Math.round(value).toLocaleString(language);
+const share = (value, digits = 0) => value.toLocaleString(language, { style: "percent", maximumFractionDigits: digits });
+const hundredths = value => value.toLocaleString(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const short = value => value.toLocaleString(language, { notation: "compact", maximumFractionDigits: 1 });
+function number(value) {
+  if (value == null) return "–";
+  const size = Math.abs(value);
+  if (size >= 1e6 || (size > 0 && size < 1e-3)) return value.toExponential(1).replace("-", "−");
+  const digits = size >= 100 ? 0 : size >= 10 ? 1 : 3;
+  return value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−");
+}
+function duration(seconds) {
+  const s = Math.round(seconds), h = Math.floor(s / 3600), m = Math.floor(s % 3600 / 60);
+  return h ? `${h} h ${String(m).padStart(2, "0")} min` : m ? `${m} min ${String(s % 60).padStart(2, "0")} s` : `${s} s`;
+}
+function moment(iso) {
+  const time = new Date(iso);
+  return isNaN(time) ? String(iso ?? "") : time.toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
+}
+
+// ---- building the page: text is always set as text ----
+function make(tag, attributes, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value != null && value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter(child => child != null));
+  return node;
+}
+const colour = name => getComputedStyle(root).getPropertyValue("--" + name).trim();
+const section = (id, title, ...children) =>
+  make("section", { id, "aria-labelledby": id + "-title" }, make("h2", { id: id + "-title" }, title), ...children);
+
+// ---- the state that survives a change of language: which sheet is shown, and whether it plays ----
+let frame = Math.max(0, data.frames.length - 1), playing = null, shown = null, plots = [];
+const preloaded = data.frames.map(({ src }) => { const image = new Image(); image.src = src.uri; return image; });
+const frameImages = () => data.frames.length ? data.frames[frame].images : null;
+
+// A running mean over both sides, so that it does not lag: what the eye would draw through the noise.
+function smooth(values) {
+  const keep = 0.5 ** (1 / Math.max(1, at.length / 120));
+  function pass(order) {
+    const sums = [], weights = [];
+    let sum = 0, weight = 0;
+    for (const i of order) {
+      sum = keep * sum + (values[i] ?? 0);
+      weight = keep * weight + (values[i] == null ? 0 : 1);
+      sums[i] = sum; weights[i] = weight;
+    }
+    return [sums, weights];
+  }
+  const order = values.map((_, i) => i), [before, weightBefore] = pass(order), [after, weightAfter] = pass(order.reverse());
+  return values.map((value, i) => value == null ? null
+    : (before[i] + after[i] - value) / (weightBefore[i] + weightAfter[i] - 1));
+}
+const smoothed = Object.fromEntries(Object.entries(stats).filter(([name]) => name !== "images")
+  .map(([name, values]) => [name, smooth(values)]));
+const last = name => (smoothed[name] || []).findLast(value => value != null) ?? null;
+function valueAt(name, images) {
+  let found = null;
+  const values = smoothed[name] || [];
+  for (let i = 0; i < at.length && (at[i] <= images || found == null); i++) if (values[i] != null) found = values[i];
+  return found;
+}
+if (stats["critic/real"] && stats["critic/fake"]) {
+  stats.gap = at.map((_, i) => stats["critic/real"][i] == null || stats["critic/fake"][i] == null ? null
+    : stats["critic/real"][i] - stats["critic/fake"][i]);
+  smoothed.gap = smooth(stats.gap);
+}
+
+function header() {
+  const budget = data.budget, goal = ["images", "steps", "minutes"].find(name => budget[name] != null);
+  const done = goal && Math.min(1, { images: data.images, steps: data.step, minutes: data.seconds / 60 }[goal] / budget[goal]);
+  const shape = data.data.shape || [], pace = recent("time/images_per_second"), wait = recent("time/data_wait");
+  const facts = [
+    [say("fact-images"), whole(data.images), data.data.count ? say("fact-epochs", { n: (data.images / data.data.count).toLocaleString(language, { maximumFractionDigits: 1 }) }) : ""],
+    [say("fact-time"), duration(data.seconds), ""],
+    [say("fact-speed"), pace == null ? "–" : whole(pace), wait == null ? "" : say("fact-wait", { share: share(wait, 1) })],
+    [say(data.vectors ? "fact-points" : "fact-set"), data.data.count ? whole(data.data.count) : "–",
+      [data.vectors ? say("fact-dimensions", { n: shape[0] }) : shape.join(" × "), (data.data.classes || []).length > 1 ? say("fact-classes", { n: data.data.classes.length }) : ""].filter(Boolean).join(" · ")],
+    [say("fact-device"), data.device === "cpu" ? "CPU" : data.device || "–", data.precision],
+  ];
+  const themes = ["auto", "light", "dark"];
+  return make("header", {},
+    make("div", { class: "top" },
+      make("span", { class: "mark" }, make("span", { class: "sign", "aria-hidden": "true" }, "0"), "zerosum"),
+      make("span", { class: "choices" },
+        make("button", { type: "button", id: "theme", title: say("theme-" + theme), "aria-label": say("theme-" + theme),
+          onclick: () => { theme = themes[(themes.indexOf(theme) + 1) % 3]; remember("theme", theme); draw("theme"); } },
+          { auto: "◐", light: "○", dark: "●" }[theme]),
+        make("button", { type: "button", id: "language", lang: language === "fr" ? "en" : "fr", "aria-label": say("language-label"),
+          onclick: () => { language = language === "fr" ? "en" : "fr"; remember("language", language); draw("language"); } },
+          say("language")))),
+    make("p", { class: "state " + data.state }, make("span", { class: "dot", "aria-hidden": "true" }), say("state-" + data.state),
+      goal && done < 1 ? make("span", { class: "quiet" }, " · " + say("done-of", { share: share(done), goal: say("goal-" + goal, { n: budget[goal].toLocaleString(language, { maximumFractionDigits: 1 }) }) })) : null,
+      data.state === "running" ? make("span", { class: "quiet" }, " · " + say("as-of", { time: moment(data.written) })) : null),
+    make("h1", {}, make("span", {}, data.recipe), make("span", { class: "on" }, " " + say("on") + " "), make("span", { class: "source" }, data.source)),
+    make("dl", { class: "facts" }, facts.map(([name, value, more]) =>
+      make("div", {}, make("dt", {}, name), make("dd", {}, value, more ? make("small", {}, more) : null)))));
+}
+function recent(name) {
+  const values = (stats[name] || []).filter(value => value != null), tail = values.slice(-Math.max(1, values.length >> 2)).sort((a, b) => a - b);
+  return tail.length ? tail[tail.length >> 1] : null;
+}
+
+// ---- the samples, and the judge's belief at the same moment ----
+function samples() {
+  if (!data.frames.length) return section("samples", say("samples"), make("p", { class: "quiet" }, say("no-samples")));
+  const { src } = data.frames[frame];
+  const picture = make("img", { id: "sheet", width: src.width, height: src.height });
+  const slider = make("input", { type: "range", id: "slider", min: 0, max: data.frames.length - 1, step: 1, value: frame,
+    "aria-label": say("moment"), oninput: event => { stop(); show(+event.target.value); } });
+  const figure = make("figure", { class: data.vectors ? "plot" : "" }, data.vectors ? null : make("figcaption", {}, swatch("fake"), say("generated")), picture);
+  const reals = data.reals && make("figure", {}, make("figcaption", {}, swatch("real"), say("real")),
+    make("img", { src: data.reals.uri, width: data.reals.width, height: data.reals.height, alt: say("alt-real") }));
+  return section("samples", say("samples"),
+    make("p", { class: "lead" }, say(data.vectors ? "points-intro" : "samples-intro")),
+    make("div", { class: "player" },
+      make("button", { type: "button", id: "play", class: "round", onclick: toggle, disabled: data.frames.length < 2 }),
+      make("div", { class: "rail" }, slider, data.frames.length > 1 ? make("div", { class: "ends", "aria-hidden": "true" },
+        make("span", {}, whole(data.frames[0].images)), make("span", {}, whole(data.frames.at(-1).images))) : null),
+      make("output", { id: "when", for: "slider", "aria-live": "polite" })),
+    make("div", { class: "sheets" + (reals ? " pair" : "") }, figure, reals || null),
+    gauge(),
+    data.frameCount > data.frames.length
+      ? make("p", { class: "quiet small" }, say("thinned", { shown: data.frames.length, all: whole(data.frameCount) })) : null);
+}
+const swatch = name => make("span", { class: "swatch " + name, "aria-hidden": "true" });
+
+function gauge() {
+  if (stats["critic/real"]) return make("p", { class: "says", id: "says" });
+  if (!stats["score/real"]) return null;
+  return make("div", { class: "gauge" },
+    make("h3", {}, say("gauge")),
+    make("div", { class: "scale", "aria-hidden": "true" },
+      make("span", { class: "middle" }), make("span", { class: "lead-of", id: "lead-of" }),
+      make("span", { class: "needle fake", id: "needle-fake" }, make("b", {}, "D(G(z))")),
+      make("span", { class: "needle real", id: "needle-real" }, make("b", {}, "D(x)"))),
+    make("div", { class: "ends", "aria-hidden": "true" }, make("span", {}, say("gauge-left")), make("span", {}, say("gauge-middle")), make("span", {}, say("gauge-right"))),
+    make("p", { class: "says", id: "says" }));
+}
+
+function show(index) {
+  frame = Math.max(0, Math.min(data.frames.length - 1, index));
+  const { src, images } = data.frames[frame], picture = document.getElementById("sheet");
+  picture.src = src.uri;
+  picture.alt = say("alt-generated", { n: whole(images) });
+  const slider = document.getElementById("slider");
+  slider.value = frame;
+  slider.setAttribute("aria-valuetext", say("after", { n: whole(images) }));
+  slider.style.setProperty("--done", data.frames.length > 1 ? frame / (data.frames.length - 1) : 1);
+  document.getElementById("when").textContent = say("after", { n: whole(images) });
+  const says = document.getElementById("says");
+  if (says) {
+    const critic = Boolean(stats["critic/real"]), kind = critic ? "critic/" : "score/";
+    const real = valueAt(kind + "real", images), fake = valueAt(kind + "fake", images);
+    if (real == null || fake == null) says.textContent = say("gauge-none");
+    else if (critic) says.textContent = say("critic-says", { real: number(real), fake: number(fake), gap: number(real - fake) });
+    else {
+      says.textContent = say("gauge-says", { real: hundredths(real), fake: hundredths(fake) });
+      for (const [side, value] of [["real", real], ["fake", fake]]) {
+        const needle = document.getElementById("needle-" + side);
+        needle.style.left = 100 * value + "%";
+        needle.style.setProperty("--at", value);
+      }
+      const lead = document.getElementById("lead-of");
+      lead.style.left = 100 * Math.min(real, fake) + "%";
+      lead.style.width = 100 * Math.abs(real - fake) + "%";
+    }
+  }
+  for (const plot of plots) plot.redraw(false);
+}
+function label() {
+  const button = document.getElementById("play");
+  if (!button) return;
+  button.textContent = playing ? "❚❚" : "▶";
+  button.setAttribute("aria-label", say(playing ? "pause" : "play"));
+  document.getElementById("when").setAttribute("aria-live", playing ? "off" : "polite");
+}
+function stop() { clearInterval(playing); playing = null; label(); }
+function toggle() {
+  if (playing) return stop();
+  if (frame === data.frames.length - 1) show(0);
+  playing = setInterval(() => { show(frame + 1); if (frame === data.frames.length - 1) stop(); }, Math.max(120, Math.min(500, 8000 / data.frames.length)));
+  label();
+}
+document.addEventListener("keydown", event => {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!step || !data.frames.length || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.target.closest("input, textarea, pre, [contenteditable]")) return;
+  event.preventDefault();
+  stop();
+  show(frame + step);
+});
+
+// ---- what to know ----
+function findings() {
+  const cards = data.findings.map(event => {
+    const kind = event.kind === "diverged" ? "diverged" : event.finding || "warning";
+    return make("article", { class: "finding " + (event.kind === "diverged" ? "bad" : "") },
+      make("h3", {}, say(has("finding-" + kind) ? "finding-" + kind : "finding-warning"),
+        event.images != null ? make("span", { class: "quiet" }, " " + say("after", { n: whole(event.images) })) : null),
+      make("p", { lang: "en" }, String(event.text ?? "")),
+      event.advice ? make("p", { lang: "en" }, make("b", {}, say("try") + ": "), String(event.advice)) : null);
+  });
+  return section("findings", say("findings"), ...(cards.length ? cards : [make("p", { class: "fine" }, say("findings-none"))]));
+}
+
+// ---- the curves ----
+function charts() {
+  const taken = new Set(["images"]), list = [];
+  const ln2 = Math.LN2, generatorKind = ["minimax", "non-saturating"].includes(data.loss) ? "-" + data.loss : "";
+  function add(id, series, options = {}) {
+    const found = series.filter(([name]) => stats[name] && stats[name].some(value => value != null));
+    series.forEach(([name]) => taken.add(name));
+    if (found.length) list.push({ id, series: found, title: say("chart-" + id, options.words), read: say("read-" + id), ...options });
+  }
+  add("scores", [["score/real", "D(x)", "real"], ["score/fake", "D(G(z))", "fake"]], { range: [0, 1], line: [0.5, "½"] });
+  add("critic", [["critic/real", say("term-real"), "real"], ["critic/fake", say("term-fake"), "fake"]]);
+  add("gap", [["gap", say("gap"), "judge"]], { line: [0, "0"] });
+  add("halves", [["surprise/real", say("on-real"), "real"], ["surprise/fake", say("on-fake"), "fake"]], { line: [ln2, "ln 2"], floor: 0 });
+  add("value", [["value", "V(D, G)", "judge"]], { line: [-2 * ln2, "−log 4"], range: [null, 0] });
+  const players = {};
+  for (const name of Object.keys(stats)) {
+    const [, player, term] = name.match(/^loss\/([^/]+)\/(.+)$/) || [];
+    if (player) (players[player] ||= []).push([name, { real: say("term-real"), fake: say("term-fake") }[term] || term]);
+  }
+  if (players.generator) {
+    add("generator", players.generator.map(([name, words], i) => [name, words, ["fake", "judge", "real", "ink"][i % 4]]),
+      { read: say("read-generator" + generatorKind), line: { "-minimax": [-ln2, "−ln 2"], "-non-saturating": [ln2, "ln 2"] }[generatorKind] });
+    delete players.generator;
+  }
+  for (const [player, terms] of Object.entries(players))
+    add("losses", terms.map(([name, words], i) => [name, words, name.endsWith("/real") ? "real" : name.endsWith("/fake") ? "fake" : ["judge", "ink"][i % 2]]), { words: { player } });
+  add("diversity", [["health/diversity", say("chart-diversity"), "fake"]], { line: [1, "1"], floor: 0 });
+  const prefixed = prefix => Object.keys(stats).filter(name => name.startsWith(prefix));
+  for (const name of prefixed("eval/")) add("eval", [[name, name.slice(5), "judge"]], { words: { name: name.slice(5) } });
+  add("gradients", prefixed("grad/").map((name, i) => [name, name.slice(5), name === "grad/generator" ? "fake" : name === "grad/discriminator" ? "judge" : ["real", "ink"][i % 2]]), { log: true });
+  add("penalties", prefixed("penalty/").map((name, i) => [name, name.slice(8), ["judge", "real", "fake", "ink"][i % 4]]), { floor: 0 });
+  add("speed", [["time/images_per_second", say("chart-speed"), "ink"]], { floor: 0 });
+  add("wait", [["time/data_wait", say("chart-wait"), "ink"]], { range: [0, null], percent: true });
+  add("other", Object.keys(stats).filter(name => !taken.has(name)).map((name, i) => [name, name, ["judge", "real", "fake", "ink"][i % 4]]));
+  return list;
+}
+
+function curves() {
+  const list = charts();
+  if (!at.length || !list.length) return { node: section("curves", say("curves"), make("p", { class: "quiet" }, say("no-curves"))), draw() {} };
+  const holders = list.map(chart => {
+    const values = chart.series.map(() => make("output", {}));
+    const holder = make("div", { class: "canvas", role: "img", "aria-label": chart.series.map(([name, label]) => {
+      const known = stats[name].filter(value => value != null);
+      return say("chart-aria", { name: `${chart.title}, ${label}`, first: number(known[0]), last: number(last(name)),
+        low: number(known.reduce((a, b) => Math.min(a, b))), high: number(known.reduce((a, b) => Math.max(a, b))) });
+    }).join(" ") });
+    const node = make("figure", { class: "chart", id: "chart-" + chart.id },
+      make("h3", {}, chart.title), chart.read ? make("p", {}, chart.read) : null,
+      make("div", { class: "legend" }, chart.series.map(([, label, tint], i) => make("span", {}, swatch(tint), label, " ", values[i]))), holder);
+    return { chart, node, holder, values };
+  });
+  return {
+    node: section("curves", say("curves"), make("p", { class: "lead" }, say("curves-intro")), make("div", { class: "charts" }, holders.map(({ node }) => node))),
+    draw: () => holders.map(plot),
+  };
+}
+
+function plot({ chart, holder, values }) {
+  const { series, line, range, floor, log } = chart;
+  const written = value => chart.percent && value != null ? share(value, 1) : number(value);
+  // Raw values under the running mean; where so little was logged that there is no noise, one line says it all.
+  const quiet = series.every(([name]) => stats[name].filter(value => value != null).length < 60);
+  const columns = [at], described = [{}];
+  for (const [name, , tint] of series) {
+    const points = log ? stats[name].map(value => value > 0 ? value : null) : stats[name];
+    if (!quiet) { columns.push(points); described.push({ stroke: () => colour(tint + "-pale"), width: 1, points: { show: false }, spanGaps: true }); }
+    columns.push(quiet ? points : smoothed[name].map(value => log && !(value > 0) ? null : value));
+    described.push({ stroke: () => colour(tint), width: 2, points: { show: quiet && at.length < 40, size: 5, fill: () => colour(tint) }, spanGaps: true });
+  }
+  // The axis holds the running mean and all but the wildest hundredth of the raw values, and the line of the theory.
+  function limits() {
+    const means = series.flatMap(([name]) => smoothed[name]).filter(value => value != null && (!log || value > 0));
+    const raw = series.flatMap(([name]) => stats[name]).filter(value => value != null && (!log || value > 0)).sort((a, b) => a - b);
+    const edge = part => raw[Math.min(raw.length - 1, Math.max(0, Math.round(part * (raw.length - 1))))];
+    let low = Math.min(edge(0.01), ...extent(means)), high = Math.max(edge(0.99), ...extent(means));
+    if (line && !log) { low = Math.min(low, line[0]); high = Math.max(high, line[0]); }
+    if (log) return [low / 1.3, high * 1.3];
+    const room = (high - low || Math.abs(high) || 1) * 0.07;
+    return [range?.[0] ?? (floor === 0 && low >= 0 ? 0 : low - room), range?.[1] ?? high + room];
+  }
+  const extent = list => list.length ? [list.reduce((a, b) => Math.min(a, b)), list.reduce((a, b) => Math.max(a, b))] : [];
+  const axis = { stroke: () => colour("quiet"), grid: { stroke: () => colour("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+  const readOut = index => series.forEach(([name], i) => {
+    values[i].textContent = written(index == null ? last(name) : (quiet ? stats : smoothed)[name][index]);
+  });
+  const marks = u => {
+    const { ctx, bbox } = u, ratio = devicePixelRatio;
+    ctx.save();
+    ctx.lineWidth = ratio;
+    if (line && line[0] >= u.scales.y.min && line[0] <= u.scales.y.max) {
+      const y = Math.round(u.valToPos(line[0], "y", true));
+      ctx.strokeStyle = ctx.fillStyle = colour("ink");
+      ctx.globalAlpha = 0.75;
+      ctx.setLineDash([5 * ratio, 4 * ratio]);
+      ctx.beginPath(); ctx.moveTo(bbox.left, y); ctx.lineTo(bbox.left + bbox.width, y); ctx.stroke();
+      ctx.font = `italic ${12 * ratio}px ${colour("serif")}`;
+      ctx.textAlign = "right";
+      ctx.textBaseline = y - bbox.top < 18 * ratio ? "top" : "bottom";
+      ctx.fillText(line[1], bbox.left + bbox.width - 4 * ratio, y + (ctx.textBaseline === "top" ? 3 : -3) * ratio);
+    }
+    if (frameImages() != null) {
+      const x = Math.round(u.valToPos(frameImages(), "x", true));
+      if (x >= bbox.left && x <= bbox.left + bbox.width + 1) {
+        ctx.globalAlpha = 0.55;
+        ctx.setLineDash([]);
+        ctx.strokeStyle = colour("ink");
+        ctx.beginPath(); ctx.moveTo(x, bbox.top); ctx.lineTo(x, bbox.top + bbox.height); ctx.stroke();
+      }
+    }
+    ctx.restore();
+  };
+  const [lowest, highest] = limits();
+  const u = new uPlot({
+    width: Math.max(200, holder.clientWidth), height: 210, padding: [8, 24, 0, 0],
+    legend: { show: false },
+    cursor: { sync: { key: "zerosum" }, drag: { x: false, y: false }, points: { size: 7 }, y: false },
+    scales: { x: { time: false, range: (_, low, high) => low === high ? [low - 1, high + 1] : [low, high] }, y: log ? { distr: 3, range: [lowest, highest] } : { range: [lowest, highest] } },
+    axes: [
+      { ...axis, space: 60, values: (_, ticks) => ticks.map(short), size: 28, gap: 6 },
+      { ...axis, size: 52, gap: 6, space: 36, values: (_, ticks) => ticks.map(value => value == null ? "" : value.toLocaleString(language, { style: chart.percent ? "percent" : "decimal", maximumSignificantDigits: 3, notation: Math.abs(value) >= 1e4 ? "compact" : "standard" }).replace("-", "−")) },
+    ],
+    series: described,
+    hooks: { draw: [marks], setCursor: [u => readOut(u.cursor.idx)] },
+  }, columns, holder);
+  u.over.addEventListener("click", () => {
+    if (!data.frames.length || u.cursor.idx == null) return;
+    const here = at[u.cursor.idx], gaps = data.frames.map(({ images }) => Math.abs(images - here));
+    stop();
+    show(gaps.indexOf(Math.min(...gaps)));
+  });
+  readOut(null);
+  return u;
+}
+
+// ---- the lecture ----
+function reading() {
+  const critic = Boolean(stats["critic/real"]), value = last("value");
+  const parts = critic ? ["critic-1", "critic-2", "critic-3"] : ["read-1", "read-2", "read-3", "read-4"];
+  return section("reading", say("reading"), make("div", { class: "lecture" },
+    parts.map(part => make("article", {}, make("h3", {}, say(part + "-title")), make("p", {}, say(part)))),
+    value != null ? make("article", { class: "now" }, make("h3", {}, say("now-title")),
+      make("p", {}, say("now", { value: number(value), jsd: number(Math.max(0, value / 2 + Math.LN2)) }))) : null));
+}
+
+// ---- how to go on ----
+function quoted(text) { return /^[\w@%+=:,./-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'"; }
+function goOn() {
+  const run = quoted(data.run), finished = data.state === "done";
+  const more = Math.max(1000, 2 * (data.budget.images || data.images));
+  const entries = [
+    [say(data.state === "diverged" ? "go-diverged" : finished ? "go-longer" : "go-resume"), `zerosum resume ${run}` + (finished ? ` --images ${more}` : "")],
+    ...(data.vectors ? [] : [
+      [say("go-grid"), `zerosum sample ${run} -n 64 --grid 8x8 --out grid.png`],
+      [say("go-folder"), `zerosum sample ${run} --seeds 0-999 --out ${quoted(data.run + "-images")}/`]]),
+    [say("go-python"), `import zerosum\nimages = zerosum.load(${JSON.stringify(data.run)}).sample(16, seed=0)`],
+  ];
+  return section("go-on", say("go-on"), make("dl", { class: "commands" }, entries.map(([words, code]) =>
+    make("div", {}, make("dt", {}, words), make("dd", {}, make("pre", { tabindex: 0 }, make("code", {}, code)))))));
+}
+
+// ---- the record ----
+function tree(value) {
+  if (Array.isArray(value)) return value.every(item => typeof item !== "object") ? document.createTextNode(value.join(", ") || "–") : make("ul", {}, value.map(item => make("li", {}, tree(item))));
+  if (value && typeof value === "object") return make("dl", { class: "tree" }, Object.entries(value).map(([key, item]) =>
+    make("div", { class: item && typeof item === "object" && !Array.isArray(item) ? "branch" : "leaf" }, make("dt", {}, key), make("dd", {}, tree(item)))));
+  return document.createTextNode(value == null ? "–" : String(value));
+}
+function record() {
+  const { names, latest } = data.checkpoints;
+  const events = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": say("events") }, make("table", {},
+    make("thead", {}, make("tr", {}, ["col-time", "col-images", "col-event"].map(key => make("th", { scope: "col" }, say(key))))),
+    make("tbody", {}, data.events.toReversed().map(event => make("tr", { class: "event " + (["warning", "diverged"].includes(event.kind) ? event.kind : "") },
+      make("td", {}, moment(event.time)), make("td", { class: "number" }, event.images == null ? "" : whole(event.images)),
+      make("td", { lang: "en" }, String(event.text ?? event.kind ?? "")))))));
+  const fold = (key, ...children) => make("details", {}, make("summary", {}, say(key)), ...children);
+  return section("record", say("details"),
+    fold("settings", tree(data.config)),
+    fold("events", data.eventCount > data.events.length ? make("p", { class: "quiet small" }, say("events-shortened", { n: data.events.length })) : null, events),
+    fold("checkpoints", names.length ? make("ul", { class: "names" }, names.map(name => make("li", {}, name, name === latest ? make("span", { class: "tag" }, say("latest")) : null))) : make("p", { class: "quiet" }, say("no-checkpoints"))),
+    fold("environment", tree(data.environment)));
+}
+
+function draw(focus) {
+  const open = [...document.querySelectorAll("details")].map(node => node.open), top = scrollY;
+  root.lang = language;
+  if (theme === "auto") root.removeAttribute("data-theme"); else root.setAttribute("data-theme", theme);
+  plots.forEach(plot => plot.destroy());
+  const game = curves();
+  document.getElementById("page").replaceChildren(
+    header(), make("main", {}, samples(), findings(), game.node, reading(), goOn(), record()),
+    make("footer", {}, say("made", { version: data.version, time: moment(data.written) })));
+  [...document.querySelectorAll("details")].forEach((node, i) => { node.open = open[i]; });
+  plots = game.draw() || [];
+  if (data.frames.length) show(frame);
+  label();
+  scrollTo(0, top);
+  if (focus) document.getElementById(focus).focus();
+}
+draw();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach(plot => plot.redraw(false)));
+let width = innerWidth;
+addEventListener("resize", () => {
+  if (innerWidth === width) return;
+  width = innerWidth;
+  for (const plot of plots) plot.setSize({ width: Math.max(200, plot.root.parentElement.clientWidth), height: 210 });
+});
+})();
