@@ -55,7 +55,8 @@ def main() -> None:
         seconds.sort()
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     print(f"{count} JPEG files of {mean / 1000:.1f} kB to 64x64, {WORKERS} threads{load}")
-    print(f"best {count / seconds[0]:,.0f} images/s, median {count / seconds[1]:,.0f} images/s; {1000 * spent / count:.2f} ms of a core an image")
+    print(f"best {count / seconds[0]:,.0f} images/s, median {count / seconds[1]:,.0f} images/s")
+    print(f"{1000 * spent / count:.2f} ms of a core an image")
 
 
 if __name__ == "__main__":

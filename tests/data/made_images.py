@@ -10,8 +10,9 @@ from PIL import Image
 def pattern(height: int, width: int, channels: int = 3, dtype: str = "uint8", seed: int = 0) -> np.ndarray:
     """A smooth random picture (H, W, C) over most of the range of its type; smooth, so that JPEG changes it little."""
     coarse = np.random.default_rng(seed).uniform(0.1, 0.9, (3, 3, channels)).astype(np.float32)
-    planes = [Image.fromarray(coarse[..., c]).resize((width, height), Image.Resampling.BICUBIC) for c in range(channels)]
-    values = np.stack([np.asarray(plane) for plane in planes], axis=-1).clip(0, 1)
+    planes = [Image.fromarray(plane.copy()) for plane in np.moveaxis(coarse, 2, 0)]
+    larger = [np.asarray(plane.resize((width, height), Image.Resampling.BICUBIC)) for plane in planes]
+    values = np.stack(larger, axis=-1).clip(0, 1)
     top = {"uint8": 255, "uint16": 65535, "float32": 1}[dtype]
     return (values if dtype == "float32" else np.rint(values * top)).astype(dtype)
 

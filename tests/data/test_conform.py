@@ -64,7 +64,9 @@ def test_pad_is_transparent_where_there_is_alpha() -> None:
     assert (conformed.pixels[:2, :, 3] == 0).all()
 
 
-@pytest.mark.parametrize(("size", "enlarged"), [((8, 8), False), ((7, 8), True), ((9, 200), False), ((1, 30_000), True)])
+@pytest.mark.parametrize(
+    ("size", "enlarged"), [((8, 8), False), ((7, 8), True), ((9, 200), False), ((1, 30_000), True)]
+)
 def test_enlarged_images_are_known(size: tuple[int, int], enlarged: bool) -> None:
     assert made(pattern(*size), RGB).enlarged == enlarged
 
@@ -106,7 +108,7 @@ def test_depths_convert_exactly_where_they_can() -> None:
 
 def test_floats_of_an_unknown_range_are_not_guessed_at() -> None:
     hounsfield = np.array([[-1000, 3000]], np.float32)[..., None]
-    with pytest.raises(BadImage, match="values run from -1000 to 3000.*depth=float"):
+    with pytest.raises(BadImage, match=r"values run from -1000 to 3000.*depth=float"):
         conform(image(hounsfield), Form((1, 2), 1, False, "uint8"))
 
 

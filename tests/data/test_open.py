@@ -2,7 +2,7 @@
 
 import json
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -81,13 +81,8 @@ def test_points_are_stored_as_they_are(tmp_path: Path) -> None:
 
 def test_many_at_once_get_the_same_set(tmp_path: Path) -> None:
     source, cache = folder_of(tmp_path / "set", some_pngs(20)), tmp_path / "cache"
-    hashes: list[str] = []
-    threads = [threading.Thread(target=lambda: hashes.append(open_dataset(source, cache=cache).info.hash)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(hashes) == 4
+    with ThreadPoolExecutor(4) as pool:
+        hashes = list(pool.map(lambda _: open_dataset(source, cache=cache).info.hash, range(4)))
     assert len(set(hashes)) == 1
     assert len(packed(cache)) == 1
 

@@ -275,7 +275,8 @@ def test_what_is_no_data_is_told(data: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "words"), [({}, "no images in"), ({"readme.md": b"x"}, "It holds 1 other files, the first of them readme.md")]
+    ("files", "words"),
+    [({}, "no images in"), ({"readme.md": b"x"}, "It holds 1 other files, the first of them readme.md")],
 )
 def test_folders_without_images_are_told(tmp_path: Path, files: dict[str, bytes], words: str) -> None:
     with pytest.raises(DataError) as caught:
@@ -285,5 +286,5 @@ def test_folders_without_images_are_told(tmp_path: Path, files: dict[str, bytes]
 
 def test_a_file_of_text_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(DataError, match="is no set of images. DATA is"):
+    with pytest.raises(DataError, match=r"is no set of images\. DATA is"):
         open_source(tmp_path / "notes.txt")

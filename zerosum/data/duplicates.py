@@ -20,9 +20,11 @@ _CHUNK = 16_384
 
 def impressions(images: np.ndarray) -> np.ndarray:
     """(N, H, W, C) to (N, 72 + C) float32: a gray 8x9 thumbnail by averaging areas, then the mean of each channel."""
-    rows, columns = _areas(images.shape[1], _ROWS), _areas(images.shape[2], _COLUMNS)
-    gray = rows @ images.mean(axis=3, dtype=np.float32) @ columns.T
-    return np.concatenate([gray.reshape(len(images), -1), images.mean(axis=(1, 2), dtype=np.float32)], axis=1)
+    count, height, width, channels = images.shape
+    strips = _areas(height, _ROWS) @ images.reshape(count, height, -1).astype(np.float32)  # first, as it shrinks most
+    strips = strips.reshape(count, _ROWS, width, channels)
+    gray = strips.mean(axis=3) @ _areas(width, _COLUMNS).T
+    return np.concatenate([gray.reshape(count, -1), strips.mean(axis=(1, 2))], axis=1)
 
 
 def _areas(length: int, parts: int) -> np.ndarray:

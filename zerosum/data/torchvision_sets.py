@@ -48,9 +48,10 @@ def _load(text: str, name: str) -> Any:
     except TypeError as error:
         raise DataError(f"{text} needs more than its name: {error}. Save it as a folder of images instead.") from error
     except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"{text} could not be downloaded ({' '.join(str(error).split())}). Without a network, take builtin:portraits, or download the set "
-            f"elsewhere and give its folder; {usable[name].get('root')} is where torchvision looks for it."
+            f"{text} could not be downloaded ({reason}). Without a network, take builtin:portraits, or download the "
+            f"set elsewhere and give its folder; {usable[name].get('root')} is where torchvision looks for it."
         ) from error
 
 

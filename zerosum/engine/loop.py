@@ -105,6 +105,7 @@ class Training:
         self._steps_in_totals = 0
         self._wait = 0.0
         self._failed_writes = 0
+        self._sampled_at = -1
 
     def run_until(self, goal: Goal, stop: StopRequest) -> str:
         """Train until the goal is reached ("done") or a signal asked to stop ("stopped"); both end with a checkpoint.
@@ -133,7 +134,7 @@ class Training:
                 saved_at = time.perf_counter()
         if stop.signal is not None:
             self.event("signal", f"{stop.signal} received: saving and stopping.")
-        else:
+        elif self._sampled_at != self.progress.images:
             self._sample()
         self.save(last=True)
         return "stopped" if stop.signal is not None else "done"
@@ -225,6 +226,7 @@ class Training:
             self._diverged(f"{bad[0]} is {values[bad[0]]}")
 
     def _sample(self) -> None:
+        self._sampled_at = self.progress.images
         try:
             values = self.show(self.ema.average, self.progress.images)
         except ZerosumError as error:  # a picture is not worth a run

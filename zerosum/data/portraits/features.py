@@ -3,7 +3,7 @@
 from zerosum.data.portraits import colours
 from zerosum.data.portraits.colours import mix
 from zerosum.data.portraits.measures import Measures, cornered, mirrored, oval
-from zerosum.data.portraits.scene import Scene
+from zerosum.data.portraits.scene import Point, Scene
 from zerosum.data.portraits.traits import smooth
 
 
@@ -18,9 +18,9 @@ def head(scene: Scene, m: Measures) -> None:
     scene.area("face", mirrored(right), m.skin)
     inner = [(x * 0.74 + 2, y - 4) for x, y in reversed(right[1:-1])]
     scene.area(None, [*right[1:], *inner], m.shade, 0.3)  # the light comes from the left
-    flush = 0.1 - 0.05 * m.life + 0.05 * m.child + 0.03 * max(m.traits.smile, 0)
+    flush = 0.075 - 0.04 * m.life + 0.04 * m.child + 0.025 * max(m.traits.smile, 0)
     for side in (-1, 1):
-        for size in (1.1, 0.8, 0.5):
+        for size in (1.15, 0.92, 0.69, 0.46):
             cheek = oval(side * m.wide * 0.58 + m.shift, m.eyes + 29, 16 * size, 11 * size)
             scene.area(None, cheek, colours.BLOOD, flush)
     if m.traits.freckles:
@@ -33,7 +33,7 @@ def lines_of_age(scene: Scene, m: Measures) -> None:
     """Folds beside the mouth, bags, crow's feet, folds of the cheeks; and the forehead's lines, one after the other."""
     age, x, y = m.traits.age, m.shift, m.eyes
     for start, width, points in (
-        (24, 2.6, [(15, y + 32), (24, y + 40), (28, y + 52)]),
+        (24, 2.6, [(16, y + 31), (25, y + 40), (29, y + 52)]),
         (36, 2.2, [(16, y + 15), (27, y + 19), (37, y + 14)]),
         (46, 2.0, [(44, y - 3), (50, y - 8)]),
         (48, 2.0, [(44, y + 4), (51, y + 5)]),
@@ -53,7 +53,7 @@ def lines_of_age(scene: Scene, m: Measures) -> None:
 def nose(scene: Scene, m: Measures) -> None:
     """Soft, without an edge; it grows all life long."""
     size = m.traits.nose * (0.76 - 0.14 * m.child + 0.36 * m.life)
-    x, tip, wing = 1.7 * m.shift, m.eyes + 18 + 14 * size, 11 * size
+    x, tip, wing = 1.7 * m.shift, m.eyes + 16 + 13 * size, 11 * size
     left = [(x - wing * 0.6, tip + 4), (x - wing, tip - 3), (x - wing * 0.5, tip - 12)]
     right = [(2 * x - px, py) for px, py in reversed(left)]
     colour = mix(m.skin, m.shade, 0.32)
@@ -87,22 +87,24 @@ def mouth(scene: Scene, m: Measures) -> None:
     middle = m.mouth + 3 * joy
     thick = m.traits.lips * (5.6 - m.child - 2.6 * m.life)
     gape = 15 * smooth((smile - 0.3) / 0.7)
-    ends = (x - half, corner), (x + half, corner)
-    arch = ((-0.5, 0.5), (-0.16, 1), (0, 0.7), (0.16, 1), (0.5, 0.5))
-    upper = [(x + half * share, middle - thick * high) for share, high in arch]
-    low = middle + thick + gape
-    lower = [(x + half * 0.55, low - 1.5 - gape * 0.18), (x, low + 1), (x - half * 0.55, low - 1.5 - gape * 0.18)]
-    scene.area("mouth", [*cornered(ends[:1]), *upper, *cornered(ends[1:]), *lower], m.lips)
+
+    def line(*shares: float, below: float = 0.0) -> list[Point]:
+        """Points where the lips meet, as shares of the half width from the middle; or a curve so far below."""
+        return [(x + half * s, middle + (corner - middle) * s * s + below * (1 - s * s)) for s in shares]
+
+    ends = cornered(line(-1)), cornered(line(1))
+    upper = [(px, py - thick * high) for (px, py), high in zip(line(-0.5, -0.16, 0, 0.16, 0.5), _BOW, strict=True)]
+    lower = line(0.6, 0, -0.6, below=thick + gape + 1)
+    scene.area("mouth", [*ends[0], *upper, *ends[1], *lower], m.lips)
     if gape < 1:
-        seam = [ends[0], (x - half * 0.5, middle + 0.4), (x, middle + 0.6), (x + half * 0.5, middle + 0.4), ends[1]]
-        scene.line("mouth", seam, mix(m.lips, colours.MOUTH, 0.75), 2.6)
+        scene.line("mouth", line(-1, -0.5, 0, 0.5, 1, below=0.6), mix(m.lips, colours.MOUTH, 0.75), 2.6)
         return
-    rim = [(x + half * 0.43 * share, middle + 0.4) for share in (-1, 0, 1)]
-    roof = [*cornered([(x - half * 0.86, corner)]), *rim, *cornered([(x + half * 0.86, corner)])]
-    floor = [(x + half * 0.48, middle + gape * 0.8), (x, middle + gape), (x - half * 0.48, middle + gape * 0.8)]
-    teeth = [(x + half * 0.5, middle + gape * 0.42), (x, middle + gape * 0.52), (x - half * 0.5, middle + gape * 0.42)]
-    scene.area("mouth", [*roof, *floor], colours.MOUTH)
-    scene.area("mouth", [*roof, *teeth], colours.WHITE)
+    roof = [*cornered(line(-0.88)), *line(-0.5, 0, 0.5), *cornered(line(0.88))]
+    scene.area("mouth", [*roof, *line(0.55, 0, -0.55, below=gape)], colours.MOUTH)
+    scene.area("mouth", [*roof, *line(0.55, 0, -0.55, below=gape * 0.52)], colours.WHITE, detail=False)
+
+
+_BOW = (0.6, 1, 0.7, 1, 0.6)  # how thick the upper lip is, from left to right
 
 
 def eye(scene: Scene, m: Measures, side: int) -> None:

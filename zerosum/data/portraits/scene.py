@@ -1,4 +1,4 @@
-"""A picture as a list of shapes, from the back to the front, and the three ways to paint it.
+"""A picture as a list of shapes, from the back to the front, and the ways to paint it.
 
 Points are in units of 1/256 of the picture's side, x to the right and y down. Curves run smoothly through all points
 of a shape, and a point given twice makes a corner.
@@ -57,7 +57,7 @@ class Shape:
 
 @dataclass
 class Scene:
-    """Shapes of the body, which stands upright, and of the head, which is tilted around the neck."""
+    """Shapes of the body, which stands upright, and of the head, which is tilted around the centre."""
 
     backdrop: Colour
     centre: Point
@@ -74,10 +74,10 @@ class Scene:
 
     def line(
         self, part: str | None, points: Sequence[Point], colour: Colour, width: float, opacity: float = 1.0,
-        closed: bool = False, detail: bool = True,
+        closed: bool = False,
     ) -> None:  # fmt: skip
-        """A line through the points; in the outline drawing, too, unless it is texture (detail=False)."""
-        self.shapes.append(Shape(points, colour, part, opacity, width, closed, detail, self.upright))
+        """A line through the points, which is in the outline drawing, too."""
+        self.shapes.append(Shape(points, colour, part, opacity, width, closed, True, self.upright))
 
     def picture(self, height: int, width: int) -> np.ndarray:
         """The anti-aliased picture, uint8 (height, width, 3)."""
@@ -87,7 +87,7 @@ class Scene:
         for shape, curve in self._curves(height, width):
             opacity = round(255 * shape.opacity)
             if shape.width:
-                canvas.path(aggdraw.Path(curve), aggdraw.Pen(shape.colour, shape.width * pixels, opacity))
+                canvas.path(_path(shape, curve), aggdraw.Pen(shape.colour, shape.width * pixels, opacity))
             else:
                 canvas.polygon(curve, aggdraw.Brush(shape.colour, opacity))
         return _pixels(canvas, height, width)
@@ -102,7 +102,7 @@ class Scene:
             if not shape.detail:
                 continue
             if shape.width:
-                canvas.path(aggdraw.Path(curve), thin)
+                canvas.path(_path(shape, curve), thin)
             else:
                 canvas.polygon(curve, pen, paper)
         return _pixels(canvas, height, width)[..., 0].copy()
@@ -117,7 +117,7 @@ class Scene:
                 continue
             number = (_NUMBERS[shape.part], 0, 0)
             if shape.width:  # at least as wide as a pixel, so that it leaves no gaps
-                canvas.path(aggdraw.Path(curve), aggdraw.Pen(number, max(1.2, shape.width * pixels)))
+                canvas.path(_path(shape, curve), aggdraw.Pen(number, max(1.2, shape.width * pixels)))
             else:
                 canvas.polygon(curve, aggdraw.Brush(number))
         return _pixels(canvas, height, width)[..., 0].astype(np.uint16)
@@ -134,10 +134,8 @@ class Scene:
         flat = chain.from_iterable(chain.from_iterable(shape.points for shape in self.shapes))
         points = np.fromiter(flat, float, 2 * sum(counts)).reshape(-1, 2)
         head, body, shift = self._placement(height, width)
-        points = (
-            np.where(np.repeat([shape.upright for shape in self.shapes], counts)[:, None], points @ body, points @ head)
-            + shift
-        )
+        upright = np.repeat([shape.upright for shape in self.shapes], counts)[:, None]
+        points = np.where(upright, points @ body, points @ head) + shift
         knots = np.concatenate([_knots(len(shape.points), shape.closed) for shape in self.shapes])
         knots += np.repeat(np.cumsum(counts) - counts, counts)[:, None]  # a shape's points are numbered from 0
         curves = _smooth_curves(points[knots], steps).ravel().tolist()
@@ -196,6 +194,13 @@ def _backdrop(height: int, width: int, colour: Colour) -> bytes:
     distance = np.hypot(*np.meshgrid(x - 0.32, y - 0.26)).clip(0, 1.2)
     light = 1.0 - 0.16 * distance[..., None] ** 1.5
     return (light * colour).astype(np.uint8).tobytes()
+
+
+def _path(shape: Shape, curve: list[float]) -> aggdraw.Path:
+    path = aggdraw.Path(curve)
+    if shape.closed:
+        path.close()
+    return path
 
 
 def _pixels(canvas: aggdraw.Draw, height: int, width: int) -> np.ndarray:

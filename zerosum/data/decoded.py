@@ -1,0 +1,66 @@
+"""What every decoder gives, what it refuses, and the limits that hold for all of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zerosum.data.records import Header
+
+MAX_PIXELS = 100_000_000  # 300 MB of RGB; what is larger is a bomb or a map, and neither belongs in a training set
+
+
+class BadImage(Exception):
+    """An image that is left out; the message is the reason, without the name."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """pixels (H, W, C) in header.dtype; changes says in words what decoding did beyond reading."""
+
+    pixels: np.ndarray
+    header: Header
+    changes: tuple[str, ...] = ()
+
+
+def guarded(header: Header) -> Header:
+    """The header itself, unless it promises no pixels or more than MAX_PIXELS; four channels count as one pixel."""
+    height, width = header.height, header.width
+    if not height * width * header.channels:
+        raise BadImage("an image without pixels")
+    if height * width * max(1, header.channels / 4) > MAX_PIXELS:
+        raise BadImage(f"refused from its header: {height}x{width} is more than {MAX_PIXELS // 10**6} megapixels")
+    return header
+
+
+def mode_words(channels: int, alpha: bool, dtype: str) -> str:
+    """A mode for the report: RGB, 16-bit gray, float 5 channels."""
+    kinds = {(1, False): "gray", (2, True): "gray+alpha", (3, False): "RGB", (4, True): "RGBA"}
+    kind = kinds.get((channels, alpha), f"{channels} channels")
+    return {"uint8": "", "uint16": "16-bit ", "float32": "float "}[dtype] + kind
+
+
+def stored_dtype(dtype: np.dtype) -> str:
+    """uint8 and uint16 stay, bits become uint8, everything else float32."""
+    if dtype.kind == "b" or dtype == np.uint8:
+        return "uint8"
+    return "uint16" if dtype.kind == "u" and dtype.itemsize == 2 else "float32"
+
+
+def to_stored_type(array: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, C) of any number type to (H, W, C) of a stored one. Raises BadImage for NaN or infinity."""
+    stored = stored_dtype(array.dtype)
+    if array.dtype.kind == "b":
+        array = array.astype(np.uint8) * 255
+    if stored == "float32" and not np.isfinite(array).all():
+        raise BadImage("holds values that are not finite")
+    return array.astype(stored, copy=False).reshape(*array.shape[:2], -1)
+
+
+def frame_change(header: Header) -> tuple[str, ...]:
+    """What is said of an animation or a stack."""
+    return ("first frame taken",) if header.animated else ()
+
+
+def turn_change(orientation: int) -> tuple[str, ...]:
+    """What is said of a picture that was stored lying on its side."""
+    return ("turned as EXIF says",) if orientation in range(2, 9) else ()
