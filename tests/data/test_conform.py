@@ -10,7 +10,8 @@ from PIL import Image
 
 from tests.data.made_images import pattern
 from zerosum.data.conform import Conformed, Form, conform
-from zerosum.data.images import BadImage, Decoded, decode
+from zerosum.data.decoded import BadImage, Decoded
+from zerosum.data.images import decode
 from zerosum.data.records import Header
 from zerosum.data.resize import resize
 

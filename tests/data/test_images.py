@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data.made_images import encoded, pattern, picture
-from zerosum.data.images import BadImage, Decoded, decode, read_header
+from zerosum.data.decoded import BadImage, Decoded
+from zerosum.data.images import decode, read_header
 
 
 def opened(content: bytes) -> Decoded:
@@ -38,7 +39,8 @@ def reason(content: bytes) -> str:
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG", "PPM", "TGA", "AVIF", "JPEG2000"])
 def test_common_formats(format: str) -> None:
     image = picture()
-    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}}.get(format, {})
+    choices: dict[str, dict[str, object]] = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}}
+    options = choices.get(format, {})
     decoded = opened(encoded(image, format, **options))
     tolerance = {"JPEG": 8, "AVIF": 24, "GIF": 48}.get(format, 0)
     np.testing.assert_allclose(decoded.pixels.astype(int), np.asarray(image).astype(int), atol=tolerance)
@@ -97,7 +99,7 @@ def test_exif_orientation_is_applied(format: str, orientation: int) -> None:
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_png_of_16_bits_keeps_every_bit(channels: int) -> None:
     pixels = pattern(12, 10, channels, "uint16")
-    content = imagecodecs.png_encode(np.ascontiguousarray(pixels.squeeze()))
+    content = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels.squeeze())))
     decoded = opened(content)
     assert decoded.header.alpha == (channels in (2, 4))
     np.testing.assert_array_equal(decoded.pixels, pixels)
@@ -238,7 +240,7 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     def denied() -> io.BytesIO:
         raise PermissionError(13, "Permission denied")
 
-    with pytest.raises(BadImage, match="permission denied"):
+    with pytest.raises(BadImage, match="cannot be read: Permission denied"):
         decode(denied)
 
 

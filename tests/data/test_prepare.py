@@ -26,7 +26,7 @@ def test_a_packed_folder_holds_everything(tmp_path: Path) -> None:
     data = load_dataset(tmp_path / "out")
     assert data.info == report.info
     assert data.info.shape == (16, 20, 3)
-    assert data.info.value_range == (0, 255)
+    assert data.info.value_range == (0.0, 255.0)
     assert data.info.classes == ("cat", "dog")
     assert data.labels is not None
     assert data.labels.tolist() == [0] * 4 + [1] * 6
@@ -173,7 +173,7 @@ def test_alpha_and_colour_are_judged_apart(tmp_path: Path) -> None:
 def test_settings_decide_when_they_speak(
     tmp_path: Path, chosen: dict[str, str], shape: tuple[int, ...], dtype: str
 ) -> None:
-    info = prepare(folder_of(tmp_path / "set", some_pngs(3)), tmp_path / "out", settings=PackSettings(**chosen)).info  # type: ignore[arg-type]
+    info = prepare(folder_of(tmp_path / "set", some_pngs(3)), tmp_path / "out", settings=PackSettings(**chosen)).info
     assert (info.shape, info.dtype) == (shape, dtype)
 
 
@@ -236,10 +236,10 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
     cuts=st.lists(st.integers(1, 9), max_size=6),
 )
 def test_an_array_is_written_in_any_portions(
-    tmp_path_factory: pytest.TempPathFactory, count: int, shape: tuple[int, ...], dtype: str, cuts: list[int]
+    tmp_path_factory: pytest.TempPathFactory, count: int, shape: tuple[int, int, int], dtype: str, cuts: list[int]
 ) -> None:
     path = tmp_path_factory.mktemp("npy") / "x.npy"
-    array = np.stack([pattern(*shape[:2], shape[2], dtype, seed) for seed in range(count)])
+    array = np.stack([pattern(*shape, dtype, seed) for seed in range(count)])
     with ArrayWriter(path, shape, dtype) as writer:
         for part in np.split(array, np.clip(np.cumsum(cuts), 0, count).astype(int)):
             writer.append(part)

@@ -204,7 +204,7 @@ STACK = np.stack([pattern(6, 5, 3, seed=seed) for seed in range(4)])
     ],
 )
 def test_npz(tmp_path: Path, arrays: dict[str, np.ndarray], labels: list[str | None]) -> None:
-    np.savez(tmp_path / "set.npz", **arrays)
+    np.savez(tmp_path / "set.npz", allow_pickle=False, **arrays)
     assert [label for _, label in listed(open_source(tmp_path / "set.npz"))] == labels
 
 

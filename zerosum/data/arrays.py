@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from zerosum.data.decoded import mode_words
 from zerosum.data.records import Header, Record, Source, printable
 from zerosum.errors import DataError
 
@@ -41,10 +42,6 @@ def array_source(
 ) -> Source:
     """Images (N, H, W, C) of a stored type as a source; labels index classes."""
     count, height, width, channels = images.shape
-    kind = {1: "gray", 3: "RGB"}.get(channels, f"{channels} channels")
-    if alpha:
-        kind = {2: "gray+alpha", 4: "RGBA"}[channels]
-    depth = {"uint8": "", "uint16": "16-bit ", "float32": "float "}[str(images.dtype)]
 
     def records() -> Iterator[Record]:
         for index in range(count):
@@ -55,7 +52,8 @@ def array_source(
                 {key: column[index] for key, column in (attributes or {}).items()},
             )
 
-    header = Header(height, width, f"{depth}{kind}", channels, alpha, str(images.dtype))
+    dtype = str(images.dtype)
+    header = Header(height, width, mode_words(channels, alpha, dtype), channels, alpha, dtype)
     return Source(text, fingerprint, count, records, classes=tuple(classes), header=header)
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import ImageColor
 
-from zerosum.data.images import BadImage, Decoded
+from zerosum.data.decoded import BadImage, Decoded
 from zerosum.data.resize import Box, resize
 from zerosum.data.settings import Fit, Size
 

@@ -129,7 +129,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _list("Skipped", [f"{skip.name}: {skip.reason}" for skip in report.skipped])
     yield from _list("Other files", [f"{skip.name}: {skip.reason}" for skip in report.ignored])
     yield from _list("The same pixels", [" = ".join(group) for group in report.duplicates])
-    yield from _list("Nearly the same", [" ~ ".join(group) for group in report.near_duplicates])
+    yield from _list("Look nearly the same", [" ~ ".join(group) for group in report.near_duplicates])
 
 
 def _table(title: str, rows: list[tuple[str, int]]) -> Iterator[str]:

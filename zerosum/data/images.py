@@ -1,35 +1,45 @@
 """Any image file to an array that keeps its depth and its channels, or a reason why not.
 
-Each kind of file has a module that gives its header and its pixels. Pillow reads the common formats; it narrows 16-bit
-colour PNG and much of TIFF to 8 bits, so those have readers of their own. The content says which kind a file is, never
-the suffix.
+Each kind of file has a module with two functions, `header` and `decode`. Pillow reads the common formats; it narrows
+16-bit colour PNG and much of TIFF to 8 bits, so those have readers of their own. The content says which kind a file
+is, never the suffix.
 """
 
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
 
-from zerosum.data import arrays_as_images, deep_png, pillow, tiff
-from zerosum.data.decoded import MAX_PIXELS, BadImage, Decoded, guarded
+from zerosum.data import deep_png, npy_image, pillow, tiff
+from zerosum.data.decoded import MAX_PIXELS, BadImage, Decoded
 from zerosum.data.records import Header, Opened
 from zerosum.data.settings import Size
 
 _COLOUR_PPM = re.compile(rb"P[36]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)\s")  # the last number is the largest value
 
 
+class Reader(Protocol):
+    """What a module that reads a kind of file offers; both are given the file at its start."""
+
+    def header(self, file: BinaryIO) -> Header:
+        """What the file says of itself, refused if it is too large."""
+
+    def decode(self, file: BinaryIO, draft: Size | None) -> Decoded:
+        """The pixels of the first frame, the right way up. A draft may be smaller, but at least twice this size."""
+
+
 def read_header(open_image: Callable[[], Opened]) -> Header:
     """What the image says of itself, without decoding it. Raises BadImage."""
     with _reasons(), _closed_afterwards(open_image()) as opened:
         if isinstance(opened, np.ndarray):
-            return arrays_as_images.header(opened.shape, opened.dtype)
+            return npy_image.array_header(opened.shape, opened.dtype)
         if isinstance(opened, Image.Image):
-            return pillow.header(opened)
-        return _file_header(opened)
+            return pillow.image_header(opened)
+        return _reader(opened).header(opened)
 
 
 def decode(open_image: Callable[[], Opened], draft: Size | None = None) -> Decoded:
@@ -38,9 +48,60 @@ def decode(open_image: Callable[[], Opened], draft: Size | None = None) -> Decod
     draft: JPEG files may be decoded at a reduced size of at least twice this one. Raises BadImage."""
     with _reasons(), _closed_afterwards(open_image()) as opened:
         if isinstance(opened, np.ndarray):
-            return arrays_as_images.decode(opened)
+            return npy_image.decode_array(opened)
         if isinstance(opened, Image.Image):
-            return pillow.decode(opened, draft)
-        _file_header(opened)  # the size is judged before memory is taken for it
-        opened.seek(0)
-        return _decode_file(opened, draft)
+            return pillow.decode_image(opened, draft)
+        return _reader(opened).decode(opened, draft)
+
+
+@contextmanager
+def own_pixel_cap() -> Iterator[None]:
+    """Silence Pillow's warning of large images, which MAX_PIXELS takes the place of, for a block of many images.
+
+    Warning filters belong to the whole process, so enter this before threads start."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def _reader(file: BinaryIO) -> Reader:
+    """The module for a file, by its first bytes. Leaves the file at its start."""
+    start = file.read(256)
+    file.seek(0)
+    if not start:
+        raise BadImage("empty file")
+    if start.startswith(b"\x93NUMPY"):
+        return npy_image
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") and tiff.is_deep(file):
+        return tiff
+    if start.startswith(b"\x89PNG\r\n\x1a\n") and start[24:25] == b"\x10":
+        return deep_png
+    if (match := _COLOUR_PPM.match(start)) and int(match[1]) > 255:
+        raise BadImage("16-bit colour PPM is not read; save it as PNG or TIFF")  # Pillow would narrow it
+    return pillow
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    try:
+        yield
+    except BadImage:
+        raise
+    except Image.DecompressionBombError:
+        raise BadImage(f"refused from its header: more than {MAX_PIXELS // 10**6} megapixels") from None
+    except Image.UnidentifiedImageError:
+        raise BadImage("no image of a known format") from None
+    except Exception as error:  # decoders of damaged files raise anything: SyntaxError, struct.error, IndexError ...
+        if isinstance(error, OSError) and error.errno:
+            raise BadImage(f"cannot be read: {error.strerror}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BadImage(f"damaged: {reason[:200]}") from None
+
+
+@contextmanager
+def _closed_afterwards(opened: Opened) -> Iterator[Opened]:
+    try:
+        yield opened
+    finally:
+        if not isinstance(opened, np.ndarray | Image.Image):
+            opened.close()

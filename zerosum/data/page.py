@@ -64,7 +64,7 @@ def page(report: Report, dataset: Dataset) -> str:
             *_skips("Skipped images", report.skipped),
             *_skips("Other files", report.ignored),
             *_copies("The same pixels", report.duplicates, dataset),
-            *_copies("Nearly the same", report.near_duplicates, dataset),
+            *_copies("Look nearly the same", report.near_duplicates, dataset),
         ]
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

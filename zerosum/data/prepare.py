@@ -10,8 +10,9 @@ import numpy as np
 
 from zerosum.data.conform import Form, conform
 from zerosum.data.dataset import SCHEMA, DatasetInfo, load_dataset
+from zerosum.data.decoded import BadImage
 from zerosum.data.findings import Report
-from zerosum.data.images import BadImage, decode, own_pixel_cap
+from zerosum.data.images import decode, own_pixel_cap
 from zerosum.data.packer import Packed, Packer
 from zerosum.data.page import page
 from zerosum.data.parallel import in_order

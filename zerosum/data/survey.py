@@ -8,7 +8,8 @@ from statistics import median_low
 from typing import TypeVar
 
 from zerosum.data.conform import Form
-from zerosum.data.images import BadImage, own_pixel_cap, read_header
+from zerosum.data.decoded import BadImage
+from zerosum.data.images import own_pixel_cap, read_header
 from zerosum.data.parallel import in_order
 from zerosum.data.records import Header, Record, Skip, Source
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Size

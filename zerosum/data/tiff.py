@@ -6,7 +6,9 @@ from typing import BinaryIO
 import numpy as np
 import tifffile
 
+from zerosum.data.decoded import Decoded, frame_change, guarded, mode_words, stored_dtype, to_stored_type
 from zerosum.data.records import Header
+from zerosum.data.settings import Size
 from zerosum.data.turn import TAG, swaps_sides, upright
 
 MAX_STACK = 400_000_000  # values read at once where channels are spread over the pages of a stack
@@ -14,19 +16,31 @@ _PHOTOMETRIC = tifffile.PHOTOMETRIC
 _READ = (_PHOTOMETRIC.MINISWHITE, _PHOTOMETRIC.MINISBLACK, _PHOTOMETRIC.RGB, _PHOTOMETRIC.SEPARATED)
 
 
-def deep_header(file: BinaryIO) -> Header | None:
-    """The header of a TIFF that Pillow would narrow or refuse; None for one that it reads as it is.
+def is_deep(file: BinaryIO) -> bool:
+    """Whether Pillow would narrow or refuse this TIFF. Leaves the file at its start."""
+    with tifffile.TiffFile(file) as document:
+        page = document.pages.first
+        wide = page.dtype is not None and (page.dtype.itemsize > 1 or page.samplesperpixel > 4)
+        deep = wide or _channels_are_pages(document)
+    file.seek(0)
+    return deep
 
-    Leaves the file at its start. Raises ValueError for a colour space that has no plain meaning at that depth."""
-    try:
-        with tifffile.TiffFile(file) as document:
-            return _header(document)
-    finally:
-        file.seek(0)
+
+def header(file: BinaryIO) -> Header:
+    """Raises ValueError for a colour space that has no plain meaning at that depth."""
+    with tifffile.TiffFile(file) as document:
+        return guarded(_header(document))
 
 
-def read_pixels(file: BinaryIO) -> np.ndarray:
-    """(H, W, C) of a TIFF with a deep header: the first frame, turned as the file asks, in a stored type."""
+def decode(file: BinaryIO, draft: Size | None) -> Decoded:
+    """In the depth and with all the channels of the file."""
+    facts = header(file)
+    file.seek(0)
+    return Decoded(to_stored_type(_pixels(file)), facts, frame_change(facts))
+
+
+def _pixels(file: BinaryIO) -> np.ndarray:
+    """(H, W, C) of the first frame, the right way up."""
     with tifffile.TiffFile(file) as document:
         page = document.pages.first
         if _channels_are_pages(document):
@@ -44,12 +58,10 @@ def read_pixels(file: BinaryIO) -> np.ndarray:
         return upright(pixels, _orientation(page))
 
 
-def _header(document: tifffile.TiffFile) -> Header | None:
+def _header(document: tifffile.TiffFile) -> Header:
     page = document.pages.first
     stacked = _channels_are_pages(document)
-    if page.dtype is None or (page.dtype.itemsize == 1 and page.samplesperpixel <= 4 and not stacked):
-        return None
-    if page.photometric not in _READ:
+    if page.dtype is None or page.photometric not in _READ:
         raise ValueError(f"TIFF of {page.dtype} in the colour space {page.photometric!s} is not read")
     axes = document.series[0].axes if stacked else page.axes
     shape = document.series[0].shape if stacked else page.shape
@@ -59,15 +71,12 @@ def _header(document: tifffile.TiffFile) -> Header | None:
     alpha = not cmyk and channels in (2, 4) and tuple(page.extrasamples) in ((1,), (2,))  # opacity, by TIFF 6.0
     if cmyk:
         channels = 3
-    dtype = {"u1": "uint8", "u2": "uint16"}.get(page.dtype.str[1:], "float32")
-    depth = {"uint8": "", "uint16": "16-bit ", "float32": "float "}[dtype]
-    word = {(1, False): "gray", (3, False): "RGB", (2, True): "gray+alpha", (4, True): "RGBA"}.get(
-        (channels, alpha), f"{channels} channels"
-    )
+    dtype = stored_dtype(page.dtype)
+    words = mode_words(channels, alpha, dtype)
     frames = math.prod(size for axis, size in sizes.items() if axis not in "YXCS")
     animated = frames > 1 or (not stacked and len(document.pages) > 1)
     height, width = (sizes["X"], sizes["Y"]) if swaps_sides(_orientation(page)) else (sizes["Y"], sizes["X"])
-    return Header(height, width, f"{depth}{'CMYK' if cmyk else word}", channels, alpha, dtype, animated)
+    return Header(height, width, words.replace("RGB", "CMYK") if cmyk else words, channels, alpha, dtype, animated)
 
 
 def _orientation(page: tifffile.TiffPage) -> int:
