@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
@@ -42,6 +43,7 @@ def environment(dataset_hash: str) -> dict[str, Any]:
         "versions": versions(),
         "hardware": hardware(),
         "dataset_hash": dataset_hash,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

@@ -44,9 +44,11 @@ def plain_disk_errors(what: str | Path) -> Iterator[None]:
 
 
 def write_whole(path: str | Path, content: bytes | str, durable: bool = True) -> None:
-    """Write a file through a temporary one beside it, so that a reader sees the old content or the new."""
+    """Write a file through a temporary one beside it, so that a reader sees the old content or the new.
+
+    Text is written as UTF-8; of a file name that is not, the odd bytes are escaped (as JSON would)."""
     path = Path(path)
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     with plain_disk_errors(path):
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         try:
@@ -93,6 +95,15 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove the temporary files and folders of writers that were killed. Only for who alone writes there."""
+    for path in folder.glob(".*.tmp"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -1,6 +1,8 @@
 """A trained generator, loaded from a run folder."""
 
-from collections.abc import Sequence
+import math
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from zerosum.data.convert import to_stored
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.checkpoint import load_model, newest_intact
-from zerosum.engine.device import choose_device
+from zerosum.engine.device import choose_device, plain_memory_errors
 from zerosum.engine.players import System
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
@@ -55,8 +57,8 @@ class Model:
 
         Returns (N, H, W, C) in the depth of the training data (uint8, uint16 or float32), or with as_tensor float32
         (N, C, H, W) in [-1, 1]; vectors are (N, D). truncation scales the latents: below 1, more typical and less
-        varied images. Raises ConfigError when n is negative or truncation is not positive."""
-        if n < 0 or truncation <= 0:
+        varied images. Raises ConfigError when n is negative or truncation is not positive and finite."""
+        if n < 0 or not 0 < truncation < math.inf:
             raise ConfigError(f"n must be 0 or more and truncation above 0, got {n} and {truncation}.")
         wanted = list(range(seed, seed + n)) if seeds is None else list(seeds)
         parts = [self._generate(wanted[i : i + BATCH], truncation) for i in range(0, len(wanted), BATCH)]
@@ -76,14 +78,15 @@ class Model:
         return shape if self.info.is_vectors else (shape[2], shape[0], shape[1])
 
 
-def load(path: str | Path, device: str = "cpu") -> Model:
-    """The model of a run folder, from its newest intact checkpoint.
+def load(path: str | Path, device: str = "cpu", skipped: Callable[[str], None] = warnings.warn) -> Model:
+    """The model of a run folder, from its newest intact checkpoint; skipped is told of each damaged one.
 
     Raises ConfigError when `path` is no run, DataError when it has no intact checkpoint."""
     run = RunFolder.existing(path)
     recipe, settings, info = described(run.config(), run.config_file)
-    checkpoint = newest_intact(run.checkpoints, skipped=lambda text: None)
-    system = recipe.build(settings, info)
+    checkpoint = newest_intact(run.checkpoints, skipped)
+    with plain_memory_errors():
+        system = recipe.build(settings, info)
     try:
         system.generator.load_state_dict(load_model(checkpoint))
     except RuntimeError as error:

@@ -1,5 +1,6 @@
 """Samples as files: a grid in one picture, or a folder with one file a seed, in the depth of the training data."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import tifffile
 
 from zerosum import pictures
 from zerosum.errors import ConfigError
-from zerosum.files import plain_disk_errors
+from zerosum.files import plain_disk_errors, write_whole
 from zerosum.model import BATCH, Model
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+"""What a grid can be saved as, by the end of the file's name."""
 
 
 def write_grid(model: Model, seeds: Sequence[int], shape: tuple[int, int], out: Path, truncation: float = 1.0) -> None:
@@ -21,49 +25,50 @@ def write_grid(model: Model, seeds: Sequence[int], shape: tuple[int, int], out: 
         raise ConfigError(
             f"{model.info.source} holds vectors, which make no grid; leave --grid out to get samples.npy."
         )
+    kind = FORMATS.get(out.suffix.lower())
+    if kind is None:
+        raise ConfigError(f"{out} has no picture format; name it .png, .jpg, .webp or .tif.")
     images = model.sample(seeds=seeds[: shape[0] * shape[1]], truncation=truncation)
-    picture = pictures.grid(images, *shape, value_range=model.info.value_range)
+    picture, file = pictures.grid(images, *shape, value_range=model.info.value_range), io.BytesIO()
+    try:
+        picture.save(file, format=kind)
+    except (ValueError, OSError) as error:  # WebP ends at 16,383 pixels a side, JPEG at 65,500
+        raise ConfigError(f"A grid of {picture.width}x{picture.height} pixels does not fit {kind}: {error}") from error
     with plain_disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = out.with_name(f".{out.name}.tmp")
-        try:
-            picture.save(temporary, format=_format(out))
-            temporary.replace(out)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(out, file.getvalue(), durable=False)
 
 
 def write_folder(model: Model, seeds: Sequence[int], out: Path, truncation: float = 1.0) -> None:
-    """`seed00000007.png` and so on in the folder `out`: PNG of 8 or 16 bits for up to four channels, else TIFF.
+    """`seed00000007.png` and so on in the folder `out`: PNG of 8 or 16 bits for what PNG knows, else TIFF.
 
     Vectors go to one file, `samples.npy`. Memory does not grow with the number of seeds."""
     with plain_disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         if model.info.is_vectors:
-            np.save(out / "samples.npy", model.sample(seeds=seeds, truncation=truncation))
+            file = io.BytesIO()
+            np.save(file, model.sample(seeds=seeds, truncation=truncation))
+            write_whole(out / "samples.npy", file.getvalue(), durable=False)
             return
         for start in range(0, len(seeds), BATCH):
             part = seeds[start : start + BATCH]
             for seed, image in zip(part, model.sample(seeds=part, truncation=truncation), strict=True):
-                write_image(out / f"seed{seed:08d}", image)
+                write_image(out / f"seed{seed:08d}", image, model.info.alpha)
 
 
-def write_image(stem: Path, image: np.ndarray) -> Path:
-    """One image (H, W, C) without loss, as PNG where that holds it (8 or 16 bits, 1 to 4 channels), else as TIFF."""
-    if image.dtype in (np.uint8, np.uint16) and image.shape[2] <= 4:
+def write_image(stem: Path, image: np.ndarray, alpha: bool) -> Path:
+    """One image (H, W, C) without loss, whole: as PNG where that holds it (8 or 16 bits; gray or RGB, with alpha or
+    without), else as TIFF. alpha: the last channel is opacity, and not a measurement that a viewer must not hide."""
+    colours = image.shape[2] - alpha
+    pixels = np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)
+    if image.dtype in (np.uint8, np.uint16) and colours in (1, 3):
         path = stem.with_name(stem.name + ".png")
-        pixels = image[..., 0] if image.shape[2] == 1 else image
-        path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
+        write_whole(path, bytes(imagecodecs.png_encode(pixels)), durable=False)
         return path
-    path = stem.with_name(stem.name + ".tif")
-    kind = "rgb" if image.shape[2] in (3, 4) else "minisblack"
-    extra = ["unassalpha"] if image.shape[2] == 4 else None
-    tifffile.imwrite(path, image, photometric=kind, planarconfig="contig", extrasamples=extra)
+    path, file = stem.with_name(stem.name + ".tif"), io.BytesIO()
+    kind = "rgb" if colours == 3 else "minisblack"
+    layout = "contig" if pixels.ndim == 3 else None
+    extra = [*["unspecified"] * (colours - (3 if kind == "rgb" else 1)), *["unassalpha"] * alpha]
+    tifffile.imwrite(file, pixels, photometric=kind, planarconfig=layout, extrasamples=extra or None)
+    write_whole(path, file.getvalue(), durable=False)
     return path
-
-
-def _format(out: Path) -> str:
-    kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-    if out.suffix.lower() not in kinds:
-        raise ConfigError(f"{out} has no picture format; name it .png, .jpg, .webp or .tif.")
-    return kinds[out.suffix.lower()]

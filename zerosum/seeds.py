@@ -5,13 +5,14 @@ of a step and the latent of a sample do not depend on how often a program was st
 """
 
 import hashlib
+from operator import index
 
 import numpy as np
 
 
 def seed_of(*parts: int | str) -> int:
-    """A seed of 63 bits that depends on every part and on their order."""
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    """A seed of 63 bits that depends on every part and on their order; integers of NumPy and torch are integers."""
+    text = "\x1f".join(f"str:{part}" if isinstance(part, str) else f"int:{index(part)}" for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 

@@ -1,5 +1,7 @@
 """The pictures that a run writes while it trains: the same seeds every time."""
 
+import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from zerosum.data.dataset import Dataset
 from zerosum.data.densities import DENSITIES
 from zerosum.data.order import epoch_order
 from zerosum.engine.players import System
-from zerosum.files import plain_disk_errors
+from zerosum.files import write_whole
 from zerosum.metrics.diversity import diversity
 
 SHEET_SIDE = 1024  # pixels; a grid has 8 x 8 images, or fewer when they are large
@@ -33,21 +35,25 @@ class SampleSheets:
             self._save("reals.png", self._picture(self.reals, None))
 
     def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
-        """Write `<images>.png` from the network. Returns `health/diversity`: 1 where as varied as the data."""
+        """Write `<images>.png` from the network. Returns `health/diversity`, 1 where as varied as the data; nothing
+        for data without variety."""
         device = next(network.parameters()).device
         with torch.inference_mode():
             parts = [network(self.system.latents(seeds).to(device)) for seeds in _chunks(self.seeds, 64)]
         fakes = to_stored(torch.cat(parts), self.info)
         self._save(f"{images:09d}.png", self._picture(fakes, self._score(device)))
+        if len(self.reals) < 2:
+            return {}
         spread = diversity(to_float(fakes[:64], self.info), to_float(self.reals[:64], self.info))
-        return {"health/diversity": float(spread)}
+        return {"health/diversity": spread} if math.isfinite(spread) else {}  # nan: the data has no variety itself
 
     def _picture(self, images: np.ndarray, score: pictures.Function | None) -> "pictures.Image.Image":
         if not self.info.is_vectors:
             return pictures.grid(images, self.rows, self.cols, value_range=self.info.value_range)
         if self.info.shape[0] > 2:  # drawn by their first two numbers, without a density
             return pictures.density_picture(self.reals[:, :2], images[:, :2])
-        known = DENSITIES.get(self.info.source.removeprefix("builtin:"))
+        origin, _, name = self.info.source.partition(":")
+        known = DENSITIES.get(name.partition(":")[0]) if origin == "builtin" else None
         density = (lambda x: np.exp(known.log_density(x))) if known else None
         return pictures.density_picture(self.reals, images, score, density)
 
@@ -67,10 +73,9 @@ class SampleSheets:
         return probability
 
     def _save(self, name: str, picture: "pictures.Image.Image") -> None:
-        temporary = self.folder / f".{name}.tmp"
-        with plain_disk_errors(self.folder / name):
-            picture.save(temporary, format="PNG")
-            temporary.replace(self.folder / name)
+        file = io.BytesIO()
+        picture.save(file, format="PNG")
+        write_whole(self.folder / name, file.getvalue(), durable=False)
 
 
 def _chunks(values: range, size: int) -> list[range]:

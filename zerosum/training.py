@@ -1,7 +1,10 @@
 """Train and resume: where settings, data, system and run folder come together."""
 
+import math
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +18,14 @@ from zerosum.data.open import open_dataset
 from zerosum.data.order import batch_indices, epoch_order
 from zerosum.data.settings import Size
 from zerosum.data.survey import Progress, Survey, survey
-from zerosum.engine.device import choose_device, choose_precision, keep_pages
+from zerosum.engine.device import choose_device, choose_precision, keep_pages, plain_memory_errors
 from zerosum.engine.loop import Cadence, Goal, Listener, Training
-from zerosum.engine.players import Batch, Player
+from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.randomness import seeded
-from zerosum.engine.run import RunFolder, refuse_existing
+from zerosum.engine.run import SCHEMA, RunFolder, refuse_existing
 from zerosum.engine.stopping import stop_on_signals
 from zerosum.environment import environment
-from zerosum.errors import ConfigError, DataError
+from zerosum.errors import ConfigError, DataError, ZerosumError
 from zerosum.model import Model, described, load
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
@@ -47,7 +50,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `train` would do: the settings with every default filled in, and the sizes of the networks."""
+    """What `train` would do: the settings with every default filled in, the size of the images, the goal."""
 
     recipe: Recipe
     settings: Settings
@@ -90,7 +93,7 @@ def plan(
     found = survey(str(data), resolved.data)
     size = None
     if not found.vector:
-        size = chosen.size_for(resolved.size, found.native_size or found.median_size)
+        size = chosen.size_for(resolved.size, found.auto_size)
     return Plan(chosen, resolved, str(data), size, goal, found)
 
 
@@ -122,11 +125,15 @@ def train(
     )
     where = choose_device(device)
     exact = choose_precision(precision)
-    path = Path(out) if out is not None else next_run(Path("runs"), recipe, str(data))
-    refuse_existing(path)  # before the data is packed, which may take minutes
+    if out is not None:
+        refuse_existing(Path(out))  # before the data is packed, which may take minutes
     dataset = open_dataset(str(data), planned.size, planned.settings.data, progress=packing)
+    seed = int(seed)  # it may be one of NumPy's, which YAML cannot hold
+    with plain_memory_errors():
+        system = _system(planned.recipe, planned.settings, dataset.info, seed, where)
+    path = Path(out) if out is not None else next_run(Path("runs"), recipe, str(data))
     document = {
-        "schema": 1,
+        "schema": SCHEMA,
         "zerosum": __version__,
         "recipe": recipe,
         "source": str(data),
@@ -140,7 +147,7 @@ def train(
     }
     run = RunFolder.create(path, document, environment(dataset.info.hash))
     try:
-        training = _prepare(run, document, planned.recipe, planned.settings, dataset, where, listeners)
+        training = _prepare(run, document, system, planned.settings, dataset, where, listeners)
         training.system.before_training(_many(dataset, seed, where))
         training.ema.restart(training.system.generator)
         training.event("start", f"{recipe} on {data}: {len(dataset):,} images of {_shape_text(dataset.info)}.")
@@ -171,12 +178,14 @@ def resume(
     try:
         size = None if info.is_vectors else (info.shape[0], info.shape[1])
         dataset = open_dataset(document["source"], size, settings.data, progress=packing)
-        if dataset.info.shape != info.shape or dataset.info.dtype != info.dtype:
+        if _kind(dataset.info) != _kind(info):
             raise DataError(
-                f"{document['source']} now gives {dataset.info.dtype} images of shape {dataset.info.shape}; this run "
-                f"was trained on {info.dtype} of shape {info.shape}. Restore the data, or train anew."
+                f"{document['source']} now gives {_kind(dataset.info)}; this run was trained on {_kind(info)}. "
+                "Restore the data, or train anew."
             )
-        training = _prepare(folder, document, recipe, settings, dataset, where, listeners)
+        with plain_memory_errors():
+            system = _system(recipe, settings, info, document["seed"], where)
+            training = _prepare(folder, document, system, settings, dataset, where, listeners)
         training.restore()
         progress = training.progress
         goal = _goal(images, steps, minutes) or Goal(**document["budget"])
@@ -187,7 +196,7 @@ def resume(
                 f"{run} has reached its goal, with {progress.images:,} images seen; to train it for longer, give "
                 "a higher --images or --steps, or --minutes."
             )
-        folder.write_config(document | {"budget": asdict(goal)})
+        folder.write_config(document | {"budget": asdict(goal), "device": where.type})
         if info.hash != dataset.info.hash:
             changed = f"{document['source']} has changed since the run began; it goes on with what is there now."
             training.event("warning", changed)
@@ -196,22 +205,24 @@ def resume(
         folder.unlock()
 
 
+def _system(recipe: Recipe, settings: Settings, info: DatasetInfo, seed: int, device: torch.device) -> System:
+    """A system as it is before its first step, on its device."""
+    with seeded(torch.device("cpu"), "initialisation", seed):
+        return recipe.build(settings, info).to(device)
+
+
 def _prepare(
     run: RunFolder,
     document: Mapping[str, Any],
-    recipe: Recipe,
+    system: System,
     settings: Settings,
     data: Dataset,
     device: torch.device,
     listeners: Sequence[Listener],
 ) -> Training:
-    """A system as it is before its first step, on its device, with its data and its run folder."""
+    """A system with its data and its run folder, ready to train."""
     keep_pages()
-    seed = document["seed"]
-    with seeded(torch.device("cpu"), "initialisation", seed):
-        system = recipe.build(settings, data.info)
-    system.to(device)
-    every = settings.every
+    seed, every = document["seed"], settings.every
     return Training(
         system,
         run,
@@ -223,21 +234,52 @@ def _prepare(
         ema_half_life=settings.ema_half_life,
         device=device,
         precision=document["precision"],
-        metadata={"recipe": recipe.name, "zerosum": __version__},
-        listeners=list(listeners),
+        metadata={"recipe": document["recipe"], "zerosum": __version__},
+        listeners=[*listeners, RunningReport(run.path)],
     )
 
 
+class RunningReport:
+    """A listener that keeps `report.html` up to date, so that it can be read while training goes on, and after a kill.
+
+    It is written at checkpoints, for less than 5 % of the time."""
+
+    def __init__(self, run: Path) -> None:
+        self.run, self._next = run, 0.0
+
+    def scalars(self, *line: Any) -> None:
+        """Nothing: the report reads the run folder."""
+
+    def event(self, kind: str, text: str) -> None:
+        """Write the report if this is a checkpoint and the last one is long enough ago."""
+        started = time.monotonic()
+        if kind == "checkpoint" and started >= self._next:
+            with suppress(ZerosumError, OSError):  # told at the end, when it is written once more
+                write_report(self.run)
+            self._next = time.monotonic() + 20 * (time.monotonic() - started)
+
+
 def _run(training: Training, goal: Goal) -> Run:
-    """Train until the goal or a signal; however it ends, the report is written."""
+    """Train until the goal or a signal; the report is written also when training fails, but not after a second Ctrl-C,
+    for who insists does not want to wait."""
     path = training.run.path
     try:
-        with stop_on_signals() as stop:
+        with stop_on_signals() as stop, plain_memory_errors():
             state = training.run_until(goal, stop)
         training.event(state, _closing(state, training.progress.images, path))
-    finally:
-        write_report(path)
+    except Exception:
+        _report(training)
+        raise
+    _report(training)
     return Run(path, state, training.progress.images)
+
+
+def _report(training: Training) -> None:
+    """Write the report. A failure is a warning: it must not hide how training ended."""
+    try:
+        write_report(training.run.path)
+    except (ZerosumError, OSError) as error:
+        training.event("warning", f"The report could not be written: {error}")
 
 
 def _draw(data: Dataset, batch: int, seed: int, device: torch.device) -> Callable[[Player, int], Batch]:
@@ -260,11 +302,15 @@ def _many(data: Dataset, seed: int, device: torch.device, count: int = 4096) -> 
 def _goal(images: int | None, steps: int | None, minutes: float | None) -> Goal | None:
     given = {"images": images, "steps": steps, "minutes": minutes}
     for name, value in given.items():
-        if value is not None and not value > 0:
-            raise ConfigError(f"{name} must be above 0, got {value}.")
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{name} must be above 0 and finite, got {value}.")
     if all(value is None for value in given.values()):
         return None
-    return Goal(images, steps, None if minutes is None else 60 * minutes)
+    return Goal(
+        None if images is None else int(images),
+        None if steps is None else int(steps),
+        None if minutes is None else 60 * float(minutes),
+    )
 
 
 def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,6 +328,12 @@ def next_run(folder: Path, recipe: str, source: str) -> Path:
     numbers = [int(match[1]) for path in folder.glob("*-*") if (match := re.match(r"(\d+)-", path.name))]
     name = re.sub(r"[^A-Za-z0-9]+", "-", Path(source).name.split(".")[0] or source).strip("-").lower()
     return folder / f"{max(numbers, default=0) + 1:05d}-{recipe}-{name or 'data'}"
+
+
+def _kind(info: DatasetInfo) -> str:
+    """What a network depends on, in words."""
+    values = "" if info.value_range is None else f" from {info.value_range[0]:g} to {info.value_range[1]:g}"
+    return f"{info.dtype} values{values} of shape {'x'.join(map(str, info.shape))}"
 
 
 def _shape_text(info: DatasetInfo) -> str:

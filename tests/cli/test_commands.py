@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -92,7 +93,7 @@ def test_dry_run_writes_nothing_and_shows_every_setting(pictures_file, tmp_path,
     planned = json.loads(result.stdout)
     assert planned["size"] == [16, 16]
     assert planned["settings"]["generator"]["width"] == 64
-    assert planned["settings"]["optimizer"]["lr"] == 2e-4
+    assert planned["settings"]["optimizer"]["lr"] == 5e-4
     assert not list(tmp_path.iterdir())
 
 
@@ -118,6 +119,30 @@ def test_sample_a_grid_and_a_folder(trained, tmp_path, run):
         assert np.array_equal(image, zerosum.load(trained).sample(seeds=[70])[0, :, :, 0])
 
 
+def test_sample_with_the_defaults_stays_out_of_the_run(trained, tmp_path, monkeypatch, run):
+    before = tree(trained)
+    monkeypatch.chdir(tmp_path)
+    assert run("sample", trained, "-n", 2).returncode == 0
+    assert run("sample", trained, "--grid", "2x2").returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["squares-samples", "squares-samples.png"]
+    assert len(list((tmp_path / "squares-samples").iterdir())) == 2
+    result = run("sample", trained, "-n", 3, "--out", "set.v2", "--json")
+    assert json.loads(result.stdout) == {"out": "set.v2", "images": 3, "trained_on": 640}
+    assert len(list((tmp_path / "set.v2").iterdir())) == 3
+    assert tree(trained) == before
+
+
+def test_sample_names_a_damaged_checkpoint(trained, tmp_path, run):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    newest = list_checkpoints(copy / "checkpoints")[0]
+    (newest / "state.pt").unlink()
+    result = run("sample", copy, "-n", 1, "--out", tmp_path / "out")
+    assert result.returncode == 0
+    assert newest.name in result.stderr
+    assert "state.pt is missing" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -136,6 +161,10 @@ def test_sample_a_grid_and_a_folder(trained, tmp_path, run):
         (["sample", "{empty}"], 2, ["is not a run folder"]),
         (["sample", "{run}", "--seeds", "5-3"], 2, ["5-3"]),
         (["sample", "{run}", "-n", "3", "--seeds", "1"], 2, ["not both"]),
+        (["sample", "{run}", "--seeds", "0-99999999999"], 2, ["at most 10,000,000"]),
+        (["sample", "{run}", "--grid", "999x999"], 2, ["at most 10,000"]),
+        (["sample", "{run}", "-n", "5", "--grid", "2x2", "--out", "a.png"], 2, ["no room for 5"]),
+        (["train", "gan", "{data}", "--minutes", "nan"], 2, ["minutes must be above 0"]),
         (["sample", "{run}", "-n", "4", "--grid", "2x2", "--out", "grid.xyz"], 2, ["grid.xyz", ".png"]),
         (["frobnicate"], 2, ["frobnicate"]),
         (["train"], 2, ["Missing argument"]),

@@ -11,6 +11,7 @@ import torch
 import zerosum.engine.checkpoint as checkpoint
 import zerosum.files as files
 from zerosum.engine.checkpoint import list_checkpoints, load_model, load_state, newest_intact, save_checkpoint, verify
+from zerosum.engine.run import RunFolder
 from zerosum.errors import DataError, ZerosumError
 
 MODEL = {"weight": torch.arange(12.0).reshape(3, 4)}
@@ -31,9 +32,25 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
 
 
 def test_the_newest_are_kept_and_the_rest_removed(tmp_path):
-    for images in (100, 900, 1000, 20):
+    for images in (100, 900, 1000):
         save(tmp_path, images, keep=2)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["000001000", "000000900"]
+
+
+def test_damaged_checkpoints_that_lie_ahead_never_displace_a_good_one(tmp_path):
+    """Training went on from image 100, since those of 900 and 1000 were damaged."""
+    for images in (100, 900, 1000, 120, 140):
+        save(tmp_path, images, keep=3 if images == 1000 else 2)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["000001000", "000000900", "000000140", "000000120"]
+
+
+@pytest.mark.parametrize("load", [load_model, load_state])
+def test_a_file_of_another_kind_is_refused_in_a_sentence(tmp_path, load):
+    path = save(tmp_path, 1)
+    for name in ("model.safetensors", "state.pt"):
+        (path / name).write_bytes(b"no such thing" * 100)
+    with pytest.raises(DataError, match=r"model\.safetensors|state\.pt"):
+        load(path)
 
 
 def flip_a_bit(path):
@@ -122,10 +139,13 @@ def test_a_full_disk_is_seen_before_anything_is_written(tmp_path, monkeypatch):
 
 
 def test_what_a_killed_writer_left_is_cleared(tmp_path):
-    (tmp_path / ".000000100.abc.tmp").mkdir()
-    (tmp_path / ".latest.abc.tmp").write_text("0")
-    save(tmp_path, 200)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000200", "latest"]
+    (tmp_path / "checkpoints" / ".000000100.abc.tmp" / "part").mkdir(parents=True)
+    (tmp_path / "checkpoints" / ".latest.abc.tmp").write_text("0")
+    (tmp_path / ".report.html.abc.tmp").write_text("0")
+    run = RunFolder(tmp_path)
+    run.lock()
+    run.unlock()
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_nothing_is_unpickled(tmp_path):

@@ -25,6 +25,11 @@ def test_defaults_presets_and_overrides_lie_over_one_another():
     assert (mixed.generator.width, mixed.generator.latent, mixed.discriminator.width) == (16, "uniform", 128)
 
 
+def test_a_part_that_is_given_partly_keeps_the_rest_of_the_recipe_s_defaults():
+    assert configure("optimizer.beta1=0").optimizer.lr == configure().optimizer.lr == 5e-4
+    assert configure("optimizer.beta1=0", "preset=paper").optimizer.lr == 2e-4
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
@@ -39,6 +44,12 @@ def test_defaults_presets_and_overrides_lie_over_one_another():
         ("generator", ["'generator' is not a setting", "key=value"]),
         ("=3", ["is not a setting"]),
         ("generator=3", ["generator=3"]),
+        ("preset=[1]", ["preset is [1]", "paper, code"]),
+        ("optimizer.lr=inf", ["optimizer.lr='inf'", "finite"]),
+        ("batch=!!int x", ["batch='!!int x'", "integer"]),
+        ("batch=!!timestamp x", ["batch=", "integer"]),
+        ("batch=" + "1" * 5000, ["batch='111", "...", "integer"]),
+        ("batch=" + "[" * 5000, ["batch='[[[", "integer"]),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_what_was_expected(override, words):
@@ -47,6 +58,20 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(override, words):
     assert error.value.exit_code == 2
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_colour_is_no_comment():
+    assert configure("data.background=#ffd700").data.background == "#ffd700"
+
+
+def test_a_value_longer_than_memory_is_named_all_the_same():
+    """YAML aliases: nine lines that stand for 10**9 words."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    bomb = parse_yaml("\n".join(lines))["a8"]
+    with pytest.raises(ConfigError) as error:
+        get_recipe("gan").configure({"batch": bomb})
+    assert len(str(error.value)) < 10_000_000
 
 
 def test_a_key_given_twice_or_in_two_shapes_is_refused():

@@ -1,6 +1,8 @@
 """The command `zerosum`: its words, and how errors end it."""
 
+import io
 import os
+import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -14,6 +16,8 @@ from zerosum.cli.recipes import recipes
 from zerosum.cli.sample import sample
 from zerosum.cli.train import resume, train
 from zerosum.errors import EXIT_DONE, EXIT_ERROR, ZerosumError
+
+EXIT_TERMINATED = 128 + signal.SIGTERM  # as shells count it: nothing was being trained that could be resumed
 
 app = typer.Typer(
     name="zerosum",
@@ -43,7 +47,13 @@ def options(
 
 
 def main() -> NoReturn:
-    """Run the command; an error that the user can mend is a sentence on stderr and an exit code, never a traceback."""
+    """Run the command; an error that the user can mend is a sentence on stderr and an exit code, never a traceback.
+
+    SIGTERM ends it in order, so that what is half written is removed; training saves first (engine/stopping.py)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(EXIT_TERMINATED))
     try:
         app()
     except ZerosumError as error:
@@ -54,4 +64,6 @@ def main() -> NoReturn:
             raise
         print(f"zerosum: {type(error).__name__}: {error}. Set ZEROSUM_DEBUG=1 to see where.", file=sys.stderr)
         sys.exit(EXIT_ERROR)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     sys.exit(EXIT_DONE)

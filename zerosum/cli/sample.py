@@ -2,12 +2,15 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zerosum.errors import ConfigError
+
+MOST_SEEDS, MOST_IN_GRID = 10_000_000, 10_000
 
 
 def sample(
@@ -17,12 +20,15 @@ def sample(
     grid: Annotated[str | None, typer.Option(help="One picture of ROWSxCOLUMNS images, such as 8x8.")] = None,
     truncation: Annotated[float, typer.Option(help="Scales the latents: below 1, more typical and less varied.")] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    out: Annotated[Path, typer.Option(help="A picture file for a grid, else a folder.")] = Path("samples"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A picture file for a grid, else a folder; by default RUN-samples or RUN-samples.png."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Make images with a trained generator; each depends on its seed alone."""
     from zerosum.model import load
-    from zerosum.sampling import write_folder, write_grid
+    from zerosum.sampling import FORMATS, write_folder, write_grid
 
     shape = parse_grid(grid) if grid else None
     if n is not None and seeds is not None:
@@ -30,30 +36,37 @@ def sample(
     if n is not None and n < 1:
         raise ConfigError(f"-n is {n}; it must be at least 1.")
     wanted = parse_seeds(seeds) if seeds else range(n if n is not None else shape[0] * shape[1] if shape else 64)
-    if shape is None and out.suffix:
+    if out is None:  # not `samples`, which a run folder has: the user may be in one
+        out = Path(f"{run.resolve().name}-samples" + (".png" if shape else ""))
+    if shape is None and out.suffix.lower() in FORMATS and not out.is_dir():
         side = max(1, round(len(wanted) ** 0.5))
         shape = (-(-len(wanted) // side), side)
-    model = load(run, device)
+    if shape and len(wanted) > shape[0] * shape[1]:
+        raise ConfigError(f"A grid of {shape[0]}x{shape[1]} has no room for {len(wanted)} images; make it larger.")
+    model = load(run, device, skipped=lambda text: print(f"warning: {text}", file=sys.stderr))
     if shape is None:
         write_folder(model, wanted, out, truncation)
-        text = f"{len(wanted)} images in {out}"
     else:
         write_grid(model, wanted, shape, out, truncation)
-        text = f"{min(len(wanted), shape[0] * shape[1])} images in {out}"
     if as_json:
         print(json.dumps({"out": str(out), "images": len(wanted), "trained_on": model.images}))
     else:
-        print(f"{text}, from {run} after {model.images:,} images.")
+        print(f"{len(wanted)} images in {out}, from {run} after {model.images:,} images.")
 
 
 def parse_seeds(text: str) -> list[int]:
     """`0-3,9` is [0, 1, 2, 3, 9]. Raises ConfigError for anything else."""
     seeds: list[int] = []
+    count = 0
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part, re.ASCII)
         if not match or (match[2] and int(match[2]) < int(match[1])):
             raise ConfigError(f"seeds is {text!r}; write numbers and ranges such as 0-63 or 1,5,9.")
-        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+        first, last = int(match[1]), int(match[2] or match[1])
+        count += last - first + 1
+        if count > MOST_SEEDS:
+            raise ConfigError(f"seeds is {text!r}; ask for at most {MOST_SEEDS:,} at once.")
+        seeds += range(first, last + 1)
     return seeds
 
 
@@ -62,4 +75,7 @@ def parse_grid(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([1-9]\d{0,3})[x×]([1-9]\d{0,3})", text.strip().lower(), re.ASCII)
     if not match:
         raise ConfigError(f"grid is {text!r}; write rows x columns, such as 8x8.")
-    return int(match[1]), int(match[2])
+    rows, columns = int(match[1]), int(match[2])
+    if rows * columns > MOST_IN_GRID:
+        raise ConfigError(f"grid is {text!r}; it can have at most {MOST_IN_GRID:,} images.")
+    return rows, columns

@@ -25,14 +25,14 @@ SCHEMA = 1
 def save_checkpoint(
     folder: Path, images: int, model: dict[str, Tensor], state: dict[str, Any], metadata: dict[str, str], keep: int = 2
 ) -> Path:
-    """Write `folder/<images>/`, point `folder/latest` at it, and remove all but the newest `keep`.
+    """Write `folder/<images>/`, point `folder/latest` at it, and keep of it and those before it the newest `keep`.
 
-    Raises ZerosumError when the disk is full or not writable; what was saved before is then untouched."""
+    Those with more images are left: training that goes on from an older checkpoint has found them damaged. Raises
+    ZerosumError when the disk is full or not writable; what was saved before is then untouched."""
     path = folder / f"{images:09d}"
-    clear_unfinished(folder)
     model = {name: tensor.detach().cpu().contiguous() for name, tensor in model.items()}
     _need_space(folder, _bytes(model) + _bytes(state))
-    if path.exists():  # resumed from an older one and here again: the new one is as good, and is verified to be whole
+    if path.exists():  # a damaged one, since training went on from one before it
         shutil.rmtree(path)
     with whole_folder(path) as unfinished:
         try:
@@ -45,7 +45,7 @@ def save_checkpoint(
         }
         write_json(unfinished / "manifest.json", {"schema": SCHEMA, "images": images, "files": files})
     write_whole(folder / "latest", path.name + "\n")
-    for old in list_checkpoints(folder)[keep:]:
+    for old in [other for other in list_checkpoints(folder) if int(other.name) <= images][keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return path
 
@@ -54,15 +54,6 @@ def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoint folders, newest (most images) first; whether they are intact is not yet known."""
     found = [path for path in folder.glob("[0-9]*") if path.is_dir() and path.name.isdigit()] if folder.is_dir() else []
     return sorted(found, key=lambda path: int(path.name), reverse=True)
-
-
-def clear_unfinished(folder: Path) -> None:
-    """Remove what a killed writer left behind. Call only while holding the run's lock."""
-    for path in folder.glob(".*.tmp"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def verify(path: Path) -> str | None:
@@ -104,16 +95,22 @@ def newest_intact(folder: Path, skipped: Callable[[str], None]) -> Path:
 
 
 def load_model(path: Path) -> dict[str, Tensor]:
-    """The tensors of `model.safetensors`."""
-    return safetensors.torch.load_file(path / "model.safetensors")
+    """The tensors of `model.safetensors`. Raises DataError when it is no such file."""
+    try:
+        return safetensors.torch.load_file(path / "model.safetensors")
+    except safetensors.SafetensorError as error:
+        raise DataError(f"{path / 'model.safetensors'} is no safetensors file: {error}.") from error
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What `state.pt` holds: tensors, numbers, strings, lists and dicts. Raises DataError for anything that could run."""
+    """What `state.pt` holds: tensors, numbers, strings, lists and dicts. Raises DataError for anything that could run,
+    and for a file that torch did not write."""
     try:
         state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(f"{path / 'state.pt'} holds more than numbers and tensors, and is not read.") from error
+    except (RuntimeError, ValueError, EOFError) as error:
+        raise DataError(f"{path / 'state.pt'} cannot be read: {error}") from error
     return state
 
 

@@ -2,10 +2,12 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
-from zerosum.errors import ConfigError
+from zerosum.errors import ConfigError, ZerosumError
 
 
 def choose_device(name: str) -> torch.device:
@@ -26,6 +28,21 @@ def choose_precision(name: str) -> str:
     if name not in ("auto", "fp32", "bf16"):
         raise ConfigError(f"precision is {name!r}; expected auto, fp32 or bf16.")
     return "bf16" if name == "bf16" else "fp32"
+
+
+@contextmanager
+def plain_memory_errors() -> Iterator[None]:
+    """Turn memory that runs out, on the CPU or a graphics processor, into a sentence."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # The CPU's allocator has no exception of its own, and a size beyond 64 bits never reaches it.
+        words = ("DefaultCPUAllocator", "Storage size calculation overflowed")
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words):
+            raise ZerosumError(
+                f"Not enough memory: {error}. Choose a smaller batch, size or width of the networks."
+            ) from error
+        raise
 
 
 def keep_pages() -> None:

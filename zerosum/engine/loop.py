@@ -19,11 +19,10 @@ from zerosum.engine.schedule import due, due_for_sample
 from zerosum.engine.step import training_step
 from zerosum.engine.stopping import StopRequest
 from zerosum.engine.watch import Watch
-from zerosum.errors import DivergedError, ZerosumError
+from zerosum.errors import DataError, DivergedError, ZerosumError
 
-WRITE_ATTEMPTS = (
-    3  # checkpoints in a row that may fail before training ends: a disk that is full for a while is not fatal
-)
+WRITE_ATTEMPTS = 3
+"""Checkpoints in a row that may fail before training ends: a disk that is full for a while is not fatal."""
 
 
 class Listener(Protocol):
@@ -104,17 +103,19 @@ class Training:
         self._totals: dict[str, Tensor] = {}
         self._steps_in_totals = 0
         self._wait = 0.0
+        self._logged_images, self._logged_at = 0, 0.0
         self._failed_writes = 0
-        self._sampled_at = -1
+        self._sampled_at = self._saved_at = self._restored_at = -1  # images seen; -1: not yet
 
     def run_until(self, goal: Goal, stop: StopRequest) -> str:
-        """Train until the goal is reached ("done") or a signal asked to stop ("stopped"); both end with a checkpoint.
+        """Train until the goal is reached ("done") or a signal asked to stop ("stopped"); both end with a checkpoint,
+        and a new run begins with one, so that it can be resumed and sampled whenever it is killed.
 
         Raises DivergedError when a loss or a weight is not finite; the last good checkpoint is then the newest."""
-        if self.progress.step == 0:
-            self._sample()
-        started, seconds_before, saved_at = time.perf_counter(), self.progress.seconds, time.perf_counter()
-        logged_images, logged_at = self.progress.images, started
+        self._begin()
+        started, seconds_before = time.perf_counter(), self.progress.seconds
+        saved_at = self._logged_at = started
+        self._logged_images = self.progress.images
         while goal.fraction(self.progress) < 1 and stop.signal is None:
             before = self.progress.images
             logging = due(before, before + self._images_a_step(), self.cadence.log)
@@ -122,10 +123,7 @@ class Training:
             now = time.perf_counter()
             self.progress.seconds = seconds_before + now - started
             if logging:
-                rate = (self.progress.images - logged_images) / max(now - logged_at, 1e-9)
-                wait = self._wait / max(now - logged_at, 1e-9)
-                self._log(goal, {"time/images_per_second": rate, "time/data_wait": wait})
-                logged_images, logged_at, self._wait = self.progress.images, time.perf_counter(), 0.0
+                self._log(goal)
             if due_for_sample(before, self.progress.images, self.cadence.sample):
                 self._sample()
             by_count = due(before, self.progress.images, self.cadence.checkpoint)
@@ -134,28 +132,48 @@ class Training:
                 saved_at = time.perf_counter()
         if stop.signal is not None:
             self.event("signal", f"{stop.signal} received: saving and stopping.")
-        elif self._sampled_at != self.progress.images:
-            self._sample()
-        self.save(last=True)
+        else:
+            if self._steps_in_totals:  # the steps since the last line, which may be all of a short run
+                self._log(goal)
+            if self._sampled_at != self.progress.images:
+                self._sample()
+        self.save(needed=True)
         return "stopped" if stop.signal is not None else "done"
 
     def restore(self) -> None:
-        """Go on from the newest intact checkpoint of the run folder."""
+        """Take up the newest intact checkpoint of the run folder, which is left as it is until training goes on.
+
+        Raises DataError when there is none, or when it does not fit the networks that `config.yaml` speaks of."""
         path = newest_intact(self.run.checkpoints, lambda text: self.event("warning", text))
         state = load_state(path)
-        self.ema.average.load_state_dict(load_model(path))
-        for player in self.system.players:
-            saved = state["players"][player.name]
-            player.module.load_state_dict(saved["module"])
-            player.optimizer.load_state_dict(saved["optimizer"])
-        self.progress = Progress(**state["progress"])
-        self.watch.restore(state["watch"])
-        self.run.forget_stats_after(self.progress.images)
-        self.event("resume", f"Going on from {path.name}: {self.progress.images:,} images seen.")
+        try:
+            self.ema.average.load_state_dict(load_model(path))
+            for player in self.system.players:
+                saved = state["players"][player.name]
+                player.module.load_state_dict(saved["module"])
+                player.optimizer.load_state_dict(saved["optimizer"])
+            self.progress = Progress(**state["progress"])
+            self.watch.restore(state["watch"])
+        except (RuntimeError, LookupError, TypeError, ValueError) as error:
+            what = str(error).splitlines()[-1].strip()
+            raise DataError(
+                f"{path} does not fit {self.run.config_file}, which may have been edited: {what}"
+            ) from error
+        self._sampled_at = self._saved_at = self._restored_at = self.progress.images
 
-    def save(self, last: bool = False) -> None:
-        """Write a checkpoint. A failure is a warning, so that a disk that is full for a while does not end a run,
-        unless it is the last one or the third in a row."""
+    def _begin(self) -> None:
+        if self._restored_at < 0:
+            self._sample()
+            self.save(needed=True)
+            return
+        self.run.forget_stats_after(self._restored_at)
+        self.event("resume", f"Going on from {self._restored_at:,} images seen.")
+
+    def save(self, needed: bool = False) -> None:
+        """Write a checkpoint, unless this moment has one. A failure is a warning, so that a disk that is full for a
+        while does not end a run, unless this one is needed (the first and the last) or the third that failed."""
+        if self._saved_at == self.progress.images:
+            return
         self._check_weights()
         state = {
             "players": {
@@ -170,11 +188,11 @@ class Training:
             path = save_checkpoint(self.run.checkpoints, images, self.ema.average.state_dict(), state, self.metadata)
         except (ZerosumError, OSError) as error:
             self._failed_writes += 1
-            if last or self._failed_writes == WRITE_ATTEMPTS:
+            if needed or self._failed_writes == WRITE_ATTEMPTS:
                 raise
             self.event("warning", str(error))
         else:
-            self._failed_writes = 0
+            self._failed_writes, self._saved_at = 0, images
             self.event("checkpoint", f"Saved {path.name}.")
 
     def _images_a_step(self) -> int:
@@ -209,7 +227,10 @@ class Training:
         ):
             yield
 
-    def _log(self, goal: Goal, timing: dict[str, float]) -> None:
+    def _log(self, goal: Goal) -> None:
+        seconds = max(time.perf_counter() - self._logged_at, 1e-9)
+        rate = (self.progress.images - self._logged_images) / seconds
+        timing = {"time/images_per_second": rate, "time/data_wait": self._wait / seconds}
         names = list(self._totals)
         steps = torch.tensor([1 if name.startswith("grad/") else self._steps_in_totals for name in names])
         means = torch.stack([self._totals[name].float() for name in names]).cpu() / steps  # the one wait for the device
@@ -224,12 +245,13 @@ class Training:
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             self._diverged(f"{bad[0]} is {values[bad[0]]}")
+        self._logged_images, self._logged_at, self._wait = self.progress.images, time.perf_counter(), 0.0
 
     def _sample(self) -> None:
         self._sampled_at = self.progress.images
         try:
             values = self.show(self.ema.average, self.progress.images)
-        except ZerosumError as error:  # a picture is not worth a run
+        except (ZerosumError, OSError) as error:  # a picture is not worth a run
             self.event("warning", str(error))
             return
         self._write_stats(values)
@@ -247,7 +269,7 @@ class Training:
         }
         try:
             self.run.add_stats(progress | values)
-        except ZerosumError as error:
+        except (ZerosumError, OSError) as error:
             for listener in self.listeners:
                 listener.event("warning", str(error))
 
@@ -257,7 +279,7 @@ class Training:
             listener.event(kind, text if "advice" not in more else f"{text} {more['advice']}")
         try:
             self.run.add_event(kind, text, self.progress.images, **more)
-        except ZerosumError as error:
+        except (ZerosumError, OSError) as error:
             for listener in self.listeners:
                 listener.event("warning", str(error))
 

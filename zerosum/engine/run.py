@@ -2,16 +2,42 @@
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import filelock
 import yaml
+from pydantic import BaseModel, Field, ValidationError
 
 from zerosum.errors import ConfigError, ZerosumError
-from zerosum.files import plain_disk_errors, write_json, write_whole
+from zerosum.files import clear_unfinished, plain_disk_errors, write_json, write_whole
+
+SCHEMA = 1  # of config.yaml; a reader refuses what it does not know
+
+
+class Budget(BaseModel):
+    """The goal of a run, as `config.yaml` has it."""
+
+    images: int | None = None
+    steps: int | None = None
+    seconds: float | None = None
+
+
+class RunConfig(BaseModel):
+    """What `config.yaml` must hold for a run to be resumed or sampled; settings and data are read by the recipe."""
+
+    version: Literal[1] = Field(alias="schema")
+    recipe: str
+    source: str
+    seed: int
+    device: Literal["cpu", "cuda", "mps"]
+    precision: Literal["fp32", "bf16"]
+    budget: Budget
+    settings: dict[str, Any]
+    data: dict[str, Any]
 
 
 class RunFolder:
@@ -69,6 +95,8 @@ class RunFolder:
                 f"Another process is training in {self.path}. Wait for it, stop it, or choose another folder."
             ) from None
         self._lock = lock
+        for folder in (self.path, self.samples, self.checkpoints):
+            clear_unfinished(folder)
 
     def unlock(self) -> None:
         """Let another process train here."""
@@ -77,13 +105,21 @@ class RunFolder:
             self._lock = None
 
     def config(self) -> dict[str, Any]:
-        """What `config.yaml` says. Raises ConfigError when it cannot be read."""
+        """What `config.yaml` says. Raises ConfigError when it cannot be read, or lacks what a run needs."""
         try:
             config = yaml.safe_load(self.config_file.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise ConfigError(f"{self.config_file} cannot be read: {error}") from error
         if not isinstance(config, dict):
             raise ConfigError(f"{self.config_file} is damaged: it holds no settings.")
+        if isinstance(config.get("schema"), int) and config["schema"] > SCHEMA:
+            raise ConfigError(f"{self.config_file} was written by a newer version of zerosum; upgrade to read it.")
+        try:
+            RunConfig.model_validate(config)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            place = ".".join(map(str, problem["loc"]))
+            raise ConfigError(f"{self.config_file} is damaged: {place}: {problem['msg'].lower()}.") from None
         return config
 
     def write_config(self, config: Mapping[str, Any]) -> None:
@@ -106,8 +142,14 @@ class RunFolder:
         write_whole(self.path / "stats.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def _append(self, name: str, line: Mapping[str, Any]) -> None:
-        with plain_disk_errors(self.path / name), open(self.path / name, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        # Escaped as JSON does it: a file name that is not UTF-8.
+        data = (json.dumps(line, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+        with plain_disk_errors(self.path / name), open(self.path / name, "ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a kill or a full disk tore the line before: keep it from this one
+                    data = b"\n" + data
+            file.write(data)
 
 
 def refuse_existing(path: Path) -> None:

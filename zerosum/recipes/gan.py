@@ -46,7 +46,7 @@ class GanOptimizerSettings(Strict):
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam: decay of the first moment; sgd: momentum at the start")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam: decay of the second moment")
     last_momentum: float | None = Field(
-        None, description="sgd: momentum that it rises to, in a line from epoch 1 to 250"
+        None, ge=0, lt=1, description="sgd: momentum that it rises to, in a line from epoch 1 to 250"
     )
     lr_divisor: float = Field(1.0, ge=1, description="sgd: the learning rate is divided by this after every batch")
 
@@ -146,7 +146,8 @@ def schedule(settings: GanSettings) -> Schedule | None:
         return None
 
     def at(images: int) -> dict[str, float]:
-        lr = max(chosen.lr / chosen.lr_divisor ** (images / settings.batch), 1e-6)
+        # Down to 1e-6, unless it was smaller from the start. Times a negative power, which cannot overflow.
+        lr = max(chosen.lr * chosen.lr_divisor ** -(images / settings.batch), min(chosen.lr, 1e-6))
         last = chosen.beta1 if chosen.last_momentum is None else chosen.last_momentum
         return {"lr": lr, "momentum": linear(images, MNIST_EPOCH, 250 * MNIST_EPOCH, chosen.beta1, last)}
 

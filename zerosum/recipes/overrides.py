@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,7 +48,10 @@ _Yaml12Loader.add_constructor("tag:yaml.org,2002:map", _no_duplicates)
 
 def parse_yaml(text: str) -> Any:
     """A YAML 1.2 document. Raises yaml.YAMLError, or ConfigError for a key that stands twice."""
-    return yaml.load(text, Loader=_Yaml12Loader)
+    try:
+        return yaml.load(text, Loader=_Yaml12Loader)
+    except (ValueError, LookupError, AttributeError, RecursionError) as error:  # `!!int x`, 5,000 digits or brackets
+        raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
 
 
 def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
@@ -58,7 +62,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         if not equals or not re.fullmatch(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", key):
             raise ConfigError(f"{override!r} is not a setting; write key=value, for example generator.width=32.")
         try:
-            value = parse_yaml(text)
+            value = text if text.startswith("#") else parse_yaml(text)  # a colour: on its own, no comment
         except yaml.YAMLError:
             value = text
         place = values
@@ -123,4 +127,5 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"Unknown setting {key!r}{closest(key, option_names(model))}."
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{key}={problem['input']!r}: {message[:1].lower()}{message[1:]}."
+    # Shortened: a value may be long, and YAML aliases can make it longer than memory.
+    return f"{key}={reprlib.repr(problem['input'])}: {message[:1].lower()}{message[1:]}."

@@ -40,10 +40,12 @@ class Recipe:
 
         Raises ConfigError that names the key, what was expected and the nearest name."""
         preset = values.get("preset", "default")
-        if preset != "default" and preset not in self.presets:
+        if preset not in ["default", *self.presets]:
             names = ", ".join(["default", *self.presets])
             raise ConfigError(f"preset is {preset!r}; {self.name} has {names}.")
-        return validated(self.settings, merged(self.presets.get(preset, {}), values))
+        # Over the recipe's own defaults: a part that is given partly would otherwise take the rest from its class.
+        defaults = self.settings().model_dump()
+        return validated(self.settings, merged(merged(defaults, self.presets.get(preset, {})), values))
 
     def size_for(self, asked: str, natural: Size) -> Size:
         """Height and width to train at: what was asked for, or for `auto` what suits data of the natural size.

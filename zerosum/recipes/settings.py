@@ -13,7 +13,7 @@ LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", 
 class Strict(BaseModel):
     """Unknown keys are errors, and settings do not change under a run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class AdamSettings(Strict):

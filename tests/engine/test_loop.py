@@ -1,0 +1,273 @@
+"""The loop around the step: when it logs, samples, saves and stops, with a game of one number."""
+
+import contextlib
+
+import pytest
+import torch
+from torch import nn
+
+from zerosum.engine.checkpoint import list_checkpoints
+from zerosum.engine.loop import WRITE_ATTEMPTS, Cadence, Goal, Progress, Training
+from zerosum.engine.players import Player, System
+from zerosum.engine.run import RunFolder, read_lines
+from zerosum.engine.stopping import StopRequest
+from zerosum.errors import DataError, DivergedError, ZerosumError
+from zerosum.files import plain_disk_errors
+
+BATCH = 10
+
+
+class Listens:
+    def __init__(self):
+        self.lines, self.events = [], []
+
+    def scalars(self, images, step, values, fraction, seconds_left):
+        self.lines.append((images, step, values, fraction))
+
+    def event(self, kind, text):
+        self.events.append((kind, text))
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A training of two numbers in a folder of its own, or of the folder's that was made before."""
+    made = []
+
+    def make(lr=0.1, checkpoint=1000, sample=10**6, log=20, loss=None, seconds=1e9, steps=1):
+        path = tmp_path / "run"
+        for run in made:  # as when their process ends
+            run.unlock()
+        if path.exists():
+            run = RunFolder(path)
+            run.lock()
+        else:
+            run = RunFolder.create(path, {}, {})
+        made.append(run)
+        torch.manual_seed(0)
+        modules = [nn.Linear(1, 1), nn.Linear(1, 1)]
+        loss = loss or (lambda module, batch: module(batch["image"] + torch.rand(1)).square().mean())
+        players = [
+            Player(
+                name,
+                module,
+                torch.optim.Adam(module.parameters(), lr),
+                lambda batch, module=module: ({"adversarial": loss(module, batch)}, {}),
+                steps=steps if name == "discriminator" else 1,
+            )
+            for name, module in zip(("discriminator", "generator"), modules, strict=True)
+        ]
+        sampled = []
+
+        def show(network, images):
+            sampled.append(images)
+            return {"health/diversity": 1.0}
+
+        training = Training(
+            System(modules[1], players, lambda seeds: torch.zeros(len(seeds), 1)),
+            run,
+            draw=lambda player, position: {"image": torch.full((BATCH, 1), position / 100)},
+            show=show,
+            batch=BATCH,
+            seed=0,
+            cadence=Cadence(log, sample, checkpoint, seconds),
+            ema_half_life=100,
+            device=torch.device("cpu"),
+            precision="fp32",
+            metadata={},
+            listeners=[Listens()],
+        )
+        training.sampled = sampled
+        return training
+
+    yield make
+    for run in made:
+        run.unlock()
+
+
+def kinds(training):
+    return [kind for kind, _ in training.listeners[0].events]
+
+
+def stats(training):
+    return list(read_lines(training.run.path / "stats.jsonl"))
+
+
+def test_a_run_begins_and_ends_with_a_sample_and_a_checkpoint(make):
+    training = make()
+    assert training.run_until(Goal(images=50), StopRequest()) == "done"
+    assert training.sampled == [0, 50]
+    assert [path.name for path in list_checkpoints(training.run.checkpoints)] == ["000000050", "000000000"]
+    assert (training.progress.images, training.progress.step) == (50, 5)
+    assert training.progress.drawn == {"discriminator": 50, "generator": 50}
+
+
+def test_what_came_after_the_last_regular_line_is_logged_too(make):
+    training = make(log=20)
+    training.run_until(Goal(images=50), StopRequest())
+    assert [line[0] for line in training.listeners[0].lines] == [20, 40, 50]
+    lines = [line for line in stats(training) if "loss/generator/adversarial" in line]
+    assert [line["images"] for line in lines] == [20, 40, 50]
+    assert all(line["time/images_per_second"] > 0 for line in lines)
+    assert all(0 <= line["time/data_wait"] <= 1 for line in lines)
+    assert ["grad/generator" in line for line in lines] == [True, True, False]
+
+
+def test_a_logged_loss_is_the_mean_of_the_steps_and_a_gradient_norm_the_last(make):
+    training = make(lr=1e-30, log=40, loss=lambda module, batch: (module.weight * batch["image"]).mean())
+    with torch.no_grad():
+        for player in training.system.players:
+            player.module.weight.fill_(1.0)
+    training.run_until(Goal(images=40), StopRequest())
+    (line,) = [line for line in stats(training) if "loss/generator/adversarial" in line]
+    assert line["loss/generator/adversarial"] == pytest.approx((0 + 0.1 + 0.2 + 0.3) / 4)
+    assert line["grad/generator"] == pytest.approx(0.3)
+
+
+def test_images_steps_and_seconds_whichever_comes_first():
+    progress = Progress(images=50, step=5, seconds=1.0)
+    assert Goal(images=100, steps=50).fraction(progress) == 0.5
+    assert Goal(steps=5, seconds=10).fraction(progress) == 1
+    assert Goal(seconds=4).fraction(progress) == 0.25
+
+
+def test_k_steps_of_the_discriminator_see_k_batches_and_time_counts_them(make):
+    training = make(steps=3)
+    training.run_until(Goal(steps=2), StopRequest())
+    assert training.progress.images == 60
+    assert training.progress.drawn == {"discriminator": 60, "generator": 20}
+
+
+def test_a_moment_that_was_saved_is_not_saved_again(make, monkeypatch):
+    import zerosum.engine.loop as loop
+
+    saved = []
+    real = loop.save_checkpoint
+    monkeypatch.setattr(
+        loop, "save_checkpoint", lambda folder, images, *rest: (saved.append(images), real(folder, images, *rest))[1]
+    )
+    make(checkpoint=30).run_until(Goal(images=60), StopRequest())
+    assert saved == [0, 30, 60]
+
+
+def test_a_checkpoint_is_also_written_when_time_is_up(make):
+    training = make(seconds=0.0)
+    training.run_until(Goal(images=30), StopRequest())
+    assert kinds(training).count("checkpoint") == 4
+
+
+def test_a_request_to_stop_saves_without_a_sample(make):
+    training, stop = make(), StopRequest()
+    training.draw = lambda player, position: (setattr(stop, "signal", "SIGTERM"), {"image": torch.ones(BATCH, 1)})[1]
+    assert training.run_until(Goal(images=1000), stop) == "stopped"
+    assert training.progress.images == BATCH
+    assert training.sampled == [0]
+    assert kinds(training)[-2:] == ["signal", "checkpoint"]
+
+
+def test_resumed_from_any_moment_it_ends_with_the_same_numbers(make, tmp_path):
+    whole = make()
+    whole.run_until(Goal(images=100), StopRequest())
+    expected = [p.clone() for player in whole.system.players for p in player.module.parameters()]
+    average = [p.clone() for p in whole.ema.average.parameters()]
+    (tmp_path / "run").rename(tmp_path / "whole")
+    make().run_until(Goal(images=40), StopRequest())
+    again = make()
+    again.restore()
+    again.run_until(Goal(images=100), StopRequest())
+    assert again.progress.step == 10
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(expected, [p for x in again.system.players for p in x.module.parameters()], strict=True)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(average, again.ema.average.parameters(), strict=True))
+    assert again.sampled == [100]
+    assert [line["images"] for line in stats(again)].count(0) == 1
+
+
+def test_restoring_leaves_the_folder_as_it_was(make):
+    make().run_until(Goal(images=40), StopRequest())
+    training = make()
+    before = {file: file.read_bytes() for file in training.run.path.rglob("*") if file.is_file()}
+    training.restore()
+    assert {file: file.read_bytes() for file in training.run.path.rglob("*") if file.is_file()} == before
+
+
+def test_a_checkpoint_of_other_networks_is_refused(make):
+    make().run_until(Goal(images=40), StopRequest())
+    training = make()
+    training.system.players[0].module = nn.Linear(2, 2)
+    with pytest.raises(DataError, match=r"does not fit .*config\.yaml"):
+        training.restore()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_ends_it_and_the_good_checkpoint_stays(make, bad):
+    def loss(module, batch):
+        return module(batch["image"]).mean() * (bad if batch["images_seen"] >= 60 else 1)
+
+    training = make(loss=loss, checkpoint=30)
+    with pytest.raises(DivergedError, match=r"not finite|is nan|is inf"):
+        training.run_until(Goal(images=1000), StopRequest())
+    assert kinds(training)[-1] == "diverged"
+    assert list_checkpoints(training.run.checkpoints)[0].name == "000000060"
+
+
+def failing(monkeypatch, times):
+    import zerosum.engine.loop as loop
+
+    real, left = loop.save_checkpoint, [times]
+
+    def save(folder, images, *rest):
+        if images and left[0]:
+            left[0] -= 1
+            with plain_disk_errors(folder):
+                raise OSError(28, "No space left on device")
+        return real(folder, images, *rest)
+
+    monkeypatch.setattr(loop, "save_checkpoint", save)
+
+
+def test_a_disk_that_is_full_for_a_while_is_a_warning(make, monkeypatch):
+    failing(monkeypatch, WRITE_ATTEMPTS - 1)
+    training = make(checkpoint=10)
+    assert training.run_until(Goal(images=50), StopRequest()) == "done"
+    assert kinds(training).count("warning") == WRITE_ATTEMPTS - 1
+    assert list_checkpoints(training.run.checkpoints)[0].name == "000000050"
+
+
+def test_a_disk_that_stays_full_ends_it(make, monkeypatch):
+    failing(monkeypatch, WRITE_ATTEMPTS)
+    training = make(checkpoint=10)
+    with pytest.raises(ZerosumError, match="No space left"):
+        training.run_until(Goal(images=100), StopRequest())
+    assert training.progress.images == 10 * WRITE_ATTEMPTS
+
+
+@pytest.mark.parametrize("error", [ZerosumError("full"), OSError(5, "Input/output error")], ids=str)
+def test_pictures_and_lines_that_cannot_be_written_are_warnings(make, monkeypatch, error):
+    def fails(*args, **more):
+        raise error
+
+    training = make()
+    training.show = fails
+    monkeypatch.setattr(training.run, "add_stats", fails)
+    monkeypatch.setattr(training.run, "add_event", fails)
+    assert training.run_until(Goal(images=40), StopRequest()) == "done"
+    assert "warning" in kinds(training)
+
+
+def test_a_second_signal_inside_a_checkpoint_leaves_the_one_before(make, monkeypatch):
+    training = make()
+    training.run_until(Goal(images=20), StopRequest())
+    real = torch.save
+
+    def interrupted(state, path):
+        real(state, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with contextlib.suppress(KeyboardInterrupt):
+        training.run_until(Goal(images=40), StopRequest())
+    monkeypatch.undo()
+    assert list_checkpoints(training.run.checkpoints)[0].name == "000000020"
+    assert not list(training.run.checkpoints.glob(".*.tmp"))
