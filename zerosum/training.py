@@ -1,5 +1,6 @@
 """Train and resume: where settings, data, system and run folder come together."""
 
+import json
 import math
 import re
 import time
@@ -91,6 +92,8 @@ def plan(
     resolved = chosen.configure(values)
     goal = _goal(images, steps, minutes) or Goal(images=resolved.images)
     found = survey(str(data), resolved.data)
+    if found.vector and not chosen.vectors:
+        raise ConfigError(f"{recipe} learns images, and {data} holds vectors; use gan for them.")
     size = None
     if not found.vector:
         size = chosen.size_for(resolved.size, found.auto_size)
@@ -151,6 +154,8 @@ def train(
         training.system.before_training(_many(dataset, seed, where))
         training.ema.restart(training.system.generator)
         training.event("start", f"{recipe} on {data}: {len(dataset):,} images of {_shape_text(dataset.info)}.")
+        for remark in _remarks(dataset):
+            training.event("warning", remark)
         return _run(training, planned.goal)
     finally:
         run.unlock()
@@ -334,6 +339,22 @@ def _kind(info: DatasetInfo) -> str:
     """What a network depends on, in words."""
     values = "" if info.value_range is None else f" from {info.value_range[0]:g} to {info.value_range[1]:g}"
     return f"{info.dtype} values{values} of shape {'x'.join(map(str, info.shape))}"
+
+
+def _remarks(data: Dataset) -> list[str]:
+    """What packing found that the user should know: warnings, and how many images were left out and why."""
+    try:
+        report = json.loads((data.folder / "report.json").read_text("utf-8"))
+        left_out, warnings = report["skipped"], list(report["warnings"])
+    except (OSError, ValueError, KeyError):  # vectors have no such report
+        return []
+    if left_out:
+        first = "; ".join(f"{skip['name']}: {skip['reason']}" for skip in left_out[:3])
+        warnings.append(
+            f"{len(left_out):,} of {len(left_out) + len(data):,} images were left out ({first}). "
+            f"{data.folder / 'report.html'} names each."
+        )
+    return warnings
 
 
 def _shape_text(info: DatasetInfo) -> str:

@@ -154,6 +154,7 @@ def test_sample_names_a_damaged_checkpoint(trained, tmp_path, run):
         (["train", "gan", "{data}", "--precision", "fp8"], 2, ["fp8", "auto, fp32 or bf16"]),
         (["train", "gan", "{data}", "--config", "none.yaml"], 2, ["none.yaml", "cannot be read"]),
         (["train", "dcgan", "{data}", "size=37"], 2, ["size=37", "dcgan", "nearest"]),
+        (["train", "dcgan", "builtin:ring", "--dry-run"], 2, ["builtin:ring holds vectors", "use gan"]),
         (["train", "gan", "{data}", "--out", "{full}"], 2, ["exists already", "--out"]),
         (["train", "gan", "nowhere/"], 3, ["nowhere"]),
         (["train", "gan", "{empty}"], 3, ["{empty}"]),
@@ -246,6 +247,17 @@ def test_a_run_that_diverges_ends_with_4_and_keeps_its_checkpoint(pictures_file,
     assert (out / "report.html").exists()
     for checkpoint in list_checkpoints(out / "checkpoints"):
         assert all(tensor.isfinite().all() for tensor in load_model(checkpoint).values())
+
+
+def test_training_says_which_images_were_left_out(tmp_path, run):
+    (tmp_path / "photos").mkdir()
+    for i in range(20):
+        Image.new("L", (8, 8), 10 * i).save(tmp_path / "photos" / f"{i}.png")
+    (tmp_path / "photos" / "notes.png").write_text("no picture")
+    result = run("train", "gan", tmp_path / "photos", *QUICK, "--images", 32, "--out", tmp_path / "run")
+    assert result.returncode == 0
+    assert "1 of 21 images were left out (notes.png: " in result.stderr
+    assert "notes.png" in (tmp_path / "run" / "events.jsonl").read_text()
 
 
 def test_seeds_and_grids():

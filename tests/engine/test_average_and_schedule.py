@@ -93,3 +93,12 @@ def test_the_average_does_not_share_memory_with_the_network():
     with torch.no_grad():
         network.weight.zero_()
     assert torch.equal(ema.average.weight, kept["weight"])
+
+
+def test_a_restarted_average_is_the_network():
+    network = nn.BatchNorm1d(2)
+    ema = Ema(network, 10)
+    network(torch.randn(8, 2))
+    ema.restart(network)
+    assert torch.equal(ema.average.running_mean, network.running_mean)
+    assert ema.average.running_mean is not network.running_mean

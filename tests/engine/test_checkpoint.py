@@ -37,6 +37,13 @@ def test_the_newest_are_kept_and_the_rest_removed(tmp_path):
     assert [path.name for path in list_checkpoints(tmp_path)] == ["000001000", "000000900"]
 
 
+def test_only_folders_named_by_a_number_are_checkpoints(tmp_path):
+    save(tmp_path, 100)
+    shutil.copytree(tmp_path / "000000100", tmp_path / "000000100 copy")
+    (tmp_path / "7").write_text("a file")
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["000000100"]
+
+
 def test_damaged_checkpoints_that_lie_ahead_never_displace_a_good_one(tmp_path):
     """Training went on from image 100, since those of 900 and 1000 were damaged."""
     for images in (100, 900, 1000, 120, 140):
@@ -59,6 +66,12 @@ def flip_a_bit(path):
     path.write_bytes(data)
 
 
+def change(path, how):
+    manifest = json.loads((path / "manifest.json").read_text())
+    how(manifest)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
 DAMAGE = {
     "one flipped bit in the weights": lambda path: flip_a_bit(path / "model.safetensors"),
     "one flipped bit in the state": lambda path: flip_a_bit(path / "state.pt"),
@@ -69,7 +82,8 @@ DAMAGE = {
     "manifest torn": lambda path: (path / "manifest.json").write_text('{"schema": 1, "fil'),
     "manifest of another shape": lambda path: (path / "manifest.json").write_text("[1, 2]"),
     "manifest without files": lambda path: (path / "manifest.json").write_text('{"schema": 1, "files": {}}'),
-    "from the future": lambda path: (path / "manifest.json").write_text('{"schema": 99, "files": {}}'),
+    "manifest without the state": lambda path: change(path, lambda manifest: manifest["files"].pop("state.pt")),
+    "from the future": lambda path: change(path, lambda manifest: manifest.update(schema=99)),
 }
 
 
@@ -131,8 +145,9 @@ def test_whichever_system_call_fails_the_old_checkpoint_stays(tmp_path, monkeypa
     assert not list(tmp_path.glob(".*.tmp"))
 
 
-def test_a_full_disk_is_seen_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
+@pytest.mark.parametrize("free", [1, 2**16])
+def test_a_full_disk_is_seen_before_anything_is_written(tmp_path, monkeypatch, free):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - free, free))
     with pytest.raises(ZerosumError, match="Not enough space"):
         save(tmp_path, 100)
     assert not list(tmp_path.iterdir())

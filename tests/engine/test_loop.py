@@ -33,7 +33,7 @@ def make(tmp_path):
     """A training of two numbers in a folder of its own, or of the folder's that was made before."""
     made = []
 
-    def make(lr=0.1, checkpoint=1000, sample=10**6, log=20, loss=None, seconds=1e9, steps=1):
+    def make(lr=0.1, checkpoint=1000, sample=10**6, log=20, loss=None, seconds=1e9, steps=1, seed=0):
         path = tmp_path / "run"
         for run in made:  # as when their process ends
             run.unlock()
@@ -68,7 +68,7 @@ def make(tmp_path):
             draw=lambda player, position: {"image": torch.full((BATCH, 1), position / 100)},
             show=show,
             batch=BATCH,
-            seed=0,
+            seed=seed,
             cadence=Cadence(log, sample, checkpoint, seconds),
             ema_half_life=100,
             device=torch.device("cpu"),
@@ -137,6 +137,84 @@ def test_k_steps_of_the_discriminator_see_k_batches_and_time_counts_them(make):
     assert training.progress.drawn == {"discriminator": 60, "generator": 20}
 
 
+def test_noise_is_new_in_every_turn_and_a_function_of_the_seed(make, tmp_path):
+    def noise_of(seed):
+        drawn = []
+
+        def loss(module, batch):
+            drawn.append(torch.rand(1).item())
+            return module(batch["image"]).mean()
+
+        make(loss=loss, steps=2, seed=seed).run_until(Goal(steps=5), StopRequest())
+        (tmp_path / "run").rename(tmp_path / str(len(list(tmp_path.iterdir()))))
+        return drawn
+
+    first, again, other = noise_of(0), noise_of(0), noise_of(1)
+    assert first == again
+    assert len({*first, *other}) == 2 * 5 * 3
+
+
+def test_schedules_are_told_the_images_seen(make):
+    training, told = make(), []
+    training.system.players[1].schedule = lambda images: told.append(images) or {}
+    training.run_until(Goal(images=30), StopRequest())
+    assert told == [0, 10, 20]
+
+
+def test_the_average_is_told_how_many_images_each_step_was(make):
+    training, told = make(steps=2), []
+    training.ema.update = lambda network, images, seen: told.append(
+        (network is training.system.generator, images, seen)
+    )
+    training.run_until(Goal(images=60), StopRequest())
+    assert told == [(True, 20, 20), (True, 20, 40), (True, 20, 60)]
+
+
+def test_a_weight_that_is_not_finite_is_not_saved(make):
+    """The losses were taken before the step that broke it, and are fine."""
+    training = make()
+    generator = training.system.players[1]
+    generator.after_step = lambda: generator.module.weight.data.fill_(float("nan"))
+    with pytest.raises(DivergedError, match="a weight of the generator"):
+        training.run_until(Goal(images=10), StopRequest())
+    assert list_checkpoints(training.run.checkpoints)[0].name == "000000000"
+
+
+def test_resumed_time_goes_on_and_lines_after_the_checkpoint_are_dropped(make):
+    first = make()
+    first.progress.seconds = 100.0
+    first.run_until(Goal(images=40), StopRequest())
+    first.run.add_stats({"images": 999, "seconds": 1.0})  # as if killed there
+    again = make()
+    again.restore()
+    again.run_until(Goal(images=60), StopRequest())
+    assert again.progress.seconds > 100
+    assert 999 not in [line["images"] for line in stats(again)]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_precision_holds_inside_a_turn(make, precision):
+    seen = []
+
+    def loss(module, batch):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return module(batch["image"]).float().mean()
+
+    training = make(loss=loss)
+    training.precision = precision
+    training.run_until(Goal(images=10), StopRequest())
+    assert seen == [precision == "bf16"] * 2
+
+
+def test_time_left_is_in_proportion(make):
+    training = make()
+    left = []
+    training.listeners[0].scalars = lambda images, step, values, fraction, seconds: left.append((images, seconds))
+    training.run_until(Goal(images=80), StopRequest())
+    seconds = {line["images"]: line["seconds"] for line in stats(training)}
+    assert left == [(i, pytest.approx(seconds[i] * (80 - i) / i, abs=0.01)) for i in (20, 40, 60, 80)]
+
+
 def test_a_moment_that_was_saved_is_not_saved_again(make, monkeypatch):
     import zerosum.engine.loop as loop
 
@@ -190,6 +268,7 @@ def test_restoring_leaves_the_folder_as_it_was(make):
     before = {file: file.read_bytes() for file in training.run.path.rglob("*") if file.is_file()}
     training.restore()
     assert {file: file.read_bytes() for file in training.run.path.rglob("*") if file.is_file()} == before
+    assert training.watch.state()["images"]["health/diversity"] == 40
 
 
 def test_a_checkpoint_of_other_networks_is_refused(make):
@@ -232,6 +311,7 @@ def test_a_disk_that_is_full_for_a_while_is_a_warning(make, monkeypatch):
     training = make(checkpoint=10)
     assert training.run_until(Goal(images=50), StopRequest()) == "done"
     assert kinds(training).count("warning") == WRITE_ATTEMPTS - 1
+    assert training._failed_writes == 0
     assert list_checkpoints(training.run.checkpoints)[0].name == "000000050"
 
 

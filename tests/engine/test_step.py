@@ -1,6 +1,7 @@
 """The step: opponents stay as they are, flags are restored, turns follow Algorithm 1."""
 
 from contextlib import nullcontext
+from itertools import pairwise
 
 import pytest
 import torch
@@ -47,6 +48,42 @@ def test_the_discriminator_takes_k_steps_and_then_the_generator_one(k):
     players, order = duel(steps=k)
     step(players)
     assert order == ["discriminator"] * k + ["generator"]
+
+
+def test_each_step_of_a_turn_has_its_own_context():
+    """What the engine seeds: the same number twice would give a turn's steps the same noise."""
+    players, _ = duel(steps=3)
+    turns = []
+
+    def turn(player, i):
+        turns.append((player.name, i))
+        return nullcontext()
+
+    training_step(players, batch_for, turn)
+    assert turns == [("discriminator", 0), ("discriminator", 1), ("discriminator", 2), ("generator", 0)]
+
+
+def test_a_player_descends_on_the_sum_of_its_terms():
+    players, _ = duel(lr=1.0)
+    same, _ = duel(lr=1.0)
+    terms, _ = same[0].losses(batch_for(same[0]))
+    (terms["real"] + terms["fake"]).backward()
+    expected = same[0].module.weight - same[0].module.weight.grad
+    step(players[:1])
+    torch.testing.assert_close(players[0].module.weight, expected)
+
+
+@pytest.mark.parametrize("simultaneous", [False, True])
+def test_what_follows_a_step_sees_the_weights_after_it(simultaneous):
+    """As WGAN's clipping must: once a step, behind the optimiser."""
+    players, _ = duel(steps=1 if simultaneous else 2, lr=1.0)
+    weight = players[0].module.weight
+    seen = [weight.clone()]
+    players[0].after_step = lambda: seen.append(weight.clone())
+    step(players, simultaneous=simultaneous)
+    assert len(seen) == (2 if simultaneous else 3)
+    assert not any(torch.equal(a, b) for a, b in pairwise(seen))
+    assert torch.equal(seen[-1], weight)
 
 
 def test_a_turn_leaves_the_opponent_bit_identical_and_without_gradient():
@@ -101,6 +138,18 @@ def test_simultaneous_takes_both_gradients_before_either_step():
     torch.testing.assert_close(together[1].module.weight, expected)
 
 
+def test_gradients_of_one_step_do_not_go_into_the_next():
+    players, _ = duel(lr=0.0)
+    norms = [step(players, gradient_norms=True)["grad/generator"] for _ in range(2)]
+    torch.testing.assert_close(norms[0], norms[1])
+
+
+def test_simultaneous_is_one_step_each_whatever_k_is():
+    players, order = duel(steps=3)
+    step(players, simultaneous=True)
+    assert order == ["discriminator", "generator"]
+
+
 def test_the_report_names_terms_scores_and_gradient_norms():
     players, _ = duel()
     report = step(players, gradient_norms=True)
@@ -118,7 +167,9 @@ def test_the_report_names_terms_scores_and_gradient_norms():
 
 def test_a_schedule_sets_the_optimizer_before_the_step():
     players, _ = duel(lr=1.0)
-    players[0].schedule = lambda images: {"lr": 0.0}
+    asked = []
+    players[0].schedule = lambda images: asked.append(images) or {"lr": 0.0}
     before = players[0].module.weight.clone()
-    step(players)
+    training_step(players, lambda player: batch_for(player) | {"images_seen": 700}, lambda player, i: nullcontext())
     assert torch.equal(players[0].module.weight, before)
+    assert asked == [700]

@@ -51,7 +51,9 @@ def test_gan_learns_a_normal_distribution_and_the_value_goes_to_minus_log_4(tmp_
 def test_dcgan_draws_bright_squares_in_many_places(game, pictures_file, tmp_path):
     """Real pictures have 9 bright pixels of 64, in one square; so must most of the samples."""
     narrow = ["generator.width=16", "discriminator.width=16", "optimizer.lr=1e-3", "ema_half_life=1000", "batch=32"]
-    run = zerosum.train("dcgan", pictures_file, out=tmp_path / "run", images=16_000, overrides=[*game, *narrow, "size=8"])
+    run = zerosum.train(
+        "dcgan", pictures_file, out=tmp_path / "run", images=16_000, overrides=[*game, *narrow, "size=8"]
+    )
     images = run.model().sample(256)[..., 0].astype(np.float64)
     bright = images > 128
     assert 6 < bright.sum(axis=(1, 2)).mean() < 12

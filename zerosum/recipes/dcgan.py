@@ -77,8 +77,6 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     itself; the default is `code` with a moving average and a higher learning rate, which reach the same distance
     more than twice as soon (docs/systems/dcgan.md). Running averages of batch norm serve at sampling time, so an
     image depends on its seed alone (the authors' code takes the statistics of the sampled batch)."""
-    if len(data.shape) != 3:
-        raise ConfigError(f"dcgan learns images, and {data.source} holds vectors of length {data.shape[0]}; use gan.")
     height, width, channels = data.shape
     shape = (channels, height, width)
     part = settings.generator

@@ -85,6 +85,7 @@ PAPER = {
     nearest_size=lambda height, width: (height, width),
     largest_default=32,  # every pixel is a unit of a dense layer
     example_shape=(28, 28, 1),
+    vectors=True,
     presets={"paper": PAPER, "code": PAPER | {"simultaneous": True}},
 )
 def gan(settings: GanSettings, data: DatasetInfo) -> System:

@@ -22,7 +22,7 @@ class Recipe:
 
     presets maps a name to (nested) values laid over the defaults of the settings. nearest_size maps height and width to
     the nearest that the networks take; largest_default is the longer side that `size=auto` goes up to. example_shape,
-    (H, W, C), is what the recipe is described with."""
+    (H, W, C), is what the recipe is described with. vectors: it learns points as well as images."""
 
     name: str
     summary: str
@@ -34,6 +34,7 @@ class Recipe:
     largest_default: int
     example_shape: tuple[int, ...]
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    vectors: bool = False
 
     def configure(self, values: Mapping[str, Any]) -> Settings:
         """Settings from (nested) values, laid over those of the preset they name.
@@ -77,12 +78,23 @@ def recipe(
     largest_default: int,
     example_shape: tuple[int, ...],
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    vectors: bool = False,
 ) -> Callable[[Build], Build]:
     """Register the decorated function as the recipe `name`, on the command line, in the library and in the docs."""
 
     def register(build: Build) -> Build:
         _RECIPES[name] = Recipe(
-            name, summary, paper, expect, settings, build, nearest_size, largest_default, example_shape, presets or {}
+            name,
+            summary,
+            paper,
+            expect,
+            settings,
+            build,
+            nearest_size,
+            largest_default,
+            example_shape,
+            presets or {},
+            vectors,
         )
         return build
 
