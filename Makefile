@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test lint types unit format clean
 
 demo: .venv/installed
-	$(BIN)/zerosum demo --out $(or $(OUT),runs/demo)
+	$(BIN)/zerosum demo $(if $(OUT),--out $(OUT))
 
 test: lint types unit
 

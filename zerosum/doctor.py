@@ -95,6 +95,9 @@ def _place(what: str, path: Path) -> dict[str, Any]:
 
 def _remarks(places: list[dict[str, Any]], machine: dict[str, Any]) -> list[str]:
     remarks = []
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5 * machine["cores"] + 1:
+        load = f"{os.getloadavg()[0]:.1f} on {machine['cores']} cores"
+        remarks.append(f"Other programs are busy (load {load}): speeds are lower than they could be, several times so.")
     for place in places:
         if not place["writable"]:
             remarks.append(f"{place['path']} cannot be written; change into a folder of your own.")

@@ -26,7 +26,7 @@ from zerosum.engine.randomness import seeded
 from zerosum.engine.run import SCHEMA, RunFolder, refuse_existing
 from zerosum.engine.stopping import stop_on_signals
 from zerosum.environment import environment
-from zerosum.errors import ConfigError, DataError, ZerosumError
+from zerosum.errors import ConfigError, DataError, DivergedError, ZerosumError
 from zerosum.model import Model, described, load
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
@@ -139,7 +139,7 @@ def train(
         "schema": SCHEMA,
         "zerosum": __version__,
         "recipe": recipe,
-        "source": str(data),
+        "source": str(Path(data).absolute() if Path(data).exists() else data),  # so that resume works from anywhere
         "seed": seed,
         "device": where.type,
         "precision": exact,
@@ -272,7 +272,9 @@ def _run(training: Training, goal: Goal) -> Run:
         with stop_on_signals() as stop, plain_memory_errors():
             state = training.run_until(goal, stop)
         training.event(state, _closing(state, training.progress.images, path))
-    except Exception:
+    except Exception as error:
+        if not isinstance(error, DivergedError):  # which says so itself
+            training.event("failed", str(error) or type(error).__name__)
         _report(training)
         raise
     _report(training)

@@ -30,7 +30,9 @@ def test_json_is_one_document(tmp_path: Path) -> None:
 def test_errors_are_sentences_with_their_exit_codes(tmp_path: Path) -> None:
     source = folder_of(tmp_path / "set", {**some_pngs(3), "x.png": b""})
     for words, code, sentence in (
-        ((source, source), 2, "exists already"),
+        ((source, source), 2, "is the folder of the images itself"),
+        ((source, source / "deep/out"), 2, f"lies in {source}: what is packed there would be taken for images"),
+        ((source, tmp_path), 2, "exists already"),
         ((source, tmp_path / "a", "--size", "big"), 2, "size must be"),
         ((source, tmp_path / "a", "--fit", "corp"), 2, "Did you mean crop?"),
         ((source, tmp_path / "a", "--strict"), 3, "x.png: empty file"),
@@ -41,3 +43,4 @@ def test_errors_are_sentences_with_their_exit_codes(tmp_path: Path) -> None:
         assert sentence in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "a").exists()
+    assert not (source / "deep").exists()

@@ -136,6 +136,14 @@ def test_tiff_white_is_zero_is_turned_the_right_way() -> None:
     np.testing.assert_array_equal(opened(file.getvalue()).pixels, pixels)
 
 
+def test_cmyk_of_16_bits_becomes_rgb_and_is_told() -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, pattern(12, 10, 4, "uint16"), photometric="separated")
+    decoded = opened(file.getvalue())
+    assert decoded.pixels.shape == (12, 10, 3)
+    assert decoded.changes == ("16-bit CMYK to RGB",)
+
+
 def test_tiff_stack_gives_its_first_frame() -> None:
     stack = np.stack([pattern(12, 10, 1, "uint16", seed)[..., 0] for seed in range(3)])
     file = io.BytesIO()
@@ -234,6 +242,31 @@ def test_what_is_no_image(content: bytes, words: str) -> None:
 def test_a_truncated_file_is_refused(format: str) -> None:
     content = encoded(picture(size=(64, 64)), format)
     assert reason(content[: len(content) // 2])
+
+
+HEIC = b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(40)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "words"),
+    [
+        (HEIC, "a.HEIC", "HEIC is not supported; convert it to JPEG first"),
+        (HEIC, "really heic.jpg", "HEIC is not supported; convert it to JPEG first"),
+        (b"\0\0\0\x24ftypmif1\0\0\0\0mif1heic" + bytes(40), "a.jpg", "HEIC is not supported"),
+        (b"anything", "a.heif", "HEIC is not supported"),
+        (encoded(picture(), "TIFF"), "a.NEF", "camera raw is not supported; convert it to JPEG first"),
+        (encoded(picture(), "TIFF"), "a.dng", "camera raw is not supported"),
+    ],
+)
+def test_heic_and_camera_raw_are_refused_by_their_name(content: bytes, name: str, words: str) -> None:
+    for read in (read_header, decode):
+        with pytest.raises(BadImage, match=words):
+            read(partial(io.BytesIO, content), name=name)
+
+
+def test_a_jpeg_named_heic_is_read() -> None:
+    content = encoded(picture(), "JPEG")
+    assert decode(partial(io.BytesIO, content), name="IMG_1.HEIC").pixels.shape == (24, 20, 3)
 
 
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from zerosum.data.dataset import load_dataset
 from zerosum.data.open import open_dataset
 from zerosum.data.prepare import prepare
 from zerosum.data.settings import PackSettings
-from zerosum.errors import DataError
+from zerosum.errors import ConfigError, DataError
 
 
 def packed(cache: Path) -> list[str]:
@@ -58,6 +59,26 @@ def test_a_prepared_folder_opens_in_place(tmp_path: Path) -> None:
     assert other.info.shape == (8, 8, 3)
     gray = open_dataset(tmp_path / "set.zs", (16, 16), PackSettings(channels="gray"), cache=tmp_path / "cache")
     assert gray.info.shape == (16, 16, 1)
+
+
+def test_a_prepared_folder_cannot_be_made_alike_in_another_way(tmp_path: Path) -> None:
+    out, cache = tmp_path / "set.zs", tmp_path / "cache"
+    prepare(folder_of(tmp_path / "set", some_pngs(3)), out, (16, 16), PackSettings(fit="pad", background="black"))
+    for settings in (PackSettings(), PackSettings(fit="pad"), PackSettings(background="black")):
+        assert open_dataset(out, (16, 16), settings, cache).folder == out
+    for key, value in (("fit", "stretch"), ("background", "red")):
+        with pytest.raises(ConfigError, match=rf"was packed with {key}=\w+, so data.{key}={value} comes too late"):
+            open_dataset(out, (16, 16), PackSettings(**{key: value}), cache)
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    long_ago = time.time() - 25 * 3600
+    for name, written in ((".old.x1.tmp", long_ago), (".busy.x2.tmp", time.time())):
+        folder_of(tmp_path / "cache/sets" / name, {"images.npy": b"x"})
+        os.utime(tmp_path / "cache/sets" / name / "images.npy", (written, written))
+        os.utime(tmp_path / "cache/sets" / name, (long_ago, long_ago))
+    kept = open_dataset(folder_of(tmp_path / "set", some_pngs(3)), cache=tmp_path / "cache").folder.name
+    assert packed(tmp_path / "cache") == [".busy.x2.tmp", kept]
 
 
 def test_portraits_are_drawn_at_the_size_asked_for(tmp_path: Path) -> None:

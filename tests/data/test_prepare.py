@@ -82,7 +82,8 @@ def test_every_bad_image_is_named_and_every_change_counted(tmp_path: Path) -> No
     assert report.info.count == 10
     assert report.changes["CMYK to RGB"] == report.changes["gray to colour"] == report.changes["laid on white"] == 1
     assert report.enlarged == 1
-    assert report.sizes == {(24, 20): 9, (5, 40): 1, (64, 64): 1}  # by the headers, which the cut file still has
+    assert report.sizes == {(24, 20): 9, (5, 40): 1}  # not that of the cut file, whose header can be read
+    assert report.modes.total() == report.info.count
     assert report.modes["CMYK"] == 1
     assert report.duplicates == (("good/000.png", "odd/copy.png"),)
     assert report.classes == {"bad": 0, "good": 5, "odd": 5}
@@ -191,6 +192,85 @@ def test_the_range_of_float_sets(tmp_path: Path, low: float, high: float, wanted
     images[0, 0, 0] = high
     np.save(tmp_path / "set.npy", images)
     assert prepare(tmp_path / "set.npy", tmp_path / "out").info.value_range == wanted
+
+
+def test_a_tie_of_depths_goes_to_the_narrower(tmp_path: Path) -> None:
+    np.save(tmp_path / "float.npy", pattern(24, 20, 3, "float32"))
+    files = {"a.npy": (tmp_path / "float.npy").read_bytes(), "b.png": encoded(picture())}
+    assert prepare(folder_of(tmp_path / "set", files), tmp_path / "out").info.dtype == "uint8"
+
+
+def npy_files(folder: Path, images: dict[str, np.ndarray]) -> Path:
+    folder.mkdir()
+    for name, values in images.items():
+        np.save(folder / name, values)
+    return folder
+
+
+def test_a_reason_names_float_only_where_most_images_are(tmp_path: Path) -> None:
+    wide = {f"{n}.npy": 9 * pattern(24, 20, 3, "float32", n) for n in range(3)}
+    source = npy_files(tmp_path / "set", wide)
+    with pytest.raises(DataError, match=r"in uint8; --depth float in prepare, data\.depth=float in train, keeps them"):
+        prepare(source, tmp_path / "out", settings=PackSettings(depth="8"))
+    folder_of(source, some_pngs(9))
+    report = prepare(source, tmp_path / "out")
+    assert len(report.skipped) == 3
+    assert "depth" not in report.text()
+
+
+def test_a_few_files_that_stretch_the_range_are_named(tmp_path: Path) -> None:
+    images = {f"{n:02}.npy": pattern(8, 8, 1, "float32", n) for n in range(20)}
+    source = npy_files(tmp_path / "set", {**images, "hot.npy": 4000 * images["00.npy"], "8-bit.npy": pattern(8, 8, 1)})
+    report = prepare(source, tmp_path / "out")
+    assert report.stretching == ("hot.npy",)
+    assert any("only because of hot.npy" in sentence for sentence in report.warnings)
+    assert any("1 image of 8 or 16 bits became 0 to 1" in s and "nearly black" in s for s in report.warnings)
+    low, high = report.info.value_range or (0, 0)
+    for text in (report.text(), (tmp_path / "out/report.html").read_text()):
+        assert f"float gray with values from {low:g} to {high:g}" in text
+    (source / "hot.npy").unlink()
+    (warning,) = prepare(source, tmp_path / "calm").warnings
+    assert "21 images in all" in warning
+
+
+def test_an_odd_value_does_not_make_all_images_look_alike(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 1, 18 * 16, dtype=np.float32).reshape(16, 18, 1)
+    images = {f"{n:02}.npy": ramp * (0.3 + n / 30) for n in range(20)}  # one hash, but other brightness
+    source = npy_files(tmp_path / "set", {**images, "hot.npy": 4000 * ramp[::-1]})
+    assert prepare(source, tmp_path / "out").near_duplicates == ()
+
+
+def test_drawn_images_are_not_searched_for_near_duplicates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerosum.data.duplicates.LEVELS_APART", 255.0)
+    monkeypatch.setattr("zerosum.data.duplicates.BITS_APART", 64)
+    report = prepare("builtin:portraits:20", tmp_path / "drawn.zs", (12, 12))
+    assert (report.near_duplicates, "near" in report.text()) == ((), False)
+    assert prepare(tmp_path / "drawn.zs", tmp_path / "again.zs", (8, 8)).near_duplicates == ()
+
+
+def test_heic_files_are_named_and_warned_of(tmp_path: Path) -> None:
+    heic = {f"IMG_{n}.HEIC": b"\0\0\0\x24ftypheic" + bytes(40) for n in range(30)}
+    report = prepare(folder_of(tmp_path / "set", {**some_pngs(30), **heic}), tmp_path / "out")
+    assert {skip.reason for skip in report.skipped} == {"HEIC is not supported; convert it to JPEG first"}
+    assert "30 images were left out; the reasons are below." in report.warnings
+
+
+def test_one_is_said_in_the_singular(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "set", {**some_pngs(1), "note.txt": b"x"})
+    text = prepare(source, tmp_path / "out").text()
+    assert text.startswith("1 image from")
+    assert "There is 1 image in all" in text
+    with pytest.raises(DataError, match=r"The one image in .* cannot be used\. a\.png: empty file\."):
+        prepare(folder_of(tmp_path / "bad", {"a.png": b""}), tmp_path / "no")
+
+
+def test_nothing_is_packed_into_the_folder_of_the_images(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "set", some_pngs(2))
+    (tmp_path / "link").symlink_to(source, target_is_directory=True)
+    for out in (source / "deep/out", tmp_path / "link/out", source):
+        with pytest.raises(ConfigError, match="would be taken for images"):
+            prepare(source, out)
+    assert sorted(os.listdir(source)) == ["000.png", "001.png"]
 
 
 def test_auto_size_of_mixed_sizes_is_a_power_of_two(tmp_path: Path) -> None:

@@ -263,6 +263,7 @@ def test_torchvision_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("no/such/place", "There is no no/such/place. DATA is a folder of images"),
         ("torchvision:CIFAR11", "Did you mean torchvision:CIFAR10?"),
+        ("torchvision:Cifar10", "Did you mean torchvision:CIFAR10?"),
         ("builtin:faces", "There is no builtin:faces: there are builtin:portraits"),
         ("builtin:portraits:0", "a count may follow"),
         ("nul\0byte", "There is no nul\\x00byte."),
@@ -276,7 +277,7 @@ def test_what_is_no_data_is_told(data: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("files", "words"),
-    [({}, "no images in"), ({"readme.md": b"x"}, "It holds 1 other files, the first of them readme.md")],
+    [({}, "no images in"), ({"readme.md": b"x"}, "It holds 1 other file: readme.md")],
 )
 def test_folders_without_images_are_told(tmp_path: Path, files: dict[str, bytes], words: str) -> None:
     with pytest.raises(DataError) as caught:

@@ -1,19 +1,26 @@
 """`zerosum demo`."""
 
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+SETTINGS = ["size=32"]
+
 
 def demo(
-    out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/demo"),
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; by default runs/demo, or the next that is free.")
+    ] = None,
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 3.0,
 ) -> None:
     """Train a small DCGAN on built-in portraits, and write the report: the whole of zerosum in a few minutes."""
     from zerosum.cli.train import train
 
-    train("dcgan", "builtin:portraits", DEMO_SETTINGS, out=out, minutes=minutes)
+    train("dcgan", "builtin:portraits", SETTINGS, out=out or free_folder(Path("runs/demo")), minutes=minutes)
 
 
-DEMO_SETTINGS = ["size=32"]
+def free_folder(path: Path) -> Path:
+    """`path`, or the first of `path-2`, `path-3` ... that does not exist."""
+    return next(free for i in count(1) if not (free := path if i == 1 else path.with_name(f"{path.name}-{i}")).exists())

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 10
-REMARKABLE = {"warning": "yellow", "diverged": "bold red"}
+REMARKABLE = {"warning": "yellow", "failed": "bold red", "diverged": "bold red"}
 
 
 class Terminal:

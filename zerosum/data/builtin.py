@@ -44,7 +44,7 @@ def _portraits(text: str, count: int, size: Size) -> Source:
                 yield Record(f"portrait {start + offset}", None, partial(images.__getitem__, offset), facts)
 
     header = Header(*size, "RGB", 3, False, "uint8")
-    return Source(text, f"portraits {portraits.VERSION} {count} {size}", count, records, header=header)
+    return Source(text, f"portraits {portraits.VERSION} {count} {size}", count, records, header=header, drawn=True)
 
 
 def _points(text: str, name: str, count: int) -> Source:

@@ -1,8 +1,12 @@
 """Where packed and downloaded sets are kept."""
 
 import os
+import shutil
 import tempfile
+import time
 from pathlib import Path
+
+LEFTOVER_SECONDS = 24 * 3600
 
 
 def cache_folder() -> Path:
@@ -16,6 +20,19 @@ def cache_folder() -> Path:
     else:
         folder = Path(os.path.expanduser("~")) / ".cache" / "zerosum"
     return folder if _writable(folder) else _temporary()
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a killed process left half packed. Other processes may be packing: a day without a write is the sign.
+
+    A folder keeps the time of its newest file, as packing writes into it all along."""
+    for unfinished in folder.glob(".*.tmp"):
+        try:
+            newest = max(path.stat().st_mtime for path in (unfinished, *unfinished.iterdir()))
+        except OSError:  # just finished, and renamed
+            continue
+        if newest < time.time() - LEFTOVER_SECONDS:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _writable(folder: Path) -> bool:

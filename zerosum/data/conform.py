@@ -24,6 +24,7 @@ class Form:
     dtype: str
     fit: Fit = "crop"
     background: str = "white"
+    mostly_float: bool = False  # the files are; then an image left out for its values is a reason to keep floats
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,8 @@ def _deepen(pixels: np.ndarray, form: Form, changes: list[str]) -> np.ndarray:
     changes.append(f"{dtype} to {form.dtype}")
     if dtype == "float32" and not (pixels.min() >= 0 and pixels.max() <= 1):
         span = f"{pixels.min():g} to {pixels.max():g}"
-        raise BadImage(
-            f"its values run from {span}, and only 0 to 1 has a meaning in {form.dtype}; pack with depth=float"
-        )
+        advice = "; --depth float in prepare, data.depth=float in train, keeps them" if form.mostly_float else ""
+        raise BadImage(f"its values run from {span}, and only 0 to 1 has a meaning in {form.dtype}{advice}")
     scaled = pixels.astype(np.float32) * (TOP[form.dtype] / TOP[dtype])
     return (scaled if form.dtype == "float32" else np.rint(scaled)).astype(form.dtype)
 

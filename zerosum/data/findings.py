@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zerosum.data.dataset import DatasetInfo
-from zerosum.data.records import Skip
+from zerosum.data.records import Skip, counted
 from zerosum.data.settings import Size
+from zerosum.data.values import FAR
 
 FEW_IMAGES = 500  # below it a GAN from scratch learns the images by heart
 FEW_OF_A_CLASS = 50
@@ -18,12 +19,13 @@ _SHOWN = 20  # lines of a list in the text report; the JSON and the page have al
 
 @dataclass(frozen=True)
 class Report:
-    """Counts are of images; sizes and modes are those of the files, before packing.
+    """Counts are of the images packed; sizes and modes are those of their files, before packing.
 
     skipped     images left out, each with its reason; ignored: files that are no images, likewise
     changes     how many images were converted in which way
     duplicates  groups of names with the same packed pixels; near_duplicates: groups that look nearly the same
     enlarged    how many images were smaller than the packed size
+    stretching  the few images without which the range of a float set would be a tenth of what it is
     opaque      the set has an alpha channel, and every pixel of it is opaque
     notes       what was decided while reading the source, in sentences"""
 
@@ -38,6 +40,7 @@ class Report:
     near_duplicates: tuple[tuple[str, ...], ...]
     enlarged: int
     opaque: bool
+    stretching: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -61,6 +64,7 @@ class Report:
             "duplicates": [list(group) for group in self.duplicates],
             "near_duplicates": [list(group) for group in self.near_duplicates],
             "enlarged": self.enlarged,
+            "stretching": list(self.stretching),
         }
 
     def text(self) -> str:
@@ -71,13 +75,14 @@ class Report:
         """What was packed, in one sentence."""
         info = self.info
         if info.is_vectors:
-            return f"{info.count:,} points of {info.shape[0]} dimensions from {info.source}."
+            return f"{counted(info.count, 'point')} of {counted(info.shape[0], 'dimension')} from {info.source}."
         height, width, channels = info.shape
         kind = {(1, False): "gray", (2, True): "gray+alpha", (3, False): "RGB", (4, True): "RGBA"}.get(
             (channels, info.alpha), f"{channels}-channel"
         )
         depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}[info.dtype]
-        return f"{info.count:,} images from {info.source}, packed as {height}x{width} {depth} {kind}."
+        span = f" with values from {range_words(info)}" if info.dtype == "float32" else ""
+        return f"{counted(info.count, 'image')} from {info.source}, packed as {height}x{width} {depth} {kind}{span}."
 
 
 def size_words(size: Size) -> str:
@@ -85,33 +90,63 @@ def size_words(size: Size) -> str:
     return f"{size[0]}x{size[1]}"
 
 
+def range_words(info: DatasetInfo) -> str:
+    """The values that become -1 and 1: 0 to 1."""
+    low, high = info.value_range or (-1.0, 1.0)
+    return f"{low:g} to {high:g}"
+
+
 def _warnings(report: Report) -> Iterator[str]:
     info = report.info
     if info.is_vectors:
         return
     if info.count < FEW_IMAGES:
-        yield f"There are {info.count} images in all: fewer than {FEW_IMAGES} are soon learnt by heart."
+        there = "is 1 image" if info.count == 1 else f"are {info.count} images"
+        yield f"There {there} in all: fewer than {FEW_IMAGES} are soon learnt by heart."
     for name, count in report.classes.items():
         if count < FEW_OF_A_CLASS:
-            yield f"Class {name} has {count} images: too few to learn."
+            yield f"Class {name} has {counted(count, 'image')}: too few to learn."
     if report.classes and max(report.classes.values()) > UNEVEN * max(1, min(report.classes.values())):
         most, least = (
             max(report.classes, key=report.classes.__getitem__),
             min(report.classes, key=report.classes.__getitem__),
         )
         yield f"The classes are uneven: {report.classes[most]:,} of {most}, {report.classes[least]:,} of {least}."
+    yield from _value_warnings(report)
     if report.enlarged > MANY * info.count:
         yield (
-            f"{report.enlarged:,} images are smaller than {info.shape[0]}x{info.shape[1]} and were enlarged: they are "
-            "soft, and so will be what is learnt from them."
+            f"Smaller than {info.shape[0]}x{info.shape[1]}, and so enlarged: {counted(report.enlarged, 'image')}. "
+            "Enlarged images are soft, and so will be what is learnt from them."
         )
     copies = sum(len(group) - 1 for group in (*report.duplicates, *report.near_duplicates))
     if copies > MANY * info.count:
-        yield f"{copies:,} images are copies or near copies of others: the generator will favour them."
+        yield f"{counted(copies, 'copy or near copy', 'copies or near copies')}: the generator will favour them."
     if len(report.skipped) > MANY * (info.count + len(report.skipped)):
-        yield f"{len(report.skipped):,} images were left out; the reasons are below."
+        were = "was" if len(report.skipped) == 1 else "were"
+        yield f"{counted(len(report.skipped), 'image')} {were} left out; the reasons are below."
     if report.opaque:
         yield "Every image is opaque: channels rgb or gray would pack the same pictures without an alpha channel."
+
+
+def _value_warnings(report: Report) -> Iterator[str]:
+    """What has lost its contrast in the range of a float set."""
+    info = report.info
+    if info.dtype != "float32" or info.value_range is None:
+        return
+    low, high = info.value_range
+    if names := report.stretching:
+        few = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+        yield (
+            f"The values run from {range_words(info)} only because of {few}: beside that the other images have almost "
+            "no contrast. Leave such files out, or rescale them."
+        )
+    integers = report.changes["uint8 to float32"] + report.changes["uint16 to float32"]
+    if integers and high - low >= FAR:
+        shade = "nearly black" if low > -(high - low) / FAR else "nearly one gray"
+        yield (
+            f"{counted(integers, 'image')} of 8 or 16 bits became 0 to 1 in a set of values from {range_words(info)}, "
+            f"and so {shade}. Pack them apart from the others."
+        )
 
 
 def _lines(report: Report) -> Iterator[str]:

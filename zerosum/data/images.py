@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import BinaryIO, Protocol
 
 import numpy as np
@@ -16,9 +17,12 @@ from PIL import Image
 
 from zerosum.data import deep_png, npy_image, pillow, tiff
 from zerosum.data.decoded import MAX_PIXELS, BadImage, Decoded
+from zerosum.data.layout import UNREAD
 from zerosum.data.records import Header, Opened
 from zerosum.data.settings import Size
 
+_HEIC = re.compile(rb"....ftyp(?:he[iv][cxms]|m[is]f1.{0,40}he[iv][cxms])", re.DOTALL)
+_SHARED = (b"\xff\xd8\xff", b"\x89PNG")  # a JPEG or PNG is read whatever its name; phones send JPEG named .heic
 _COLOUR_PPM = re.compile(rb"P[36]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)\s")  # the last number is the largest value
 
 
@@ -32,26 +36,29 @@ class Reader(Protocol):
         """The pixels of the first frame, the right way up. A draft may be smaller, but at least twice this size."""
 
 
-def read_header(open_image: Callable[[], Opened]) -> Header:
-    """What the image says of itself, without decoding it. Raises BadImage."""
+def read_header(open_image: Callable[[], Opened], name: str = "") -> Header:
+    """What the image says of itself, without decoding it. Raises BadImage.
+
+    name: that of the file, by which alone camera raw can be told from TIFF."""
     with _reasons(), _closed_afterwards(open_image()) as opened:
         if isinstance(opened, np.ndarray):
             return npy_image.array_header(opened.shape, opened.dtype)
         if isinstance(opened, Image.Image):
             return pillow.image_header(opened)
-        return _reader(opened).header(opened)
+        return _reader(opened, name).header(opened)
 
 
-def decode(open_image: Callable[[], Opened], draft: Size | None = None) -> Decoded:
+def decode(open_image: Callable[[], Opened], draft: Size | None = None, name: str = "") -> Decoded:
     """The pixels, turned as EXIF asks, in the depth and with the channels of the file; of an animation the first frame.
 
-    draft: JPEG files may be decoded at a reduced size of at least twice this one. Raises BadImage."""
+    draft: JPEG files may be decoded at a reduced size of at least twice this one. name: as for read_header. Raises
+    BadImage."""
     with _reasons(), _closed_afterwards(open_image()) as opened:
         if isinstance(opened, np.ndarray):
             return npy_image.decode_array(opened)
         if isinstance(opened, Image.Image):
             return pillow.decode_image(opened, draft)
-        return _reader(opened).decode(opened, draft)
+        return _reader(opened, name).decode(opened, draft)
 
 
 @contextmanager
@@ -64,12 +71,16 @@ def own_pixel_cap() -> Iterator[None]:
         yield
 
 
-def _reader(file: BinaryIO) -> Reader:
+def _reader(file: BinaryIO, name: str) -> Reader:
     """The module for a file, by its first bytes. Leaves the file at its start."""
     start = file.read(256)
     file.seek(0)
     if not start:
         raise BadImage("empty file")
+    if _HEIC.match(start):
+        raise BadImage(UNREAD[".heic"])
+    if (reason := UNREAD.get(PurePosixPath(name).suffix.lower())) and not start.startswith(_SHARED):
+        raise BadImage(reason)
     if start.startswith(b"\x93NUMPY"):
         return npy_image
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") and tiff.is_deep(file):

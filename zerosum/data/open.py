@@ -6,14 +6,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from zerosum.data.cache import cache_folder
+from zerosum.data.cache import cache_folder, clear_leftovers
 from zerosum.data.dataset import Dataset, DatasetInfo, is_prepared, load_dataset
 from zerosum.data.prepare import PACKING_VERSION, pack
 from zerosum.data.records import Source
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Size
 from zerosum.data.sources import open_source
 from zerosum.data.survey import CHANNELS, DEPTHS, Progress
-from zerosum.errors import DataError, ZerosumError
+from zerosum.errors import ConfigError, DataError, ZerosumError
 
 
 def open_dataset(
@@ -26,14 +26,18 @@ def open_dataset(
     """The packed set of DATA at a size; None takes the set's own. Vectors have no size, and take no notice of it.
 
     A changed source (names, sizes, times of change), size or setting is packed anew. Several processes may ask for the
-    same set at once. Raises DataError when DATA cannot be read."""
+    same set at once. Raises DataError when DATA cannot be read, ConfigError
+    when it was prepared with another fit or background than asked for."""
     path = Path(source)
     if not str(source).startswith(("builtin:", "torchvision:")) and is_prepared(path):
         dataset = load_dataset(path)
         if _fits(dataset.info, size, settings):
+            _refuse_other_packing(path, dataset.info, settings)
             return dataset
     opened = open_source(source, size)
-    folder = (cache_folder() if cache is None else cache) / "sets" / _name(opened, size, settings)
+    sets = (cache_folder() if cache is None else cache) / "sets"
+    clear_leftovers(sets)
+    folder = sets / _name(opened, size, settings)
     dataset = _cached(folder) or _packed(opened, folder, size, settings, progress)
     dataset.info = replace(dataset.info, source=opened.text)  # the same files may have been packed under another path
     return dataset
@@ -49,6 +53,20 @@ def _fits(info: DatasetInfo, size: Size | None, settings: PackSettings) -> bool:
         in ("auto", next((n for n, kind in CHANNELS.items() if kind == (info.shape[2], info.alpha)), ""))
         and (settings.depth == "auto" or DEPTHS[settings.depth] == info.dtype)
     )
+
+
+def _refuse_other_packing(path: Path, info: DatasetInfo, settings: PackSettings) -> None:
+    """What was cropped cannot be padded afterwards. Defaults ask for nothing, so that plain `train` takes any set."""
+    if info.is_vectors:
+        return
+    packed = json.loads((path / "dataset.json").read_text(encoding="utf-8")).get("settings", {})
+    for key in ("fit", "background"):
+        asked, was = getattr(settings, key), packed.get(key)
+        if asked not in (was, getattr(DEFAULT_SETTINGS, key)):
+            raise ConfigError(
+                f"{path} was packed with {key}={was}, so data.{key}={asked} comes too late. Leave it out, or prepare "
+                f"the images again with --{key} {asked}."
+            )
 
 
 def _cached(folder: Path) -> Dataset | None:

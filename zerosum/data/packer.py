@@ -18,6 +18,7 @@ from zerosum.data.duplicates import impressions, near, same
 from zerosum.data.npy import ArrayWriter
 from zerosum.data.records import Record
 from zerosum.data.settings import Size
+from zerosum.data.values import stretching, usual_range, value_range
 
 Groups = tuple[tuple[str, ...], ...]
 
@@ -43,13 +44,15 @@ class Packer:
         self.names: list[str] = []
         self.labels: list[int] = []
         self.changes: Counter[str] = Counter()
+        self.sizes: Counter[Size] = Counter()
+        self.modes: Counter[str] = Counter()
         self.enlarged = 0
         self.opaque = form.alpha  # until a pixel shows otherwise
         self._numbers = {name: number for number, name in enumerate(classes)}
         self._attributes: list[Mapping[str, Any]] = []
         self._digests: list[bytes] = []
         self._seen: list[np.ndarray] = []
-        self._limits = (np.inf, -np.inf)
+        self._limits: list[tuple[float, float]] = []  # the least and the greatest value of each image
         self._content = hashlib.sha256()
 
     def __enter__(self) -> "Packer":
@@ -72,13 +75,16 @@ class Packer:
         self._images.append(rows)
         self._content.update(rows.data)
         self._seen.append(impressions(rows))
-        self._limits = (min(self._limits[0], float(rows.min())), max(self._limits[1], float(rows.max())))
+        if self.form.dtype == "float32":
+            self._limits.extend(zip(rows.min(axis=(1, 2, 3)), rows.max(axis=(1, 2, 3)), strict=True))
         if self.opaque:
             self.opaque = rows[..., -1].min() == TOP[self.form.dtype]
         for packed, row in zip(batch, rows, strict=True):
             self._digests.append(hashlib.sha256(row.data).digest())
             self._index.write(_index_line(packed, self._digests[-1].hex()))
             self.names.append(packed.record.name)
+            self.sizes[packed.size] += 1
+            self.modes[packed.mode] += 1
             self.changes.update(packed.image.changes)
             self.enlarged += packed.image.enlarged
             self._attributes.append(packed.record.attributes)
@@ -101,31 +107,26 @@ class Packer:
             len(self.names),
             self.shape,
             self.form.dtype,
-            value_range(self.form.dtype, *self._limits),
+            value_range(self.form.dtype, self._limits),
             self.form.alpha,
             self.classes,
             self._content.hexdigest(),
         )
 
-    def duplicates(self) -> tuple[Groups, Groups]:
-        """Groups of names with the same pixels, and groups that look nearly the same."""
+    def stretching(self) -> tuple[str, ...]:
+        """The names of the few images that stretch the range of a float set far beyond that of the others."""
+        return tuple(self.names[index] for index in stretching(self._limits)) if self._limits else ()
+
+    def duplicates(self, nearly: bool = True) -> tuple[Groups, Groups]:
+        """Groups of names with the same pixels, and, if `nearly`, groups that look nearly the same."""
+        exact = tuple(tuple(self.names[index] for index in group) for group in same(self._digests))
+        if not nearly:
+            return exact, ()
         first = {digest: index for index, digest in reversed(list(enumerate(self._digests)))}
         singles = sorted(first.values())  # one of each, so that exact copies are not told twice
-        low, high = value_range(self.form.dtype, *self._limits)
+        low, high = usual_range(self._limits) if self._limits else value_range(self.form.dtype, ())
         seen = (np.concatenate(self._seen)[singles] - low) * np.float32(255 / (high - low))
-        exact = [[self.names[index] for index in group] for group in same(self._digests)]
-        close = [[self.names[singles[index]] for index in group] for group in near(seen)]
-        return tuple(map(tuple, exact)), tuple(map(tuple, close))
-
-
-def value_range(dtype: str, low: float, high: float) -> tuple[float, float]:
-    """The stored values that become -1 and 1: the whole range of integers; of floats 0..1 or -1..1 where they fit,
-    else the range found."""
-    if dtype != "float32":
-        return 0.0, float(np.iinfo(dtype).max)
-    if low >= -1 and high <= 1:
-        return (0.0, 1.0) if low >= 0 else (-1.0, 1.0)
-    return float(low), float(high) if high > low else float(low) + 1
+        return exact, tuple(tuple(self.names[singles[index]] for index in group) for group in near(seen))
 
 
 def _index_line(packed: Packed, sha256: str) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from zerosum import pictures
 from zerosum.data.dataset import Dataset
 from zerosum.data.findings import Report, size_words
-from zerosum.data.records import Skip
+from zerosum.data.records import Skip, counted
 
 SHEET = (1100, 8)  # width in pixels and rows of the contact sheet
 GROUPS = 24  # groups of copies shown; the rest are in report.json
@@ -83,7 +83,7 @@ def _contact_sheet(dataset: Dataset) -> list[str]:
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(columns * rows, len(dataset))).round().astype(int))
     picture = _picture(dataset, chosen, columns)
     return [
-        f"<h2>{len(chosen)} of {len(dataset):,} images, as packed</h2>",
+        f"<h2>{len(chosen)} of {counted(len(dataset), 'image')}, as packed</h2>",
         _image(picture, "Images spread evenly over the set"),
     ]
 
@@ -93,7 +93,7 @@ def _copies(title: str, groups: Sequence[Sequence[str]], dataset: Dataset) -> li
         return []
     places = {name: index for index, name in enumerate(dataset.names)}
     more = f" <small>{GROUPS} groups are shown; report.json has all</small>" if len(groups) > GROUPS else ""
-    html = [f"<h2>{title}: {len(groups):,} groups{more}</h2>", '<div class="groups">']
+    html = [f"<h2>{title}: {counted(len(groups), 'group')}{more}</h2>", '<div class="groups">']
     for group in groups[:GROUPS]:
         shown = list(group[:4])
         picture = _picture(dataset, np.array([places[name] for name in shown]), columns=len(shown))
@@ -134,7 +134,7 @@ def _skips(title: str, skips: Sequence[Skip]) -> list[str]:
     rows: Iterable[str] = (f"<tr><td>{escape(skip.name)}</td><td>{escape(skip.reason)}</td></tr>" for skip in skips)
     opened = " open" if len(skips) <= 50 else ""
     return [
-        f"<h2>{title}</h2><details{opened}><summary>{len(skips):,} files</summary><table>",
+        f"<h2>{title}</h2><details{opened}><summary>{counted(len(skips), 'file')}</summary><table>",
         *rows,
         "</table></details>",
     ]

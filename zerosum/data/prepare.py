@@ -23,7 +23,7 @@ from zerosum.data.survey import Progress, nothing_readable, survey
 from zerosum.errors import ConfigError, DataError
 from zerosum.files import whole_folder, write_json, write_whole
 
-PACKING_VERSION = 1  # raise it when the same source would be packed into other pixels
+PACKING_VERSION = 2  # raise it when the same source would be packed into other pixels
 _BATCH_PIXELS = 2**20  # of originals decoded at a time by each thread
 
 
@@ -38,12 +38,22 @@ def prepare(
     """Check every image of DATA, make them alike and pack them into the new folder `out`.
 
     size: (height, width); None takes the size that all share, or a fitting power of two. strict: the first bad image is
-    an error. The folder appears whole or not at all. Raises ConfigError when `out` exists, DataError for bad data."""
+    an error. The folder appears whole or not at all. Raises ConfigError when `out` exists or lies in DATA, DataError
+    for bad data."""
     out = Path(out)
+    _refuse_inside(source, out)
     if out.exists():
         raise ConfigError(f"{out} exists already, and was left as it is. Choose another name, or remove it first.")
     opened = open_source(source, size)
     return pack(opened, out, size, settings, strict, progress)
+
+
+def _refuse_inside(source: str | Path, out: Path) -> None:
+    if Path(source).is_dir() and out.resolve().is_relative_to(folder := Path(source).resolve()):
+        where = "is the folder of the images itself" if out.resolve() == folder else f"lies in {source}"
+        raise ConfigError(
+            f"{out} {where}: what is packed there would be taken for images the next time. Choose a folder beside it."
+        )
 
 
 def pack(
@@ -94,20 +104,21 @@ def _pack_images(
         if not packer.names:
             raise nothing_readable(source, skipped)
         info = packer.finish(source.text)
-        duplicates, near_duplicates = packer.duplicates()
+        duplicates, near_duplicates = packer.duplicates(nearly=not source.drawn)
     labels = Counter(packer.labels)
     return Report(
         info,
         tuple(skipped),
         source.ignored,
         packer.changes,
-        seen.sizes,
-        seen.modes,
+        packer.sizes,
+        packer.modes,
         {name: labels[number] for number, name in enumerate(source.classes)},
         duplicates,
         near_duplicates,
         packer.enlarged,
         packer.opaque,
+        packer.stretching(),
         source.notes,
     )
 
@@ -115,7 +126,7 @@ def _pack_images(
 def _convert(record: Record, form: Form, draft: bool) -> Packed | Skip:
     """One image, in whatever thread."""
     try:
-        decoded = decode(record.open, form.size if draft else None)
+        decoded = decode(record.open, form.size if draft else None, record.name)
         made = conform(decoded, form)
     except BadImage as reason:
         return Skip(record.name, str(reason))
@@ -129,4 +140,4 @@ def _pack_vectors(source: Source, vectors: np.ndarray, folder: Path) -> Report:
     content = hashlib.sha256(np.ascontiguousarray(vectors, np.float32).data)
     content.update(str(vectors.shape).encode())
     info = DatasetInfo(source.text, len(vectors), vectors.shape[1:], "float32", None, False, (), content.hexdigest())
-    return Report(info, (), source.ignored, Counter(), Counter(), Counter(), {}, (), (), 0, False, source.notes)
+    return Report(info, (), source.ignored, Counter(), Counter(), Counter(), {}, (), (), 0, False, (), source.notes)

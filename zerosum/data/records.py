@@ -41,6 +41,7 @@ class Source:
     ignored      what lies in the source and is no image, each with its reason
     notes        what was decided while reading the source, in sentences
     header       set when all records are arrays of one kind, so that none need be opened to know it
+    drawn        the program drew the images, each another: near duplicates are not looked for
     vectors      gives (N, D) float32 when the source holds points rather than images; then there are no records"""
 
     text: str
@@ -51,6 +52,7 @@ class Source:
     ignored: tuple[Skip, ...] = ()
     notes: tuple[str, ...] = ()
     header: "Header | None" = None
+    drawn: bool = False
     vectors: Callable[[], np.ndarray] | None = None
 
 
@@ -70,6 +72,11 @@ class Header:
     alpha: bool
     dtype: str
     animated: bool = False
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """1 image, 1,234 images."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def printable(name: str) -> str:

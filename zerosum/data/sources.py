@@ -2,6 +2,7 @@
 
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 from zerosum.data.archives import tar_source, zip_source
@@ -9,7 +10,7 @@ from zerosum.data.arrays import array_source, find_idx, idx_source, is_idx, nump
 from zerosum.data.builtin import builtin_names, builtin_source
 from zerosum.data.dataset import is_prepared, load_dataset
 from zerosum.data.folders import folder_source
-from zerosum.data.records import Source, printable
+from zerosum.data.records import Source, counted, printable
 from zerosum.data.settings import Size
 from zerosum.data.torchvision_sets import torchvision_source
 from zerosum.errors import DataError
@@ -62,7 +63,7 @@ def _prepared_source(text: str, path: Path) -> Source:
     fingerprint = f"prepared {info.hash}"
     if info.is_vectors:
         return vector_source(text, fingerprint, dataset.images)
-    return array_source(
+    source = array_source(
         text,
         fingerprint,
         dataset.images,
@@ -72,13 +73,15 @@ def _prepared_source(text: str, path: Path) -> Source:
         alpha=info.alpha,
         attributes=dataset.attributes,
     )
+    return replace(source, drawn=info.source.startswith("builtin:"))
 
 
 def _what_instead(source: Source) -> str:
     if not source.ignored:
         return f" {what_data_can_be()}"
     first = source.ignored[0]
-    return f" It holds {len(source.ignored)} other files, the first of them {first.name} ({first.reason})."
+    first_of = ", the first of them" if len(source.ignored) > 1 else ":"
+    return f" It holds {counted(len(source.ignored), 'other file')}{first_of} {first.name} ({first.reason})."
 
 
 def what_data_can_be() -> str:

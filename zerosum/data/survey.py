@@ -32,6 +32,7 @@ class Survey:
     native_size  the size that all share, or None
     median_size  the median height and the median width
     channels, alpha, dtype  what the set becomes: what most images have, unless the settings say
+    mostly_float  whether most images are float, whatever the set becomes
     vector       the source holds points (N, D), which have none of the rest
     skipped      what not even a header could be read from"""
 
@@ -44,6 +45,7 @@ class Survey:
     channels: int
     alpha: bool
     dtype: str
+    mostly_float: bool
     vector: bool
     skipped: tuple[Skip, ...]
 
@@ -58,7 +60,15 @@ class Survey:
 
     def form(self, size: Size | None, settings: PackSettings) -> Form:
         """What every image becomes; no size means auto_size."""
-        return Form(size or self.auto_size, self.channels, self.alpha, self.dtype, settings.fit, settings.background)
+        return Form(
+            size or self.auto_size,
+            self.channels,
+            self.alpha,
+            self.dtype,
+            settings.fit,
+            settings.background,
+            self.mostly_float,
+        )
 
 
 def survey(
@@ -68,7 +78,7 @@ def survey(
     if not isinstance(source, Source):
         source = open_source(source)
     if source.vectors is not None:
-        return Survey(source.count, Counter(), Counter(), (), None, (1, 1), 1, False, "float32", True, ())
+        return Survey(source.count, Counter(), Counter(), (), None, (1, 1), 1, False, "float32", True, True, ())
     headers: Counter[Header] = Counter()
     skipped: list[Skip] = []
     if source.header is not None:
@@ -85,6 +95,7 @@ def survey(
     if not headers:
         raise nothing_readable(source, skipped)
     channels, alpha = _most_channels(headers) if settings.channels == "auto" else CHANNELS[settings.channels]
+    usual_depth = _most_depth(headers)
     sizes = _tally(headers, lambda header: (header.height, header.width))
     return Survey(
         headers.total(),
@@ -95,7 +106,8 @@ def survey(
         (median_low(height for height, _ in sizes.elements()), median_low(width for _, width in sizes.elements())),
         channels,
         alpha,
-        _most_depth(headers) if settings.depth == "auto" else DEPTHS[settings.depth],
+        usual_depth if settings.depth == "auto" else DEPTHS[settings.depth],
+        usual_depth == "float32",
         False,
         tuple(skipped),
     )
@@ -103,13 +115,15 @@ def survey(
 
 def nothing_readable(source: Source, skipped: list[Skip]) -> DataError:
     """The error for a source of which every image is bad."""
-    first = f" The first is {skipped[0].name}: {skipped[0].reason}." if skipped else ""
-    return DataError(f"None of the {source.count} images in {source.text} can be used.{first}")
+    first = f"{skipped[0].name}: {skipped[0].reason}." if skipped else ""
+    if source.count == 1:
+        return DataError(f"The one image in {source.text} cannot be used. {first}")
+    return DataError(f"None of the {source.count:,} images in {source.text} can be used. The first is {first}")
 
 
 def _header(record: Record) -> Header | Skip:
     try:
-        return read_header(record.open)
+        return read_header(record.open, record.name)
     except BadImage as reason:
         return Skip(record.name, str(reason))
 
@@ -128,8 +142,9 @@ def _most_channels(headers: Counter[Header]) -> tuple[int, bool]:
 
 
 def _most_depth(headers: Counter[Header]) -> str:
+    """The narrower of two that are as many: floats would make the others nearly black."""
     depths = _tally(headers, lambda header: header.dtype)
-    return max(sorted(depths), key=depths.__getitem__)
+    return max(DEPTHS.values(), key=depths.__getitem__)  # the first of equals
 
 
 def _tally(headers: Counter[Header], key: Callable[[Header], Key]) -> Counter[Key]:

@@ -36,7 +36,10 @@ def decode(file: BinaryIO, draft: Size | None) -> Decoded:
     """In the depth and with all the channels of the file."""
     facts = header(file)
     file.seek(0)
-    return Decoded(to_stored_type(_pixels(file)), facts, frame_change(facts))
+    changes = frame_change(facts)
+    if "CMYK" in facts.mode:
+        changes += (f"{facts.mode} to RGB",)
+    return Decoded(to_stored_type(_pixels(file)), facts, changes)
 
 
 def _pixels(file: BinaryIO) -> np.ndarray:

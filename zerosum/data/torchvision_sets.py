@@ -40,8 +40,9 @@ def _load(text: str, name: str) -> Any:
         if {"root", "download"} <= set(inspect.signature(getattr(datasets, known)).parameters)
     } | {"FakeData": {}}
     if name not in usable:
-        near = get_close_matches(name, usable, n=1, cutoff=0.5)
-        hint = f" Did you mean torchvision:{near[0]}?" if near else ""
+        lower = {known.lower(): known for known in usable}
+        near = get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+        hint = f" Did you mean torchvision:{lower[near[0]]}?" if near else ""
         raise DataError(f"torchvision has no data set {name!r} that downloads itself.{hint}")
     try:
         return getattr(datasets, name)(**usable[name])

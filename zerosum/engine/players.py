@@ -44,7 +44,7 @@ class System:
 
     latents maps seeds to inputs of the generator, one row a seed, whatever else is in the batch.
     before_training sees one large batch of real images before the first step (some initialisations need it).
-    score gives images the discriminator's raw scores (N,), for pictures of the game on known densities.
+    score gives points the logits (N,) of D(x), for pictures of the game on known densities; None for a critic.
     simultaneous: every player's gradient is taken before any of them steps.
     """
 

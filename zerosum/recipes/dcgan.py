@@ -108,5 +108,4 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
         generator,
         two_players(settings, generator, discriminator, latents, adam),
         seeded_latents,
-        score=discriminator,
     )

@@ -11,6 +11,7 @@ from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import System
 from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.engine.schedule import linear
+from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.networks.mlp import Discriminator, Generator, MaxoutDiscriminator, Output
 from zerosum.recipes.adversarial import Schedule, device_of, two_players
 from zerosum.recipes.registry import recipe
@@ -128,7 +129,7 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
         ),
         seeded_latents,
         before_training,
-        score=discriminator,
+        score=discriminator if ADVERSARIAL[settings.loss].probabilistic else None,
         simultaneous=settings.simultaneous,
     )
 

@@ -71,7 +71,7 @@ def gather(run: Path) -> dict[str, Any]:
         "precision": str(config.get("precision", "")),
         "loss": str(settings.get("loss", "")),
         "stats": columns(thinned(with_derived(rows, settings), MOST_ROWS)),
-        "findings": [event for event in events if event.get("kind") in ("warning", "diverged")],
+        "findings": [event for event in events if event.get("kind") in ("warning", "failed", "diverged")],
         "events": events[-MOST_EVENTS:],
         "eventCount": len(events),
         "config": {key: value for key, value in config.items() if key != "schema"},
@@ -159,11 +159,11 @@ def read_environment(path: Path) -> dict[str, Any]:
 
 
 def state_of(events: list[dict[str, Any]]) -> str:
-    """ "running", "done", "stopped" or "diverged", by the last event that says so.
+    """ "running", "done", "stopped", "failed" or "diverged", by the last event that says so.
 
     A process that was killed leaves "running"; the page says at what time that was so."""
     states = {"start": "running", "resume": "running", "signal": "stopped"}
-    states |= {kind: kind for kind in ("stopped", "done", "diverged")}
+    states |= {kind: kind for kind in ("stopped", "done", "failed", "diverged")}
     said = [states[event["kind"]] for event in events if event.get("kind") in states]
     return said[-1] if said else "running"
 

@@ -214,8 +214,8 @@ document.addEventListener("keydown", event => {
 // ---- what to know ----
 function findings() {
   const cards = data.findings.map(event => {
-    const kind = event.kind === "diverged" ? "diverged" : event.finding || "warning";
-    return make("article", { class: "finding " + (event.kind === "diverged" ? "bad" : "") },
+    const kind = ["diverged", "failed"].includes(event.kind) ? event.kind : event.finding || "warning";
+    return make("article", { class: "finding " + (["diverged", "failed"].includes(event.kind) ? "bad" : "") },
       make("h3", {}, say(has("finding-" + kind) ? "finding-" + kind : "finding-warning"),
         event.images != null ? make("span", { class: "quiet" }, " " + say("after", { n: whole(event.images) })) : null),
       make("p", { lang: "en" }, String(event.text ?? "")),
@@ -396,7 +396,7 @@ function record() {
   const { names, latest } = data.checkpoints;
   const events = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": say("events") }, make("table", {},
     make("thead", {}, make("tr", {}, ["col-time", "col-images", "col-event"].map(key => make("th", { scope: "col" }, say(key))))),
-    make("tbody", {}, data.events.toReversed().map(event => make("tr", { class: "event " + (["warning", "diverged"].includes(event.kind) ? event.kind : "") },
+    make("tbody", {}, data.events.toReversed().map(event => make("tr", { class: "event " + (["warning", "failed", "diverged"].includes(event.kind) ? event.kind : "") },
       make("td", {}, moment(event.time)), make("td", { class: "number" }, event.images == null ? "" : whole(event.images)),
       make("td", { lang: "en" }, String(event.text ?? event.kind ?? "")))))));
   const fold = (key, ...children) => make("details", {}, make("summary", {}, say(key)), ...children);
