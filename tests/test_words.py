@@ -56,7 +56,8 @@ def test_the_commands_of_the_readme(photos):
         )
         assert result.returncode == 0, f"{line}\n{result.stderr}"
         assert result.stdout
-    assert Image.open(photos / "grid.png").size[0] > 8 * 64
+    with Image.open(photos / "grid.png") as grid:
+        assert grid.size[0] > 8 * 64
     assert len(list((photos / "folder").iterdir())) == 10
 
 
