@@ -206,3 +206,24 @@ def test_the_published_learning_rate_falls_without_overflow():
     sgd = {"name": "sgd", "lr": 1e-8, "lr_divisor": 4.0}
     steep = schedule(recipe.configure({"optimizer": sgd}))
     assert steep(0)["lr"] == steep(10**7)["lr"] == 1e-8
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("shape", [10**9, 10**9, 3]),
+        ("shape", [8]),
+        ("shape", [8, 8, 0]),
+        ("shape", "wide"),
+        ("dtype", "object"),
+        ("value_range", [255, 0]),
+        ("value_range", None),
+    ],
+)
+def test_a_config_that_speaks_of_impossible_data_is_refused(pictures_file, tmp_path, key, value):
+    run = zerosum.train("gan", pictures_file, out=tmp_path / "run", images=32, batch=16, size="8")
+    config = yaml.safe_load((run.path / "config.yaml").read_text())
+    config["data"][key] = value
+    (run.path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ConfigError, match=r"config\.yaml is damaged"):
+        zerosum.load(run.path)

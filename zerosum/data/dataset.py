@@ -1,6 +1,7 @@
 """A packed set: arrays on disk, mapped into memory, read by the batch."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,6 +13,8 @@ import numpy as np
 
 from zerosum.errors import DataError
 
+MAX_VALUES = 2**31  # in one image; a config that asks for more would ask for the memory, too
+DTYPES = ("uint8", "uint16", "float32")
 SCHEMA = 1  # of dataset.json; a reader refuses what it does not know
 
 
@@ -46,12 +49,16 @@ class DatasetInfo:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "DatasetInfo":
-        """The inverse of to_json. Raises KeyError or TypeError when something is missing."""
-        limits = value["value_range"]
+        """The inverse of to_json. Raises KeyError, TypeError or ValueError when something is missing or cannot be."""
+        limits, shape = value["value_range"], tuple(int(side) for side in value["shape"])
+        if len(shape) not in (1, 3) or min(shape) < 1 or math.prod(shape) > MAX_VALUES or value["dtype"] not in DTYPES:
+            raise ValueError(f"no images of shape {shape} and type {value['dtype']!r} can be")
+        if (limits is None) != (len(shape) == 1) or (limits is not None and not limits[0] < limits[1]):
+            raise ValueError(f"value_range is {limits}")
         return cls(
             source=value["source"],
             count=int(value["count"]),
-            shape=tuple(value["shape"]),
+            shape=shape,
             dtype=value["dtype"],
             value_range=None if limits is None else (float(limits[0]), float(limits[1])),
             alpha=bool(value["alpha"]),
