@@ -74,8 +74,8 @@ CODE = {"optimizer": {"lr": 2e-4}, "ema_half_life": 0}
 def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the authors' network and schedule (5x5 kernels, width 128, uniform latents, batch 128);
     `preset=code` is the Torch and PyTorch version (4x4, width 64, normal latents, batch 64). Both sample the generator
-    itself; the default is `code` with a moving average and a higher learning rate, which reach the same distance
-    more than twice as soon (docs/systems/dcgan.md). Running averages of batch norm serve at sampling time, so an
+    itself; the default is `code` with a moving average and a higher learning rate, which learns about twice
+    as soon (docs/systems/dcgan.md). Running averages of batch norm serve at sampling time, so an
     image depends on its seed alone (the authors' code takes the statistics of the sampled batch)."""
     height, width, channels = data.shape
     shape = (channels, height, width)
