@@ -227,3 +227,16 @@ def test_a_config_that_speaks_of_impossible_data_is_refused(pictures_file, tmp_p
     (run.path / "config.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(ConfigError, match=r"config\.yaml is damaged"):
         zerosum.load(run.path)
+
+
+def test_data_that_was_moved_is_asked_for_and_found_again(pictures_file, tmp_path):
+    here, there = tmp_path / "here.npy", tmp_path / "there.npy"
+    here.write_bytes(pictures_file.read_bytes())
+    run = zerosum.train("gan", here, out=tmp_path / "run", images=32, batch=16, size="8")
+    here.rename(there)
+    with pytest.raises(DataError, match=r"trained on .*here\.npy, which cannot be read now.*--data"):
+        zerosum.resume(run.path, images=64)
+    assert zerosum.resume(run.path, images=64, data=there).images == 64
+    there.rename(here)
+    with pytest.raises(DataError, match=r"there\.npy"):
+        zerosum.resume(run.path, images=96)

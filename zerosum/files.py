@@ -57,7 +57,7 @@ def write_whole(path: str | Path, content: bytes | str, durable: bool = True) ->
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
+            os.chmod(temporary, 0o666 & ~umask())
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -83,7 +83,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         try:
-            os.chmod(temporary, 0o777 & ~_umask())
+            os.chmod(temporary, 0o777 & ~umask())
             yield temporary
             for file in sorted(temporary.rglob("*")):
                 if file.is_file():
@@ -106,7 +106,8 @@ def clear_unfinished(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The rights that new files are made without."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -139,7 +139,7 @@ def train(
         "schema": SCHEMA,
         "zerosum": __version__,
         "recipe": recipe,
-        "source": str(Path(data).absolute() if Path(data).exists() else data),  # so that resume works from anywhere
+        "source": _lasting(data),
         "seed": seed,
         "device": where.type,
         "precision": exact,
@@ -168,10 +168,12 @@ def resume(
     steps: int | None = None,
     minutes: float | None = None,
     device: str | None = None,
+    data: str | Path | None = None,
     listeners: Sequence[Listener] = (),
     packing: Progress | None = None,
 ) -> Run:
     """Go on with a run from its newest intact checkpoint, to its own goal or to a new one; minutes count anew.
+    data says where the images are now, if they were moved.
 
     On the CPU the weights become what they would have been without the interruption, bit for bit.
     Raises ConfigError when `run` is no run, DataError when its data or every checkpoint is gone."""
@@ -182,7 +184,15 @@ def resume(
     folder.lock()
     try:
         size = None if info.is_vectors else (info.shape[0], info.shape[1])
-        dataset = open_dataset(document["source"], size, settings.data, progress=packing)
+        if data is not None:
+            document["source"] = _lasting(data)
+        try:
+            dataset = open_dataset(document["source"], size, settings.data, progress=packing)
+        except DataError as error:
+            raise DataError(
+                f"This run was trained on {document['source']}, which cannot be read now; if it was moved, say where "
+                f"with --data. {error}"
+            ) from error
         if _kind(dataset.info) != _kind(info):
             raise DataError(
                 f"{document['source']} now gives {_kind(dataset.info)}; this run was trained on {_kind(info)}. "
@@ -239,7 +249,7 @@ def _prepare(
         ema_half_life=settings.ema_half_life,
         device=device,
         precision=document["precision"],
-        metadata={"recipe": document["recipe"], "zerosum": __version__},
+        metadata={"recipe": document["recipe"]},  # one entry: the order of several differs from process to process
         listeners=[*listeners, RunningReport(run.path)],
     )
 
@@ -341,6 +351,11 @@ def _kind(info: DatasetInfo) -> str:
     """What a network depends on, in words."""
     values = "" if info.value_range is None else f" from {info.value_range[0]:g} to {info.value_range[1]:g}"
     return f"{info.dtype} values{values} of shape {'x'.join(map(str, info.shape))}"
+
+
+def _lasting(data: str | Path) -> str:
+    """A source as it can still be found from another working folder."""
+    return str(Path(data).resolve() if Path(data).exists() else data)
 
 
 def _remarks(data: Dataset) -> list[str]:

@@ -87,7 +87,7 @@ def test_every_bad_image_is_named_and_every_change_counted(tmp_path: Path) -> No
     assert report.modes["CMYK"] == 1
     assert report.duplicates == (("good/000.png", "odd/copy.png"),)
     assert report.classes == {"bad": 0, "good": 5, "odd": 5}
-    assert "Class bad has 0 images: too few to learn." in report.warnings
+    assert "3 classes have fewer than 50 images, too few to learn apart: bad (0), good (5), odd (5)." in report.warnings
     assert any("10 images in all" in sentence for sentence in report.warnings)
     text = report.text()
     assert "bad/cut.png: damaged" in text

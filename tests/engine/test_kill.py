@@ -127,7 +127,29 @@ def test_a_second_ctrl_c_ends_with_130_and_the_run_stays_valid(pictures_file, tm
     process.send_signal(signal.SIGINT)
     finish(process, 130)
     assert zerosum.load(run).sample(1).shape == (1, 8, 8, 1)
-    assert not list((run / "checkpoints").glob(".*.tmp"))
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_is_heard_inside_a_step_that_takes_seconds(tmp_path):
+    """Python's own handlers would run only after the step, and take both signals for one."""
+    code = (
+        "import time, torch\n"
+        "from zerosum.engine.stopping import stop_on_signals\n"
+        "a = torch.rand(3000, 3000)\n"
+        "with stop_on_signals() as stop:\n"
+        "    print('ready', flush=True)\n"
+        "    torch.linalg.eigvals(a)\n"
+        "    print('never', flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 130
+        assert process.stdout.read() == ""
 
 
 @pytest.mark.slow

@@ -49,6 +49,15 @@ def test_it_is_described_as_data(recipe):
         assert network["parameters"] == sum(layer["parameters"] for layer in network["layers"]) > 0
 
 
+def test_the_defaults_that_are_described_are_those_that_are_used(recipe):
+    used = recipe.configure({}).model_dump(mode="json")
+    for option in describe(recipe)["options"]:
+        value = used
+        for part in option["key"].split("."):
+            value = value[part]
+        assert option["default"] == value
+
+
 def test_every_preset_is_valid_and_builds(recipe):
     from zerosum.data.dataset import DatasetInfo
 

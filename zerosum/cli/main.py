@@ -22,7 +22,8 @@ EXIT_TERMINATED = 128 + signal.SIGTERM  # as shells count it: nothing was being 
 app = typer.Typer(
     name="zerosum",
     help="Train, measure, explore and ship generative adversarial networks on your own images.",
-    epilog="Exit codes: 0 done, 1 error, 2 usage or config, 3 data, 4 diverged, 75 stopped by a signal (resumable).",
+    epilog="Exit codes: 0 done, 1 error, 2 usage or config, 3 data, 4 diverged, 75 stopped by a signal (resumable), "
+    "130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -38,7 +38,10 @@ def train(
         Path | None, typer.Option(help="The run folder; by default the next runs/00001-RECIPE-DATA.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="A YAML file of settings, or the config.yaml of another run.")
+        Path | None,
+        typer.Option(
+            help="A YAML file of settings, or the config.yaml of another run (its settings, not its seed or goal)."
+        ),
     ] = None,
     images: Images = None,
     steps: Steps = None,
@@ -90,6 +93,7 @@ def resume(
     steps: Steps = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Train for so many more minutes.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; by default as before.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where the data is now, if it was moved.")] = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was stopped or killed, or train a finished one for longer."""
@@ -105,6 +109,7 @@ def resume(
             steps=steps,
             minutes=minutes,
             device=device,
+            data=data,
             listeners=[terminal],
             packing=packing(terminal),
         )
@@ -131,7 +136,7 @@ def goal_text(images: int | None, steps: int | None, minutes: float | None) -> s
     parts = [f"{images:,} images"] if images is not None else []
     parts += [f"{steps:,} steps"] if steps is not None else []
     parts += [f"{minutes:g} minutes"] if minutes is not None else []
-    return " or ".join(parts) or "its goal"
+    return " or ".join(parts) or "the goal it has"
 
 
 def _end(run: "Run", as_json: bool) -> None:

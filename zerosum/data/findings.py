@@ -103,9 +103,11 @@ def _warnings(report: Report) -> Iterator[str]:
     if info.count < FEW_IMAGES:
         there = "is 1 image" if info.count == 1 else f"are {info.count} images"
         yield f"There {there} in all: fewer than {FEW_IMAGES} are soon learnt by heart."
-    for name, count in report.classes.items():
-        if count < FEW_OF_A_CLASS:
-            yield f"Class {name} has {counted(count, 'image')}: too few to learn."
+    small = [f"{name} ({count})" for name, count in report.classes.items() if count < FEW_OF_A_CLASS]
+    if small:
+        shown = ", ".join(small[:5]) + (f" and {len(small) - 5} more" if len(small) > 5 else "")
+        have = "class has" if len(small) == 1 else "classes have"
+        yield f"{len(small)} {have} fewer than {FEW_OF_A_CLASS} images, too few to learn apart: {shown}."
     if report.classes and max(report.classes.values()) > UNEVEN * max(1, min(report.classes.values())):
         most, least = (
             max(report.classes, key=report.classes.__getitem__),
@@ -118,9 +120,9 @@ def _warnings(report: Report) -> Iterator[str]:
             f"Smaller than {info.shape[0]}x{info.shape[1]}, and so enlarged: {counted(report.enlarged, 'image')}. "
             "Enlarged images are soft, and so will be what is learnt from them."
         )
-    copies = sum(len(group) - 1 for group in (*report.duplicates, *report.near_duplicates))
+    copies = sum(len(group) - 1 for group in report.duplicates)
     if copies > MANY * info.count:
-        yield f"{counted(copies, 'copy or near copy', 'copies or near copies')}: the generator will favour them."
+        yield f"{counted(copies, 'exact copy', 'exact copies')}: the generator will favour them."
     if len(report.skipped) > MANY * (info.count + len(report.skipped)):
         were = "was" if len(report.skipped) == 1 else "were"
         yield f"{counted(len(report.skipped), 'image')} {were} left out; the reasons are below."

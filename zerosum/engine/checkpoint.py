@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import DataError, ZerosumError
-from zerosum.files import whole_folder, write_json, write_whole
+from zerosum.files import umask, whole_folder, write_json, write_whole
 
 SCHEMA = 1
 
@@ -37,6 +37,7 @@ def save_checkpoint(
     with whole_folder(path) as unfinished:
         try:
             safetensors.torch.save_file(model, unfinished / "model.safetensors", metadata)
+            (unfinished / "model.safetensors").chmod(0o666 & ~umask())  # it is made for its owner alone
             torch.save(state, unfinished / "state.pt")
         except (RuntimeError, safetensors.SafetensorError) as error:  # how both report a disk that filled meanwhile
             raise ZerosumError(f"Cannot write the checkpoint {path}: {error}. Is the disk full?") from error

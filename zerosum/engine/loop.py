@@ -241,10 +241,10 @@ class Training:
         self._write_stats(values)
         for listener in self.listeners:
             listener.scalars(self.progress.images, self.progress.step, values, min(done, 1.0), left)
-        self._warn(values)
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             self._diverged(f"{bad[0]} is {values[bad[0]]}")
+        self._warn(values)
         self._logged_images, self._logged_at, self._wait = self.progress.images, time.perf_counter(), 0.0
 
     def _sample(self) -> None:
@@ -291,8 +291,8 @@ class Training:
 
     def _diverged(self, what: str) -> None:
         text = (
-            f"Training diverged after {self.progress.images:,} images: {what}. The last good checkpoint is kept; try a "
-            "lower learning rate or another loss."
+            f"Training diverged after {self.progress.images:,} images: {what}. The last good checkpoint is kept. Train "
+            "again, into another folder, at a lower learning rate or with another loss; resuming would end the same."
         )
         self.event("diverged", text)
         raise DivergedError(text)

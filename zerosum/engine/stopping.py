@@ -1,10 +1,17 @@
 """Stopping on request: the first signal asks, the second Ctrl-C insists."""
 
+import os
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from zerosum.errors import EXIT_INTERRUPTED
+
+SHOW_CURSOR = b"\x1b[?25h"  # a live table hides it
 
 
 class StopRequest:
@@ -16,8 +23,11 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """SIGTERM and the first Ctrl-C set the request, which the loop reads between steps; a second Ctrl-C raises
-    KeyboardInterrupt wherever the program is (what is saved stays valid, since checkpoints appear whole or not at all).
+    """SIGTERM and the first Ctrl-C set the request, which the loop reads between steps; a second Ctrl-C ends the
+    process at once with 130 (what is saved stays valid, since checkpoints appear whole or not at all).
+
+    Python runs its handlers only between two of its own instructions, and would take two Ctrl-C during one long step
+    for one. So the signals are counted by a thread that reads them from the wake-up socket.
 
     Outside the main thread, where Python takes no handlers, signals are left alone. Handlers are restored after."""
     request = StopRequest()
@@ -25,14 +35,31 @@ def stop_on_signals() -> Iterator[StopRequest]:
         yield request
         return
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        if request.signal == "SIGINT" and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        request.signal = signal.Signals(number).name
+    ears, mouth = socket.socketpair()
+    mouth.setblocking(False)
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    def listen() -> None:
+        while number := ears.recv(1):
+            if number[0] == signal.SIGINT and request.signal == "SIGINT":
+                if sys.stderr.isatty():
+                    os.write(sys.stderr.fileno(), SHOW_CURSOR)
+                os._exit(EXIT_INTERRUPTED)
+            request.signal = signal.Signals(number[0]).name
+
+    listener = threading.Thread(target=listen, name="signals", daemon=True)
+    listener.start()
+    before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    previous = {number: signal.signal(number, _heard) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield request
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        mouth.close()  # ends the thread
+        listener.join()
+        ears.close()
+
+
+def _heard(number: int, frame: FrameType | None) -> None:
+    """The handler in Python has nothing to do; it is there so that the signal does not end the process."""

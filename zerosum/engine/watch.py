@@ -99,7 +99,13 @@ class Watch:
             return []
         self._signs["not-finite"] = {"told": True}
         text = f"{name} is {value}: a number of the game is no longer finite, and what follows is lost."
-        return [Finding("not-finite", text, "Go back to the last good checkpoint and halve the learning rates.")]
+        return [
+            Finding(
+                "not-finite",
+                text,
+                "Train again, into another folder, at half the learning rate: resuming would end the same way.",
+            )
+        ]
 
     def _discriminator_wins(self, images: int) -> list[Finding]:
         real, fake = self._average.get("score/real", 0.5), self._average["score/fake"]

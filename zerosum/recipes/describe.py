@@ -25,7 +25,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "summary": recipe.summary,
         "paper": recipe.paper,
         "expect": recipe.expect,
-        "options": options_of(recipe.settings),
+        "options": options_of(recipe.settings, recipe.configure({}).model_dump()),
         "presets": {name: flat(values) for name, values in recipe.presets.items()},
         "example": f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}",
         "networks": networks,
@@ -33,16 +33,16 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def options_of(model: type[BaseModel], prefix: str = "") -> list[dict[str, Any]]:
-    """Every settable key with its default, its choices if it is one of a few words, and its sentence."""
+def options_of(model: type[BaseModel], defaults: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
+    """Every settable key with its default in this recipe, its choices if it is one of a few words, and its sentence."""
     options: list[dict[str, Any]] = []
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            options += options_of(kind, f"{prefix}{name}.")
+            options += options_of(kind, defaults[name], f"{prefix}{name}.")
             continue
         choices = list(get_args(kind)) if get_origin(kind) is Literal else None
-        default = field.get_default(call_default_factory=True)
+        default = defaults[name]
         default = list(default) if isinstance(default, tuple) else default
         options.append(
             {"key": prefix + name, "default": default, "choices": choices, "description": field.description or ""}
