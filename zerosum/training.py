@@ -94,6 +94,8 @@ def plan(
     found = survey(str(data), resolved.data)
     if found.vector and not chosen.vectors:
         raise ConfigError(f"{recipe} learns images, and {data} holds vectors; use gan for them.")
+    if found.vector and resolved.preset == "default":
+        resolved = chosen.configure(values | {"preset": "vectors"})
     size = None
     if not found.vector:
         size = chosen.size_for(resolved.size, found.auto_size)
