@@ -92,7 +92,7 @@ VECTORS: dict[str, Any] = {
 def gan(settings: GanSettings, data: DatasetInfo) -> System:
     """`preset=paper` has the networks, initialisation and optimiser that the authors published for MNIST, in the turns
     of Algorithm 1 and with the non-saturating loss that they trained with; `preset=code` steps both players at once, as
-    their code does. The default is `paper` with a moving average, which is worth 30 nats on MNIST (docs/systems/gan.md).
+    their code does. The default is `paper` with a moving average, worth 30 nats on MNIST (docs/systems/gan.md).
     Vectors take `preset=vectors` by themselves: smaller networks with leaky ReLU, and Adam."""
     images = len(data.shape) == 3
     shape = (data.shape[2], data.shape[0], data.shape[1]) if images else data.shape
