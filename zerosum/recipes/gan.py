@@ -86,7 +86,6 @@ VECTORS: dict[str, Any] = {
     nearest_size=lambda height, width: (height, width),
     largest_default=32,  # every pixel is a unit of a dense layer
     example_shape=(28, 28, 1),
-    vectors=True,
     presets={"paper": PAPER, "code": PAPER | {"simultaneous": True}, "vectors": VECTORS},
 )
 def gan(settings: GanSettings, data: DatasetInfo) -> System:

@@ -22,7 +22,7 @@ class Recipe:
 
     presets maps a name to (nested) values laid over the defaults of the settings. nearest_size maps height and width to
     the nearest that the networks take; largest_default is the longer side that `size=auto` goes up to. example_shape,
-    (H, W, C), is what the recipe is described with. vectors: it learns points as well as images."""
+    (H, W, C), is what the recipe is described with."""
 
     name: str
     summary: str
@@ -34,7 +34,11 @@ class Recipe:
     largest_default: int
     example_shape: tuple[int, ...]
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    vectors: bool = False
+
+    @property
+    def vectors(self) -> bool:
+        """Whether it learns points as well as images: points take the preset `vectors`."""
+        return "vectors" in self.presets
 
     def configure(self, values: Mapping[str, Any]) -> Settings:
         """Settings from (nested) values, laid over those of the preset they name.
@@ -78,7 +82,6 @@ def recipe(
     largest_default: int,
     example_shape: tuple[int, ...],
     presets: Mapping[str, Mapping[str, Any]] | None = None,
-    vectors: bool = False,
 ) -> Callable[[Build], Build]:
     """Register the decorated function as the recipe `name`, on the command line, in the library and in the docs."""
 
@@ -94,7 +97,6 @@ def recipe(
             largest_default,
             example_shape,
             presets or {},
-            vectors,
         )
         return build
 
