@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import zerosum
 from bench.parzen import pixels, test_images
 from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
+from zerosum.model import load_generator
 
 
 def nearest_labels(samples: np.ndarray, train: Dataset, neighbours: int = 5) -> np.ndarray:
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder with the IDX files")
     parser.add_argument("--samples", type=int, default=2000)
     options = parser.parse_args()
-    model = zerosum.load(options.run)
+    model = load_generator(options.run)
     size = (model.info.shape[0], model.info.shape[1])
     train, test = open_dataset(options.data, size), open_dataset(test_images(options.data), size)
     judged = nearest_labels(test.images[: options.samples], train)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import zerosum
 from zerosum.data.open import open_dataset
 from zerosum.environment import processor
 from zerosum.metrics.parzen import CAVEAT, parzen
+from zerosum.model import load_generator
 
 
 def pixels(images: np.ndarray) -> torch.Tensor:
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("mnist", type=Path, help="the folder with the IDX files")
     parser.add_argument("--samples", type=int, default=10_000)
     options = parser.parse_args()
-    model = zerosum.load(options.run)
+    model = load_generator(options.run)
     test = pixels(open_dataset(test_images(options.mnist)).images)
     train = pixels(open_dataset(options.mnist).images)
     validation = train[-1000:]

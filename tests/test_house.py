@@ -10,7 +10,7 @@ import pytest
 import zerosum
 
 ROOT = Path(zerosum.__file__).parent
-FOUNDATIONS = {"errors", "files", "seeds", "pictures"}
+FOUNDATIONS = {"errors", "files", "seeds", "pictures", "weights"}
 # Each part may import those named, the foundations, and itself.
 ALLOWED = {
     "layers": set(),
@@ -18,9 +18,10 @@ ALLOWED = {
     "losses": set(),
     "metrics": set(),
     "data": set(),
+    "augment": set(),
     "engine": set(),
     "pictures": set(),  # itself a foundation, and on top of none but those
-    "recipes": {"engine", "networks", "losses", "data", "metrics", "layers"},
+    "recipes": {"engine", "networks", "losses", "data", "augment", "metrics", "layers"},
     "report": {"engine"},
 }
 PARTS = [(part, path) for part in ALLOWED for path in sorted([*(ROOT / part).rglob("*.py"), *ROOT.glob(f"{part}.py")])]

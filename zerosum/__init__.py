@@ -12,20 +12,41 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from zerosum.data.open import open_dataset
     from zerosum.data.prepare import prepare
-    from zerosum.model import Model, load
+    from zerosum.evaluation.compare import compare
+    from zerosum.evaluation.evaluate import evaluate
+    from zerosum.evaluation.synthetic import synthetic_score
+    from zerosum.model import Classifier, Model, load
     from zerosum.recipes.registry import list_recipes
     from zerosum.training import Run, resume, train
 
-__all__ = ["Model", "Run", "__version__", "list_recipes", "load", "open_dataset", "prepare", "resume", "train"]
+__all__ = [
+    "Classifier",
+    "Model",
+    "Run",
+    "__version__",
+    "compare",
+    "evaluate",
+    "list_recipes",
+    "load",
+    "open_dataset",
+    "prepare",
+    "resume",
+    "synthetic_score",
+    "train",
+]
 
 _HOMES = {
+    "Classifier": "zerosum.model",
     "Model": "zerosum.model",
     "Run": "zerosum.training",
+    "compare": "zerosum.evaluation.compare",
+    "evaluate": "zerosum.evaluation.evaluate",
     "list_recipes": "zerosum.recipes.registry",
     "load": "zerosum.model",
     "open_dataset": "zerosum.data.open",
     "prepare": "zerosum.data.prepare",
     "resume": "zerosum.training",
+    "synthetic_score": "zerosum.evaluation.synthetic",
     "train": "zerosum.training",
 }
 

@@ -1,8 +1,9 @@
-"""A trained generator, loaded from a run folder."""
+"""A trained network, loaded from a run folder: a generator, or a classifier."""
 
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -10,29 +11,44 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zerosum.data.convert import to_stored
+from zerosum.data.convert import to_float, to_stored
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.checkpoint import load_model, newest_intact
+from zerosum.engine.checkpoint import best_checkpoint, load_model, newest_intact, verify
 from zerosum.engine.device import choose_device, plain_memory_errors
 from zerosum.engine.players import System
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
+from zerosum.networks.cnn import Cnn
 from zerosum.recipes.registry import Recipe, get_recipe
 from zerosum.recipes.settings import Settings
 
-BATCH = 64  # images made at once, so that memory does not grow with the number asked for
+BATCH = 64  # images made or seen at once, so that memory does not grow with their number
+Checkpoint = Literal["latest", "best"]
 
 
-class Model:
-    """The network that people use: the moving average of a run's generator.
+@dataclass(frozen=True)
+class Loaded:
+    """The network that people use, the moving average of a run, in eval mode.
 
-    recipe, settings and info (shape, depth and classes of the data) say what it is; images is how many it has seen."""
+    recipe, settings and info (shape, depth and classes of the data) say what it is; images is how many it has seen;
+    seed is that of the run."""
 
-    def __init__(
-        self, network: nn.Module, system: System, recipe: Recipe, settings: Settings, info: DatasetInfo, images: int
-    ) -> None:
-        self.network, self.recipe, self.settings, self.info, self.images = network, recipe, settings, info, images
-        self._latents = system.latents
+    network: nn.Module
+    system: System
+    recipe: Recipe
+    settings: Settings
+    info: DatasetInfo
+    images: int
+    seed: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+
+class Model(Loaded):
+    """A generator: latents to images."""
 
     @overload
     def sample(
@@ -69,8 +85,8 @@ class Model:
 
     @torch.inference_mode()
     def _generate(self, seeds: Sequence[int], truncation: float) -> Tensor:
-        device = next(self.network.parameters()).device
-        images: Tensor = self.network(truncation * self._latents(seeds).to(device))
+        assert self.system.latents is not None  # the recipe's task is to generate
+        images: Tensor = self.network(truncation * self.system.latents(seeds).to(self.device))
         return images.float().cpu()
 
     def _tensor_shape(self) -> tuple[int, ...]:
@@ -78,23 +94,105 @@ class Model:
         return shape if self.info.is_vectors else (shape[2], shape[0], shape[1])
 
 
-def load(path: str | Path, device: str = "cpu", skipped: Callable[[str], None] = warnings.warn) -> Model:
-    """The model of a run folder, from its newest intact checkpoint; skipped is told of each damaged one.
+class Classifier(Loaded):
+    """Images to classes: `info.classes` are their names."""
 
-    Raises ConfigError when `path` is no run, DataError when it has no intact checkpoint."""
+    @property
+    def cnn(self) -> Cnn:
+        """The network, which also gives features and maps."""
+        assert isinstance(self.network, Cnn)
+        return self.network
+
+    @torch.inference_mode()
+    def logits(self, images: np.ndarray | Tensor) -> Tensor:
+        """Logits (N, K) on the CPU; their softmax is the probability of each class.
+
+        images: (N, H, W, C) as the data is stored, or a tensor (N, C, H, W) in [-1, 1]. Raises ConfigError for images
+        of another size or number of channels than those it was trained on."""
+        return self._in_parts(self.cnn, images)
+
+    @torch.inference_mode()
+    def features(self, images: np.ndarray | Tensor) -> Tensor:
+        """What the last layer sees of the images, (N, D) on the CPU."""
+        return self._in_parts(self.cnn.features, images)
+
+    def classify(self, images: np.ndarray | Tensor) -> list[str]:
+        """The name of the likeliest class of each image."""
+        return [self.info.classes[number] for number in self.logits(images).argmax(dim=1)]
+
+    def _in_parts(self, function: Callable[[Tensor], Tensor], images: np.ndarray | Tensor) -> Tensor:
+        height, width, channels = self.info.shape
+        shape = images.shape[1:] if isinstance(images, np.ndarray) else (*images.shape[2:], images.shape[1])
+        if tuple(shape) != (height, width, channels):
+            raise ConfigError(
+                f"The classifier sees images of {height}x{width} pixels and {channels} channels, not of shape "
+                f"{'x'.join(map(str, shape))}. Bring them to that form, or train a classifier at theirs."
+            )
+        parts = []
+        for start in range(0, len(images), BATCH):
+            part = images[start : start + BATCH]
+            tensor = to_float(part, self.info, self.device) if isinstance(part, np.ndarray) else part.to(self.device)
+            parts.append(function(tensor).float().cpu())
+        return torch.cat(parts)
+
+
+def load_generator(
+    path: str | Path,
+    device: str = "cpu",
+    skipped: Callable[[str], None] = warnings.warn,
+    checkpoint: Checkpoint = "latest",
+) -> Model:
+    """`load` for a run that must be a generator. Raises ConfigError when it is a classifier."""
+    model = load(path, device, skipped, checkpoint)
+    if not isinstance(model, Model):
+        raise ConfigError(f"{path} is a {model.recipe.name}, which makes no images; give the run of a generator.")
+    return model
+
+
+def load_classifier(
+    path: str | Path,
+    device: str = "cpu",
+    skipped: Callable[[str], None] = warnings.warn,
+    checkpoint: Checkpoint = "latest",
+) -> Classifier:
+    """`load` for a run that must be a classifier. Raises ConfigError when it is a generator."""
+    model = load(path, device, skipped, checkpoint)
+    if not isinstance(model, Classifier):
+        raise ConfigError(f"{path} is a {model.recipe.name}, no classifier; train one with `zerosum train classifier`.")
+    return model
+
+
+def load(
+    path: str | Path,
+    device: str = "cpu",
+    skipped: Callable[[str], None] = warnings.warn,
+    checkpoint: Checkpoint = "latest",
+) -> Model | Classifier:
+    """The model of a run folder, from its newest intact checkpoint or from the best; skipped is told of damaged ones.
+
+    Raises ConfigError when `path` is no run, DataError when it has no intact checkpoint of that kind."""
     run = RunFolder.existing(path)
-    recipe, settings, info = described(run.config(), run.config_file)
-    checkpoint = newest_intact(run.checkpoints, skipped)
+    config = run.config()
+    recipe, settings, info = described(config, run.config_file)
+    chosen = newest_intact(run.checkpoints, skipped) if checkpoint == "latest" else _best(run)
     with plain_memory_errors():
         system = recipe.build(settings, info)
     try:
-        system.generator.load_state_dict(load_model(checkpoint))
+        system.network.load_state_dict(load_model(chosen))
     except RuntimeError as error:
-        raise DataError(
-            f"{checkpoint} does not fit {run.config_file}: {str(error).splitlines()[-1].strip()}"
-        ) from error
-    network = system.generator.to(choose_device(device)).eval().requires_grad_(False)
-    return Model(network, system, recipe, settings, info, int(checkpoint.name))
+        raise DataError(f"{chosen} does not fit {run.config_file}: {str(error).splitlines()[-1].strip()}") from error
+    network = system.network.to(choose_device(device)).eval().requires_grad_(False)
+    kind = Model if recipe.task == "generate" else Classifier
+    return kind(network, system, recipe, settings, info, int(chosen.name), config["seed"])
+
+
+def _best(run: RunFolder) -> Path:
+    best = best_checkpoint(run.checkpoints)
+    if best is None:
+        raise DataError(f"{run.path} has no best checkpoint: none of them was scored. Take the latest.")
+    if problem := verify(best):
+        raise DataError(f"The best checkpoint, {best}, is damaged ({problem}). Take the latest.")
+    return best
 
 
 def described(config: dict[str, Any], file: Path) -> tuple[Recipe, Settings, DatasetInfo]:

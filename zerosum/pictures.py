@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+CAPTIONED = 128  # pixels: the longer side of an image with a caption
 SMALL = 48  # pixels: a tile whose longer side is below this is enlarged, so that an 8-px or 28-px image can be seen
 GUTTER = (255, 255, 255)
 CHECKS = (255, 228)  # the two grays of the board that shows through transparent pixels
@@ -53,6 +54,79 @@ def grid(
         left = padding + index % cols * (width + padding)
         sheet[top : top + height, left : left + width] = image
     return Image.fromarray(sheet[..., 0] if sheet.shape[2] == 1 else sheet)
+
+
+def captioned(
+    images: np.ndarray,
+    captions: Sequence[str],
+    cols: int,
+    value_range: tuple[float, float] | None = None,
+    heat: np.ndarray | None = None,
+    right: Sequence[bool] | None = None,
+) -> Image.Image:
+    """A sheet of images (N, H, W, C), each with its caption below, cut where it is longer than the image is wide.
+
+    heat: (N, H, W) from 0 to 1; where it is low the image is darkened, so that what counts stays as it is. right: a
+    caption that is not right is written in the colour of what is false. The longer side of an image becomes 128
+    pixels."""
+    tiles = opaque(to_bytes(images if images.ndim == 4 else images[..., None], value_range))
+    if tiles.shape[3] == 1:
+        tiles = tiles.repeat(3, axis=3)
+    if heat is not None:
+        light = 0.25 + 0.75 * np.clip(heat, 0, 1)[..., None]
+        tiles = np.rint(tiles * light).astype(np.uint8)
+    height, width = tiles.shape[1:3]
+    scale = CAPTIONED / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    font, line, gap = ImageFont.load_default(13), 20, 8
+    step = max(size[0], CAPTIONED) + gap, size[1] + line + gap
+    rows = -(-len(tiles) // cols)
+    sheet = Image.new("RGB", (cols * step[0] + gap, rows * step[1] + gap), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for index, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+        left, top = gap + index % cols * step[0], gap + index // cols * step[1]
+        way = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
+        sheet.paste(Image.fromarray(tile).resize(size, way), (left, top))
+        while font.getlength(caption) > step[0] - gap and len(caption) > 2:
+            caption = caption[:-2] + "…"
+        pen.text((left, top + size[1] + 2), caption, INK if right is None or right[index] else FAKE, font)
+    return sheet
+
+
+def confusion(counts: np.ndarray, names: Sequence[str]) -> Image.Image:
+    """A confusion matrix (K, K): a row for each true class, shaded by the share of it that each answer takes.
+
+    Shares are written as per cent where there is room, up to 24 classes; beyond, colours alone."""
+    classes = len(names)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    cell = 40 if classes <= 24 else max(4, 960 // classes)
+    font = ImageFont.load_default(13 if classes <= 24 else max(8, min(13, cell - 1)))
+    short = [name if len(name) <= 18 else name[:17] + "…" for name in names]
+    named = cell >= 10
+    edge = round(max(map(font.getlength, short))) + 16 if named else 12
+    head = 26
+    sheet = Image.new("RGB", (edge + classes * cell + 16, head + classes * cell + edge + 8), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text(
+        (edge, 6), "rows: the truth · columns: what the classifier says" + (", in %" if cell == 40 else ""), INK, font
+    )
+    for row in range(classes):
+        for column in range(classes):
+            share = float(shares[row, column])
+            colour = _mix(REAL if row == column else FAKE, PAPER, share**0.5)  # rare confusions must be seen, too
+            left, top = edge + column * cell, head + row * cell
+            pen.rectangle((left, top, left + cell - 2, top + cell - 2), colour)
+            if cell == 40 and share >= 0.005:
+                ink = PAPER if share > 0.35 else INK
+                pen.text((left + cell / 2 - 1, top + cell / 2 - 1), f"{100 * share:.0f}", ink, font, anchor="mm")
+    if named:
+        for place, name in enumerate(short):
+            middle = place * cell + cell / 2 - 1
+            pen.text((edge - 8, head + middle), name, INK, font, anchor="rm")
+            word = Image.new("RGB", (edge, cell), PAPER)
+            ImageDraw.Draw(word).text((edge - 8, cell / 2), name, INK, font, anchor="rm")
+            sheet.paste(word.rotate(90, expand=True), (round(edge + middle - cell / 2), head + classes * cell))
+    return sheet
 
 
 def to_bytes(images: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:

@@ -10,15 +10,18 @@ from torch import nn
 
 from zerosum import pictures
 from zerosum.data.convert import to_float, to_stored
-from zerosum.data.dataset import Dataset
+from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.densities import DENSITIES
 from zerosum.data.order import epoch_order
 from zerosum.engine.players import System
 from zerosum.files import write_whole
 from zerosum.metrics.diversity import diversity
+from zerosum.networks.cnn import Cnn
+from zerosum.networks.grad_cam import grad_cam
 
 SHEET_SIDE = 1024  # pixels; a grid has 8 x 8 images, or fewer when they are large
 POINTS = 2000  # shown of a set of vectors
+LOOKS, LOOKS_ACROSS = 32, 8  # images on which one sees what a classifier looks at
 
 
 class SampleSheets:
@@ -39,6 +42,7 @@ class SampleSheets:
         for data without variety."""
         device = next(network.parameters()).device
         with torch.inference_mode():
+            assert self.system.latents is not None
             parts = [network(self.system.latents(seeds).to(device)) for seeds in _chunks(self.seeds, 64)]
         fakes = to_stored(torch.cat(parts), self.info)
         self._save(f"{images:09d}.png", self._picture(fakes, self._score(device)))
@@ -73,9 +77,46 @@ class SampleSheets:
         return probability
 
     def _save(self, name: str, picture: "pictures.Image.Image") -> None:
-        file = io.BytesIO()
-        picture.save(file, format="PNG")
-        write_whole(self.folder / name, file.getvalue(), durable=False)
+        _save(self.folder / name, picture)
+
+
+class LookSheets:
+    """Writes `reals.png` once, and whenever called a sheet of the same images with what the classifier looks at."""
+
+    def __init__(self, folder: Path, data: Dataset, rows: np.ndarray, seed: int) -> None:
+        self.folder, self.info = folder, data.info
+        assert data.labels is not None
+        chosen = rows[epoch_order(len(rows), seed, 0)[:LOOKS]]
+        self.images, self.labels = data.images[chosen], data.labels[chosen]
+        if not (folder / "reals.png").exists():
+            names = [self.info.classes[label] for label in self.labels]
+            _save(folder / "reals.png", pictures.captioned(self.images, names, LOOKS_ACROSS, self.info.value_range))
+
+    def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
+        """Write `<images>.png` from the network."""
+        _save(self.folder / f"{images:09d}.png", looks(network, self.images, self.labels, self.info))
+        return {}
+
+
+def looks(network: nn.Module, images: np.ndarray, labels: np.ndarray, info: DatasetInfo) -> "pictures.Image.Image":
+    """Images (N, H, W, C) under what speaks for the class that the classifier names (Grad-CAM), each with that class
+    and its probability; a wrong one with the right one behind it."""
+    assert isinstance(network, Cnn)
+    device = next(network.parameters()).device
+    maps, logits = grad_cam(network, to_float(images, info, device))
+    chances, answers = logits.float().softmax(dim=1).max(dim=1)
+    captions = []
+    for label, answer, chance in zip(labels, answers.tolist(), chances.tolist(), strict=True):
+        truth = "" if answer == label else f", not {info.classes[label]}"
+        captions.append(f"{info.classes[answer]} {chance:.2f}{truth}")
+    right = (answers.cpu().numpy() == labels).tolist()
+    return pictures.captioned(images, captions, LOOKS_ACROSS, info.value_range, maps.float().cpu().numpy(), right)
+
+
+def _save(path: Path, picture: "pictures.Image.Image") -> None:
+    file = io.BytesIO()
+    picture.save(file, format="PNG")
+    write_whole(path, file.getvalue(), durable=False)
 
 
 def _chunks(values: range, size: int) -> list[range]:

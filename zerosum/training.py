@@ -10,11 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from zerosum import __version__
+from zerosum.augment.transforms import augment, draws
+from zerosum.augment.transforms import check as check_augment
 from zerosum.data.convert import to_float
 from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.labels import labelled
 from zerosum.data.open import open_dataset
 from zerosum.data.order import batch_indices, epoch_order
 from zerosum.data.settings import Size
@@ -25,15 +29,17 @@ from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import SCHEMA, RunFolder, refuse_existing
 from zerosum.engine.stopping import stop_on_signals
+from zerosum.engine.transfer import start_from
 from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, ZerosumError
-from zerosum.model import Model, described, load
+from zerosum.model import Model, described, load_generator
+from zerosum.recipes.classifier import ClassifierSettings
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
 from zerosum.recipes.settings import Settings
 from zerosum.report.page import write_report
 from zerosum.seeds import seed_of
-from zerosum.show import SampleSheets
+from zerosum.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,8 @@ class Run:
     images: int
 
     def model(self) -> Model:
-        """The trained generator."""
-        return load(self.path)
+        """The trained generator. Raises ConfigError for a classifier, which `zerosum.load` opens."""
+        return load_generator(self.path)
 
 
 @dataclass(frozen=True)
@@ -90,15 +96,16 @@ def plan(
     values = merged(values, nested(settings or {}))
     values = merged(values, parse_overrides(overrides))
     resolved = chosen.configure(values)
-    goal = _goal(images, steps, minutes) or Goal(images=resolved.images)
     found = survey(str(data), resolved.data)
+    goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(found.count, len(found.classes)))
     if found.vector and not chosen.vectors:
         raise ConfigError(f"{recipe} learns images, and {data} holds vectors; use gan for them.")
     if found.vector and resolved.preset == "default":
         resolved = chosen.configure(values | {"preset": "vectors"})
     size = None
     if not found.vector:
-        size = chosen.size_for(resolved.size, found.auto_size)
+        size = chosen.size_for(resolved, found.auto_size)
+        check_augment(resolved.augment, found.channels, found.alpha)
     return Plan(chosen, resolved, str(data), size, goal, found)
 
 
@@ -113,6 +120,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    init: str | Path | None = None,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
     listeners: Sequence[Listener] = (),
@@ -123,8 +131,9 @@ def train(
 
     settings are those of the recipe, nested (`generator={"width": 32}`) or dotted (`**{"generator.width": 32}`);
     overrides are the same as text (`["generator.width=32"]`). out is the run folder, by default the next
-    `runs/00001-dcgan-photos`. listeners are told how it goes; packing(what, done, total) how far the data is packed.
-    Raises ConfigError, DataError, DivergedError, or ZerosumError when the disk fails."""
+    `runs/00001-dcgan-photos`. init is an earlier run of the same recipe to take the weights from. listeners are told
+    how it goes; packing(what, done, total) how far the data is packed. Raises ConfigError, DataError, DivergedError, or
+    ZerosumError when the disk fails."""
     planned = plan(
         recipe, data, images=images, steps=steps, minutes=minutes, config=config, overrides=overrides, settings=settings
     )
@@ -132,33 +141,45 @@ def train(
     exact = choose_precision(precision)
     if out is not None:
         refuse_existing(Path(out))  # before the data is packed, which may take minutes
-    dataset = open_dataset(str(data), planned.size, planned.settings.data, progress=packing)
+    resolved = planned.settings
+    dataset = _classed(open_dataset(str(data), planned.size, resolved.data, progress=packing), resolved)
     seed = int(seed)  # it may be one of NumPy's, which YAML cannot hold
     with plain_memory_errors():
-        system = _system(planned.recipe, planned.settings, dataset.info, seed, where)
+        system = _system(planned.recipe, resolved, dataset.info, seed, where)
+    started = system.take_weights()
+    origin = None if init is None else _start_from(system, planned.recipe, dataset.info, Path(init))
+    if system.transfers and not started and origin is None:
+        raise ConfigError("There is nothing to transfer from: name weights with weights=, or a run with --init.")
+    goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(len(dataset), len(dataset.info.classes)))
     path = Path(out) if out is not None else next_run(Path("runs"), recipe, str(data))
     document = {
         "schema": SCHEMA,
         "zerosum": __version__,
         "recipe": recipe,
+        "task": planned.recipe.task,
         "source": _lasting(data),
         "seed": seed,
         "device": where.type,
         "precision": exact,
-        "preset": planned.settings.preset,
-        "budget": asdict(planned.goal),
-        "settings": planned.settings.model_dump(mode="json"),
+        "preset": resolved.preset,
+        "budget": asdict(goal),
+        "settings": resolved.model_dump(mode="json"),
         "data": dataset.info.to_json(),
     }
+    if init is not None:
+        document["init"] = _lasting(init)
     run = RunFolder.create(path, document, environment(dataset.info.hash))
     try:
-        training = _prepare(run, document, system, planned.settings, dataset, where, listeners)
-        training.system.before_training(_many(dataset, seed, where))
-        training.ema.restart(training.system.generator)
+        training = _prepare(run, document, system, resolved, dataset, where, listeners)
+        if origin is None and not started:
+            system.before_training(_many(dataset, seed, where))
+        training.ema.restart(system.network)
         training.event("start", f"{recipe} on {data}: {len(dataset):,} images of {_shape_text(dataset.info)}.")
-        for remark in _remarks(dataset):
+        if origin is not None:
+            training.event("init", origin)
+        for remark in [*_remarks(dataset), *_leaks(planned.recipe, resolved)]:
             training.event("warning", remark)
-        return _run(training, planned.goal)
+        return _run(training, goal)
     finally:
         run.unlock()
 
@@ -189,12 +210,17 @@ def resume(
         if data is not None:
             document["source"] = _lasting(data)
         try:
-            dataset = open_dataset(document["source"], size, settings.data, progress=packing)
+            dataset = _classed(open_dataset(document["source"], size, settings.data, progress=packing), settings)
         except DataError as error:
             raise DataError(
                 f"This run was trained on {document['source']}, which cannot be read now; if it was moved, say where "
                 f"with --data. {error}"
             ) from error
+        if recipe.task == "classify" and dataset.info.classes != info.classes:
+            raise DataError(
+                f"{document['source']} now has the classes {', '.join(dataset.info.classes)}; this run tells apart "
+                f"{', '.join(info.classes)}. Restore the data, or train anew with --init {run}."
+            )
         if _kind(dataset.info) != _kind(info):
             raise DataError(
                 f"{document['source']} now gives {_kind(dataset.info)}; this run was trained on {_kind(info)}. "
@@ -222,6 +248,27 @@ def resume(
         folder.unlock()
 
 
+def _classed(dataset: Dataset, settings: Settings) -> Dataset:
+    """The set with the classes that a classifier is to tell apart."""
+    return labelled(dataset, settings.label) if isinstance(settings, ClassifierSettings) else dataset
+
+
+def _start_from(system: System, recipe: Recipe, info: DatasetInfo, init: Path) -> str:
+    """Take over the weights of an earlier run; says what was taken. Raises ConfigError when nothing fits."""
+    origin = RunFolder.existing(init)
+    other, _, known = described(origin.config(), origin.config_file)
+    if other.name != recipe.name:
+        raise ConfigError(f"{init} is a run of {other.name}; {recipe.name} can start only from a run of its own kind.")
+    notes: list[str] = []
+    leave = system.head if known.classes != info.classes else frozenset()
+    found = start_from(system, origin.checkpoints, notes.append, leave)
+    if not found.fits:
+        raise ConfigError(f"No weight of {init} fits: the networks differ. Give the settings of that run, or another.")
+    anew = f"; new: {', '.join(found.left[:6])}{' and others' if len(found.left) > 6 else ''}" if found.left else ""
+    taken, total = len(found.taken), len(found.taken) + len(found.left)
+    return " ".join([*notes, f"Began with {taken:,} of {total:,} tensors from {init}{anew}."])
+
+
 def _system(recipe: Recipe, settings: Settings, info: DatasetInfo, seed: int, device: torch.device) -> System:
     """A system as it is before its first step, on its device."""
     with seeded(torch.device("cpu"), "initialisation", seed):
@@ -240,11 +287,13 @@ def _prepare(
     """A system with its data and its run folder, ready to train."""
     keep_pages()
     seed, every = document["seed"], settings.every
+    task = TASKS[get_recipe(document["recipe"]).task]
     return Training(
         system,
         run,
-        draw=_draw(data, settings.batch, seed, device),
-        show=SampleSheets(run.samples, system, data, seed),
+        draw=_draw(data, task.rows(settings, data, seed), settings, seed, device),
+        show=task.show(run.samples, system, settings, data, seed),
+        scorer=task.scorer(system, settings, data, seed),
         batch=settings.batch,
         seed=seed,
         cadence=Cadence(every.log, every.sample, every.checkpoint, 60 * every.checkpoint_minutes),
@@ -301,12 +350,24 @@ def _report(training: Training) -> None:
         training.event("warning", f"The report could not be written: {error}")
 
 
-def _draw(data: Dataset, batch: int, seed: int, device: torch.device) -> Callable[[Player, int], Batch]:
-    """Every player has its own shuffle of the data, so how often one of them steps does not move another's images."""
+def _draw(
+    data: Dataset, rows: np.ndarray, settings: Settings, seed: int, device: torch.device
+) -> Callable[[Player, int], Batch]:
+    """Every player has its own shuffle of these rows of the data, so how often one of them steps does not move
+    another's images. How an image is varied depends on the player, the epoch and the image."""
+    count, batch, augmenting = len(rows), settings.batch, settings.augment
 
     def draw(player: Player, position: int) -> Batch:
-        found = data.batch(batch_indices(len(data), batch, position, seed_of(seed, player.name)))
-        tensors: Batch = {"image": to_float(found["image"], data.info, device)}
+        stream = seed_of(seed, player.name)
+        places = batch_indices(count, batch, position, stream)
+        found = data.batch(rows[places])
+        if augmenting.active:  # on the CPU, where the draws are
+            epochs = (position + np.arange(batch)) // count
+            chances = draws(stream, epochs, rows[places])
+            image = augment(to_float(found["image"], data.info), augmenting, chances, data.info.alpha).to(device)
+        else:
+            image = to_float(found["image"], data.info, device)
+        tensors: Batch = {"image": image}
         if "label" in found:
             tensors["label"] = torch.from_numpy(found["label"]).to(device)
         return tensors
@@ -374,6 +435,16 @@ def _remarks(data: Dataset) -> list[str]:
             f"{data.folder / 'report.html'} names each."
         )
     return warnings
+
+
+def _leaks(recipe: Recipe, settings: Settings) -> list[str]:
+    """What a generator would learn from images that were varied."""
+    if recipe.task != "generate" or not settings.augment.leaks:
+        return []
+    return [
+        "The images are varied before the generator learns from them, so it will make images that are varied likewise "
+        "(turned, shifted or recoloured). Only augment=flip is without that effect, where mirror images are as likely."
+    ]
 
 
 def _shape_text(info: DatasetInfo) -> str:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zerosum.data.order import batch_indices, epoch_order
+from zerosum.data.order import batch_indices, epoch_order, few, held_out
 
 COUNTS, POSITIONS = st.integers(1, 50), st.integers(0, 400)
 
@@ -44,3 +44,85 @@ def test_the_shared_order_cannot_be_changed_by_its_readers() -> None:
 def test_impossible_requests(count: int, batch: int, position: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         batch_indices(count, batch, position, 0)
+
+
+# What is held out
+
+LABELS = st.lists(st.integers(-1, 6), min_size=1, max_size=80).map(np.array)
+SHARES, SEEDS = st.floats(0.01, 0.99), st.integers(0, 2**31)
+
+
+@given(LABELS, SHARES, SEEDS)
+def test_every_class_gives_its_share_and_keeps_an_image(labels: np.ndarray, share: float, seed: int) -> None:
+    held = held_out(len(labels), labels, share, seed)
+    assert held.shape == labels.shape
+    assert held.dtype == np.bool_
+    whole = 0.0
+    for label in set(labels.tolist()):
+        size, given = np.sum(labels == label), np.sum(held[labels == label])
+        quota = min(share * size, size - 1)
+        assert abs(given - quota) < 1 + 1e-9
+        assert given < size
+        whole += quota
+    assert abs(held.sum() - whole) <= 0.5 + 1e-9
+
+
+@given(COUNTS, SHARES, SEEDS)
+def test_without_labels_the_share_is_that_of_the_whole(count: int, share: float, seed: int) -> None:
+    held = held_out(count, None, share, seed)
+    assert held.sum() == min(np.floor(share * count + 0.5), count - 1)
+    np.testing.assert_array_equal(held, held_out(count, np.full(count, 3), share, seed))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 1 / 3])
+def test_many_small_classes_together_give_the_share(share: float) -> None:
+    labels = np.repeat(np.arange(300), 3)
+    given = [held_out(900, labels, share, seed) for seed in range(40)]
+    assert {int(held.sum()) for held in given} == {round(900 * share)}
+    # Which classes give more, and which of their images, is left to chance: at share 0.1, 4 of 40 draws an image.
+    often = np.mean(given, axis=0)
+    assert abs(often.reshape(300, 3).mean(axis=0) - share).max() < 0.04
+    assert often.std() < 1.3 * np.sqrt(share * (1 - share) / 40)
+
+
+def test_a_hundred_classes_of_ten_give_one_each() -> None:
+    held = held_out(1000, np.arange(1000) % 100, 0.1, seed=4)
+    assert np.bincount(np.flatnonzero(held) % 100).tolist() == [1] * 100
+
+
+@given(LABELS, st.integers(1, 12), SEEDS)
+def test_few_gives_as_many_of_each_class(labels: np.ndarray, per_class: int, seed: int) -> None:
+    chosen = few(labels, per_class, seed)
+    assert chosen.tolist() == sorted(set(chosen.tolist()))
+    for label in set(labels.tolist()):
+        assert np.sum(labels[chosen] == label) == min(per_class, np.sum(labels == label))
+    assert set(chosen.tolist()) <= set(few(labels, per_class + 1, seed).tolist())
+
+
+@given(LABELS, SEEDS)
+def test_names_of_classes_do_not_matter_to_what_few_gives(labels: np.ndarray, seed: int) -> None:
+    np.testing.assert_array_equal(few(labels, 2, seed), few(10 * labels + 5, 2, seed))
+
+
+def test_what_is_held_out_depends_on_the_seed_alone() -> None:
+    labels = np.arange(200) % 4
+    for draw in (lambda seed: held_out(200, labels, 0.2, seed), lambda seed: few(labels, 10, seed)):
+        np.testing.assert_array_equal(draw(1), draw(1))
+        assert (draw(1) != draw(2)).any()
+
+
+@given(st.integers(1, 200))
+def test_few_takes_every_image_alike(seed: int) -> None:
+    assert few(np.zeros(50, int), 50, seed).tolist() == list(range(50))
+    mean = np.mean([few(np.zeros(50, int), 1, seed + 1000 * n) for n in range(100)])
+    assert abs(mean - 24.5) < 5 * 14.4 / 10
+
+
+def test_impossible_shares_are_told() -> None:
+    for share in (0.0, 1.0, -0.1, float("nan")):
+        with pytest.raises(ValueError, match="a share between 0 and 1"):
+            held_out(10, None, share, 0)
+    with pytest.raises(ValueError, match=r"10 labels, got 0\.5 and 9"):
+        held_out(10, np.zeros(9), 0.5, 0)
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        few(np.zeros(9), 0, 0)

@@ -10,7 +10,15 @@ import torch
 
 import zerosum.engine.checkpoint as checkpoint
 import zerosum.files as files
-from zerosum.engine.checkpoint import list_checkpoints, load_model, load_state, newest_intact, save_checkpoint, verify
+from zerosum.engine.checkpoint import (
+    best_checkpoint,
+    list_checkpoints,
+    load_model,
+    load_state,
+    newest_intact,
+    save_checkpoint,
+    verify,
+)
 from zerosum.engine.run import RunFolder
 from zerosum.errors import DataError, ZerosumError
 
@@ -35,6 +43,24 @@ def test_the_newest_are_kept_and_the_rest_removed(tmp_path):
     for images in (100, 900, 1000):
         save(tmp_path, images, keep=2)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["000001000", "000000900"]
+
+
+def test_the_best_is_kept_however_old_it_is(tmp_path):
+    assert best_checkpoint(tmp_path) is None
+    for images in (100, 200, 300, 400):
+        save(tmp_path, images, is_best=images == 100)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["000000400", "000000300", "000000100"]
+    assert best_checkpoint(tmp_path) == tmp_path / "000000100"
+    save(tmp_path, 500, is_best=True)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["000000500", "000000400"]
+    assert best_checkpoint(tmp_path) == tmp_path / "000000500"
+
+
+@pytest.mark.parametrize("name", [b"", b"../../elsewhere\n", b"000000900\n", b"\xff\xfe"])
+def test_a_pointer_that_leads_nowhere_is_no_best(tmp_path, name):
+    save(tmp_path, 100)
+    (tmp_path / "best").write_bytes(name)
+    assert best_checkpoint(tmp_path) is None
 
 
 def test_only_folders_named_by_a_number_are_checkpoints(tmp_path):

@@ -1,13 +1,14 @@
 """The loop around the step: when it logs, samples, saves and stops, with a game of one number."""
 
 import contextlib
+import math
 
 import pytest
 import torch
 from torch import nn
 
-from zerosum.engine.checkpoint import list_checkpoints
-from zerosum.engine.loop import WRITE_ATTEMPTS, Cadence, Goal, Progress, Training
+from zerosum.engine.checkpoint import best_checkpoint, list_checkpoints
+from zerosum.engine.loop import WRITE_ATTEMPTS, Cadence, Goal, Progress, Scorer, Training
 from zerosum.engine.players import Player, System
 from zerosum.engine.run import RunFolder, read_lines
 from zerosum.engine.stopping import StopRequest
@@ -156,16 +157,49 @@ def test_noise_is_new_in_every_turn_and_a_function_of_the_seed(make, tmp_path):
 
 def test_schedules_are_told_the_images_seen(make):
     training, told = make(), []
-    training.system.players[1].schedule = lambda images: told.append(images) or {}
+    training.system.players[1].schedule = lambda images: told.append(images) or [{}]
     training.run_until(Goal(images=30), StopRequest())
     assert told == [0, 10, 20]
 
 
+@pytest.mark.parametrize(("higher", "best"), [(True, 30), (False, 20)])
+def test_the_best_checkpoint_is_that_with_the_best_score(make, higher, best):
+    """Scores of the checkpoints at 10, 20, 30 and 40 images: 5, 1, 7 and nothing that is a number."""
+    training, scores = make(checkpoint=10), iter([5.0, 1.0, 7.0, math.nan])
+    measured = {"made_by": {"extractor": "test"}, "floor": {"eval/fd": 0.5}}
+    training.scorer = Scorer(lambda network: ({"eval/fd": next(scores)}, measured), "eval/fd", higher)
+    training.run_until(Goal(images=40), StopRequest())
+    assert best_checkpoint(training.run.checkpoints).name == f"{best:09d}"
+    lines = list(read_lines(training.run.path / "evaluation.jsonl"))
+    assert [(line["images"], line["eval/fd"]) for line in lines] == [(10, 5.0), (20, 1.0), (30, 7.0), (40, None)]
+    assert lines[0]["made_by"] == {"extractor": "test"}
+    assert training.best == {"images": best, "score": 7.0 if higher else 1.0}
+
+
+def test_who_stops_a_run_waits_for_no_scores(make):
+    training, stop = make(), StopRequest()
+    training.scorer = Scorer(lambda network: pytest.fail("scored"), "eval/fd", True)
+    stop.signal = "SIGTERM"
+    assert training.run_until(Goal(images=40), stop) == "stopped"
+
+
+def test_a_resumed_run_remembers_its_best_and_forgets_later_scores(make, tmp_path):
+    first = make(checkpoint=10)
+    first.scorer = Scorer(lambda network: ({"eval/fd": float(first.progress.images)}, {}), "eval/fd", False)
+    first.run_until(Goal(images=20), StopRequest())
+    first.run.unlock()
+    first.run.add_scores(30, {"eval/fd": 1.0}, {})
+    again = make(checkpoint=10)
+    again.restore()
+    assert again.best == {"images": 10, "score": 10.0}
+    again.run_until(Goal(images=30), StopRequest())
+    assert best_checkpoint(again.run.checkpoints).name == "000000010"
+    assert [line["images"] for line in read_lines(again.run.path / "evaluation.jsonl")] == [10, 20]
+
+
 def test_the_average_is_told_how_many_images_each_step_was(make):
     training, told = make(steps=2), []
-    training.ema.update = lambda network, images, seen: told.append(
-        (network is training.system.generator, images, seen)
-    )
+    training.ema.update = lambda network, images, seen: told.append((network is training.system.network, images, seen))
     training.run_until(Goal(images=60), StopRequest())
     assert told == [(True, 20, 20), (True, 20, 40), (True, 20, 60)]
 
@@ -221,7 +255,9 @@ def test_a_moment_that_was_saved_is_not_saved_again(make, monkeypatch):
     saved = []
     real = loop.save_checkpoint
     monkeypatch.setattr(
-        loop, "save_checkpoint", lambda folder, images, *rest: (saved.append(images), real(folder, images, *rest))[1]
+        loop,
+        "save_checkpoint",
+        lambda folder, images, *rest, **more: (saved.append(images), real(folder, images, *rest, **more))[1],
     )
     make(checkpoint=30).run_until(Goal(images=60), StopRequest())
     assert saved == [0, 30, 60]
@@ -296,12 +332,12 @@ def failing(monkeypatch, times):
 
     real, left = loop.save_checkpoint, [times]
 
-    def save(folder, images, *rest):
+    def save(folder, images, *rest, **more):
         if images and left[0]:
             left[0] -= 1
             with plain_disk_errors(folder):
                 raise OSError(28, "No space left on device")
-        return real(folder, images, *rest)
+        return real(folder, images, *rest, **more)
 
     monkeypatch.setattr(loop, "save_checkpoint", save)
 

@@ -65,7 +65,7 @@ def test_a_line_after_a_torn_one_is_not_lost(run):
 def test_stats_after_a_checkpoint_are_forgotten_and_what_is_not_finite_is_null(run):
     for images in (10, 20, 30):
         run.add_stats({"images": images, "loss": float("nan")})
-    run.forget_stats_after(20)
+    run.forget_after(20)
     assert list(read_lines(run.path / "stats.jsonl")) == [{"images": i, "loss": None} for i in (10, 20)]
 
 

@@ -165,10 +165,28 @@ def test_the_report_names_terms_scores_and_gradient_norms():
     torch.testing.assert_close(report["grad/generator"], norm)
 
 
+def test_a_schedule_sets_each_group_of_parameters():
+    """The second group stands still while the first learns."""
+    first, second = nn.Linear(2, 1), nn.Linear(2, 1)
+    module = nn.ModuleList([first, second])
+    optimizer = torch.optim.SGD([{"params": first.parameters()}, {"params": second.parameters()}], lr=1.0)
+    player = Player(
+        "classifier",
+        module,
+        optimizer,
+        lambda batch: ({"loss": first(batch["image"]).sum() + second(batch["image"]).sum()}, {}),
+        schedule=lambda images: [{"lr": 0.5}, {"lr": 0.0}],
+    )
+    before = [layer.weight.detach().clone() for layer in (first, second)]
+    training_step([player], lambda player: {"image": torch.ones(1, 2), "images_seen": 0}, lambda p, i: nullcontext())
+    torch.testing.assert_close(first.weight, before[0] - 0.5)
+    assert torch.equal(second.weight, before[1])
+
+
 def test_a_schedule_sets_the_optimizer_before_the_step():
     players, _ = duel(lr=1.0)
     asked = []
-    players[0].schedule = lambda images: asked.append(images) or {"lr": 0.0}
+    players[0].schedule = lambda images: asked.append(images) or [{"lr": 0.0}]
     before = players[0].module.weight.clone()
     training_step(players, lambda player: batch_for(player) | {"images_seen": 700}, lambda player, i: nullcontext())
     assert torch.equal(players[0].module.weight, before)

@@ -9,8 +9,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from zerosum import __version__
+from zerosum.cli.compare import compare
 from zerosum.cli.demo import demo
 from zerosum.cli.doctor import doctor
+from zerosum.cli.evaluate import evaluate
 from zerosum.cli.prepare import prepare
 from zerosum.cli.recipes import recipes
 from zerosum.cli.sample import sample
@@ -28,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (recipes, prepare, train, resume, sample, doctor, demo):
+for command in (recipes, prepare, train, resume, sample, evaluate, compare, doctor, demo):
     app.command()(command)
 
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zerosum.errors import ConfigError
+
 if TYPE_CHECKING:
+    from zerosum.data.settings import PackSettings, Size
     from zerosum.data.survey import Progress
 
 
@@ -21,7 +24,9 @@ def prepare(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Argument(help="The folder to make; not with --preview.", show_default=False)
+    ] = None,
     size: Annotated[
         str,
         typer.Option(help="64, or height x width as in 48x80; auto: the size that all share, or a fitting one."),
@@ -36,20 +41,63 @@ def prepare(
         bool, typer.Option("--draft", help="Decode large JPEG files reduced: faster, slightly other pixels.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad image.")] = False,
+    preview: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SETTING",
+            help="Make no folder but a picture of what augmentation does: augment=NAME (flip, crop, lecture, photo) "
+            "or augment.KEY=VALUE such as augment.rotation=20, as often as needed.",
+            show_default=False,
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--out", help="The picture that --preview makes; by default preview.png.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Check every image, make them alike and pack them; the report says what was skipped or converted, and why."""
-    from zerosum.data.prepare import prepare as prepare_set
     from zerosum.data.settings import pack_settings, parse_size
 
     settings = pack_settings(fit=fit, channels=channels, depth=depth, background=background, draft=draft)
+    wanted = None if size == "auto" else parse_size(size)
+    if preview:
+        if out is not None or strict:
+            raise ConfigError(
+                f"--preview makes a picture only: leave {'--strict' if out is None else out} out, "
+                "and name the picture with --out."
+            )
+        _preview(source, preview, picture or Path("preview.png"), wanted, settings, as_json)
+        return
+    if picture is not None:
+        raise ConfigError(f"--out {picture} names the picture of --preview; the folder to make stands after SOURCE.")
+    if out is None:
+        raise ConfigError("Missing argument OUT: name the folder to make after SOURCE, or look first with --preview.")
+    from zerosum.data.prepare import prepare as prepare_set
+
     with _progress() as progress:
-        report = prepare_set(source, out, None if size == "auto" else parse_size(size), settings, strict, progress)
+        report = prepare_set(source, out, wanted, settings, strict, progress)
     if as_json:
         print(json.dumps(report.to_json(), indent=1))
     else:
         print(report.text())
         print(f"Packed in {out}; {out / 'report.html'} shows it in pictures.")
+
+
+def _preview(
+    source: str, words: list[str], out: Path, size: "Size | None", settings: "PackSettings", as_json: bool
+) -> None:
+    from zerosum.data.open import open_dataset
+    from zerosum.preview import augmentation_picture, augmentation_settings, save_picture
+
+    chosen = augmentation_settings(words)  # first: packing may take minutes
+    with _progress() as progress:
+        data = open_dataset(source, size, settings, progress=progress)
+    save_picture(augmentation_picture(data, chosen), out)
+    if as_json:
+        print(json.dumps({"out": str(out), "settings": chosen.model_dump()}))
+    else:
+        print(f"{out} shows what augmentation makes of {source}: the originals at the left, a new draw in each column.")
 
 
 @contextmanager

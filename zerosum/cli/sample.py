@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,6 +19,9 @@ def sample(
     seeds: Annotated[str | None, typer.Option(help="The seeds, such as 0-63 or 1,5,9 or 0-7,100.")] = None,
     grid: Annotated[str | None, typer.Option(help="One picture of ROWSxCOLUMNS images, such as 8x8.")] = None,
     truncation: Annotated[float, typer.Option(help="Scales the latents: below 1, more typical and less varied.")] = 1.0,
+    checkpoint: Annotated[
+        Literal["latest", "best"], typer.Option(help="best: by the scores at checkpoints.")
+    ] = "latest",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     out: Annotated[
         Path | None,
@@ -27,7 +30,7 @@ def sample(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Make images with a trained generator; each depends on its seed alone."""
-    from zerosum.model import load
+    from zerosum.model import load_generator
     from zerosum.sampling import FORMATS, write_folder, write_grid
 
     shape = parse_grid(grid) if grid else None
@@ -43,7 +46,9 @@ def sample(
         shape = (-(-len(wanted) // side), side)
     if shape and len(wanted) > shape[0] * shape[1]:
         raise ConfigError(f"A grid of {shape[0]}x{shape[1]} has no room for {len(wanted)} images; make it larger.")
-    model = load(run, device, skipped=lambda text: print(f"warning: {text}", file=sys.stderr))
+    model = load_generator(
+        run, device, skipped=lambda text: print(f"warning: {text}", file=sys.stderr), checkpoint=checkpoint
+    )
     if shape is None:
         write_folder(model, wanted, out, truncation)
     else:

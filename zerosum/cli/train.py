@@ -49,6 +49,9 @@ def train(
     seed: Annotated[int, typer.Option(help="What all randomness is a function of.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    init: Annotated[
+        Path | None, typer.Option(help="An earlier run of the same recipe, to begin with its weights.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done, with every setting, and stop.")
     ] = False,
@@ -77,6 +80,7 @@ def train(
             seed=seed,
             device=device,
             precision=precision,
+            init=init,
             config=config,
             overrides=settings or [],
             listeners=[terminal],

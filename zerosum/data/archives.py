@@ -16,6 +16,7 @@ from typing import BinaryIO, cast
 
 from zerosum.data.layout import is_hidden, is_image_name, read_layout
 from zerosum.data.records import Record, Skip, Source, printable
+from zerosum.data.settings import Part
 from zerosum.errors import DataError
 
 MAX_ENTRIES = 1_000_000  # above it the listing alone fills the memory; an honest set of that size comes in shards
@@ -28,8 +29,8 @@ class _Entry:
     refused: str | None  # why it is not even looked at
 
 
-def zip_source(text: str, path: Path) -> Source:
-    """The images of a zip archive. Raises DataError when it cannot be read."""
+def zip_source(text: str, path: Path, part: Part = "train") -> Source:
+    """The images of the part in a zip archive. Raises DataError when it cannot be read."""
     with _readable(path):
         archive = zipfile.ZipFile(path)
     files = [info for info in archive.infolist() if not info.is_dir()]
@@ -38,11 +39,12 @@ def zip_source(text: str, path: Path) -> Source:
         for index, label in labels.items():
             yield Record(printable(files[index].filename), label, partial(_open_zip, archive, files[index]))
 
-    return _archive_source(text, path, [_Entry(_tidy(info.filename), _zip_refusal(info)) for info in files], records)
+    listing = [_Entry(_tidy(info.filename), _zip_refusal(info)) for info in files]
+    return _archive_source(text, path, part, listing, records)
 
 
-def tar_source(text: str, path: Path) -> Source:
-    """The images of a tar archive, plain or compressed, read from front to back at every pass."""
+def tar_source(text: str, path: Path, part: Part = "train") -> Source:
+    """The images of the part in a tar archive, plain or compressed, read from front to back at every pass."""
     listing = [_Entry(_tidy(entry.name), _tar_refusal(entry)) for entry, _ in _tar_files(path)]
 
     def records(labels: Mapping[int, str | None]) -> Iterator[Record]:
@@ -51,12 +53,13 @@ def tar_source(text: str, path: Path) -> Source:
                 content = cast(BinaryIO, archive.extractfile(entry)).read()
                 yield Record(printable(_tidy(entry.name)), labels[index], partial(io.BytesIO, content))
 
-    return _archive_source(text, path, listing, records)
+    return _archive_source(text, path, part, listing, records)
 
 
 def _archive_source(
     text: str,
     path: Path,
+    part: Part,
     entries: Sequence[_Entry],
     records: Callable[[Mapping[int, str | None]], Iterator[Record]],
 ) -> Source:
@@ -73,7 +76,7 @@ def _archive_source(
             ignored.append(Skip(printable(entry.name), "no image by its name"))
         else:
             images.append(index)
-    layout = read_layout([entries[index].name for index in images])
+    layout = read_layout([entries[index].name for index in images], part)
     labels = {
         index: None if label is None else printable(label)
         for index, label, kept in zip(images, layout.labels, layout.kept, strict=True)

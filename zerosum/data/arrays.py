@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from zerosum.data.decoded import mode_words
-from zerosum.data.records import Header, Record, Source, printable
+from zerosum.data.records import Header, NoTestPart, Record, Source, printable
+from zerosum.data.settings import Part
 from zerosum.errors import DataError
 
 STORED = ("uint8", "uint16", "float32")
@@ -28,6 +29,8 @@ _KEYS = (
     ("data", "labels"),
     ("arr_0", "arr_1"),
 )
+_TEST_KEYS = ("x_test", "y_test")
+_TEST_WORDS = "that would lie in an .npz file, under x_test and, for classes, y_test."
 
 
 def array_source(
@@ -62,15 +65,17 @@ def vector_source(text: str, fingerprint: str, vectors: np.ndarray) -> Source:
     return Source(text, fingerprint, len(vectors), lambda: iter(()), vectors=lambda: vectors)
 
 
-def numpy_source(text: str, path: Path) -> Source:
+def numpy_source(text: str, path: Path, part: Part = "train") -> Source:
     """A .npy file, or the first known pair of keys of a .npz file. Nothing is unpickled."""
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(stored, np.ndarray):
+            if part == "test":
+                raise NoTestPart(f"{printable(text)} has no test part: {_TEST_WORDS}")
             images, labels = stored, None
         else:
             with stored:
-                images, labels = _pick(path, stored)
+                images, labels = _pick(text, path, stored, part)
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise DataError(f"{path} cannot be read as a NumPy file: {error}") from error
     images = _as_stored(path, images)
@@ -80,10 +85,12 @@ def numpy_source(text: str, path: Path) -> Source:
     return array_source(text, _file_fingerprint(path), images, indices, classes)
 
 
-def _pick(path: Path, stored: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    for image_key, label_key in _KEYS:
+def _pick(text: str, path: Path, stored: Any, part: Part) -> tuple[np.ndarray, np.ndarray | None]:
+    for image_key, label_key in _KEYS if part == "train" else (_TEST_KEYS,):
         if image_key in stored:
             return stored[image_key], stored.get(label_key)
+    if part == "test":
+        raise NoTestPart(f"{printable(text)} has no test part: {_TEST_WORDS}")
     raise DataError(
         f"{path} holds {', '.join(map(printable, stored)) or 'nothing'}; the images belong under the key images."
     )
@@ -127,6 +134,13 @@ def find_idx(folder: Path) -> Path | None:
     """The image file of an IDX folder: the training part when there are several."""
     files = sorted(file for file in folder.iterdir() if _IDX_NAME.fullmatch(file.name))
     return next((file for file in files if "train" in file.name), files[0] if files else None)
+
+
+def idx_test(path: Path) -> Path | None:
+    """The file of test images beside a file of training images: train-images-... has t10k-images-... or test-..."""
+    before, train, after = path.name.removesuffix(".gz").rpartition("train")
+    names = [f"{before}{test}{after}{end}" for test in ("t10k", "test") for end in ("", ".gz")] if train else []
+    return next((file for name in names if (file := path.with_name(name)).is_file()), None)
 
 
 def is_idx(path: Path) -> bool:

@@ -9,13 +9,14 @@ import numpy as np
 from zerosum.data import portraits
 from zerosum.data.densities import DENSITIES
 from zerosum.data.records import Header, Record, Source
-from zerosum.data.settings import Size
+from zerosum.data.settings import Part, Size
 from zerosum.errors import DataError
 from zerosum.seeds import rng
 
 PORTRAITS, POINTS = 10_000, 100_000  # how many, unless the name ends in :COUNT
 NATIVE = (64, 64)  # portraits have no size of their own; this is what they are drawn at unless asked
 VECTORS_VERSION = 1
+TEST_PORTRAITS = 2_000  # at most; whom the test part shows is in no training part, however large
 _CHUNK = 256  # portraits drawn at a time
 
 
@@ -24,31 +25,38 @@ def builtin_names() -> tuple[str, ...]:
     return ("portraits", *DENSITIES)
 
 
-def builtin_source(text: str, size: Size | None) -> Source:
-    """`builtin:NAME` or `builtin:NAME:COUNT`; portraits are drawn at `size`."""
+def builtin_source(text: str, size: Size | None, part: Part = "train") -> Source:
+    """`builtin:NAME` or `builtin:NAME:COUNT`; portraits are drawn at `size`.
+
+    The test part of portraits is COUNT other people, at most TEST_PORTRAITS; that of a density COUNT fresh points."""
     match = re.fullmatch(r"builtin:([a-z0-9-]+)(?::([1-9][0-9]{0,7}))?", text, re.ASCII)
     if match is None or match[1] not in builtin_names():
         names = ", ".join(f"builtin:{name}" for name in builtin_names())
         raise DataError(f"There is no {text}: there are {names}; a count may follow, as in builtin:portraits:5000.")
     if match[1] == "portraits":
-        return _portraits(text, int(match[2] or PORTRAITS), size or NATIVE)
-    return _points(text, match[1], int(match[2] or POINTS))
+        return _portraits(text, int(match[2] or PORTRAITS), size or NATIVE, part)
+    return _points(text, match[1], int(match[2] or POINTS), part)
 
 
-def _portraits(text: str, count: int, size: Size) -> Source:
+def _portraits(text: str, count: int, size: Size, part: Part) -> Source:
+    seed, name = 0, "portrait"
+    if part == "test":
+        seed, name, count = 1, "test portrait", min(count, TEST_PORTRAITS)
+
     def records() -> Iterator[Record]:
         for start in range(0, count, _CHUNK):
-            images, attributes = portraits.arrays(start, min(start + _CHUNK, count), size)
+            images, attributes = portraits.arrays(start, min(start + _CHUNK, count), size, seed)
             for offset in range(len(images)):
                 facts = {key: column[offset] for key, column in attributes.items()}
-                yield Record(f"portrait {start + offset}", None, partial(images.__getitem__, offset), facts)
+                yield Record(f"{name} {start + offset}", None, partial(images.__getitem__, offset), facts)
 
     header = Header(*size, "RGB", 3, False, "uint8")
     return Source(text, f"portraits {portraits.VERSION} {count} {size}", count, records, header=header, drawn=True)
 
 
-def _points(text: str, name: str, count: int) -> Source:
+def _points(text: str, name: str, count: int, part: Part) -> Source:
     def draw() -> np.ndarray:
-        return DENSITIES[name].sample(count, rng("density", name))
+        purpose = ("density", name) if part == "train" else ("density", name, part)
+        return DENSITIES[name].sample(count, rng(*purpose))
 
     return Source(text, f"points {VECTORS_VERSION} {name} {count}", count, lambda: iter(()), vectors=draw)

@@ -10,11 +10,12 @@ from typing import BinaryIO
 
 from zerosum.data.layout import is_hidden, is_image_name, read_layout
 from zerosum.data.records import Record, Skip, Source, printable
+from zerosum.data.settings import Part
 from zerosum.errors import DataError
 
 
-def folder_source(text: str, root: Path) -> Source:
-    """Every image below `root`, by name. Links are followed, each folder once, so a loop of links ends."""
+def folder_source(text: str, root: Path, part: Part = "train") -> Source:
+    """Every image of the part below `root`, by name. Links are followed, each folder once, so a loop of links ends."""
     files: list[tuple[str, os.stat_result]] = []
     ignored: list[Skip] = []
     for name in _walk(root, ignored):
@@ -29,7 +30,7 @@ def folder_source(text: str, root: Path) -> Source:
             ignored.append(Skip(printable(name), "no image by its name"))
         else:
             files.append((name, facts))
-    layout = read_layout([name for name, _ in files])
+    layout = read_layout([name for name, _ in files], part)
     labels = [None if label is None else printable(label) for label in layout.labels]
     chosen = [(name, label) for (name, _), label, kept in zip(files, labels, layout.kept, strict=True) if kept]
     digest = hashlib.sha256()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from zerosum.data.records import printable
+from zerosum.data.settings import Part
 
 # Told as images that cannot be read: passed over as "other files", half a phone's pictures would go unnoticed.
 _HEIC = "HEIC is not supported; convert it to JPEG first"
@@ -16,8 +17,10 @@ SUFFIXES = frozenset((
     ".pnm", ".tga", ".jp2", ".j2k", ".qoi", ".npy", *UNREAD,
 ))
 STRAYS, STRAY_SHARE = 2, 0.01  # so many images beside class folders lie there by mistake
-SPLITS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing", "eval"))
 # fmt: on
+TRAINS = ("train", "training")
+TESTS = ("test", "testing", "eval", "val", "valid", "validation")  # the first of them that there is
+SPLITS = frozenset((*TRAINS, *TESTS))
 
 
 def is_hidden(path: str) -> bool:
@@ -44,39 +47,57 @@ class Layout:
     notes: tuple[str, ...]
 
 
-def read_layout(paths: Sequence[str]) -> Layout:
+def read_layout(paths: Sequence[str], part: Part = "train") -> Layout:
     """Classes from folders, as torchvision's ImageFolder has them: the first folder of a path names its class.
 
-    Folders that wrap everything are looked through. Of `train/` and `test/` folders side by side, train is taken.
-    A single class is no class. Images beside the class folders are left out if they are very few; more of them leave
-    the whole set without classes."""
+    Folders that wrap everything are looked through. Of `train/` and `test/` folders side by side, train is taken,
+    or, for the test part, the first of TESTS; without such folders nothing belongs to the test part. A single class is
+    no class, except in a test part when the training part knows it. Images beside the class folders are left out if
+    they are very few; more of them leave the whole set without classes."""
     parts = [tuple(path.split("/")) for path in paths]
     notes = []
+    known: tuple[str, ...] = ()
     strays = _strays(parts)
-    chosen = [part for part in parts if part not in strays]
+    chosen = [path for path in parts if path not in strays]
     depth = _common_depth(chosen)
-    tops = {part[depth] for part in chosen if len(part) > depth + 1}
-    trains = [top for top in sorted(tops) if top.lower() in ("train", "training")]
-    if len(tops) > 1 and trains and all(top.lower() in SPLITS for top in tops):
-        chosen = [part for part in chosen if part[depth] == trains[0]]
+    tops = {path[depth] for path in chosen if len(path) > depth + 1}
+    taken = _taken(tops, part)
+    if taken is not None:
+        chosen = [path for path in chosen if path[depth] == taken]
         strays |= (more := _strays(chosen))
-        chosen = [part for part in chosen if part not in more]
-        depth = _common_depth(chosen)
-        notes.append(f"The folders {', '.join(sorted(tops))} are parts of one set: {trains[0]} is taken.")
+        chosen = [path for path in chosen if path not in more]
+        inside, depth = depth + 1, _common_depth(chosen)
+        if part == "test":
+            known = read_layout(paths).classes
+            depth = next((place for place in range(inside, depth) if chosen[0][place] in known), depth)
+        notes.append(f"The folders {', '.join(sorted(tops))} are parts of one set: {taken} is taken.")
+    elif part == "test":
+        return Layout([False] * len(parts), [None] * len(parts), (), ())
     picked = set(chosen)
-    kept = [part in picked for part in parts]
-    classes = tuple(sorted({part[depth] for part in chosen if len(part) > depth + 1}))
-    outside = sum(len(part) == depth + 1 for part in chosen)
+    kept = [path in picked for path in parts]
+    classes = tuple(sorted({path[depth] for path in chosen if len(path) > depth + 1}))
+    outside = sum(len(path) == depth + 1 for path in chosen)
     if strays:
-        names = _some(sorted("/".join(part) for part in strays))
+        names = _some(sorted("/".join(path) for path in strays))
         notes.append(f"Left out, as so few lie beside the folders of the classes: {names}.")
     if outside and classes:
         lie = "image lies" if outside == 1 else "images lie"
         notes.append(f"{outside:,} {lie} beside the folders {_some(classes)}, so the set is read without classes.")
-    if outside or len(classes) < 2:
+    if outside or not classes or (len(classes) == 1 and classes[0] not in known):
         return Layout(kept, [None] * len(parts), (), tuple(notes))
-    labels = [part[depth] if keep else None for part, keep in zip(parts, kept, strict=True)]
+    labels = [path[depth] if keep else None for path, keep in zip(parts, kept, strict=True)]
     return Layout(kept, labels, classes, tuple(notes))
+
+
+def _taken(tops: set[str], part: Part) -> str | None:
+    """Which of the folders `tops` the part is, if they are named as the parts of a set."""
+    names = {top.lower() for top in tops}
+    if len(tops) < 2 or not names <= SPLITS or names.isdisjoint(TRAINS):
+        return None
+    if part == "train":
+        return min(top for top in tops if top.lower() in TRAINS)
+    test = next((name for name in TESTS if name in names), None)
+    return min((top for top in tops if top.lower() == test), default=None)
 
 
 def _strays(parts: Sequence[tuple[str, ...]]) -> set[tuple[str, ...]]:
@@ -85,13 +106,13 @@ def _strays(parts: Sequence[tuple[str, ...]]) -> set[tuple[str, ...]]:
     rest = list(parts)
     while rest:
         depth = _common_depth(rest)
-        loose = {part for part in rest if len(part) == depth + 1}
+        loose = {path for path in rest if len(path) == depth + 1}
         if not loose:  # at least two folders are left
             return strays
         strays |= loose
         if len(strays) > max(STRAYS, STRAY_SHARE * len(parts)):
             break
-        rest = [part for part in rest if part not in loose]
+        rest = [path for path in rest if path not in loose]
     return set()
 
 

@@ -10,7 +10,7 @@ from zerosum.data.cache import cache_folder, clear_leftovers
 from zerosum.data.dataset import Dataset, DatasetInfo, is_prepared, load_dataset
 from zerosum.data.prepare import PACKING_VERSION, pack
 from zerosum.data.records import Source
-from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Size
+from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
 from zerosum.data.sources import open_source
 from zerosum.data.survey import CHANNELS, DEPTHS, Progress
 from zerosum.errors import ConfigError, DataError, ZerosumError
@@ -22,19 +22,23 @@ def open_dataset(
     settings: PackSettings = DEFAULT_SETTINGS,
     cache: Path | None = None,
     progress: Progress | None = None,
+    part: Part = "train",
 ) -> Dataset:
     """The packed set of DATA at a size; None takes the set's own. Vectors have no size, and take no notice of it.
 
+    The test part is packed by what its own images are: to compare it with a training part, give the size, channels and
+    depth of that, and match classes by name (see `open_source`).
+
     A changed source (names, sizes, times of change), size or setting is packed anew. Several processes may ask for the
-    same set at once. Raises DataError when DATA cannot be read, ConfigError
-    when it was prepared with another fit or background than asked for."""
+    same set at once. Raises DataError when DATA cannot be read, its kind NoTestPart when there is no test part, and
+    ConfigError when it was prepared with another fit or background than asked for."""
     path = Path(source)
-    if not str(source).startswith(("builtin:", "torchvision:")) and is_prepared(path):
+    if part == "train" and not str(source).startswith(("builtin:", "torchvision:")) and is_prepared(path):
         dataset = load_dataset(path)
         if _fits(dataset.info, size, settings):
             _refuse_other_packing(path, dataset.info, settings)
             return dataset
-    opened = open_source(source, size)
+    opened = open_source(source, size, part)
     sets = (cache_folder() if cache is None else cache) / "sets"
     clear_leftovers(sets)
     folder = sets / _name(opened, size, settings)

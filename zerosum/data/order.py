@@ -1,4 +1,4 @@
-"""Which images come next: a pure function of the seed and the number of images drawn so far.
+"""Which images come next, and which are held out: pure functions of a seed and what they choose from.
 
 Nothing is remembered between batches, so a run that is killed and resumed sees the images that it would have seen.
 """
@@ -34,3 +34,41 @@ def batch_indices(count: int, batch: int, position: int, seed: int) -> np.ndarra
         position += len(part)
         batch -= len(part)
     return np.concatenate(parts)
+
+
+def held_out(count: int, labels: np.ndarray | None, share: float, seed: int) -> np.ndarray:
+    """Which of `count` images to judge by and not to learn from, (count,) bool; labels (count,) are their classes.
+
+    Every class gives its share, rounded up or down such that the whole is as near to `share` of the set as can be. A
+    class keeps at least one image to learn from, so one of a single image gives none, and the whole is that much less.
+    Raises ValueError unless share lies between 0 and 1 and there is a label for each image."""
+    labels = np.zeros(count, np.int64) if labels is None else labels
+    if not 0 < share < 1 or len(labels) != count:
+        raise ValueError(f"need a share between 0 and 1 and {count} labels, got {share} and {len(labels)} labels")
+    _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    quotas = np.minimum(share * sizes, sizes - 1)
+    # Rounding the running total hands on what a class gave too much or too little; the classes take turns by chance.
+    turns = rng("held out", seed).permutation(len(sizes))
+    gives = np.empty(len(sizes), np.int64)
+    gives[turns] = np.diff(np.floor(np.cumsum(quotas[turns]) + 0.5), prepend=0)
+    gives = np.minimum(gives, sizes - 1)  # the last bits of the running total must not cost a class its last image
+    return _places(labels, seed) < gives[classes]
+
+
+def few(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
+    """The indices of `per_class` images of each class, sorted int64; a class that has fewer gives all it has.
+
+    The choice of fewer is a part of the choice of more, so that experiments with 5 and 10 images differ by what was
+    added. labels (N,). Raises ValueError when per_class is below 1."""
+    if per_class < 1:
+        raise ValueError(f"per_class must be at least 1, got {per_class}")
+    return np.flatnonzero(_places(labels, seed) < per_class)
+
+
+def _places(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Where each image stands in a shuffle of its class, from 0, (N,) int64."""
+    order = rng("classes", seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]  # class by class
+    places = np.empty(len(labels), np.int64)
+    places[order] = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order])
+    return places

@@ -17,7 +17,7 @@ from zerosum.data.packer import Packed, Packer
 from zerosum.data.page import page
 from zerosum.data.parallel import in_order
 from zerosum.data.records import Record, Skip, Source
-from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Size
+from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
 from zerosum.data.sources import open_source
 from zerosum.data.survey import Progress, nothing_readable, survey
 from zerosum.errors import ConfigError, DataError
@@ -34,17 +34,18 @@ def prepare(
     settings: PackSettings = DEFAULT_SETTINGS,
     strict: bool = False,
     progress: Progress | None = None,
+    part: Part = "train",
 ) -> Report:
-    """Check every image of DATA, make them alike and pack them into the new folder `out`.
+    """Check every image of a part of DATA, make them alike and pack them into the new folder `out`.
 
     size: (height, width); None takes the size that all share, or a fitting power of two. strict: the first bad image is
     an error. The folder appears whole or not at all. Raises ConfigError when `out` exists or lies in DATA, DataError
-    for bad data."""
+    for bad data, NoTestPart where there is no such part."""
     out = Path(out)
     _refuse_inside(source, out)
     if out.exists():
         raise ConfigError(f"{out} exists already, and was left as it is. Choose another name, or remove it first.")
-    opened = open_source(source, size)
+    opened = open_source(source, size, part)
     return pack(opened, out, size, settings, strict, progress)
 
 

@@ -7,8 +7,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from zerosum.errors import DataError
+
 Opened = BinaryIO | np.ndarray | Image.Image
 """A file at its start, pixels (H, W, C), or a picture that Pillow holds."""
+
+
+class NoTestPart(DataError):
+    """DATA has no test part. Who can do with a share of the training part catches it and calls `order.held_out`."""
 
 
 @dataclass(frozen=True)

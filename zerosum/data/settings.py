@@ -13,6 +13,7 @@ Size = tuple[int, int]  # (height, width) in pixels
 Fit = Literal["crop", "pad", "stretch"]
 Channels = Literal["auto", "gray", "gray+alpha", "rgb", "rgba"]
 Depth = Literal["auto", "8", "16", "float"]
+Part = Literal["train", "test"]  # of a set: what is learnt from, and what was held out to judge by
 
 MAX_SIDE = 8192  # a packed image of that side takes 200 MB; larger is a slip of the finger
 

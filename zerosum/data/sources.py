@@ -4,62 +4,99 @@ import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from zerosum.data.archives import tar_source, zip_source
-from zerosum.data.arrays import array_source, find_idx, idx_source, is_idx, numpy_source, vector_source
+from zerosum.data.arrays import array_source, find_idx, idx_source, idx_test, is_idx, numpy_source, vector_source
 from zerosum.data.builtin import builtin_names, builtin_source
 from zerosum.data.dataset import is_prepared, load_dataset
 from zerosum.data.folders import folder_source
-from zerosum.data.records import Source, counted, printable
-from zerosum.data.settings import Size
+from zerosum.data.layout import TESTS, TRAINS
+from zerosum.data.records import NoTestPart, Source, counted, printable
+from zerosum.data.settings import Part, Size
 from zerosum.data.torchvision_sets import torchvision_source
-from zerosum.errors import DataError
+from zerosum.errors import ConfigError, DataError
 
 
-def open_source(data: str | Path, size: Size | None = None) -> Source:
+def open_source(data: str | Path, size: Size | None = None, part: Part = "train") -> Source:
     """The source that DATA names. Sets that the program draws are drawn at `size`; all others have sizes of their own.
 
-    Raises DataError when there is no such thing, it cannot be read, or it holds no image."""
+    The training part of a set without parts is the whole of it. The test part has classes of its own: one that no test
+    image has is missing, so whoever compares the parts must match their classes by name.
+    Raises DataError when there is no such thing, it cannot be read, or it holds no image; that is NoTestPart when a
+    test part was asked for and DATA has none. Raises ConfigError for another word than train and test."""
     text = str(data)
+    if part not in get_args(Part):
+        raise ConfigError(f"The parts of a set are {' and '.join(get_args(Part))}, not {part!r}.")
+    source = _opened(text, size, part)
+    if part == "train":
+        return source
+    notes = (f"This is the test part of {printable(text)}.", *source.notes)
+    return replace(source, fingerprint=f"test {source.fingerprint}", notes=notes)
+
+
+def _opened(text: str, size: Size | None, part: Part) -> Source:
     if text.startswith("builtin:"):
-        return builtin_source(text, size)
+        return builtin_source(text, size, part)
     if text.startswith("torchvision:"):
-        return torchvision_source(text)
-    source = _from_path(text, Path(text))
+        return torchvision_source(text, part)
+    source = _from_path(text, Path(text), part)
+    if not source.count and part == "test":
+        raise NoTestPart(
+            f"{printable(text)} has no test part: that would be a folder {TESTS[0]} beside a folder {TRAINS[0]}; "
+            f"{', '.join(TESTS[1:])} are known too."
+        )
     if not source.count:
         raise DataError(f"There are no images in {printable(text)}.{_what_instead(source)}")
     return source
 
 
-def _from_path(text: str, path: Path) -> Source:
+def _from_path(text: str, path: Path, part: Part) -> Source:
     try:
         if path.is_dir():
-            return _from_folder(text, path)
+            return _from_folder(text, path, part)
         if not path.exists():
             raise DataError(f"There is no {printable(text)}. {what_data_can_be()}")
         if is_idx(path):
-            return idx_source(text, path)
+            return _idx_source(text, path, part)
         if path.suffix.lower() in (".npy", ".npz"):
-            return numpy_source(text, path)
+            return numpy_source(text, path, part)
         if path.is_file() and zipfile.is_zipfile(path):
-            return zip_source(text, path)
+            return zip_source(text, path, part)
         if path.is_file() and tarfile.is_tarfile(path):
-            return tar_source(text, path)
+            return tar_source(text, path, part)
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         raise DataError(f"{printable(text)} cannot be read: {error}") from error
     raise DataError(f"{printable(text)} is no set of images. {what_data_can_be()}")
 
 
-def _from_folder(text: str, path: Path) -> Source:
+def _from_folder(text: str, path: Path, part: Part) -> Source:
     if is_prepared(path):
-        return _prepared_source(text, path)
+        return _prepared_source(text, path, part)
     idx = find_idx(path)
-    return folder_source(text, path) if idx is None else idx_source(text, idx)
+    return folder_source(text, path, part) if idx is None else _idx_source(text, idx, part)
 
 
-def _prepared_source(text: str, path: Path) -> Source:
+def _idx_source(text: str, path: Path, part: Part) -> Source:
+    if part == "train":
+        return idx_source(text, path)
+    test = idx_test(path)
+    if test is None:
+        raise NoTestPart(
+            f"{printable(text)} has no test part: that would be a file t10k-images... or test-images... beside a file "
+            "train-images... of the same name but for that word."
+        )
+    return idx_source(text, test)
+
+
+def _prepared_source(text: str, path: Path, part: Part) -> Source:
     dataset = load_dataset(path)
     info = dataset.info
+    if part == "test":
+        raise NoTestPart(
+            f"{printable(text)} has no test part: a prepared folder holds the one part that it was made from. The "
+            f"test part of {info.source}, if it has one, must be taken from there."
+        )
     fingerprint = f"prepared {info.hash}"
     if info.is_vectors:
         return vector_source(text, fingerprint, dataset.images)

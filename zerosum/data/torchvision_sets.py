@@ -9,13 +9,16 @@ from typing import Any
 from PIL import Image
 
 from zerosum.data.cache import cache_folder
-from zerosum.data.records import Record, Source, printable
+from zerosum.data.records import NoTestPart, Record, Source, printable
+from zerosum.data.settings import Part
 from zerosum.errors import DataError
 
+_VALIDATED = ("Imagenette", "Places365")  # their held-out part with labels has that name, "val"
 
-def torchvision_source(text: str) -> Source:
-    """The training part of a data set of torchvision, downloaded into the cache when it is not there yet."""
-    dataset = _load(text, text.removeprefix("torchvision:"))
+
+def torchvision_source(text: str, part: Part = "train") -> Source:
+    """A part of a data set of torchvision, downloaded into the cache when it is not there yet."""
+    dataset = _load(text, text.removeprefix("torchvision:"), part)
     first = dataset[0] if len(dataset) else None
     if not isinstance(first, tuple) or not isinstance(first[0], Image.Image):
         raise DataError(f"{text} does not hold single images, so it cannot be packed.")
@@ -31,7 +34,7 @@ def torchvision_source(text: str) -> Source:
     return Source(text, f"{text} {torchvision.__version__} {len(dataset)}", len(dataset), records, classes)
 
 
-def _load(text: str, name: str) -> Any:
+def _load(text: str, name: str, part: Part) -> Any:
     from torchvision import datasets  # half a second, and torch with it
 
     usable = {
@@ -44,8 +47,10 @@ def _load(text: str, name: str) -> Any:
         near = get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
         hint = f" Did you mean torchvision:{lower[near[0]]}?" if near else ""
         raise DataError(f"torchvision has no data set {name!r} that downloads itself.{hint}")
+    kind = getattr(datasets, name)
+    chosen = {} if part == "train" else _test_argument(text, name, kind)
     try:
-        return getattr(datasets, name)(**usable[name])
+        return kind(**usable[name], **chosen)
     except TypeError as error:
         raise DataError(f"{text} needs more than its name: {error}. Save it as a folder of images instead.") from error
     except (OSError, RuntimeError) as error:
@@ -54,6 +59,17 @@ def _load(text: str, name: str) -> Any:
             f"{text} could not be downloaded ({reason}). Without a network, take builtin:portraits, or download the "
             f"set elsewhere and give its folder; {usable[name].get('root')} is where torchvision looks for it."
         ) from error
+
+
+def _test_argument(text: str, name: str, kind: Any) -> dict[str, Any]:
+    """What gives the test part of a set. Raises NoTestPart before anything is downloaded."""
+    known = inspect.signature(kind).parameters
+    if "train" in known:
+        return {"train": False}
+    # Where the default is not a training part but the whole set (LFWPeople), that is what was learnt from.
+    if "split" in known and str(known["split"].default).startswith("train"):
+        return {"split": "val" if name in _VALIDATED else "test"}
+    raise NoTestPart(f"{text} has no test part: torchvision knows no train=False and no split='test' of it.")
 
 
 def _classes(dataset: Any) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Checkpoints that appear whole or not at all, and are verified before they are believed.
 
 A checkpoint is a folder named by images seen: `model.safetensors` (the network that people use), `state.pt` (what
-training needs to go on; read with `weights_only=True`), and `manifest.json` with the size and SHA-256 of both.
+training needs to go on; read with `weights_only=True`), and `manifest.json` with the size and SHA-256 of both. Beside
+the checkpoints the files `latest` and `best` hold the name of one each.
 """
 
 import hashlib
@@ -23,9 +24,16 @@ SCHEMA = 1
 
 
 def save_checkpoint(
-    folder: Path, images: int, model: dict[str, Tensor], state: dict[str, Any], metadata: dict[str, str], keep: int = 2
+    folder: Path,
+    images: int,
+    model: dict[str, Tensor],
+    state: dict[str, Any],
+    metadata: dict[str, str],
+    keep: int = 2,
+    is_best: bool = False,
 ) -> Path:
-    """Write `folder/<images>/`, point `folder/latest` at it, and keep of it and those before it the newest `keep`.
+    """Write `folder/<images>/`, point `folder/latest` (and `folder/best`, if it is the best so far) at it, and keep of
+    it and those before it the newest `keep` and the best.
 
     Those with more images are left: training that goes on from an older checkpoint has found them damaged. Raises
     ZerosumError when the disk is full or not writable; what was saved before is then untouched."""
@@ -46,9 +54,22 @@ def save_checkpoint(
         }
         write_json(unfinished / "manifest.json", {"schema": SCHEMA, "images": images, "files": files})
     write_whole(folder / "latest", path.name + "\n")
+    if is_best:
+        write_whole(folder / "best", path.name + "\n")
+    best = best_checkpoint(folder)
     for old in [other for other in list_checkpoints(folder) if int(other.name) <= images][keep:]:
-        shutil.rmtree(old, ignore_errors=True)
+        if old != best:
+            shutil.rmtree(old, ignore_errors=True)
     return path
+
+
+def best_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint with the best score, or None where none was scored or it is gone."""
+    try:
+        name = (folder / "best").read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return next((path for path in list_checkpoints(folder) if path.name == name), None)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -71,11 +71,24 @@ class Cadence:
     checkpoint_seconds: float
 
 
+@dataclass(frozen=True)
+class Scorer:
+    """How the averaged network is scored at checkpoints, and which of them is therefore the best.
+
+    measure(network) returns scores by name (`eval/...`) and what made them, as JSON-able values. leading is the score
+    that chooses the best checkpoint: the highest if `higher`, else the lowest."""
+
+    measure: Callable[[nn.Module], tuple[dict[str, float], dict[str, Any]]]
+    leading: str
+    higher: bool
+
+
 class Training:
     """A system in training: its progress, its average, its run folder.
 
     draw(player, position) gives the player's batch at its position in the stream of images, a pure function.
     show(network, images) writes a sample of the averaged network and returns scalars to log.
+    scorer scores it at checkpoints; None leaves scores and the best checkpoint out.
     batch is the number of images in a batch."""
 
     def __init__(
@@ -93,11 +106,13 @@ class Training:
         precision: str,
         metadata: dict[str, str],
         listeners: list[Listener],
+        scorer: Scorer | None = None,
     ) -> None:
         self.system, self.run, self.draw, self.show = system, run, draw, show
         self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
-        self.metadata, self.listeners = metadata, listeners
-        self.ema = Ema(system.generator, ema_half_life)
+        self.metadata, self.listeners, self.scorer = metadata, listeners, scorer
+        self.ema = Ema(system.network, ema_half_life)
+        self.best: dict[str, float] | None = None  # {"images", "score"} of the best checkpoint
         self.progress = Progress(drawn={player.name: 0 for player in system.players})
         self.watch = Watch()
         self._totals: dict[str, Tensor] = {}
@@ -137,7 +152,7 @@ class Training:
                 self._log(goal)
             if self._sampled_at != self.progress.images:
                 self._sample()
-        self.save(needed=True)
+        self.save(needed=True, scored=stop.signal is None)  # who stops a run waits for no scores
         return "stopped" if stop.signal is not None else "done"
 
     def restore(self) -> None:
@@ -154,6 +169,7 @@ class Training:
                 player.optimizer.load_state_dict(saved["optimizer"])
             self.progress = Progress(**state["progress"])
             self.watch.restore(state["watch"])
+            self.best = state["best"]
         except (RuntimeError, LookupError, TypeError, ValueError) as error:
             what = str(error).splitlines()[-1].strip()
             raise DataError(
@@ -164,17 +180,23 @@ class Training:
     def _begin(self) -> None:
         if self._restored_at < 0:
             self._sample()
-            self.save(needed=True)
+            self.save(needed=True, scored=False)  # nothing has been learnt that could be scored
             return
-        self.run.forget_stats_after(self._restored_at)
+        self.run.forget_after(self._restored_at)
         self.event("resume", f"Going on from {self._restored_at:,} images seen.")
 
-    def save(self, needed: bool = False) -> None:
-        """Write a checkpoint, unless this moment has one. A failure is a warning, so that a disk that is full for a
-        while does not end a run, unless this one is needed (the first and the last) or the third that failed."""
+    def save(self, needed: bool = False, scored: bool = True) -> None:
+        """Write a checkpoint, unless this moment has one, and point `best` at it if its score is the best so far.
+
+        A failure is a warning, so that a disk that is full for a while does not end a run, unless this one is needed
+        (the first and the last) or the third that failed."""
         if self._saved_at == self.progress.images:
             return
         self._check_weights()
+        before = self.best
+        if scored:
+            self._score()
+        is_best = self.best is not before
         state = {
             "players": {
                 player.name: {"module": player.module.state_dict(), "optimizer": player.optimizer.state_dict()}
@@ -182,18 +204,20 @@ class Training:
             },
             "progress": asdict(self.progress),
             "watch": self.watch.state(),
+            "best": self.best,
         }
-        images = self.progress.images
+        images, model = self.progress.images, self.ema.average.state_dict()
         try:
-            path = save_checkpoint(self.run.checkpoints, images, self.ema.average.state_dict(), state, self.metadata)
+            path = save_checkpoint(self.run.checkpoints, images, model, state, self.metadata, is_best=is_best)
         except (ZerosumError, OSError) as error:
+            self.best = before
             self._failed_writes += 1
             if needed or self._failed_writes == WRITE_ATTEMPTS:
                 raise
             self.event("warning", str(error))
         else:
             self._failed_writes, self._saved_at = 0, images
-            self.event("checkpoint", f"Saved {path.name}.")
+            self.event("checkpoint", f"Saved {path.name}{', the best so far' if is_best else ''}.")
 
     def _images_a_step(self) -> int:
         return self.batch * (1 if self.system.simultaneous else self.system.players[0].steps)
@@ -205,7 +229,7 @@ class Training:
         seen = self._images_a_step()
         self.progress.images += seen
         self.progress.step += 1
-        self.ema.update(self.system.generator, seen, self.progress.images)
+        self.ema.update(self.system.network, seen, self.progress.images)
         for name, value in report.items():
             self._totals[name] = self._totals[name] + value if name in self._totals else value
         self._steps_in_totals += 1
@@ -256,6 +280,19 @@ class Training:
             return
         self._write_stats(values)
         self._warn(values)
+
+    def _score(self) -> None:
+        if self.scorer is None:
+            return
+        values, made_by = self.scorer.measure(self.ema.average)
+        try:
+            self.run.add_scores(self.progress.images, values, made_by)
+        except (ZerosumError, OSError) as error:
+            self.event("warning", str(error))
+        score = values[self.scorer.leading]
+        sign = 1 if self.scorer.higher else -1
+        if math.isfinite(score) and (self.best is None or sign * score > sign * self.best["score"]):
+            self.best = {"images": self.progress.images, "score": score}
 
     def _warn(self, values: dict[str, float]) -> None:
         for finding in self.watch.see(self.progress.images, values):

@@ -1,6 +1,6 @@
 """Players and the system they form."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,10 @@ Terms = dict[str, Tensor]
 """Scalars by name. What a player minimises is their sum, so each comes already weighted."""
 
 
+Schedule = Callable[[int], Sequence[Mapping[str, float]]]
+"""Images seen to the settings of each parameter group of an optimiser."""
+
+
 def nothing() -> None:
     """What most players do after a step."""
 
@@ -25,8 +29,8 @@ class Player:
 
     losses maps a batch to the terms that this player minimises and to scores that are only logged; both are dicts of
     scalar tensors. steps is how many optimiser steps make a turn (k of Goodfellow's Algorithm 1, n_critic of WGAN).
-    after_step follows each of them (WGAN clips its weights there). schedule maps images seen to settings of the
-    optimiser's parameter groups, such as {"lr": 1e-4}.
+    after_step follows each of them (WGAN clips its weights there). schedule maps images seen to the settings of each of
+    the optimiser's parameter groups, in their order, such as [{"lr": 1e-4}].
     """
 
     name: str
@@ -35,29 +39,35 @@ class Player:
     losses: Callable[[Batch], tuple[Terms, Terms]]
     steps: int = 1
     after_step: Callable[[], None] = nothing
-    schedule: Callable[[int], dict[str, float]] | None = None
+    schedule: Schedule | None = None
 
 
 @dataclass
 class System:
     """The players, in the order of their turns, and the network that people use afterwards.
 
-    latents maps seeds to inputs of the generator, one row a seed, whatever else is in the batch.
-    before_training sees one large batch of real images before the first step (some initialisations need it).
-    score gives points the logits (N,) of D(x), for pictures of the game on known densities; None for a critic.
-    simultaneous: every player's gradient is taken before any of them steps.
+    latents maps seeds to inputs of a generator, one row a seed, whatever else is in the batch; None for a network that
+    takes images. take_weights loads weights from elsewhere, once, before a new run (a run that goes on has its own),
+    and says whether there were any. transfers: the players learn as only makes sense from weights that were learnt
+    before. before_training sees one large batch of real images before the first step (some initialisations need it).
+    head names the tensors of the network that depend on the classes, and so stay behind when it starts from a run that
+    knows others. score gives points the logits (N,) of D(x), for pictures of the game on known densities; None for a
+    critic. simultaneous: every player's gradient is taken before any of them steps.
     """
 
-    generator: nn.Module
+    network: nn.Module
     players: list[Player]
-    latents: Callable[[Sequence[int]], Tensor]
+    latents: Callable[[Sequence[int]], Tensor] | None = None
+    take_weights: Callable[[], bool] = lambda: False
+    transfers: bool = False
     before_training: Callable[[Tensor], None] = field(default=lambda images: None)
+    head: frozenset[str] = frozenset()
     score: nn.Module | None = None
     simultaneous: bool = False
 
     def to(self, device: torch.device, channels_last: bool = True) -> "System":
         """Move every network; convolution weights take the layout that is fastest with channels-last images."""
-        for module in [self.generator, *(player.module for player in self.players)]:
+        for module in [self.network, *(player.module for player in self.players)]:
             module.to(device)
             if channels_last:
                 for parameter in module.parameters():

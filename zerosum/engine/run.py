@@ -136,10 +136,19 @@ class RunFolder:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._append("events.jsonl", {"time": now, "images": images, "kind": kind, "text": text, **more})
 
-    def forget_stats_after(self, images: int) -> None:
-        """Drop the lines that a resumed run will write again, and a torn last line."""
-        kept = [line for line in read_lines(self.path / "stats.jsonl") if line.get("images", 0) <= images]
-        write_whole(self.path / "stats.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+    def add_scores(self, images: int, values: Mapping[str, float], made_by: Mapping[str, Any]) -> None:
+        """Append one line to `evaluation.jsonl`: scores by name, and beside them what made them."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        line = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._append("evaluation.jsonl", {"time": now, "images": images, **line, **made_by})
+
+    def forget_after(self, images: int) -> None:
+        """Drop the lines of stats and scores that a resumed run will write again, and torn ones."""
+        for name in ("stats.jsonl", "evaluation.jsonl"):
+            file = self.path / name
+            if file.exists():
+                kept = [line for line in read_lines(file) if line.get("images", 0) <= images]
+                write_whole(file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def _append(self, name: str, line: Mapping[str, Any]) -> None:
         # Escaped as JSON does it: a file name that is not UTF-8.

@@ -61,8 +61,7 @@ def training_step(
 def take_step(player: Player, images_seen: int) -> None:
     """One optimiser step at the settings that the schedule gives for this moment, and what follows it."""
     if player.schedule is not None:
-        settings = player.schedule(images_seen)
-        for group in player.optimizer.param_groups:
+        for group, settings in zip(player.optimizer.param_groups, player.schedule(images_seen), strict=True):
             group.update(settings)
     player.optimizer.step()
     player.after_step()

@@ -5,12 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine.players import Batch, Player, Terms, nothing
+from zerosum.engine.players import Batch, Player, Schedule, Terms, nothing
 from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.losses.penalties import around, between, clip_weights, gradient_penalty, slope_penalty
 from zerosum.recipes.settings import AdversarialSettings
-
-Schedule = Callable[[int], dict[str, float]]
 
 
 def two_players(

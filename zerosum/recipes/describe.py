@@ -9,25 +9,30 @@ from torch import Tensor, nn
 from zerosum.data.dataset import DatasetInfo
 from zerosum.recipes.registry import Recipe
 
+EXAMPLE_CLASSES = tuple(f"class {i}" for i in range(10))
+
 
 def describe(recipe: Recipe) -> dict[str, Any]:
     """Options with defaults, choices and JSON Schema, presets, and each network's layers at the example shape."""
     height, width, channels = recipe.example_shape
-    info = DatasetInfo("example", 1, recipe.example_shape, "uint8", (0, 255), False, (), "")
+    classes = EXAMPLE_CLASSES if recipe.task == "classify" else ()
+    info = DatasetInfo("example", 1, recipe.example_shape, "uint8", (0, 255), False, classes, "")
     system = recipe.build(recipe.configure({}), info)
     image = torch.zeros(2, channels, height, width)
-    networks = {"generator": layers_of(system.generator, system.latents([0, 1]))}
+    networks = {"generator": layers_of(system.network, system.latents([0, 1]))} if system.latents else {}
     for player in system.players:
-        if player.module is not system.generator:
+        if player.name not in networks:
             networks[player.name] = layers_of(player.module, image)
     return {
         "name": recipe.name,
+        "task": recipe.task,
         "summary": recipe.summary,
         "paper": recipe.paper,
         "expect": recipe.expect,
         "options": options_of(recipe.settings, recipe.configure({}).model_dump()),
         "presets": {name: flat(values) for name, values in recipe.presets.items()},
-        "example": f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}",
+        "example": f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}"
+        + (f", {len(classes)} classes" if classes else ""),
         "networks": networks,
         "schema": recipe.settings.model_json_schema(),
     }

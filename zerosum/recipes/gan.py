@@ -8,12 +8,12 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.players import System
+from zerosum.engine.players import Schedule, System
 from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.engine.schedule import linear
 from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.networks.mlp import Discriminator, Generator, MaxoutDiscriminator, Output
-from zerosum.recipes.adversarial import Schedule, device_of, two_players
+from zerosum.recipes.adversarial import device_of, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import AdversarialSettings, Strict
 
@@ -128,7 +128,7 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
             discriminator_weight=0.5 if settings.half_discriminator_loss else 1.0,
         ),
         seeded_latents,
-        before_training,
+        before_training=before_training,
         score=discriminator if ADVERSARIAL[settings.loss].probabilistic else None,
         simultaneous=settings.simultaneous,
     )
@@ -147,10 +147,10 @@ def schedule(settings: GanSettings) -> Schedule | None:
     if chosen.name == "adam":
         return None
 
-    def at(images: int) -> dict[str, float]:
+    def at(images: int) -> list[dict[str, float]]:
         # Down to 1e-6, unless it was smaller from the start. Times a negative power, which cannot overflow.
         lr = max(chosen.lr * chosen.lr_divisor ** -(images / settings.batch), min(chosen.lr, 1e-6))
         last = chosen.beta1 if chosen.last_momentum is None else chosen.last_momentum
-        return {"lr": lr, "momentum": linear(images, MNIST_EPOCH, 250 * MNIST_EPOCH, chosen.beta1, last)}
+        return [{"lr": lr, "momentum": linear(images, MNIST_EPOCH, 250 * MNIST_EPOCH, chosen.beta1, last)}]
 
     return at

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size, parse_size, size_text
@@ -14,6 +14,8 @@ from zerosum.recipes.overrides import closest, validated
 from zerosum.recipes.settings import Settings
 
 Build = Callable[[Any, DatasetInfo], System]
+Task = Literal["generate", "classify"]
+"""What the network is for when it is trained: making images from latents, or naming the class of an image."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,9 @@ class Recipe:
     """A system by name: its settings, its presets, and the function that builds it.
 
     presets maps a name to (nested) values laid over the defaults of the settings. nearest_size maps height and width to
-    the nearest that the networks take; largest_default is the longer side that `size=auto` goes up to. example_shape,
-    (H, W, C), is what the recipe is described with."""
+    the nearest that the networks take; `size=auto` goes up to largest_default on the longer side, and enlarges images
+    whose shorter side is below smallest_side of the settings. example_shape, (H, W, C), is what the recipe is described
+    with."""
 
     name: str
     summary: str
@@ -34,6 +37,8 @@ class Recipe:
     largest_default: int
     example_shape: tuple[int, ...]
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    task: Task = "generate"
+    smallest_side: Callable[[Any], int] = lambda settings: 1
 
     @property
     def vectors(self) -> bool:
@@ -52,13 +57,15 @@ class Recipe:
         defaults = self.settings().model_dump()
         return validated(self.settings, merged(merged(defaults, self.presets.get(preset, {})), values))
 
-    def size_for(self, asked: str, natural: Size) -> Size:
-        """Height and width to train at: what was asked for, or for `auto` what suits data of the natural size.
+    def size_for(self, settings: Settings, natural: Size) -> Size:
+        """Height and width to train at: what `size` says, or for `auto` what suits data of the natural size.
 
         Raises ConfigError when the networks cannot make the size that was asked for, and names the nearest."""
+        asked = settings.size
         if asked == "auto":
-            shrink = min(1.0, self.largest_default / max(natural))
-            return self.nearest_size(max(1, round(natural[0] * shrink)), max(1, round(natural[1] * shrink)))
+            scale = min(1.0, self.largest_default / max(natural))
+            scale = max(scale, self.smallest_side(settings) / min(natural))
+            return self.nearest_size(max(1, round(natural[0] * scale)), max(1, round(natural[1] * scale)))
         size = parse_size(asked)
         nearest = self.nearest_size(*size)
         if nearest != size:
@@ -82,6 +89,8 @@ def recipe(
     largest_default: int,
     example_shape: tuple[int, ...],
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    task: Task = "generate",
+    smallest_side: Callable[[Any], int] = lambda settings: 1,
 ) -> Callable[[Build], Build]:
     """Register the decorated function as the recipe `name`, on the command line, in the library and in the docs."""
 
@@ -97,6 +106,8 @@ def recipe(
             largest_default,
             example_shape,
             presets or {},
+            task,
+            smallest_side,
         )
         return build
 

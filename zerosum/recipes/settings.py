@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
+from zerosum.augment.settings import AugmentSettings
 from zerosum.data.settings import PackSettings, parse_size
 
 LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
@@ -44,16 +45,33 @@ class Every(Strict):
     checkpoint_minutes: PositiveFloat = Field(3.0, description="a checkpoint is written at least this often")
 
 
+class ScoreSettings(Strict):
+    """The light scores at checkpoints, by which the best of them is chosen; `zerosum evaluate` gives the full ones."""
+
+    features: str = Field(
+        "random",
+        description="what sees the images: random, inception, resnet50 or another network, or a classifier run",
+    )
+    images: NonNegativeInt = Field(2000, description="generated images scored at each checkpoint; 0: none")
+
+
 class Settings(Strict):
     """What every recipe can be told."""
 
     preset: str = Field("default", description="default, paper or code: a set of values that your own then override")
     size: str = Field("auto", description="height x width in pixels: 64, 48x80, or auto (from the data)")
     data: PackSettings = Field(PackSettings(), description="how images are brought to one shape")
+    augment: AugmentSettings = Field(
+        AugmentSettings(), description="how training images are varied: the name of a preset, or single settings"
+    )
     batch: PositiveInt = Field(64, description="images in a batch")
     images: PositiveInt = Field(1_000_000, description="images to see when no goal is given on the command line")
     ema_half_life: float = Field(10_000, ge=0, description="half-life of the generator's moving average, in images")
     every: Every = Every()
+
+    def goal(self, count: int, classes: int) -> int:
+        """Images to see when no goal is given, of a set of `count` images of `classes` classes."""
+        return self.images
 
     @field_validator("size", mode="before")
     @classmethod
@@ -67,6 +85,7 @@ class AdversarialSettings(Settings):
     """What recipes with one generator against one discriminator can be told."""
 
     loss: LossName = Field("non-saturating", description="the adversarial loss")
+    score: ScoreSettings = ScoreSettings()
     penalty: PenaltySettings = Field(PenaltySettings(), description="penalties on the discriminator")
     discriminator_steps: PositiveInt = Field(
         1, description="k of Algorithm 1: discriminator steps before each generator step"

@@ -58,6 +58,7 @@ def gather(run: Path) -> dict[str, Any]:
     return {
         "run": name_of(run),
         "recipe": str(config.get("recipe", "")),
+        "task": str(config.get("task", "generate")),
         "source": title_of(str(config.get("source", ""))),
         "version": str(config.get("zerosum", "")),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -77,6 +78,8 @@ def gather(run: Path) -> dict[str, Any]:
         "config": {key: value for key, value in config.items() if key != "schema"},
         "environment": read_environment(run / "env.json"),
         "checkpoints": checkpoints(run / "checkpoints"),
+        "floors": floors(run),
+        "evaluations": evaluations(run),
         **pictures(run / "samples", vectors=len((config.get("data") or {}).get("shape") or ()) == 1),
     }
 
@@ -177,6 +180,35 @@ def merged(run: Path) -> list[Row]:
                 numbers = {key: finite(value) for key, value in line.items() if is_number(value)}
                 rows.setdefault(line["images"], {}).update(numbers)
     return [rows[images] for images in sorted(rows)]
+
+
+def floors(run: Path) -> dict[str, float]:
+    """What real images get in the place of generated ones, by the name of the score."""
+    found: dict[str, float] = {}
+    for line in read_lines(run / "evaluation.jsonl"):
+        floor = line.get("floor")
+        if isinstance(floor, dict):
+            found |= {"eval/" + name.removeprefix("eval/"): value for name, value in floor.items() if is_number(value)}
+    return found
+
+
+def evaluations(run: Path) -> list[dict[str, Any]]:
+    """The newest line of each way in which `zerosum evaluate` has scored the run, with its pictures."""
+    newest: dict[tuple[str, ...], dict[str, Any]] = {}
+    for line in read_lines(run / "evaluation.jsonl"):
+        scores = {key.removeprefix("eval/"): value for key, value in line.items() if key.startswith("eval/")}
+        if "kind" in line and scores:  # those at checkpoints are curves
+            newest[tuple(scores)] = line | {"scores": scores}
+    found = []
+    for line in newest.values():
+        named = line.get("pictures")
+        pictures = [
+            {"words": str(words), "src": src}
+            for words, place in (named.items() if isinstance(named, dict) else ())
+            if (src := packed(run / "evaluation" / Path(str(place)).name, PICTURES_BUDGET // 8))
+        ]
+        found.append(line | {"pictures": pictures})
+    return found
 
 
 def is_number(value: Any) -> bool:

@@ -3,7 +3,7 @@
 const words = JSON.parse(document.getElementById("words").textContent);
 const data = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
-const stats = data.stats, at = stats.images || [];
+const stats = data.stats, at = stats.images || [], names = data.task === "classify";
 
 // ---- what the reader chose, kept where the browser allows it (a page opened from a file may not store) ----
 const remembered = (key, otherwise) => { try { return localStorage.getItem("zerosum." + key) || otherwise; } catch { return otherwise; } };
@@ -128,17 +128,17 @@ function samples() {
   const picture = make("img", { id: "sheet", width: src.width, height: src.height });
   const slider = make("input", { type: "range", id: "slider", min: 0, max: data.frames.length - 1, step: 1, value: frame,
     "aria-label": say("moment"), oninput: event => { stop(); show(+event.target.value); } });
-  const figure = make("figure", { class: data.vectors ? "plot" : "" }, data.vectors ? null : make("figcaption", {}, swatch("fake"), say("generated")), picture);
-  const reals = data.reals && make("figure", {}, make("figcaption", {}, swatch("real"), say("real")),
+  const figure = make("figure", { class: data.vectors || names ? "plot" : "" }, data.vectors ? null : make("figcaption", {}, swatch("fake"), say(names ? "looked-at" : "generated")), picture);
+  const reals = data.reals && make("figure", { class: names ? "plot" : "" }, make("figcaption", {}, swatch("real"), say(names ? "shown" : "real")),
     make("img", { src: data.reals.uri, width: data.reals.width, height: data.reals.height, alt: say("alt-real") }));
-  return section("samples", say("samples"),
-    make("p", { class: "lead" }, say(data.vectors ? "points-intro" : "samples-intro")),
+  return section("samples", say(names ? "looks" : "samples"),
+    make("p", { class: "lead" }, say(data.vectors ? "points-intro" : names ? "looks-intro" : "samples-intro")),
     make("div", { class: "player" },
       make("button", { type: "button", id: "play", class: "round", onclick: toggle, disabled: data.frames.length < 2 }),
       make("div", { class: "rail" }, slider, data.frames.length > 1 ? make("div", { class: "ends", "aria-hidden": "true" },
         make("span", {}, whole(data.frames[0].images)), make("span", {}, whole(data.frames.at(-1).images))) : null),
       make("output", { id: "when", for: "slider", "aria-live": "polite" })),
-    make("div", { class: "sheets" + (reals ? " pair" : "") }, figure, reals || null),
+    make("div", { class: "sheets" + (reals && !names ? " pair" : "") }, figure, reals || null),
     gauge(),
     data.frameCount > data.frames.length
       ? make("p", { class: "quiet small" }, say("thinned", { shown: data.frames.length, all: whole(data.frameCount) })) : null);
@@ -162,7 +162,7 @@ function show(index) {
   frame = Math.max(0, Math.min(data.frames.length - 1, index));
   const { src, images } = data.frames[frame], picture = document.getElementById("sheet");
   picture.src = src.uri;
-  picture.alt = say("alt-generated", { n: whole(images) });
+  picture.alt = say(names ? "alt-looks" : "alt-generated", { n: whole(images) });
   const slider = document.getElementById("slider");
   slider.value = frame;
   slider.setAttribute("aria-valuetext", say("after", { n: whole(images) }));
@@ -221,7 +221,32 @@ function findings() {
       make("p", { lang: "en" }, String(event.text ?? "")),
       event.advice ? make("p", { lang: "en" }, make("b", {}, say("try") + ": "), String(event.advice)) : null);
   });
-  return section("findings", say("findings"), ...(cards.length ? cards : [make("p", { class: "fine" }, say("findings-none"))]));
+  return section("findings", say("findings"), ...(cards.length ? cards : [make("p", { class: "fine" }, say(names ? "findings-none-classify" : "findings-none"))]));
+}
+
+// ---- scores that were asked for ----
+function scores() {
+  if (!data.evaluations.length) return null;
+  const table = (heads, rows) => make("div", { class: "scroll", tabindex: 0 }, make("table", { class: "scores" },
+    make("thead", {}, make("tr", {}, heads.map(head => make("th", { scope: "col" }, head)))),
+    make("tbody", {}, rows.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), cells.map(cell => make("td", { class: "number" }, cell)))))));
+  const one = evaluation => {
+    const { scores, errors = {}, floor = {}, made_by = {}, per_class, classes, pictures, warnings = [] } = evaluation;
+    const floored = Object.keys(floor).length > 0;
+    const rows = Object.entries(scores).map(([name, value]) => [name,
+      number(value) + (errors[name] ? " ± " + number(errors[name]) : ""), ...(floored ? [number(floor[name])] : [])]);
+    const each = per_class || classes, columns = each ? Object.keys(Object.values(each)[0] || {}) : [];
+    return make("article", { class: "evaluation" },
+      make("h3", {}, say("after", { n: whole(evaluation.images) }), make("span", { class: "quiet" }, " · " + String(made_by.data ?? "") + (made_by.part ? ` (${made_by.part})` : ""))),
+      warnings.map(text => make("p", { class: "caution", lang: "en" }, String(text))),
+      table([say("score"), say("value"), ...(floored ? [say("floor")] : [])], rows),
+      pictures.map(({ words, src }) => make("figure", { class: "found" }, make("figcaption", {}, say(has("picture-" + words) ? "picture-" + words : "picture-other", { words })),
+        make("img", { src: src.uri, width: src.width, height: src.height, alt: words }))),
+      each ? make("details", {}, make("summary", {}, say("by-class")), table([say("class"), ...columns],
+        Object.entries(each).map(([name, row]) => [name, ...columns.map(column => number(row[column]))]))) : null,
+      make("details", {}, make("summary", {}, say("made-by")), tree(made_by)));
+  };
+  return section("scored", say("scores"), make("p", { class: "lead" }, say(names ? "scores-intro-classify" : "scores-intro")), ...data.evaluations.map(one));
 }
 
 // ---- the curves ----
@@ -233,6 +258,7 @@ function charts() {
     series.forEach(([name]) => taken.add(name));
     if (found.length) list.push({ id, series: found, title: say("chart-" + id, options.words), read: say("read-" + id), ...options });
   }
+  add("accuracy", [["accuracy/training", say("in-training"), "fake"], ["eval/accuracy@validation", say("held-out"), "real"]], { percent: true });
   add("scores", [["score/real", "D(x)", "real"], ["score/fake", "D(G(z))", "fake"]], { range: [0, 1], line: [0.5, "½"] });
   add("critic", [["critic/real", say("term-real"), "real"], ["critic/fake", say("term-fake"), "fake"]]);
   add("gap", [["gap", say("gap"), "judge"]], { line: [0, "0"] });
@@ -249,10 +275,11 @@ function charts() {
     delete players.generator;
   }
   for (const [player, terms] of Object.entries(players))
-    add("losses", terms.map(([name, words], i) => [name, words, name.endsWith("/real") ? "real" : name.endsWith("/fake") ? "fake" : ["judge", "ink"][i % 2]]), { words: { player } });
+    add("losses", terms.map(([name, words], i) => [name, words, name.endsWith("/real") ? "real" : name.endsWith("/fake") ? "fake" : ["judge", "ink"][i % 2]]), { words: { player }, ...(names ? { read: say("read-cross-entropy"), floor: 0 } : {}) });
   add("diversity", [["health/diversity", say("chart-diversity"), "fake"]], { line: [1, "1"], floor: 0 });
   const prefixed = prefix => Object.keys(stats).filter(name => name.startsWith(prefix));
-  for (const name of prefixed("eval/")) add("eval", [[name, name.slice(5), "judge"]], { words: { name: name.slice(5) } });
+  for (const name of prefixed("eval/").filter(name => !taken.has(name))) add("eval", [[name, name.slice(5), "judge"]],
+    { words: { name: name.slice(5) }, ...(data.floors[name] != null ? { line: [data.floors[name], say("real-line")], floor: 0 } : {}) });
   add("gradients", prefixed("grad/").map((name, i) => [name, name.slice(5), name === "grad/generator" ? "fake" : name === "grad/discriminator" ? "judge" : ["real", "ink"][i % 2]]), { log: true });
   add("penalties", prefixed("penalty/").map((name, i) => [name, name.slice(8), ["judge", "real", "fake", "ink"][i % 4]]), { floor: 0 });
   add("speed", [["time/images_per_second", say("chart-speed"), "ink"]], { floor: 0 });
@@ -263,7 +290,7 @@ function charts() {
 
 function curves() {
   const list = charts();
-  if (!at.length || !list.length) return { node: section("curves", say("curves"), make("p", { class: "quiet" }, say("no-curves"))), draw() {} };
+  if (!at.length || !list.length) return { node: section("curves", say(names ? "curves-classify" : "curves"), make("p", { class: "quiet" }, say("no-curves"))), draw() {} };
   const holders = list.map(chart => {
     const values = chart.series.map(() => make("output", {}));
     const holder = make("div", { class: "canvas", role: "img", "aria-label": chart.series.map(([name, label]) => {
@@ -277,7 +304,7 @@ function curves() {
     return { chart, node, holder, values };
   });
   return {
-    node: section("curves", say("curves"), make("p", { class: "lead" }, say("curves-intro")), make("div", { class: "charts" }, holders.map(({ node }) => node))),
+    node: section("curves", say(names ? "curves-classify" : "curves"), make("p", { class: "lead" }, say("curves-intro")), make("div", { class: "charts" }, holders.map(({ node }) => node))),
     draw: () => holders.map(plot),
   };
 }
@@ -362,7 +389,7 @@ function plot({ chart, holder, values }) {
 // ---- the lecture ----
 function reading() {
   const critic = Boolean(stats["critic/real"]), value = last("value");
-  const parts = critic ? ["critic-1", "critic-2", "critic-3"] : ["read-1", "read-2", "read-3", "read-4"];
+  const parts = names ? ["class-1", "class-2", "class-3", "class-4"] : critic ? ["critic-1", "critic-2", "critic-3"] : ["read-1", "read-2", "read-3", "read-4"];
   return section("reading", say("reading"), make("div", { class: "lecture" },
     parts.map(part => make("article", {}, make("h3", {}, say(part + "-title")), make("p", {}, say(part)))),
     value != null ? make("article", { class: "now" }, make("h3", {}, say("now-title")),
@@ -376,10 +403,12 @@ function goOn() {
   const more = Math.max(1000, 2 * (data.budget.images || data.images));
   const entries = [
     [say(data.state === "diverged" ? "go-diverged" : finished ? "go-longer" : "go-resume"), `zerosum resume ${run}` + (finished ? ` --images ${more}` : "")],
-    ...(data.vectors ? [] : [
+    ...(data.vectors || names ? [] : [
       [say("go-grid"), `zerosum sample ${run} -n 64 --grid 8x8 --out grid.png`],
       [say("go-folder"), `zerosum sample ${run} --seeds 0-999 --out ${quoted(data.run + "-images")}/`]]),
-    [say("go-python"), `import zerosum\nimages = zerosum.load(${JSON.stringify(data.run)}).sample(16, seed=0)`],
+    ...(data.vectors ? [] : [[say(names ? "go-test" : "go-evaluate"), `zerosum evaluate ${run} ${quoted(data.source)}`]]),
+    [say("go-python"), `import zerosum\n` + (names ? `words = zerosum.load(${JSON.stringify(data.run)}).classify(images)  # uint8 (N, H, W, C)`
+      : `images = zerosum.load(${JSON.stringify(data.run)}).sample(16, seed=0)`)],
   ];
   return section("go-on", say("go-on"), make("dl", { class: "commands" }, entries.map(([words, code]) =>
     make("div", {}, make("dt", {}, words), make("dd", {}, make("pre", { tabindex: 0 }, make("code", {}, code)))))));
@@ -414,7 +443,7 @@ function draw(focus) {
   plots.forEach(plot => plot.destroy());
   const game = curves();
   document.getElementById("page").replaceChildren(
-    header(), make("main", {}, samples(), findings(), game.node, reading(), goOn(), record()),
+    header(), make("main", {}, ...[samples(), findings(), scores(), game.node].filter(Boolean), reading(), goOn(), record()),
     make("footer", {}, say("made", { version: data.version, time: moment(data.written) })));
   [...document.querySelectorAll("details")].forEach((node, i) => { node.open = open[i]; });
   plots = game.draw() || [];

@@ -1,0 +1,189 @@
+"""`evaluate`: generators beside their floor, classifiers on what they have not seen, and what does not fit."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zerosum
+from zerosum.engine.run import read_lines
+from zerosum.errors import ConfigError, DataError
+
+QUICK = {"batch": 16, "size": "8", "every": {"log": 64, "sample": 512, "checkpoint": 512}}
+GROUND = ("dark", "light")
+
+
+def write_squares(folder, count, shape=(8, 8), seed=0, classes=GROUND):
+    """Pictures with a bright square on a dark or a lighter ground, each kind in a folder of its own."""
+    rng = np.random.default_rng(seed)
+    for kind, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            image = rng.integers(0, 30, shape, dtype=np.uint8) + np.uint8(90 * kind)
+            y, x = rng.integers(0, 5, 2)
+            image[y : y + 3, x : x + 3] = 250
+            Image.fromarray(image).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("squares")
+    write_squares(folder / "train", 60)
+    write_squares(folder / "test", 15, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def eye(data, tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "eye"
+    zerosum.train("classifier", data, out=run, network="small", width=8, epochs=15, **QUICK)
+    return run
+
+
+@pytest.fixture(scope="module")
+def generator(data, tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "squares"
+    zerosum.train(
+        "gan", data, out=run, images=1024, generator={"hidden": [32]}, discriminator={"hidden": [16]}, **QUICK
+    )
+    return run
+
+
+def test_a_classifier_is_tested_on_the_test_part(eye, data):
+    found = zerosum.evaluate(eye, data)
+    assert found["made_by"]["part"] == "test"
+    assert found["made_by"]["n"] == 30
+    assert found["scores"]["accuracy@test"] > 0.9
+    assert np.sum(found["confusion"]) == 30
+    assert np.trace(found["confusion"]) == pytest.approx(30 * found["scores"]["accuracy@test"])
+    assert list(found["per_class"]) == ["dark", "light"]
+    with Image.open(eye / found["pictures"]["confusion"]) as picture:
+        assert picture.width > 100
+
+
+def test_without_a_test_part_what_was_held_out_is_taken(data, tmp_path):
+    run = tmp_path / "run"
+    zerosum.train("classifier", data / "train", out=run, width=8, epochs=2, validation=0.25, **QUICK)
+    found = zerosum.evaluate(run, data / "train")
+    assert (found["made_by"]["part"], found["made_by"]["n"]) == ("validation", 30)
+    flattered = zerosum.evaluate(run, data / "train", part="train")
+    assert flattered["made_by"]["n"] == 120
+    assert "flatter" in flattered["warnings"][0]
+    other = zerosum.evaluate(run, write_squares(tmp_path / "other", 20, seed=5))
+    assert (other["made_by"]["part"], other["made_by"]["n"]) == ("all", 40)
+
+
+def test_classes_are_matched_by_name_and_not_by_number(eye, tmp_path):
+    """Alone in a set, `light` is class 1 of 2 there as here only by its name."""
+    folder = write_squares(tmp_path / "swapped", 20, seed=3, classes=("dark", "light"))
+    (folder / "dark").rename(folder / "zzz")
+    (folder / "light").rename(folder / "dark")
+    (folder / "zzz").rename(folder / "light")
+    found = zerosum.evaluate(eye, folder)
+    assert found["scores"]["accuracy@all"] < 0.1
+
+
+def test_classes_that_it_has_never_seen_are_named(eye, tmp_path):
+    folder = write_squares(tmp_path / "other", 20, classes=("dark", "purple"))
+    with pytest.raises(DataError, match=r"never seen: purple.*knows dark, light"):
+        zerosum.evaluate(eye, folder)
+
+
+def test_a_generator_is_scored_beside_its_floor(generator, data, eye):
+    found = zerosum.evaluate(generator, data, features=str(eye), n=60)
+    names = set(found["scores"])
+    (tail,) = {name.split("@")[1] for name in names}
+    assert tail.startswith("eye-")
+    kinds = ("fd", "kid", "precision", "recall", "density", "coverage", "copying", "is")
+    assert names == {f"{kind}60@{tail}" for kind in kinds}
+    assert names == set(found["floor"])
+    assert found["scores"][f"fd60@{tail}"] > found["floor"][f"fd60@{tail}"]
+    assert found["errors"][f"kid60@{tail}"] > 0
+    assert sum(row["generated"] for row in found["classes"].values()) == pytest.approx(1)
+    facts = found["made_by"]
+    assert (facts["n_real"], facts["n_fake"], facts["seed"], facts["resize"]) == (60, 60, 0, "none")
+    assert len(facts["extractor_hash"]) == 12
+    assert (generator / found["pictures"]["nearest"]).exists()
+    assert any("60 images a side" in warning for warning in found["warnings"])
+    line = list(read_lines(generator / "evaluation.jsonl"))[-1]
+    assert line[f"eval/fd60@{tail}"] == found["scores"][f"fd60@{tail}"]
+    assert line["made_by"] == json.loads(json.dumps(facts))
+
+
+def test_the_same_question_has_the_same_answer(generator, data):
+    assert zerosum.evaluate(generator, data)["scores"] == zerosum.evaluate(generator, data)["scores"]
+
+
+def test_scores_at_checkpoints_choose_the_best(generator):
+    lines = [line for line in read_lines(generator / "evaluation.jsonl") if "kind" not in line]
+    assert [line["images"] for line in lines] == [512, 1024]
+    (name,) = {key for line in lines for key in line if key.startswith("eval/fd")}
+    best = min(lines, key=lambda line: line[name])
+    assert (generator / "checkpoints" / "best").read_text().strip() == f"{best['images']:09d}"
+    assert zerosum.load(generator, checkpoint="best").images == best["images"]
+    assert name in lines[0]["floor"]
+
+
+def test_what_does_not_fit_is_said(generator, eye, data, tmp_path):
+    with pytest.raises(ConfigError, match="which makes no images"):
+        zerosum.synthetic_score(eye, data, eye)
+    with pytest.raises(ConfigError, match="no classifier"):
+        zerosum.evaluate(generator, data, features=str(generator))
+    large = tmp_path / "large"
+    zerosum.train("gan", data, out=large, images=64, generator={"hidden": [8]}, **QUICK | {"size": "16"})
+    with pytest.raises(ConfigError, match=r"sees images of 8x8 pixels with 1 channels, and these have 16x16"):
+        zerosum.evaluate(large, data, features=str(eye))
+    colour = tmp_path / "colour.npy"
+    np.save(colour, np.zeros((40, 8, 8, 3), np.uint8))
+    with pytest.raises(DataError, match=r"3 channels; the run knows .* 1 channel\."):
+        zerosum.evaluate(generator, colour)
+    few = tmp_path / "few.npy"
+    np.save(few, np.zeros((12, 8, 8, 1), np.uint8))
+    with pytest.raises(DataError, match="scores need 20 or more"):
+        zerosum.evaluate(generator, few)
+
+
+def test_synthetic_images_are_trained_on_and_real_ones_tested(generator, data, eye):
+    found = zerosum.synthetic_score(generator, data, eye, images=600, n=100)
+    assert [name.split("@")[0] for name in found["scores"]] == [
+        "accuracy_real",
+        "accuracy_synthetic",
+        "accuracy_real+synthetic",
+    ]
+    assert found["scores"][next(iter(found["scores"]))] > 0.8
+    assert (found["made_by"]["n_fake"], found["made_by"]["n_test"], found["made_by"]["part"]) == (100, 30, "test")
+    assert sum(row["synthetic images"] for row in found["per_class"].values()) == 100
+
+
+def test_compare_puts_only_like_beside_like(generator, data, tmp_path):
+    other = tmp_path / "other"
+    zerosum.train(
+        "gan", data, out=other, images=512, generator={"hidden": [16]}, discriminator={"hidden": [16]}, **QUICK
+    )
+    first = zerosum.evaluate(generator, data, n=60)
+    second = zerosum.evaluate(other, data, n=60)
+    fewer = zerosum.evaluate(other, data, n=40)
+    found = zerosum.compare([generator, other])
+    rows = {row["score"]: row for row in found["scores"]}
+    name = next(iter(first["scores"]))
+    assert rows[name]["values"] == {str(generator): first["scores"][name], str(other): second["scores"][name]}
+    assert rows[name]["best"] == [str(min((generator, other), key=lambda run: rows[name]["values"][str(run)]))]
+    lone = next(iter(fewer["scores"]))
+    assert rows[lone]["values"] == {str(other): fewer["scores"][lone]}
+    assert rows[lone]["best"] == []
+    with pytest.raises(ConfigError, match="named twice"):
+        zerosum.compare([other, other])
+
+
+def test_a_score_on_other_data_stands_in_a_row_of_its_own(generator, data, tmp_path):
+    other = tmp_path / "other"
+    elsewhere = write_squares(tmp_path / "elsewhere", 60, seed=9)
+    zerosum.train(
+        "gan", elsewhere, out=other, images=64, generator={"hidden": [16]}, discriminator={"hidden": [16]}, **QUICK
+    )
+    zerosum.evaluate(generator, data, n=60)
+    zerosum.evaluate(other, elsewhere, n=60)
+    rows = [row for row in zerosum.compare([generator, other])["scores"] if row["score"] == "fd60@random"]
+    assert [list(row["values"]) for row in rows] == [[str(generator)], [str(other)]]

@@ -1,0 +1,20 @@
+"""Colours beside transparent pixels."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+_VISIBLE = 1 / 512  # below half a step of 8 bits
+
+
+def by_opacity(images: Tensor, mix: Callable[[Tensor], Tensor]) -> Tensor:
+    """mix, which makes each pixel a mean of others, on images (N, C, H, W) in [-1, 1] whose last channel is opacity.
+
+    A colour weighs as much as it is opaque, lest what lies under transparent pixels (black, mostly) show at edges.
+    Where nothing is visible, colours are mixed plainly."""
+    colours, opacity = images[:, :-1], (images[:, -1:] + 1) / 2
+    parts = mix(torch.cat((colours, colours * opacity, opacity), dim=1))
+    plain, weighted, opacity = parts.split((colours.shape[1], colours.shape[1], 1), dim=1)
+    colours = torch.where(opacity > _VISIBLE, weighted / opacity.clamp_min(_VISIBLE), plain)
+    return torch.cat((colours, opacity * 2 - 1), dim=1)

@@ -1,0 +1,112 @@
+"""`zerosum evaluate`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from zerosum.cli.tables import print_table
+from zerosum.errors import ConfigError
+
+AskedPart = Literal["auto", "train", "test"]
+Checkpoint = Literal["latest", "best"]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Argument(help="What to hold it against: for a generator, what it was trained on.", show_default=False),
+    ],
+    features: Annotated[
+        str,
+        typer.Option(
+            help="What sees the images: random, inception[:FILE], resnet50[:FILE] or another network, or a RUN."
+        ),
+    ] = "random",
+    synthetic: Annotated[
+        Path | None,
+        typer.Option(
+            help="A classifier run: train it on synthetic images, on real ones and on both; test on real ones."
+        ),
+    ] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Images a side, by default up to 10,000.")] = None,
+    images: Annotated[int | None, typer.Option("--images", help="With --synthetic: images each training sees.")] = None,
+    part: Annotated[AskedPart, typer.Option(help="The part of the data; auto: what suits.")] = "auto",
+    checkpoint: Annotated[Checkpoint, typer.Option(help="best: by the scores at checkpoints.")] = "latest",
+    seed: Annotated[int, typer.Option(help="Which real images are chosen.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Score a run: a generator against real images, a classifier against labels. Each score with what made it."""
+    from zerosum.cli.live import Terminal
+    from zerosum.cli.train import packing
+    from zerosum.evaluation.evaluate import evaluate as evaluate_run
+
+    terminal = Terminal()
+    if synthetic is None:
+        if images is not None:
+            raise ConfigError("--images goes with --synthetic; for the number of images a side give -n.")
+        found = evaluate_run(
+            run,
+            data,
+            features=features,
+            n=10_000 if n is None else n,
+            part=part,
+            checkpoint=checkpoint,
+            seed=seed,
+            device=device,
+            warn=_warn,
+            packing=packing(terminal),
+        )
+    else:
+        from zerosum.evaluation.synthetic import synthetic_score
+
+        found = synthetic_score(
+            run, data, synthetic, images=images, n=n, warn=_warn, listeners=[terminal], packing=packing(terminal)
+        )
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    _print_scores(found)
+    print(f"Kept in {run / 'evaluation.jsonl'}; {run / 'report.html'} shows it in pictures.")
+
+
+def _print_scores(found: dict[str, Any]) -> None:
+    facts = found["made_by"]
+    print(f"{found['run']} ({found['recipe']}, {found['images']:,} images seen)")
+    floor = found.get("floor", {})
+    lines = [["", "score", *(["real images in its place"] if floor else [])]]
+    for name, value in found["scores"].items():
+        error = found["errors"].get(name)
+        lines.append(
+            [
+                name,
+                f"{value:.4g}" + (f" ± {error:.2g}" if error else ""),
+                *([f"{floor[name]:.4g}"] if name in floor else []),
+            ]
+        )
+    print_table(lines)
+    for title, key in (("class", "per_class"), ("class, as the classifier sees it", "classes")):
+        if rows := found.get(key):
+            print()
+            columns = list(next(iter(rows.values())))
+            print_table(
+                [[title, *columns], *([name, *(_short(row[c]) for c in columns)] for name, row in rows.items())]
+            )
+    print("\nMade by: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
+    for warning in found["warnings"]:
+        print(f"Note: {warning}")
+    for words, place in found.get("pictures", {}).items():
+        print(f"Picture ({words}): {Path(found['run']) / place}")
+
+
+def _short(value: float | int) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)

@@ -1,0 +1,83 @@
+"""A classifier against labels."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from zerosum import pictures
+from zerosum.data.dataset import Dataset
+from zerosum.data.survey import Progress
+from zerosum.engine.run import RunFolder
+from zerosum.evaluation.parts import AskedPart, held_out_part, open_like, save_picture, true_labels
+from zerosum.metrics.classification import classification_scores
+from zerosum.model import Classifier
+from zerosum.recipes.classifier import ClassifierSettings, split
+from zerosum.scores import batches
+from zerosum.show import LOOKS, looks
+
+
+def examine_classifier(
+    folder: RunFolder, model: Classifier, data: str, part: AskedPart, packing: Progress | None = None
+) -> dict[str, Any]:
+    """Accuracy and the rest on images that the classifier has not seen, as far as that can be known."""
+    dataset, rows, words = unseen_images(model, data, part, packing)
+    names = model.info.classes
+    labels = true_labels(dataset, rows, names)
+    logits = torch.cat([model.logits(batch) for batch in batches(dataset, rows)])
+    scores = classification_scores(logits, torch.from_numpy(labels))
+    wrong = np.flatnonzero(logits.argmax(dim=1).numpy() != labels)
+    surest = wrong[np.argsort(-logits.softmax(dim=1).max(dim=1).values.numpy()[wrong], kind="stable")][:LOOKS]
+    drawn = {
+        "confusion": save_picture(folder, f"confusion-{words}", pictures.confusion(scores.confusion.numpy(), names))
+    }
+    if len(surest):
+        sheet = looks(model.network, dataset.images[rows[surest]], labels[surest], model.info)
+        drawn["errors"] = save_picture(folder, f"errors-{words}", sheet)
+    named = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "calibration_error": scores.calibration_error}
+    warnings = []
+    if words == "train":
+        warnings.append("These are images that the classifier was trained on, or may be: the scores flatter it.")
+    if len(rows) < 100:
+        warnings.append(
+            f"{len(rows)} images are few: an accuracy is then sure to within some {100 / len(rows) ** 0.5:.0f} points."
+        )
+    return {
+        "task": "classify",
+        "scores": {f"{name}@{words}": value for name, value in named.items()},
+        "errors": {f"accuracy@{words}": float((scores.accuracy * (1 - scores.accuracy) / len(rows)) ** 0.5)},
+        "per_class": {
+            name: {
+                "precision": float(scores.precision[i]),
+                "recall": float(scores.recall[i]),
+                "f1": float(scores.f1[i]),
+                "images": int(scores.support[i]),
+            }
+            for i, name in enumerate(names)
+        },
+        "confusion": scores.confusion.tolist(),
+        "pictures": drawn,
+        "warnings": warnings,
+        "made_by": {"part": words, "n": len(rows), "data": dataset.info.source, "data_hash": dataset.info.hash},
+    }
+
+
+def unseen_images(
+    model: Classifier, data: str, part: AskedPart, packing: Progress | None = None
+) -> tuple[Dataset, np.ndarray, str]:
+    """A set, the rows of it to test on, and what they are called: the test part; the images that the classifier held
+    out, if these are the data it was trained on; else all of them."""
+    assert isinstance(model.settings, ClassifierSettings)
+    if part == "test":
+        dataset = open_like(model, data, "test", packing)
+        return dataset, np.arange(len(dataset)), "test"
+    if part == "auto" and (tested := held_out_part(model, data, packing)) is not None:
+        return tested, np.arange(len(tested)), "test"
+    dataset = open_like(model, data, "train", packing)
+    if dataset.info.hash != model.info.hash:
+        return dataset, np.arange(len(dataset)), "all" if part == "auto" else "train"
+    if part == "auto" and dataset.labels is not None:
+        held = split(model.settings, dataset.labels, model.seed)[1]
+        if len(held):
+            return dataset, held, "validation"
+    return dataset, np.arange(len(dataset)), "train"

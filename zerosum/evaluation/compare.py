@@ -1,0 +1,168 @@
+"""`zerosum compare`: runs side by side, in one table and on one page of pictures. Only scores that were made alike
+stand in one row."""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zerosum.engine.run import RunFolder, read_lines
+from zerosum.errors import ConfigError
+from zerosum.files import plain_disk_errors, write_whole
+from zerosum.recipes.describe import flat
+from zerosum.report.page import packed, title_of
+
+ALIKE = (
+    "extractor_hash",
+    "classifier_hash",
+    "resize",
+    "n_real",
+    "n_fake",
+    "n",
+    "n_test",
+    "images_seen",
+    "part",
+    "data_hash",
+)
+"""What two scores of one name must share, so that their difference is that of the runs."""
+PICTURE_BYTES = 1_500_000
+HIGHER = ("accuracy", "macro_f1", "precision", "recall", "density", "coverage", "is")
+
+
+@dataclass
+class Row:
+    """One score of several runs. made_by is what they share; floor is what real images get, where that was measured."""
+
+    score: str
+    made_by: dict[str, Any]
+    floor: float | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, float | None] = field(default_factory=dict)
+
+    def best(self) -> set[str]:
+        """The runs with the best value, where there is a direction and more than one run."""
+        known = {run: value for run, value in self.values.items() if value is not None}
+        kind = self.score.partition("@")[0].rstrip("0123456789k")
+        if len(known) < 2 or kind == "copying":
+            return set()
+        target = (max if kind.startswith(HIGHER) else min)(known.values())
+        return {run for run, value in known.items() if value == target}
+
+
+def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
+    """What the folders of the runs say, side by side, as plain values: facts by run, and rows of scores.
+
+    Raises ConfigError for a path that is no run, or given twice."""
+    names = [str(run) for run in runs]
+    if len(set(names)) < len(names):
+        raise ConfigError("A run is named twice; name each once.")
+    rows: dict[tuple[str, str], Row] = {}
+    facts = {}
+    for name in names:
+        folder = RunFolder.existing(name)
+        config = folder.config()
+        last = max(read_lines(folder.path / "stats.jsonl"), key=lambda line: line.get("images", 0), default={})
+        facts[name] = {
+            "recipe": config["recipe"],
+            "data": title_of(config["source"]),
+            "size": "x".join(map(str, config["data"]["shape"])),
+            "images seen": last.get("images", 0),
+            "seconds": last.get("seconds", 0),
+            "seed": config["seed"],
+            "settings": config["settings"],
+        }
+        for line in read_lines(folder.path / "evaluation.jsonl"):
+            made_by = line.get("made_by") or {}
+            alike = {key: made_by[key] for key in ALIKE if key in made_by}
+            for key, value in line.items():
+                if key.startswith("eval/") and isinstance(value, int | float):
+                    score = key.removeprefix("eval/")
+                    row = rows.setdefault((score, json.dumps(alike, sort_keys=True)), Row(score, made_by))
+                    row.values[name] = value
+                    row.errors[name] = (line.get("errors") or {}).get(score)
+                    row.floor = (line.get("floor") or {}).get(score, (line.get("floor") or {}).get(key, row.floor))
+    return {"runs": facts, "scores": [vars(row) | {"best": sorted(row.best())} for row in rows.values()]}
+
+
+def table(found: dict[str, Any]) -> list[list[str]]:
+    """The comparison as rows of words, the first of them the heading."""
+    runs = list(found["runs"])
+    lines = [["", *runs, "real"]]
+    for key in ("recipe", "data", "size", "images seen", "seconds"):
+        lines.append([key, *(number(found["runs"][run][key]) for run in runs), ""])
+    for key, values in differing({run: flat(found["runs"][run]["settings"]) for run in runs}).items():
+        lines.append([key, *(number(values[run]) for run in runs), ""])
+    for row in found["scores"]:
+        cells = []
+        for run in runs:
+            value, error = row["values"].get(run), row["errors"].get(run)
+            text = "–" if value is None else number(value) + (f" ± {error:.1g}" if error else "")
+            cells.append(text + (" *" if run in row["best"] else ""))
+        lines.append([row["score"], *cells, "" if row["floor"] is None else number(row["floor"])])
+    return lines
+
+
+def differing(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The settings in which the runs differ, each with its value by run; those that a run does not know are left
+    out."""
+    first = next(iter(settings.values()))
+    shared = [key for key in first if all(key in other for other in settings.values())]
+    values = {key: {run: other[key] for run, other in settings.items()} for key in shared}
+    return {key: found for key, found in values.items() if any(value != first[key] for value in found.values())}
+
+
+def number(value: Any) -> str:
+    """A value as a person reads it: four digits that matter."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def write_page(found: dict[str, Any], out: Path) -> None:
+    """One page, whole, that needs no other file: the table, and the last pictures of each run beside one another."""
+    lines = table(found)
+    rows = "".join(
+        "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in line) + "</tr>"
+        for line, tag in zip(lines, ["th", *["td"] * len(lines)], strict=False)
+    )
+    with plain_disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(out, PAGE.format(rows=rows, figures="".join(map(figures, found["runs"]))))
+
+
+def figures(run: str) -> str:
+    """The last sheet of a run and the pictures of its evaluations."""
+    folder = Path(run)
+    sheets = sorted(path for path in (folder / "samples").glob("*.png") if path.stem.isdigit())[-1:]
+    drawn = []
+    for path in [*sheets, *sorted((folder / "evaluation").glob("*.png"))]:
+        picture = packed(path, PICTURE_BYTES)
+        if picture:
+            words = f"after {int(path.stem):,} images" if path.stem.isdigit() else path.stem
+            drawn.append(
+                f'<figure><img alt="{html.escape(words)}" src="{picture["uri"]}">'
+                f"<figcaption>{html.escape(words)}</figcaption></figure>"
+            )
+    return f"<section><h2>{html.escape(run)}</h2>{''.join(drawn)}</section>"
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>zerosum compare</title><style>
+:root {{ color-scheme: light dark }}
+body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto; padding: 2rem 1.25rem }}
+h1 {{ font-size: 1.4rem }} h2 {{ font-size: 1rem; overflow-wrap: anywhere }} .scroll {{ overflow-x: auto }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
+th, td {{ text-align: left; padding: .25rem 1.25rem .25rem 0; border-bottom: 1px solid #8884; white-space: nowrap }}
+.runs {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 1.5rem }}
+figure {{ margin: 0 0 1rem }} img {{ max-width: 100%; height: auto; border-radius: .4rem }}
+figcaption {{ font-size: .85rem; opacity: .75 }}
+</style></head><body><main><h1>Runs side by side</h1>
+<div class="scroll"><table>{rows}</table></div>
+<p>Scores stand in one row only if they were made alike: the same extractor, counts, data and part of it. * marks the
+best; "real" is what other real images get in the place of generated ones.</p> <div
+class="runs">{figures}</div></main></body></html>
+"""

@@ -1,0 +1,53 @@
+"""`zerosum evaluate`: the scores of a run, kept with what made them in its folder and its report."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zerosum.data.survey import Progress
+from zerosum.engine.run import RunFolder
+from zerosum.errors import ConfigError
+from zerosum.evaluation.classifiers import examine_classifier
+from zerosum.evaluation.generators import score_generator
+from zerosum.evaluation.parts import AskedPart
+from zerosum.model import Checkpoint, Model, load
+from zerosum.report.page import write_report
+
+KEPT = ("errors", "floor", "made_by", "pictures", "warnings", "classes", "per_class", "confusion")
+
+
+def evaluate(
+    run: str | Path,
+    data: str | Path,
+    *,
+    features: str = "random",
+    n: int = 10_000,
+    part: AskedPart = "auto",
+    checkpoint: Checkpoint = "latest",
+    seed: int = 0,
+    device: str = "cpu",
+    warn: Callable[[str], None] = print,
+    packing: Progress | None = None,
+) -> dict[str, Any]:
+    """Score a run on data, write the result into its `evaluation.jsonl` and its report, and return it as plain values.
+
+    A generator is held against real images: n samples, of the seeds 0 to n - 1, beside n real images as `features` sees
+    them (random, inception, resnet50 or another network, or a classifier run); n other real images give the floor. A
+    classifier is tested on the test part of the data; where there is none, on the images it held out if these are the
+    data it was trained on, else on all of them. part asks for the train or the test part of the data.
+    Raises ConfigError and DataError that say what does not fit."""
+    if n < 1:
+        raise ConfigError(f"n is {n}; it must be at least 1.")
+    folder = RunFolder.existing(run)
+    model = load(run, device, warn, checkpoint)
+    if model.info.is_vectors:
+        raise ConfigError(f"{run} makes points, not images; its report shows them beside the density of the data.")
+    if isinstance(model, Model):
+        found = score_generator(folder, model, str(data), features, n, part, seed, packing)
+    else:
+        found = examine_classifier(folder, model, str(data), part, packing)
+    scores = {f"eval/{name}": value for name, value in found["scores"].items()}
+    kept = {key: found[key] for key in KEPT if key in found}
+    folder.add_scores(model.images, scores, {"kind": "evaluate", "checkpoint": checkpoint, **kept})
+    write_report(folder.path)
+    return {"run": str(run), "recipe": model.recipe.name, "images": model.images, "checkpoint": checkpoint} | found

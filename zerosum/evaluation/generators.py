@@ -1,0 +1,126 @@
+"""A generator against real images, and other real images in its place."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zerosum import pictures
+from zerosum.data.convert import to_float
+from zerosum.data.dataset import Dataset
+from zerosum.data.settings import Part
+from zerosum.data.survey import Progress
+from zerosum.engine.run import RunFolder
+from zerosum.evaluation.parts import AskedPart, open_like, save_picture
+from zerosum.extractors import RunExtractor, extractor_for
+from zerosum.metrics.features import Extractor
+from zerosum.metrics.inception_score import inception_score
+from zerosum.metrics.neighbours import copying, nearest
+from zerosum.model import Model
+from zerosum.scores import BATCH, all_scores, batches, halves, made_by, score_name
+
+CLOSEST = 16  # pairs of a sample and its nearest real image in the picture
+SOLID = 2_000  # images a side; below it the neighbours of a sample and the distances are shaky
+
+
+def score_generator(
+    folder: RunFolder,
+    model: Model,
+    data: str,
+    features: str,
+    n: int,
+    part: AskedPart,
+    seed: int,
+    packing: Progress | None = None,
+) -> dict[str, Any]:
+    """Every score of the generator with its floor, and the picture of the samples that lie nearest to real images."""
+    chosen: Part = "test" if part == "test" else "train"
+    dataset = open_like(model, data, chosen, packing)
+    extractor = extractor_for(features, dataset.info)
+    against, others = halves(dataset, n, seed)
+    n = len(against)
+    real, _ = seen(extractor, batches(dataset, against))
+    unseen, unseen_chances = seen(extractor, batches(dataset, others))
+    fake, fake_chances = seen(extractor, samples(model, n))
+    found, floor = all_scores(fake, real), all_scores(unseen, real)
+    known = torch.cat([real, unseen])
+    found.values["copying"], floor.values["copying"] = copying(fake, known), 0.5
+    result: dict[str, Any] = {}
+    if fake_chances is not None and unseen_chances is not None:
+        for scores, chances in ((found, fake_chances), (floor, unseen_chances)):
+            score = inception_score(chances)
+            scores.values["is"], scores.errors["is"] = score.value, score.error
+        if isinstance(extractor, RunExtractor):
+            names = extractor.classifier.info.classes
+            result["classes"] = shares(names, fake_chances, unseen_chances)
+    picture = nearest_picture(model, dataset, np.concatenate([against, others]), fake, known)
+    return {
+        "task": "generate",
+        "scores": found.named(n, extractor),
+        "errors": {score_name(key, n, extractor): value for key, value in found.errors.items()},
+        "floor": floor.named(n, extractor),
+        **result,
+        "pictures": {"nearest": save_picture(folder, f"nearest-{extractor.name}", picture)},
+        "warnings": cautions(n, extractor, len(dataset)),
+        "made_by": made_by(extractor, n, seed, dataset, part=chosen, network="moving average"),
+    }
+
+
+def seen(extractor: Extractor, images: Iterator[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Features (n, D) of batches of images and, where the extractor has classes, their probabilities (n, K)."""
+    features, chances = [], []
+    probabilities = getattr(extractor, "probabilities", None)
+    with torch.inference_mode():
+        for batch in images:
+            features.append(extractor(batch).float().cpu())
+            if probabilities is not None:
+                chances.append(probabilities(batch).float().cpu())
+    return torch.cat(features), torch.cat(chances) if chances else None
+
+
+def samples(model: Model, n: int) -> Iterator[Tensor]:
+    """The images of the seeds 0 to n - 1 as whoever opens their files sees them: rounded to the depth of the data."""
+    for start in range(0, n, BATCH):
+        stored = model.sample(seeds=range(start, min(start + BATCH, n)))
+        yield to_float(stored, model.info)
+
+
+def shares(names: tuple[str, ...], fake: Tensor, real: Tensor) -> dict[str, dict[str, float]]:
+    """What share of generated and of real images the classifier takes for each class."""
+    made, were = (
+        torch.bincount(chances.argmax(dim=1), minlength=len(names)).double() / len(chances) for chances in (fake, real)
+    )
+    return {name: {"generated": float(made[i]), "real": float(were[i])} for i, name in enumerate(names)}
+
+
+def nearest_picture(
+    model: Model, data: Dataset, rows: np.ndarray, fake: Tensor, known: Tensor
+) -> "pictures.Image.Image":
+    """The samples that lie nearest to a real image, each left of it: where a generator that copies is caught."""
+    distances, places = nearest(fake, known)
+    closest = torch.argsort(distances)[:CLOSEST].tolist()
+    made = model.sample(seeds=closest)
+    real = data.images[rows[places[closest].numpy()]]
+    pairs = np.stack([made, real], axis=1).reshape(-1, *data.info.shape)
+    captions = [word for i in closest for word in (f"seed {i}", f"real, at {distances[i]:.3g}")]
+    return pictures.captioned(pairs, captions, 8, data.info.value_range)
+
+
+def cautions(n: int, extractor: Extractor, count: int) -> list[str]:
+    """What the reader of these scores must know."""
+    found = []
+    if n <= extractor.dimension:
+        found.append(
+            f"{n:,} images a side are fewer than the {extractor.dimension:,} features: the Fréchet distance is far too "
+            f"high. It needs {extractor.dimension + 1:,} or more, {10 * extractor.dimension:,} to be steady; go by KID."
+        )
+    elif n < SOLID:
+        found.append(f"{n:,} images a side are few: distances are too high, and differ by chance. Go by KID.")
+    if extractor.name == "random":
+        found.append(
+            "A random network sees shapes and colours, not what they mean: a sanity check. Train a classifier on such "
+            "images (zerosum train classifier) and give it with --features."
+        )
+    return found

@@ -1,0 +1,161 @@
+"""Do the synthetic images help? Train on them and test on real ones (Ravuri & Vinyals 2019, the classification accuracy
+score), and train on both.
+
+A generator that knows no classes has its samples labelled by the classifier. What that classifier learnt from real
+images then reaches the synthetic set: the score says whether the images carry the classes, not whether they replace
+labels.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from zerosum import training
+from zerosum.data.survey import Progress
+from zerosum.engine.loop import Listener
+from zerosum.engine.run import RunFolder
+from zerosum.errors import DataError
+from zerosum.evaluation.parts import held_out_part, open_like, true_labels
+from zerosum.extractors import RunExtractor, same_form
+from zerosum.metrics.classification import ClassificationScores, classification_scores
+from zerosum.model import Classifier, Model, load_classifier, load_generator
+from zerosum.recipes.classifier import ClassifierSettings, split
+from zerosum.recipes.describe import flat
+from zerosum.report.page import write_report
+from zerosum.scores import BATCH
+
+MOST = 50_000  # synthetic images, unless more are asked for
+NO_CHANCE = -1e4  # a logit
+
+
+def synthetic_score(
+    run: str | Path,
+    data: str | Path,
+    classifier: str | Path,
+    *,
+    images: int | None = None,
+    n: int | None = None,
+    warn: Callable[[str], None] = print,
+    listeners: Sequence[Listener] = (),
+    packing: Progress | None = None,
+) -> dict[str, Any]:
+    """Train the network of the run `classifier` three times from scratch with its settings: on real images, on
+    synthetic ones of the generator `run`, and on both. Test each on the same real images, which none has seen.
+
+    images: how many each training sees, by default as many as the classifier was meant to. n: synthetic images, by
+    default as many as there are real ones to train on. The result is kept in the generator's `evaluation.jsonl`.
+    Raises ConfigError when the classifier sees images of another form, DataError when nothing is left to test on."""
+    generator, eye = load_generator(run, skipped=warn), load_classifier(classifier, skipped=warn)
+    same_form(eye, str(classifier), generator.info)
+    settings, names = eye.settings, eye.info.classes
+    assert isinstance(settings, ClassifierSettings)
+    dataset = open_like(eye, str(data), "train", packing)
+    if dataset.labels is None or dataset.info.classes != names:
+        raise DataError(f"{data} must have the classes of {classifier}, which are {', '.join(names[:10])}.")
+    rows, held = split(settings, dataset.labels, eye.seed)
+    tested, tested_rows, part = dataset, held, "validation"
+    if (apart := held_out_part(eye, str(data), packing)) is not None:
+        tested, tested_rows, part = apart, np.arange(len(apart)), "test"
+    if not len(tested_rows):
+        raise DataError(
+            f"{data} has no test part, and {classifier} held no image out (validation=0): nothing is left to test on."
+        )
+    test_images, test_labels = tested.images[tested_rows], true_labels(tested, tested_rows, names)
+    real = dataset.images[rows], dataset.labels[rows]
+    synthetic = labelled_samples(generator, eye, n or min(MOST, len(rows)))
+    both = tuple(np.concatenate(pair) for pair in zip(real, synthetic, strict=True))
+    budget = images or settings.goal(len(dataset), len(names))
+    chosen = {
+        **settings.model_dump(mode="json", exclude={"images", "epochs"}),
+        "epochs": budget,
+        "size": f"{eye.info.shape[0]}x{eye.info.shape[1]}",
+        "label": "class",
+        "per_class": None,
+        "validation": 0.0,
+        "transfer": settings.transfer if settings.weights != "none" else "none",
+    }
+    found = {}
+    for name, (pixels, labels) in {"real": real, "synthetic": synthetic, "real+synthetic": both}.items():
+        for listener in listeners:
+            listener.event("training", f"Training on {name}: {len(pixels):,} images, {budget:,} seen.")
+        found[name] = scores_after(pixels, labels, names, test_images, test_labels, eye, chosen, budget)
+    extractor = RunExtractor(eye, Path(classifier).resolve().name)
+    scores = {f"accuracy_{name}@{extractor.name}": score.accuracy for name, score in found.items()}
+    counts = np.bincount(synthetic[1], minlength=len(names))
+    result = {
+        "scores": scores,
+        "errors": {key: float((value * (1 - value) / len(tested_rows)) ** 0.5) for key, value in scores.items()},
+        "per_class": {
+            name: {
+                "synthetic images": int(counts[i]),
+                **{f"recall, {key}": float(score.recall[i]) for key, score in found.items()},
+            }
+            for i, name in enumerate(names)
+        },
+        "warnings": [
+            f"The generator makes no {name} that the classifier knows as such." for name in np.array(names)[counts == 0]
+        ],
+        "made_by": {
+            "classifier": str(classifier),
+            "classifier_hash": extractor.hash,
+            "n_real": len(rows),
+            "n_fake": len(synthetic[0]),
+            "labels": f"of {classifier}",
+            "images_seen": budget,
+            "part": part,
+            "n_test": len(tested_rows),
+            "data": dataset.info.source,
+            "data_hash": dataset.info.hash,
+            "seed": eye.seed,
+        },
+    }
+    folder = RunFolder.existing(run)
+    folder.add_scores(
+        generator.images, {f"eval/{key}": value for key, value in scores.items()}, {"kind": "synthetic", **result}
+    )
+    write_report(folder.path)
+    return {"run": str(run), "recipe": generator.recipe.name, "images": generator.images, "task": "synthetic"} | result
+
+
+def labelled_samples(generator: Model, eye: Classifier, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (count, H, W, C) of the seeds 0 to count - 1, and the class that the classifier takes each for."""
+    images = np.empty((count, *generator.info.shape), generator.info.dtype)
+    labels = np.empty(count, np.int64)
+    for start in range(0, count, BATCH):
+        part = slice(start, min(start + BATCH, count))
+        images[part] = generator.sample(seeds=range(part.start, part.stop))
+        labels[part] = eye.logits(images[part]).argmax(dim=1).numpy()
+    return images, labels
+
+
+def scores_after(
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    names: tuple[str, ...],
+    test_images: np.ndarray,
+    test_labels: np.ndarray,
+    eye: Classifier,
+    settings: dict[str, Any],
+    budget: int,
+) -> ClassificationScores:
+    """Train on images with their labels, test on others. Classes that training never met get no chance in the test."""
+    logits = torch.full((len(test_images), len(names)), NO_CHANCE)
+    known = np.unique(labels)
+    if len(known) == 1:  # of a generator that has collapsed onto a class; nothing needs to be learnt to name it
+        logits[:, known] = 0.0
+        return classification_scores(logits, torch.from_numpy(test_labels))
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "images.npz"
+        np.savez(source, images=pixels, labels=np.array(names)[labels])
+        trained = training.train(
+            "classifier", source, out=Path(scratch) / "run", images=budget, seed=eye.seed, **flat(settings)
+        )
+        if trained.state != "done":
+            raise KeyboardInterrupt
+        learnt = load_classifier(trained.path)
+    logits[:, [names.index(name) for name in learnt.info.classes]] = learnt.logits(test_images)
+    return classification_scores(logits, torch.from_numpy(test_labels))

@@ -1,0 +1,258 @@
+"""Classifiers: the CNNs of the lecture, from scratch or by transfer learning; one player, and nobody against it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from zerosum.data.dataset import DatasetInfo
+from zerosum.data.order import few, held_out
+from zerosum.engine.players import Batch, Player, Schedule, System, Terms
+from zerosum.engine.schedule import cosine, linear
+from zerosum.errors import ConfigError, DataError
+from zerosum.networks.cnn import Cnn, cnn, imagenet_weights, smallest_side
+from zerosum.recipes.registry import recipe
+from zerosum.recipes.settings import Settings, Strict
+from zerosum.weights import read_weights
+
+Network = Literal[
+    "small", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56", "vgg-small",
+    "alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "googlenet",
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
+]  # fmt: skip
+"""The names of `zerosum.networks.cnn.NETWORKS`, said again here for the command line and the forms."""
+
+WITHOUT_BATCH_NORM = ("lenet5", "alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
+WARM_UP, LAST = 0.05, 0.01
+"""cosine: the share of the images over which the learning rate rises; and what is left of it at the end, so that a run
+that is trained for longer still learns."""
+
+
+class ClassifierOptimizerSettings(Strict):
+    """AdamW, or gradient descent with momentum."""
+
+    name: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with Nesterov's momentum")
+    lr: PositiveFloat | Literal["auto"] = Field(
+        "auto", description="highest learning rate; auto: what suits the optimiser, the network and the transfer"
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="sgd: momentum; adamw: decay of the first moment")
+    weight_decay: NonNegativeFloat = Field(0.05, description="adamw: decoupled decay; sgd: L2 penalty in the gradient")
+    schedule: Literal["cosine", "steps", "constant"] = Field(
+        "cosine",
+        description="cosine: up for a twentieth of the epochs, then down to 0; steps: a tenth after 1/2 and 3/4",
+    )
+
+
+class ClassifierSettings(Settings):
+    """Settings of `classifier`."""
+
+    network: Network = Field("small", description="the architecture")
+    width: PositiveInt = Field(32, description="small: channels of the first layer; each stage doubles them")
+    weights: str = Field(
+        "none",
+        description="what the network starts from: none, imagenet (torchvision's, downloaded), or a FILE of them",
+    )
+    transfer: Literal["none", "features", "finetune"] = Field(
+        "none", description="features: the head alone learns; finetune: all, the slower the nearer the image; none: all"
+    )
+    head_epochs: NonNegativeFloat = Field(1, description="finetune: epochs for the head alone, before the rest follows")
+    depth_decay: float = Field(
+        0.3, gt=0, le=1, description="finetune: each stage further from the head learns at this share of the one above"
+    )
+    label: str = Field("class", description="what is told apart: class, or the name of an attribute of the data")
+    per_class: PositiveInt | None = Field(None, description="train on so many images of each class, not on all")
+    validation: float = Field(
+        0.1, ge=0, le=0.5, description="share held out, to choose the best checkpoint by; never trained on"
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the truth that is spread over all classes")
+    batch: PositiveInt = Field(128, description="images in a batch")
+    epochs: PositiveFloat = Field(
+        10, description="passes over the training images: the goal if none is given, and what the schedule runs over"
+    )
+    images: PositiveInt | None = Field(None, description="images to see, in place of epochs")  # type: ignore[assignment]
+    optimizer: ClassifierOptimizerSettings = ClassifierOptimizerSettings()
+    ema_half_life: float = Field(5_000, ge=0, description="half-life of the network's moving average, in images")
+
+    def goal(self, count: int, classes: int) -> int:
+        """Images to see, and the length of the schedule."""
+        return self.images or max(1, round(self.epochs * self.epoch(count, classes)))
+
+    def epoch(self, count: int, classes: int) -> int:
+        """Training images of a set of `count`, but for the rounding of each class."""
+        kept = count - round(self.validation * count)
+        return max(1, min(kept, (self.per_class or kept) * max(1, classes)))
+
+
+PAPER = {
+    "optimizer": {"name": "sgd", "lr": 0.1, "weight_decay": 1e-4, "schedule": "steps"},
+    "augment": "crop",
+    "epochs": 182,  # 64,000 batches of 128 of CIFAR-10's 45,000 training images
+    "ema_half_life": 0,
+}
+
+
+@recipe(
+    "classifier",
+    summary="a CNN that names the class of an image; the eye that scores generators",
+    paper="LeCun et al. 1998; Krizhevsky et al. 2012; Simonyan & Zisserman 2015; Szegedy et al. 2015; He et al. 2016",
+    expect="MNIST: 99 % in three minutes with lenet5; Fashion-MNIST: 91 % in ten with small, on two CPU cores",
+    settings=ClassifierSettings,
+    nearest_size=lambda height, width: (height, width),
+    largest_default=224,
+    example_shape=(32, 32, 3),
+    presets={"paper": PAPER},
+    task="classify",
+    smallest_side=lambda settings: smallest_side(settings.network),
+)
+def classifier(settings: ClassifierSettings, data: DatasetInfo) -> System:
+    """The default is AdamW with one cosine and a moving average, which is good in a few epochs with every network.
+    `preset=paper` is the schedule that He et al. 2016 trained CIFAR-10 with (section 4.2): momentum, a learning rate of
+    0.1 divided by 10 after a half and three quarters, shifts and mirror images."""
+    if not data.classes:
+        raise DataError(
+            f"{data.source} has no classes to tell apart: put the images of each class in a folder of its own"
+            f"{', or name an attribute with label=NAME' if settings.label == 'class' else ''}."
+        )
+    height, width, channels = data.shape
+    try:
+        network = cnn(settings.network, (channels, height, width), len(data.classes), settings.width)
+    except ValueError as error:
+        raise ConfigError(f"{settings.network} cannot be built: {error}.") from error
+    if settings.transfer == "features":
+        network.freeze_features()
+
+    def losses(batch: Batch) -> tuple[Terms, Terms]:
+        images, labels = batch["image"], batch["label"]
+        logits, auxiliary = network.forward_all(images)
+        logits = logits.float()
+
+        def loss(scores: torch.Tensor) -> torch.Tensor:
+            return cross_entropy(scores.float(), labels, label_smoothing=settings.label_smoothing)
+
+        terms = {"cross-entropy": loss(logits)}
+        if auxiliary:  # GoogLeNet's two heads, at 0.3 each (Szegedy et al. 2015, section 5)
+            terms["auxiliary"] = 0.3 * torch.stack([loss(head) for head in auxiliary]).sum()
+        return terms, {"accuracy/training": (logits.argmax(dim=1) == labels).float().mean()}
+
+    groups = parameter_groups(network, settings)
+    player = Player(
+        "classifier", network, make_optimizer(settings, groups), losses, schedule=schedule(settings, data, groups)
+    )
+    return System(
+        network,
+        [player],
+        take_weights=lambda: take_weights(network, settings),
+        transfers=settings.transfer != "none",
+        head=head_names(network),
+    )
+
+
+def split(settings: ClassifierSettings, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the training and of the held-out images, ascending; a pure function, so that whoever evaluates the
+    run finds the same ones."""
+    held = np.zeros(len(labels), bool)
+    if settings.validation:
+        held = held_out(len(labels), labels, settings.validation, seed)
+    training = np.flatnonzero(~held)
+    if settings.per_class is not None:
+        training = training[few(labels[training], settings.per_class, seed)]
+    return training, np.flatnonzero(held)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that learn alike. scale multiplies the learning rate; waits: they stand still while the head warms up;
+    decays: they are drawn to 0 (biases and the gains of norms are not: they are few, and hold no capacity)."""
+
+    parameters: list[nn.Parameter]
+    scale: float
+    waits: bool
+    decays: bool
+
+
+def parameter_groups(network: Cnn, settings: ClassifierSettings) -> list[Group]:
+    """The trainable parameters, from the head to the image, by depth where they are fine-tuned (Howard & Ruder 2018,
+    section 3.2, who divide the rate by 2.6 a layer)."""
+    groups = []
+    for distance, stage in enumerate([network.head, *reversed(network.stages)]):
+        scale = settings.depth_decay**distance if settings.transfer == "finetune" else 1.0
+        waits = settings.transfer == "finetune" and distance > 0
+        trainable = [parameter for parameter in stage.parameters() if parameter.requires_grad]
+        for decays in (True, False):
+            if chosen := [parameter for parameter in trainable if (parameter.dim() > 1) == decays]:
+                groups.append(Group(chosen, scale, waits, decays))
+    return groups
+
+
+def make_optimizer(settings: ClassifierSettings, groups: Sequence[Group]) -> torch.optim.Optimizer:
+    """The optimiser over the groups; their learning rates come from the schedule."""
+    chosen = settings.optimizer
+    parts = [
+        {"params": group.parameters, "weight_decay": chosen.weight_decay if group.decays else 0.0} for group in groups
+    ]
+    lr = highest_rate(settings)
+    if chosen.name == "sgd":
+        return torch.optim.SGD(parts, lr, momentum=chosen.momentum, nesterov=chosen.momentum > 0, fused=True)
+    return torch.optim.AdamW(parts, lr, (chosen.momentum, 0.999), fused=True)
+
+
+def highest_rate(settings: ClassifierSettings) -> float:
+    """The learning rate that was asked for, or what suits: less without batch norm, and less for learnt weights."""
+    if settings.optimizer.lr != "auto":
+        return settings.optimizer.lr
+    sgd = settings.optimizer.name == "sgd"
+    if settings.transfer == "finetune":
+        return 1e-2 if sgd else 1e-3
+    if settings.network == "lenet5":
+        return 2e-2 if sgd else 2e-3
+    if settings.network in WITHOUT_BATCH_NORM and settings.transfer == "none":
+        return 1e-2 if sgd else 3e-4
+    return 1e-1 if sgd else 3e-3
+
+
+def schedule(settings: ClassifierSettings, data: DatasetInfo, groups: Sequence[Group]) -> Schedule:
+    """The learning rate of each group as a function of images seen."""
+    count, classes = data.count, len(data.classes)
+    end, highest = settings.goal(count, classes), highest_rate(settings)
+    warm = WARM_UP * end
+    head_alone = settings.head_epochs * settings.epoch(count, classes)
+
+    def rate(images: int) -> float:
+        if settings.optimizer.schedule == "constant":
+            return highest
+        if settings.optimizer.schedule == "steps":
+            return highest * (1 if images < end / 2 else 0.1 if images < 3 * end / 4 else 0.01)
+        if images < warm:
+            return linear(images, 0, warm, highest / 10, highest)
+        return cosine(images - warm, end - warm, highest, LAST * highest)
+
+    def at(images: int) -> list[dict[str, float]]:
+        now = rate(images)
+        return [{"lr": 0.0 if group.waits and images < head_alone else now * group.scale} for group in groups]
+
+    return at
+
+
+def head_names(network: Cnn) -> frozenset[str]:
+    """The names, in the network, of the tensors that depend on the number of classes."""
+    inside = {id(tensor) for tensor in network.head.parameters()}
+    return frozenset(name for name, tensor in network.named_parameters() if id(tensor) in inside)
+
+
+def take_weights(network: Cnn, settings: ClassifierSettings) -> bool:
+    """Load what `weights` names; False when it names nothing."""
+    if settings.weights == "none":
+        return False
+    if settings.weights == "imagenet":
+        network.take_weights(imagenet_weights(settings.network))
+        return True
+    try:
+        network.take_weights(read_weights(settings.weights))
+    except ValueError as error:
+        raise DataError(f"{settings.weights} holds no weights of {settings.network}: {error}.") from error
+    return True

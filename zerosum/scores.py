@@ -1,0 +1,89 @@
+"""Scores of generated images against real ones, and the floor: what other real images get in their place."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from zerosum.data.convert import to_float
+from zerosum.data.dataset import Dataset
+from zerosum.data.order import epoch_order
+from zerosum.errors import DataError
+from zerosum.metrics.features import Extractor
+from zerosum.metrics.frechet import frechet_distance_of
+from zerosum.metrics.kid import kernel_distance
+from zerosum.metrics.neighbours import density_coverage, precision_recall
+
+BATCH = 256  # images seen at once
+FEWEST = 10  # images a side: below it the neighbours of a sample are half of the set
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Values and, where there is one, the standard error of each; by name: fd, kid, precision, recall, density,
+    coverage."""
+
+    values: dict[str, float]
+    errors: dict[str, float]
+
+    def named(self, n: int, extractor: Extractor) -> dict[str, float]:
+        """The values under the names that say what they are worth, such as `fd10k@random`."""
+        return {score_name(key, n, extractor): value for key, value in self.values.items()}
+
+
+def score_name(score: str, n: int, extractor: Extractor) -> str:
+    """`fd10k@eye-1a2b3c4d`: the score, the images a side, and what saw them. Two numbers of one name compare."""
+    count = f"{n // 1000}k" if n >= 1000 and n % 1000 == 0 else str(n)
+    return f"{score}{count}@{extractor.name}"
+
+
+def distance_scores(fake: Tensor, real: Tensor) -> Scores:
+    """The Fréchet and the kernel distance of features (n, D) and (m, D)."""
+    kid = kernel_distance(real, fake)
+    return Scores({"fd": frechet_distance_of(real, fake), "kid": kid.value}, {"kid": kid.error})
+
+
+def all_scores(fake: Tensor, real: Tensor) -> Scores:
+    """The distances, and how much of each set lies among the other."""
+    distances = distance_scores(fake, real)
+    precision, recall = precision_recall(real, fake)
+    density, coverage = density_coverage(real, fake)
+    more = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
+    return Scores(distances.values | more, distances.errors)
+
+
+def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two lots of at most n images of the set, none in both and of one size: the reals to score against, and those that
+    give the floor. Raises DataError when the set has too few."""
+    most = min(n, len(data) // 2)
+    if most < FEWEST:
+        raise DataError(
+            f"{data.info.source} has {len(data)} images; scores need {2 * FEWEST} or more, and mean little below a "
+            "thousand."
+        )
+    order = epoch_order(len(data), seed, 0)
+    return np.sort(order[:most]), np.sort(order[most : 2 * most])
+
+
+def batches(data: Dataset, rows: np.ndarray) -> Iterator[Tensor]:
+    """The images of these rows as float (n, C, H, W) in [-1, 1]."""
+    for start in range(0, len(rows), BATCH):
+        yield to_float(data.batch(rows[start : start + BATCH])["image"], data.info)
+
+
+def made_by(extractor: Extractor, n: int, seed: int, data: Dataset, **more: Any) -> dict[str, Any]:
+    """What a score depends on beside the images; without it a number means nothing."""
+    return {
+        "extractor": extractor.name,
+        "extractor_hash": extractor.hash,
+        "features": extractor.dimension,
+        "resize": extractor.resize,
+        "n_real": n,
+        "n_fake": n,
+        "seed": seed,
+        "data": data.info.source,
+        "data_hash": data.info.hash,
+        **more,
+    }

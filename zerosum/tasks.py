@@ -1,0 +1,124 @@
+"""What training does differently for networks that make images and for those that name them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zerosum.data.convert import to_float, to_stored
+from zerosum.data.dataset import Dataset
+from zerosum.engine.loop import Scorer
+from zerosum.engine.players import System
+from zerosum.extractors import extractor_for, features_of
+from zerosum.metrics.classification import classification_scores
+from zerosum.recipes.classifier import ClassifierSettings, split
+from zerosum.recipes.settings import AdversarialSettings, Settings
+from zerosum.scores import BATCH, FEWEST, batches, distance_scores, halves, made_by, score_name
+from zerosum.show import LookSheets, SampleSheets
+
+MOST_VALIDATED = 10_000  # held-out images judged at a checkpoint
+
+
+@dataclass(frozen=True)
+class Task:
+    """rows: which images of the set are trained on. show: draws what the network can do, every so many images. scorer:
+    scores it at checkpoints, or None."""
+
+    rows: Callable[[Any, Dataset, int], np.ndarray]
+    show: Callable[[Path, System, Any, Dataset, int], Callable[[nn.Module, int], dict[str, float]]]
+    scorer: Callable[[System, Any, Dataset, int], Scorer | None]
+
+
+def all_rows(settings: Settings, data: Dataset, seed: int) -> np.ndarray:
+    """A generator learns from every image."""
+    return np.arange(len(data))
+
+
+def sample_sheets(folder: Path, system: System, settings: Settings, data: Dataset, seed: int) -> SampleSheets:
+    """Sheets of generated images."""
+    return SampleSheets(folder, system, data, seed)
+
+
+def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset, seed: int) -> Scorer | None:
+    """The distances of generated images from real ones; what real images get in their place is measured once.
+
+    None for points, for sets that are too small, and where it was left out."""
+    score = settings.score
+    if data.info.is_vectors or not score.images or len(data) < 2 * FEWEST:
+        return None
+    extractor = extractor_for(score.features, data.info)
+    against, others = halves(data, score.images, seed)
+    n = len(against)
+    known: dict[str, Any] = {}
+
+    def measure(network: nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
+        if not known:  # when first needed, so that a run starts at once
+            known["real"] = features_of(extractor, batches(data, against))
+            floor = distance_scores(features_of(extractor, batches(data, others)), known["real"])
+            known["floor"] = {f"eval/{name}": value for name, value in floor.named(n, extractor).items()}
+        fake = features_of(extractor, generated(system, network, n, data))
+        values = {
+            f"eval/{name}": value for name, value in distance_scores(fake, known["real"]).named(n, extractor).items()
+        }
+        return values, {"floor": known["floor"], "made_by": made_by(extractor, n, seed, data, part="train")}
+
+    return Scorer(measure, f"eval/{score_name('fd', n, extractor)}", higher=False)
+
+
+@torch.inference_mode()
+def generated(system: System, network: nn.Module, n: int, data: Dataset) -> Iterator[Tensor]:
+    """Images of the seeds 0 to n - 1 as whoever opens their files sees them: rounded to the depth of the data."""
+    assert system.latents is not None
+    device = next(network.parameters()).device
+    for start in range(0, n, BATCH):
+        latents = system.latents(range(start, min(start + BATCH, n)))
+        yield to_float(to_stored(network(latents.to(device)), data.info), data.info)
+
+
+def training_rows(settings: ClassifierSettings, data: Dataset, seed: int) -> np.ndarray:
+    """What is not held out."""
+    return split(settings, labels_of(data), seed)[0]
+
+
+def look_sheets(folder: Path, system: System, settings: ClassifierSettings, data: Dataset, seed: int) -> LookSheets:
+    """Held-out images, or training images where none are held out, with what the classifier looks at."""
+    training, held = split(settings, labels_of(data), seed)
+    return LookSheets(folder, data, held if len(held) else training, seed)
+
+
+def validation_scorer(system: System, settings: ClassifierSettings, data: Dataset, seed: int) -> Scorer | None:
+    """Accuracy on the images held out; None where none are."""
+    held = split(settings, labels_of(data), seed)[1][:MOST_VALIDATED]
+    if not len(held):
+        return None
+    labels = torch.from_numpy(labels_of(data)[held])
+
+    @torch.inference_mode()
+    def measure(network: nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
+        device = next(network.parameters()).device
+        logits = torch.cat([network(images.to(device)).float().cpu() for images in batches(data, held)])
+        found = classification_scores(logits, labels)
+        values = {
+            "eval/accuracy@validation": found.accuracy,
+            "eval/macro_f1@validation": found.macro_f1,
+            "eval/calibration_error@validation": found.calibration_error,
+        }
+        return values, {"made_by": {"part": "validation", "n": len(held), "data_hash": data.info.hash, "seed": seed}}
+
+    return Scorer(measure, "eval/accuracy@validation", higher=True)
+
+
+def labels_of(data: Dataset) -> np.ndarray:
+    """The labels of a set that a classifier is trained on, which its recipe has seen to."""
+    assert data.labels is not None
+    return data.labels
+
+
+TASKS = {
+    "generate": Task(all_rows, sample_sheets, distance_scorer),
+    "classify": Task(training_rows, look_sheets, validation_scorer),
+}
