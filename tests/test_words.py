@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,20 +31,23 @@ def smaller(text):
 
 @pytest.fixture
 def photos(tmp_path):
-    """A user's folder: JPEG photos of different sizes, larger than 64 pixels."""
+    """A user's folder: JPEG photos of two classes and of different sizes, larger than 64 pixels."""
     rng = np.random.default_rng(0)
-    (tmp_path / "photos").mkdir()
     for i in range(70):
+        folder = tmp_path / "photos" / ("dark" if i % 2 else "light")
+        folder.mkdir(parents=True, exist_ok=True)
         size = (80 + i % 7, 100 - i % 5, 3)
-        Image.fromarray(rng.integers(0, 255, size, dtype=np.uint8)).save(tmp_path / "photos" / f"{i}.jpg")
+        Image.fromarray(rng.integers(0, 120 if i % 2 else 255, size, dtype=np.uint8)).save(folder / f"{i}.jpg")
     return tmp_path
 
 
 @pytest.mark.slow
 def test_the_commands_of_the_readme(photos):
-    lines = next(block for block in blocks("README.md", "sh") if "prepare" in block).splitlines()
-    assert len(lines) == 8
-    for line in lines:
+    training, scoring = [block.splitlines() for block in blocks("README.md", "sh") if "prepare" in block]
+    assert (len(training), len(scoring)) == (8, 6)
+    for line in [*training, *scoring]:
+        if "compare" in line:
+            shutil.copytree(photos / "runs/photos", photos / "runs/others")
         command = shlex.split(smaller(line), comments=True)
         assert command.pop(0) == "zerosum"
         result = subprocess.run(
@@ -59,6 +63,8 @@ def test_the_commands_of_the_readme(photos):
     with Image.open(photos / "grid.png") as grid:
         assert grid.size[0] > 8 * 64
     assert len(list((photos / "folder").iterdir())) == 10
+    assert (photos / "compare.html").exists()
+    assert (photos / "preview.png").exists()
 
 
 @pytest.mark.slow

@@ -32,9 +32,11 @@ def images(n: int, shape: tuple[int, ...], seed: int = 1) -> Tensor:
 
 
 def shaken(network: nn.Module) -> nn.Module:
-    """Running statistics of its own, so that forgetting them shows."""
+    """Running statistics of its own, so that forgetting them shows, and kernels that let the image through."""
     with torch.no_grad():
         for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.uniform_(-0.1, 0.1)
                 module.running_var.uniform_(0.5, 1.5)
@@ -203,10 +205,31 @@ def test_googlenet_sees_what_its_weights_were_made_for(tmp_path: Path) -> None:
     extractor = Backbone("googlenet", 3, path=tmp_path / "googlenet.pth")
     batch = quantised(images(1, (3, 224, 224)))
     mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    theirs.fc = nn.Identity()
     with torch.no_grad():
-        expected = theirs(((batch + 1) / 2 - mean) / std).softmax(dim=1)
-    torch.testing.assert_close(extractor.probabilities(batch), expected, rtol=1e-3, atol=1e-6)
+        expected = theirs(((batch + 1) / 2 - mean) / std)
+    torch.testing.assert_close(extractor(batch), expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
     assert extractor.dimension == 1024
+
+
+class Mirror(nn.Module):
+    """Gives back what it is given."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.flatten(1)
+
+
+def test_pixels_in_the_units_of_each_network(inception_file: Path, resnet18_file: Path) -> None:
+    """(p - 128) / 128 in TensorFlow's graph, which is not quite [-1, 1]; ImageNet's norm in torchvision."""
+    pixels = torch.tensor([0.0, 64.0, 128.0, 255.0])[:, None, None, None]
+    for extractor, expected in (
+        (Inception(3, path=inception_file), (pixels - 128) / 128),
+        (Backbone("resnet18", 3, path=resnet18_file), (pixels / 255 - 0.485) / 0.229),
+    ):
+        extractor.network = Mirror()
+        side = int(extractor.resize.partition("x")[2].partition(",")[0])
+        given = extractor((pixels / 127.5 - 1).expand(4, 3, side, side))
+        torch.testing.assert_close(given[:, :1], expected[:, :, 0, 0])
 
 
 def test_gray_and_alpha_become_colour_and_that_is_said(resnet18_file: Path) -> None:
@@ -215,17 +238,17 @@ def test_gray_and_alpha_become_colour_and_that_is_said(resnet18_file: Path) -> N
 
     colour = opened(3, False)
     assert colour.resize == "bicubic to 224x224, antialiased"
-    gray = images(2, (1, 30, 30))
+    gray = images(1, (1, 30, 30))
     expected = colour(gray.expand(-1, 3, -1, -1))
     torch.testing.assert_close(opened(1, False)(gray), expected)
     assert opened(1, False).resize == "gray to colour, " + colour.resize
-    opaque, clear = torch.ones(2, 1, 30, 30), -torch.ones(2, 1, 30, 30)
+    opaque, clear = torch.ones(1, 1, 30, 30), -torch.ones(1, 1, 30, 30)
     torch.testing.assert_close(opened(2, True)(torch.cat([gray, opaque], dim=1)), expected)
     assert opened(2, True).resize == "alpha laid over white, gray to colour, " + colour.resize
-    picture = images(2, (3, 30, 30))
+    picture = images(1, (3, 30, 30))
     torch.testing.assert_close(opened(4, True)(torch.cat([picture, opaque], dim=1)), colour(picture))
-    torch.testing.assert_close(opened(4, True)(torch.cat([picture, clear], dim=1)), colour(torch.ones(2, 3, 30, 30)))
-    half = quantised(torch.zeros(2, 1, 30, 30))
+    torch.testing.assert_close(opened(4, True)(torch.cat([picture, clear], dim=1)), colour(torch.ones(1, 3, 30, 30)))
+    half = quantised(torch.zeros(1, 1, 30, 30))
     over = (quantised(picture) * (half + 1) + (1 - half)) / 2
     see = opened(4, True)
     torch.testing.assert_close(see.colour(quantised(torch.cat([picture, half], dim=1))), over)  # type: ignore[attr-defined]

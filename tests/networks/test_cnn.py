@@ -89,6 +89,11 @@ def test_golden_counts_for_cifar(depth: int, millions: float) -> None:
     assert len(weighted) == depth
 
 
+def test_lenet5_has_a_margin_below_32_pixels() -> None:
+    batch = torch.empty(2, 1, 31, 32, device="meta")
+    assert maps_of(on_paper("lenet5", (1, 31, 32), 10), batch) == [(6, 31, 28), (16, 11, 10)]
+
+
 @pytest.mark.parametrize("side", [28, 32])
 def test_golden_count_of_lenet5(side: int) -> None:
     """C1 156, C3 2,416, C5 48,120, F6 10,164, output 850: the digits of MNIST get the paper's margin."""
@@ -138,7 +143,7 @@ def test_the_smallest_image(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         cnn(name, (3, side, side - 1))(torch.empty(2, 3, side, side - 1))
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 28), (2, 33, 17), (4, 40, 64), (6, 24, 31)])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (2, 33, 17), (6, 16, 31)])
 @pytest.mark.parametrize("name", LIGHT)
 def test_any_size_and_any_channels(name: str, shape: tuple[int, int, int]) -> None:
     network, batch = made(name, shape), images(3, shape)
@@ -167,7 +172,7 @@ def test_the_same_seed_gives_the_same_network() -> None:
 
 @pytest.mark.parametrize("name", ["small", "lenet5", "resnet20", "vgg-small"])
 def test_it_learns_which_way_stripes_run(name: str) -> None:
-    """Across or down, at any offset: twenty steps tell the two apart on images never seen."""
+    """Across or down, at any offset: thirty steps tell the two apart on images never seen."""
     torch.manual_seed(0)
     network = cnn(name, (1, 12, 12), 2, width=8)
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
@@ -179,20 +184,19 @@ def test_it_learns_which_way_stripes_run(name: str) -> None:
         batch = torch.where(labels[:, None, None] == 0, waves, waves.mT)[:, None]
         return batch + 0.2 * torch.randn(batch.shape, generator=stream), labels
 
-    for step in range(20):
+    for step in range(30):
         batch, labels = striped(16, step)
         optimizer.zero_grad()
         cross_entropy(network(batch), labels).backward()
         optimizer.step()
     batch, labels = striped(64, 1000)
-    for _ in range(20 if name == "resnet20" else 0):  # its running statistics lag behind so few steps
-        network(batch)
     assert (network.eval()(batch).argmax(dim=1) == labels).float().mean() > 0.9
 
 
 def test_the_width_of_small() -> None:
     narrow, wide = (on_paper_small(width) for width in (16, 32))
-    assert 300_000 < count(wide) < 1_000_000
+    kernels = 9 * (3 * 32 + 32 * 64 + 2 * 64 * 64 + 64 * 128 + 128 * 256)
+    assert count(wide) == kernels + 2 * (32 + 3 * 64 + 128 + 256) + 257 * 10 == 465_450
     assert count(wide) / count(narrow) == pytest.approx(4, rel=0.05)
     assert (narrow.dimension, wide.dimension) == (128, 256)
 

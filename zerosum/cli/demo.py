@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-SETTINGS = ["size=32"]
+DATA, SETTINGS = "builtin:portraits", ["size=32"]
+SCORED = 2000  # images a side
 
 
 def demo(
@@ -15,10 +16,14 @@ def demo(
     ] = None,
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 3.0,
 ) -> None:
-    """Train a small DCGAN on built-in portraits, and write the report: the whole of zerosum in a few minutes."""
+    """Train a small DCGAN on built-in portraits, score it, and write the report: the whole of zerosum in a few minutes."""
+    from zerosum.cli.evaluate import evaluate
     from zerosum.cli.train import train
 
-    train("dcgan", "builtin:portraits", SETTINGS, out=out or free_folder(Path("runs/demo")), minutes=minutes)
+    run = out or free_folder(Path("runs/demo"))
+    train("dcgan", DATA, SETTINGS, out=run, minutes=minutes)
+    print()
+    evaluate(run, DATA, n=SCORED)
 
 
 def free_folder(path: Path) -> Path:

@@ -38,15 +38,17 @@ def lenet5(shape: Shape, classes: int) -> Parts:
 
 
 def small(shape: Shape, classes: int, width: int) -> Parts:
-    """Ours, for images of 8 to 128 pixels and little time: a residual network in the manner of the nine-layer one that
-    won DAWNBench (Page 2018, "How to train your ResNet"), with its first layers made cheaper."""
+    """Ours, for images of 8 to 128 pixels and little time: three halvings, from width to 8 width channels, and the
+    largest value of each map.
+
+    In the manner of the nine-layer residual network that won DAWNBench (Page 2018, "How to train your ResNet"), but it
+    pools before it convolves, and has one residual pair: a second was no better after an epoch of Fashion-MNIST, and
+    costs half as much again. 465,450 parameters for 3 channels, 10 classes and a width of 32."""
     widths = [width, 2 * width, 4 * width, 8 * width]
     stages = [_convolution(shape[0], width)]
     for depth, (inputs, outputs) in enumerate(pairwise(widths)):
-        layers = [nn.MaxPool2d(2), _convolution(inputs, outputs)]
-        if depth == 0:
-            layers.append(Residual(outputs, outputs))
-        stages.append(nn.Sequential(*layers))
+        pair = [Residual(outputs, outputs)] * (depth == 0)
+        stages.append(nn.Sequential(nn.MaxPool2d(2), _convolution(inputs, outputs), *pair))
     parts = Parts(stages, nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()), nn.Linear(widths[-1], classes))
     return _started(parts)
 
