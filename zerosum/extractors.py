@@ -28,9 +28,11 @@ class RunExtractor:
         """Features (N, D) of images (N, C, H, W) in [-1, 1]."""
         return self.classifier.features(images)
 
-    def probabilities(self, images: Tensor) -> Tensor:
-        """Class probabilities (N, K)."""
-        return self.classifier.logits(images).softmax(dim=1)
+    @torch.inference_mode()
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Class probabilities (N, K) that follow from features (N, D)."""
+        logits: Tensor = self.classifier.cnn.head[0](features.to(self.classifier.device))
+        return logits.softmax(dim=1).cpu()
 
 
 def extractor_for(text: str, info: DatasetInfo) -> Extractor:

@@ -144,7 +144,7 @@ def test_inception_is_the_network_of_fid(inception: Inception, inception_file: P
     assert found.shape == (2, 2048)
     scale = expected.abs().max().item()
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5 * scale)
-    torch.testing.assert_close(inception.probabilities(batch), logits.softmax(dim=1), rtol=1e-3, atol=1e-7)
+    torch.testing.assert_close(inception.probabilities(inception(batch)), logits.softmax(dim=1), rtol=1e-3, atol=1e-7)
     # torchvision's own pooling is not it
     plain = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, init_weights=False)
     plain.load_state_dict(torch.load(inception_file, weights_only=True))
@@ -191,7 +191,7 @@ def test_a_backbone_is_torchvisions_network_before_its_last_layer(resnet18: nn.M
     mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     with torch.no_grad():
         expected = resnet18(((batch + 1) / 2 - mean) / std).softmax(dim=1)
-    torch.testing.assert_close(extractor.probabilities(batch), expected)
+    torch.testing.assert_close(extractor.probabilities(extractor(batch)), expected)
     found = extractor(batch)
     assert found.shape == (2, 512)
     with torch.no_grad():

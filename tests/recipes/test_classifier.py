@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from zerosum.networks.cnn import NETWORKS, cnn
 
 import zerosum
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.checkpoint import load_model, load_state, newest_intact
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError, DataError
+from zerosum.networks.cnn import NETWORKS, cnn
 from zerosum.recipes.classifier import Network, split
 from zerosum.recipes.registry import get_recipe
 from zerosum.training import plan

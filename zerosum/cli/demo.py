@@ -16,7 +16,7 @@ def demo(
     ] = None,
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 3.0,
 ) -> None:
-    """Train a small DCGAN on built-in portraits, score it, and write the report: the whole of zerosum in a few minutes."""
+    """Train a small DCGAN on built-in portraits, score it, write the report: the whole of zerosum in a few minutes."""
     from zerosum.cli.evaluate import evaluate
     from zerosum.cli.train import train
 

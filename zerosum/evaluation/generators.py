@@ -14,7 +14,7 @@ from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.evaluation.parts import AskedPart, open_like, save_picture
-from zerosum.extractors import RunExtractor, extractor_for
+from zerosum.extractors import RunExtractor, extractor_for, features_of
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.neighbours import copying, nearest
@@ -41,20 +41,19 @@ def score_generator(
     extractor = extractor_for(features, dataset.info)
     against, others = halves(dataset, n, seed)
     n = len(against)
-    real, _ = seen(extractor, batches(dataset, against))
-    unseen, unseen_chances = seen(extractor, batches(dataset, others))
-    fake, fake_chances = seen(extractor, samples(model, n))
+    real, unseen = (features_of(extractor, batches(dataset, rows)) for rows in (against, others))
+    fake = features_of(extractor, samples(model, n))
     found, floor = all_scores(fake, real), all_scores(unseen, real)
     known = torch.cat([real, unseen])
     found.values["copying"], floor.values["copying"] = copying(fake, known), 0.5
     result: dict[str, Any] = {}
-    if fake_chances is not None and unseen_chances is not None:
-        for scores, chances in ((found, fake_chances), (floor, unseen_chances)):
-            score = inception_score(chances)
+    if (probabilities := getattr(extractor, "probabilities", None)) is not None:
+        for scores, images in ((found, fake), (floor, unseen)):
+            score = inception_score(probabilities(images))
             scores.values["is"], scores.errors["is"] = score.value, score.error
         if isinstance(extractor, RunExtractor):
             names = extractor.classifier.info.classes
-            result["classes"] = shares(names, fake_chances, unseen_chances)
+            result["classes"] = shares(names, probabilities(fake), probabilities(unseen))
     picture = nearest_picture(model, dataset, np.concatenate([against, others]), fake, known)
     return {
         "task": "generate",
@@ -66,18 +65,6 @@ def score_generator(
         "warnings": cautions(n, extractor, len(dataset)),
         "made_by": made_by(extractor, n, seed, dataset, part=chosen, network="moving average"),
     }
-
-
-def seen(extractor: Extractor, images: Iterator[Tensor]) -> tuple[Tensor, Tensor | None]:
-    """Features (n, D) of batches of images and, where the extractor has classes, their probabilities (n, K)."""
-    features, chances = [], []
-    probabilities = getattr(extractor, "probabilities", None)
-    with torch.inference_mode():
-        for batch in images:
-            features.append(extractor(batch).float().cpu())
-            if probabilities is not None:
-                chances.append(probabilities(batch).float().cpu())
-    return torch.cat(features), torch.cat(chances) if chances else None
 
 
 def samples(model: Model, n: int) -> Iterator[Tensor]:

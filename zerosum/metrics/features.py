@@ -38,7 +38,7 @@ class Extractor(Protocol):
 
     name: part of the name of every score, such as `random`, `inception`, or `resnet50-1a2b3c4d` for weights of one's
     own. hash: the first 12 hexadecimal digits of the weights' sha256. resize: in words, what is done to images before
-    the network sees them. One with classes also has probabilities(images) -> (N, K)."""
+    the network sees them. One with classes also has probabilities(features) -> (N, K)."""
 
     name: str
     hash: str
@@ -109,10 +109,10 @@ class Inception:
         """Features (N, 2048)."""
         return _in_parts(self._see, images, self.network)
 
-    def probabilities(self, images: Tensor) -> Tensor:
-        """Class probabilities (N, 1008) for the inception score: without the biases of the last layer, as in the code
-        of Salimans et al. 2016."""
-        return (self(images) @ self.classes.to(images.device).T).softmax(dim=1)
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Class probabilities (N, 1008) that follow from features (N, 2048), for the inception score: without the biases
+        of the last layer, as in the code of Salimans et al. 2016."""
+        return (features @ self.classes.to(features.device).T).softmax(dim=1)
 
     def _see(self, images: Tensor) -> Tensor:
         # (p - 128) / 128 for a pixel p of 0 to 255, as in the TensorFlow graph
@@ -147,9 +147,9 @@ class Backbone:
         return _in_parts(self._see, images, self.network)
 
     @torch.no_grad()
-    def probabilities(self, images: Tensor) -> Tensor:
-        """Class probabilities (N, K)."""
-        probabilities: Tensor = self.last.to(images.device)(self(images)).softmax(dim=1)
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Class probabilities (N, K) that follow from features (N, dimension)."""
+        probabilities: Tensor = self.last.to(features.device)(features).softmax(dim=1)
         return probabilities
 
     def _see(self, images: Tensor) -> Tensor:
