@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -37,6 +37,9 @@ def prepare(
     background: Annotated[
         str, typer.Option(help="CSS colour laid under alpha that is dropped, and around padded images.")
     ] = "white",
+    part: Annotated[
+        Literal["train", "test"], typer.Option(help="The part to take of data that has parts, such as train/ and test/.")
+    ] = "train",
     draft: Annotated[
         bool, typer.Option("--draft", help="Decode large JPEG files reduced: faster, slightly other pixels.")
     ] = False,
@@ -76,7 +79,7 @@ def prepare(
     from zerosum.data.prepare import prepare as prepare_set
 
     with _progress() as progress:
-        report = prepare_set(source, out, wanted, settings, strict, progress)
+        report = prepare_set(source, out, wanted, settings, strict, progress, part)
     if as_json:
         print(json.dumps(report.to_json(), indent=1))
     else:
