@@ -24,7 +24,7 @@ from zerosum.data.order import batch_indices, epoch_order
 from zerosum.data.settings import Size
 from zerosum.data.survey import Progress, Survey, survey
 from zerosum.engine.device import choose_device, choose_precision, keep_pages, plain_memory_errors
-from zerosum.engine.loop import Cadence, Goal, Listener, Training
+from zerosum.engine.loop import Cadence, Goal, Listener, Scorer, Training
 from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import SCHEMA, RunFolder, refuse_existing
@@ -103,6 +103,8 @@ def plan(
     if found.vector and resolved.preset == "default":
         resolved = chosen.configure(values | {"preset": "vectors"})
     size = None
+    if found.vector and resolved.augment.active:
+        raise ConfigError(f"augment varies images, and {data} holds vectors; leave it out.")
     if not found.vector:
         size = chosen.size_for(resolved, found.auto_size)
         check_augment(resolved.augment, found.channels, found.alpha)
@@ -151,6 +153,7 @@ def train(
     if system.transfers and not started and origin is None:
         raise ConfigError("There is nothing to transfer from: name weights with weights=, or a run with --init.")
     goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(len(dataset), len(dataset.info.classes)))
+    scorer = TASKS[planned.recipe.task].scorer(system, resolved, dataset, seed)
     path = Path(out) if out is not None else next_run(Path("runs"), recipe, str(data))
     document = {
         "schema": SCHEMA,
@@ -170,7 +173,7 @@ def train(
         document["init"] = _lasting(init)
     run = RunFolder.create(path, document, environment(dataset.info.hash))
     try:
-        training = _prepare(run, document, system, resolved, dataset, where, listeners)
+        training = _prepare(run, document, system, resolved, dataset, scorer, where, listeners)
         if origin is None and not started:
             system.before_training(_many(dataset, seed, where))
         training.ema.restart(system.network)
@@ -228,7 +231,8 @@ def resume(
             )
         with plain_memory_errors():
             system = _system(recipe, settings, info, document["seed"], where)
-            training = _prepare(folder, document, system, settings, dataset, where, listeners)
+            scorer = TASKS[recipe.task].scorer(system, settings, dataset, document["seed"])
+            training = _prepare(folder, document, system, settings, dataset, scorer, where, listeners)
         training.restore()
         progress = training.progress
         goal = _goal(images, steps, minutes) or Goal(**document["budget"])
@@ -281,6 +285,7 @@ def _prepare(
     system: System,
     settings: Settings,
     data: Dataset,
+    scorer: Scorer | None,
     device: torch.device,
     listeners: Sequence[Listener],
 ) -> Training:
@@ -293,7 +298,7 @@ def _prepare(
         run,
         draw=_draw(data, task.rows(settings, data, seed), settings, seed, device),
         show=task.show(run.samples, system, settings, data, seed),
-        scorer=task.scorer(system, settings, data, seed),
+        scorer=scorer,
         batch=settings.batch,
         seed=seed,
         cadence=Cadence(every.log, every.sample, every.checkpoint, 60 * every.checkpoint_minutes),

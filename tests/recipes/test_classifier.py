@@ -253,6 +253,17 @@ def test_what_a_generator_would_learn_from_augmented_images_is_said(stripes, tmp
         assert any("varied likewise" in text for text in texts) == warned
 
 
+def test_scores_that_cannot_be_made_leave_no_folder(stripes, tmp_path):
+    with pytest.raises(ConfigError, match=r"no features .inceptoin.\. Did you mean inception"):
+        zerosum.train("gan", stripes, out=tmp_path / "run", score={"features": "inceptoin"})
+    assert not (tmp_path / "run").exists()
+
+
+def test_points_are_not_augmented(tmp_path):
+    with pytest.raises(ConfigError, match="augment varies images"):
+        zerosum.train("gan", "builtin:ring:100", out=tmp_path / "run", augment="flip")
+
+
 def test_hue_of_images_without_colour_is_refused(pictures_file, tmp_path):
     with pytest.raises(ConfigError, match=r"hue"):
         zerosum.train("gan", pictures_file, out=tmp_path / "run", augment={"hue": 0.1})

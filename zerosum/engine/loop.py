@@ -169,7 +169,7 @@ class Training:
                 player.optimizer.load_state_dict(saved["optimizer"])
             self.progress = Progress(**state["progress"])
             self.watch.restore(state["watch"])
-            self.best = state["best"]
+            self.best = state.get("best")  # runs of older versions have none
         except (RuntimeError, LookupError, TypeError, ValueError) as error:
             what = str(error).splitlines()[-1].strip()
             raise DataError(
