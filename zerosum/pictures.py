@@ -3,10 +3,15 @@
 Nothing here needs torch, so a report can be made wherever Pillow and NumPy are.
 """
 
+import io
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from zerosum.errors import ConfigError
+from zerosum.files import plain_disk_errors, write_whole
 
 CAPTIONED = 128  # pixels: the longer side of an image with a caption
 SMALL = 48  # pixels: a tile whose longer side is below this is enlarged, so that an 8-px or 28-px image can be seen
@@ -17,8 +22,33 @@ CHECKS = (255, 228)  # the two grays of the board that shows through transparent
 REAL, FAKE, JUDGE = (31, 119, 150), (222, 110, 45), (110, 84, 180)
 INK, FAINT, PAPER = (45, 49, 58), (205, 209, 216), (255, 255, 255)
 
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+"""What a picture can be saved as, by the end of the file's name."""
+
 Function = Callable[[np.ndarray], np.ndarray]
 """Maps points (m, D) to numbers (m,)."""
+
+
+def picture_format(out: Path) -> str:
+    """The format that the end of a file's name asks for. Raises ConfigError when it is none of `FORMATS`."""
+    kind = FORMATS.get(out.suffix.lower())
+    if kind is None:
+        raise ConfigError(f"{out} has no picture format; name it .png, .jpg, .webp or .tif.")
+    return kind
+
+
+def save_picture(picture: Image.Image, out: Path) -> None:
+    """Write a picture whole, with the folders above it. Raises ConfigError when the name has no picture format, or the
+    picture does not fit it, and ZerosumError when the disk does not take it."""
+    kind, file = picture_format(out), io.BytesIO()
+    try:
+        picture.save(file, format=kind)
+    except (ValueError, OSError) as error:  # WebP ends at 16,383 pixels a side, JPEG at 65,500
+        size = f"{picture.width}x{picture.height} pixels"
+        raise ConfigError(f"A picture of {size} does not fit {kind}: {error}") from error
+    with plain_disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(out, file.getvalue(), durable=False)
 
 
 def grid(

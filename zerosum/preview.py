@@ -1,8 +1,6 @@
 """A picture of what augmentation does to a set, to look at before training."""
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -13,10 +11,8 @@ from zerosum.augment.transforms import augment, check, draws
 from zerosum.data.convert import to_float, to_stored
 from zerosum.data.dataset import Dataset
 from zerosum.errors import ConfigError
-from zerosum.files import plain_disk_errors, write_whole
 from zerosum.pictures import INK, PAPER, grid
 from zerosum.recipes.overrides import parse_overrides, validated
-from zerosum.sampling import FORMATS
 
 IMAGES, DRAWS = 6, 7  # rows, and columns beside the original
 TILE, HEADING = 96, 22  # pixels: images are enlarged by a whole number to at least that side; the line above them
@@ -68,17 +64,3 @@ def summary(settings: AugmentSettings) -> str:
         if settings == AugmentSettings(**values):
             return f"augment={name}"
     return " ".join(f"{key}={value}" for key, value in settings.model_dump(exclude_defaults=True).items())
-
-
-def save_picture(picture: Image.Image, out: Path) -> None:
-    """Raises ConfigError when the name has no picture format, or the picture does not fit the format."""
-    kind, file = FORMATS.get(out.suffix.lower()), io.BytesIO()
-    if kind is None:
-        raise ConfigError(f"{out} has no picture format; name it .png, .jpg, .webp or .tif.")
-    try:
-        picture.save(file, format=kind)
-    except (ValueError, OSError) as error:  # WebP ends at 16,383 pixels a side, JPEG at 65,500
-        raise ConfigError(f"{picture.width}x{picture.height} pixels do not fit {kind}: {error}") from error
-    with plain_disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(out, file.getvalue(), durable=False)

@@ -13,30 +13,18 @@ from zerosum.errors import ConfigError
 from zerosum.files import plain_disk_errors, write_whole
 from zerosum.model import BATCH, Model
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-"""What a grid can be saved as, by the end of the file's name."""
-
 
 def write_grid(model: Model, seeds: Sequence[int], shape: tuple[int, int], out: Path, truncation: float = 1.0) -> None:
     """One picture of shape (rows, columns) at `out`; a grid is 8-bit whatever the data is.
 
-    Raises ConfigError when the file name has no picture format, or the model makes vectors."""
+    Raises ConfigError when the model makes vectors, or as `pictures.save_picture` does."""
     if model.info.is_vectors:
         raise ConfigError(
             f"{model.info.source} holds vectors, which make no grid; leave --grid out to get samples.npy."
         )
-    kind = FORMATS.get(out.suffix.lower())
-    if kind is None:
-        raise ConfigError(f"{out} has no picture format; name it .png, .jpg, .webp or .tif.")
+    pictures.picture_format(out)  # before the work
     images = model.sample(seeds=seeds[: shape[0] * shape[1]], truncation=truncation)
-    picture, file = pictures.grid(images, *shape, value_range=model.info.value_range), io.BytesIO()
-    try:
-        picture.save(file, format=kind)
-    except (ValueError, OSError) as error:  # WebP ends at 16,383 pixels a side, JPEG at 65,500
-        raise ConfigError(f"A grid of {picture.width}x{picture.height} pixels does not fit {kind}: {error}") from error
-    with plain_disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(out, file.getvalue(), durable=False)
+    pictures.save_picture(pictures.grid(images, *shape, value_range=model.info.value_range), out)
 
 
 def write_folder(model: Model, seeds: Sequence[int], out: Path, truncation: float = 1.0) -> None:

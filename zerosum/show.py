@@ -1,6 +1,5 @@
 """The pictures that a run writes while it trains: the same seeds every time."""
 
-import io
 import math
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.densities import DENSITIES
 from zerosum.data.order import epoch_order
 from zerosum.engine.players import System
-from zerosum.files import write_whole
 from zerosum.metrics.diversity import diversity
 from zerosum.networks.cnn import Cnn
 from zerosum.networks.grad_cam import grad_cam
@@ -35,7 +33,7 @@ class SampleSheets:
         self.reals = data.batch(epoch_order(len(data), seed, 0)[:count])["image"]
         self.seeds = range(POINTS if self.info.is_vectors else side * side)
         if not (folder / "reals.png").exists():
-            self._save("reals.png", self._picture(self.reals, None))
+            pictures.save_picture(self._picture(self.reals, None), folder / "reals.png")
 
     def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
         """Write `<images>.png` from the network. Returns `health/diversity`, 1 where as varied as the data; nothing
@@ -45,7 +43,7 @@ class SampleSheets:
             assert self.system.latents is not None
             parts = [network(self.system.latents(seeds).to(device)) for seeds in _chunks(self.seeds, 64)]
         fakes = to_stored(torch.cat(parts), self.info)
-        self._save(f"{images:09d}.png", self._picture(fakes, self._score(device)))
+        pictures.save_picture(self._picture(fakes, self._score(device)), self.folder / f"{images:09d}.png")
         if len(self.reals) < 2:
             return {}
         spread = diversity(to_float(fakes[:64], self.info), to_float(self.reals[:64], self.info))
@@ -76,9 +74,6 @@ class SampleSheets:
 
         return probability
 
-    def _save(self, name: str, picture: "pictures.Image.Image") -> None:
-        _save(self.folder / name, picture)
-
 
 class LookSheets:
     """Writes `reals.png` once, and whenever called a sheet of the same images with what the classifier looks at."""
@@ -90,11 +85,13 @@ class LookSheets:
         self.images, self.labels = data.images[chosen], data.labels[chosen]
         if not (folder / "reals.png").exists():
             names = [self.info.classes[label] for label in self.labels]
-            _save(folder / "reals.png", pictures.captioned(self.images, names, LOOKS_ACROSS, self.info.value_range))
+            sheet = pictures.captioned(self.images, names, LOOKS_ACROSS, self.info.value_range)
+            pictures.save_picture(sheet, folder / "reals.png")
 
     def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
         """Write `<images>.png` from the network."""
-        _save(self.folder / f"{images:09d}.png", looks(network, self.images, self.labels, self.info))
+        sheet = looks(network, self.images, self.labels, self.info)
+        pictures.save_picture(sheet, self.folder / f"{images:09d}.png")
         return {}
 
 
@@ -111,12 +108,6 @@ def looks(network: nn.Module, images: np.ndarray, labels: np.ndarray, info: Data
         captions.append(f"{info.classes[answer]} {chance:.2f}{truth}")
     right = (answers.cpu().numpy() == labels).tolist()
     return pictures.captioned(images, captions, LOOKS_ACROSS, info.value_range, maps.float().cpu().numpy(), right)
-
-
-def _save(path: Path, picture: "pictures.Image.Image") -> None:
-    file = io.BytesIO()
-    picture.save(file, format="PNG")
-    write_whole(path, file.getvalue(), durable=False)
 
 
 def _chunks(values: range, size: int) -> list[range]:

@@ -38,7 +38,8 @@ def prepare(
         str, typer.Option(help="CSS colour laid under alpha that is dropped, and around padded images.")
     ] = "white",
     part: Annotated[
-        Literal["train", "test"], typer.Option(help="The part to take of data that has parts, such as train/ and test/.")
+        Literal["train", "test"],
+        typer.Option(help="Which part to take of data that has parts, as train/ and test/."),
     ] = "train",
     draft: Annotated[
         bool, typer.Option("--draft", help="Decode large JPEG files reduced: faster, slightly other pixels.")
@@ -91,7 +92,8 @@ def _preview(
     source: str, words: list[str], out: Path, size: "Size | None", settings: "PackSettings", as_json: bool
 ) -> None:
     from zerosum.data.open import open_dataset
-    from zerosum.preview import augmentation_picture, augmentation_settings, save_picture
+    from zerosum.pictures import save_picture
+    from zerosum.preview import augmentation_picture, augmentation_settings
 
     chosen = augmentation_settings(words)  # first: packing may take minutes
     with _progress() as progress:

@@ -31,7 +31,8 @@ def sample(
 ) -> None:
     """Make images with a trained generator; each depends on its seed alone."""
     from zerosum.model import load_generator
-    from zerosum.sampling import FORMATS, write_folder, write_grid
+    from zerosum.pictures import FORMATS
+    from zerosum.sampling import write_folder, write_grid
 
     shape = parse_grid(grid) if grid else None
     if n is not None and seeds is not None:

@@ -9,7 +9,7 @@ from zerosum import pictures
 from zerosum.data.dataset import Dataset
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
-from zerosum.evaluation.parts import AskedPart, held_out_part, open_like, save_picture, true_labels
+from zerosum.evaluation.parts import AskedPart, held_out_part, keep_picture, open_like, true_labels
 from zerosum.metrics.classification import classification_scores
 from zerosum.model import Classifier
 from zerosum.recipes.classifier import ClassifierSettings, split
@@ -29,11 +29,11 @@ def examine_classifier(
     wrong = np.flatnonzero(logits.argmax(dim=1).numpy() != labels)
     surest = wrong[np.argsort(-logits.softmax(dim=1).max(dim=1).values.numpy()[wrong], kind="stable")][:LOOKS]
     drawn = {
-        "confusion": save_picture(folder, f"confusion-{words}", pictures.confusion(scores.confusion.numpy(), names))
+        "confusion": keep_picture(folder, f"confusion-{words}", pictures.confusion(scores.confusion.numpy(), names))
     }
     if len(surest):
         sheet = looks(model.network, dataset.images[rows[surest]], labels[surest], model.info)
-        drawn["errors"] = save_picture(folder, f"errors-{words}", sheet)
+        drawn["errors"] = keep_picture(folder, f"errors-{words}", sheet)
     named = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "calibration_error": scores.calibration_error}
     warnings = []
     if words == "train":

@@ -13,7 +13,7 @@ from zerosum.data.dataset import Dataset
 from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
-from zerosum.evaluation.parts import AskedPart, open_like, save_picture
+from zerosum.evaluation.parts import AskedPart, keep_picture, open_like
 from zerosum.extractors import RunExtractor, extractor_for, features_of
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.inception_score import inception_score
@@ -61,7 +61,7 @@ def score_generator(
         "errors": {score_name(key, n, extractor): value for key, value in found.errors.items()},
         "floor": floor.named(n, extractor),
         **result,
-        "pictures": {"nearest": save_picture(folder, f"nearest-{extractor.name}", picture)},
+        "pictures": {"nearest": keep_picture(folder, f"nearest-{extractor.name}", picture)},
         "warnings": cautions(n, extractor, len(dataset)),
         "made_by": made_by(extractor, n, seed, dataset, part=chosen, network="moving average"),
     }

@@ -1,6 +1,5 @@
 """Data in the form that a run knows, and pictures into its folder."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -16,8 +15,8 @@ from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.errors import DataError
-from zerosum.files import plain_disk_errors, write_whole
 from zerosum.model import Classifier, Model
+from zerosum.pictures import save_picture
 from zerosum.recipes.classifier import ClassifierSettings
 
 AskedPart = Literal["auto", "train", "test"]
@@ -63,11 +62,8 @@ def _form(shape: tuple[int, ...], dtype: str) -> str:
     return f"{dtype} images of {shape[0]}x{shape[1]} pixels and {shape[2]} channel{'s' if shape[2] > 1 else ''}"
 
 
-def save_picture(folder: RunFolder, name: str, picture: Image.Image) -> str:
+def keep_picture(folder: RunFolder, name: str, picture: Image.Image) -> str:
     """Write `evaluation/<name>.png` of the run; returns its path in the run folder."""
-    place, file = folder.path / "evaluation", io.BytesIO()
-    picture.save(file, format="PNG")
-    with plain_disk_errors(place):
-        place.mkdir(exist_ok=True)
-        write_whole(place / f"{name}.png", file.getvalue(), durable=False)
-    return f"evaluation/{name}.png"
+    place = f"evaluation/{name}.png"
+    save_picture(picture, folder.path / place)
+    return place

@@ -110,8 +110,8 @@ class Inception:
         return _in_parts(self._see, images, self.network)
 
     def probabilities(self, features: Tensor) -> Tensor:
-        """Class probabilities (N, 1008) that follow from features (N, 2048), for the inception score: without the biases
-        of the last layer, as in the code of Salimans et al. 2016."""
+        """Class probabilities (N, 1008) that follow from features (N, 2048), for the inception score: without the
+        biases of the last layer, as in the code of Salimans et al. 2016."""
         return (features @ self.classes.to(features.device).T).softmax(dim=1)
 
     def _see(self, images: Tensor) -> Tensor:
