@@ -227,7 +227,7 @@ function findings() {
 // ---- scores that were asked for ----
 function scores() {
   if (!data.evaluations.length) return null;
-  const table = (heads, rows) => make("div", { class: "scroll", tabindex: 0 }, make("table", { class: "scores" },
+  const table = (heads, rows) => make("div", { class: "sideways", tabindex: 0 }, make("table", { class: "scores" },
     make("thead", {}, make("tr", {}, heads.map(head => make("th", { scope: "col" }, head)))),
     make("tbody", {}, rows.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), cells.map(cell => make("td", { class: "number" }, cell)))))));
   const one = evaluation => {
@@ -237,7 +237,7 @@ function scores() {
       number(value) + (errors[name] ? " ± " + number(errors[name]) : ""), ...(floored ? [number(floor[name])] : [])]);
     const each = per_class || classes, columns = each ? Object.keys(Object.values(each)[0] || {}) : [];
     return make("article", { class: "evaluation" },
-      make("h3", {}, say("after", { n: whole(evaluation.images) }), make("span", { class: "quiet" }, " · " + String(made_by.data ?? "") + (made_by.part ? ` (${made_by.part})` : ""))),
+      make("h3", {}, say("after", { n: whole(evaluation.images) }), make("span", { class: "quiet" }, " · " + String(made_by.data ?? "").replace(/^\/.*\//, "") + (made_by.part ? ` (${made_by.part})` : ""))),
       warnings.map(text => make("p", { class: "caution", lang: "en" }, String(text))),
       table([say("score"), say("value"), ...(floored ? [say("floor")] : [])], rows),
       pictures.map(({ words, src }) => make("figure", { class: "found" }, make("figcaption", {}, say(has("picture-" + words) ? "picture-" + words : "picture-other", { words })),
@@ -278,6 +278,7 @@ function charts() {
     add("losses", terms.map(([name, words], i) => [name, words, name.endsWith("/real") ? "real" : name.endsWith("/fake") ? "fake" : ["judge", "ink"][i % 2]]), { words: { player }, ...(names ? { read: say("read-cross-entropy"), floor: 0 } : {}) });
   add("diversity", [["health/diversity", say("chart-diversity"), "fake"]], { line: [1, "1"], floor: 0 });
   const prefixed = prefix => Object.keys(stats).filter(name => name.startsWith(prefix));
+  for (const name of prefixed("eval/")) if (stats[name].filter(value => value != null).length < 2) taken.add(name);  // no curve: it is in the table
   for (const name of prefixed("eval/").filter(name => !taken.has(name))) add("eval", [[name, name.slice(5), "judge"]],
     { words: { name: name.slice(5) }, ...(data.floors[name] != null ? { line: [data.floors[name], say("real-line")], floor: 0 } : {}) });
   add("gradients", prefixed("grad/").map((name, i) => [name, name.slice(5), name === "grad/generator" ? "fake" : name === "grad/discriminator" ? "judge" : ["real", "ink"][i % 2]]), { log: true });
