@@ -15,6 +15,7 @@ from torch import Tensor
 from zerosum.metrics.checks import check_pair
 
 _CELLS = 2**22  # distances held at once: 34 MB
+_ROWS = 8192  # samples in float64 at once: 134 MB of 2,048 features
 
 
 class PrecisionRecall(NamedTuple):
@@ -126,15 +127,17 @@ def _lowered_squares(a: Tensor, b: Tensor, leave_self_out: bool = False) -> Iter
 
     leave_self_out: a is b, and the distance of a row to itself is infinite."""
     centre = b.mean(dim=0, dtype=torch.float64)  # distances do not notice, and small numbers keep more digits
-    a, b = a - centre, b - centre  # float64 now, whatever they were
     # A product of D terms is off by D * eps / 2 of |x| |y| at most, the squared lengths by as much of themselves
     # (Higham 2002, section 3.1); 8 more for the centring and the sums.
-    lowered = 1 - 2 * (a.shape[1] + 8) * torch.finfo(a.dtype).eps
-    lengths_a, lengths_b = (x.square().sum(dim=1) * lowered for x in (a, b))
-    for start in range(0, len(a), step := max(1, _CELLS // max(b.shape))):
+    lowered = 1 - 2 * (a.shape[1] + 8) * torch.finfo(torch.float64).eps
+    lengths = torch.cat([(part - centre).square().sum(dim=1) for part in b.split(_ROWS)]) * lowered
+    for start in range(0, len(a), step := max(1, _CELLS // len(b))):
         rows = slice(start, min(start + step, len(a)))
-        squares = torch.addmm(lengths_b, a[rows], b.T, alpha=-2)
-        squares += lengths_a[rows, None]
+        points = a[rows] - centre  # float64 now, whatever they were; never all of them, which would double their memory
+        squares = (points.square().sum(dim=1, keepdim=True) * lowered).repeat(1, len(b)).add_(lengths)
+        for left in range(0, len(b), _ROWS):
+            columns = slice(left, left + _ROWS)
+            squares[:, columns].addmm_(points, (b[columns] - centre).T, alpha=-2)
         if leave_self_out:
             squares[:, rows].fill_diagonal_(torch.inf)
         yield rows, squares
