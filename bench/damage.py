@@ -128,7 +128,7 @@ def picture(data: Dataset, table: dict[tuple[str, float], dict[str, float]]) -> 
         pen.text((left, top), "as they are" if strength is None else f"{kind} {strength:g}", pictures.INK, font)
         canvas.paste(sheet, (left, top + 24))
         lines = (
-            f"fd {found['fd']:.3g}   kid {found['kid']:.2g}",
+            f"fd {found['fd']:.3g}   kid {found['kid']:.3g}",
             f"precision {found['precision']:.2f}   recall {found['recall']:.2f}",
             f"density {found['density']:.2f}   coverage {found['coverage']:.2f}",
         )
