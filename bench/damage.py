@@ -15,7 +15,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
-from zerosum.metrics.features import Extractor
 
 from zerosum import pictures
 from zerosum.data.convert import to_float, to_stored
@@ -25,6 +24,7 @@ from zerosum.data.open import open_dataset
 from zerosum.data.settings import parse_size
 from zerosum.environment import processor
 from zerosum.extractors import extractor_for, features_of
+from zerosum.metrics.features import Extractor
 from zerosum.metrics.neighbours import copying
 from zerosum.scores import BATCH, all_scores, halves
 from zerosum.seeds import rng
