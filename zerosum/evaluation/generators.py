@@ -33,16 +33,17 @@ def score_generator(
     n: int,
     part: AskedPart,
     seed: int,
-    packing: Progress | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Every score of the generator with its floor, and the picture of the samples that lie nearest to real images."""
     chosen: Part = "test" if part == "test" else "train"
-    dataset = open_like(model, data, chosen, packing)
+    dataset = open_like(model, data, chosen, progress)
     extractor = extractor_for(features, dataset.info)
     against, others = halves(dataset, n, seed)
     n = len(against)
-    real, unseen = (features_of(extractor, batches(dataset, rows)) for rows in (against, others))
-    fake = features_of(extractor, samples(model, n))
+    real = features_of(extractor, told(batches(dataset, against), "real images seen", n, progress))
+    unseen = features_of(extractor, told(batches(dataset, others), "other real images seen", n, progress))
+    fake = features_of(extractor, told(samples(model, n), "samples made and seen", n, progress))
     found, floor = all_scores(fake, real), all_scores(unseen, real)
     known = torch.cat([real, unseen])
     found.values["copying"], floor.values["copying"] = copying(fake, known), 0.5
@@ -65,6 +66,16 @@ def score_generator(
         "warnings": cautions(n, extractor, len(dataset)),
         "made_by": made_by(extractor, n, seed, dataset, part=chosen, network="moving average"),
     }
+
+
+def told(images: Iterator[Tensor], doing: str, total: int, progress: Progress | None) -> Iterator[Tensor]:
+    """The batches as they come; `progress` is told how many images have passed."""
+    done = 0
+    for batch in images:
+        yield batch
+        done += len(batch)
+        if progress is not None:
+            progress(doing, done, total)
 
 
 def samples(model: Model, n: int) -> Iterator[Tensor]:

@@ -82,7 +82,7 @@ def synthetic_score(
     for name, (pixels, labels) in {"real": real, "synthetic": synthetic, "real+synthetic": both}.items():
         for listener in listeners:
             listener.event("training", f"Training on {name}: {len(pixels):,} images, {budget:,} seen.")
-        found[name] = scores_after(pixels, labels, names, test_images, test_labels, eye, chosen, budget)
+        found[name] = scores_after(pixels, labels, names, test_images, test_labels, eye, chosen, budget, listeners)
     extractor = RunExtractor(eye, Path(classifier).resolve().name)
     scores = {f"accuracy_{name}@{extractor.name}": score.accuracy for name, score in found.items()}
     counts = np.bincount(synthetic[1], minlength=len(names))
@@ -121,6 +121,24 @@ def synthetic_score(
     return {"run": str(run), "recipe": generator.recipe.name, "images": generator.images, "task": "synthetic"} | result
 
 
+class LogLines:
+    """A listener that passes on the log lines of a training and none of its events, which speak of a run folder that is
+    gone when it ends."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self.listeners = listeners
+
+    def scalars(
+        self, images: int, step: int, values: dict[str, float], fraction: float, seconds_left: float | None
+    ) -> None:
+        """Pass on one log line."""
+        for listener in self.listeners:
+            listener.scalars(images, step, values, fraction, seconds_left)
+
+    def event(self, kind: str, text: str) -> None:
+        """Nothing."""
+
+
 def labelled_samples(generator: Model, eye: Classifier, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Images (count, H, W, C) of the seeds 0 to count - 1, and the class that the classifier takes each for."""
     images = np.empty((count, *generator.info.shape), generator.info.dtype)
@@ -141,6 +159,7 @@ def scores_after(
     eye: Classifier,
     settings: dict[str, Any],
     budget: int,
+    listeners: Sequence[Listener],
 ) -> ClassificationScores:
     """Train on images with their labels, test on others. Classes that training never met get no chance in the test."""
     logits = torch.full((len(test_images), len(names)), NO_CHANCE)
@@ -152,7 +171,13 @@ def scores_after(
         source = Path(scratch) / "images.npz"
         np.savez(source, images=pixels, labels=np.array(names)[labels])
         trained = training.train(
-            "classifier", source, out=Path(scratch) / "run", images=budget, seed=eye.seed, **flat(settings)
+            "classifier",
+            source,
+            out=Path(scratch) / "run",
+            images=budget,
+            seed=eye.seed,
+            listeners=[LogLines(listeners)],
+            **flat(settings),
         )
         if trained.state != "done":
             raise KeyboardInterrupt
