@@ -157,6 +157,25 @@ def test_synthetic_images_are_trained_on_and_real_ones_tested(generator, data, e
     assert sum(row["synthetic images"] for row in found["per_class"].values()) == 100
 
 
+def test_each_training_on_synthetic_images_runs_over_its_whole_schedule(generator, data, eye, monkeypatch):
+    """However many images there are, as many are seen, and the learning rate comes down over just these."""
+    import zerosum.evaluation.synthetic as synthetic
+    from zerosum.recipes.registry import get_recipe
+    from zerosum.training import nested
+
+    seen, train = [], synthetic.training.train
+
+    def spy(recipe, source, *, out, images, seed, listeners, **settings):
+        resolved = get_recipe(recipe).configure(nested(settings))
+        seen.append((images, resolved.goal(len(np.load(source)["images"]), 2)))
+        return train(recipe, source, out=out, images=images, seed=seed, listeners=listeners, **settings)
+
+    monkeypatch.setattr(synthetic.training, "train", spy)
+    zerosum.synthetic_score(generator, data, eye, images=320, n=50)
+    assert seen
+    assert set(seen) == {(320, 320)}
+
+
 def test_compare_puts_only_like_beside_like(generator, data, tmp_path):
     other = tmp_path / "other"
     zerosum.train(

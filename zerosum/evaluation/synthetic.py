@@ -70,8 +70,7 @@ def synthetic_score(
     both = tuple(np.concatenate(pair) for pair in zip(real, synthetic, strict=True))
     budget = images or settings.goal(len(dataset), len(names))
     chosen = {
-        **settings.model_dump(mode="json", exclude={"images", "epochs"}),
-        "epochs": budget,
+        **settings.model_dump(mode="json", exclude={"images"}),
         "size": f"{eye.info.shape[0]}x{eye.info.shape[1]}",
         "label": "class",
         "per_class": None,
@@ -177,7 +176,7 @@ def scores_after(
             images=budget,
             seed=eye.seed,
             listeners=[LogLines(listeners)],
-            **flat(settings),
+            **flat(settings | {"epochs": budget / len(pixels)}),  # so that the schedule runs over the budget
         )
         if trained.state != "done":
             raise KeyboardInterrupt
