@@ -35,26 +35,31 @@ class RunExtractor:
         return logits.softmax(dim=1).cpu()
 
 
-def extractor_for(text: str, info: DatasetInfo) -> Extractor:
-    """The extractor that `--features` names, for images of a set.
+def extractor_for(text: str, info: DatasetInfo, device: str = "cpu") -> Extractor:
+    """The extractor that `--features` names, for images of a set; a classifier run is loaded onto the device.
 
     Raises ConfigError when there is none of that name, its weights are out of reach, or it cannot see such images."""
     if not (Path(text) / "config.yaml").is_file():
         return open_extractor(text, info.shape[2], info.alpha)
-    classifier = load_classifier(text)
-    same_form(classifier, text, info)
+    classifier = load_classifier(text, device)
+    if problem := other_form(classifier, text, info):
+        raise ConfigError(f"{problem}, or take --features random.")
     return RunExtractor(classifier, Path(text).resolve().name)
 
 
-def same_form(classifier: Classifier, name: str, info: DatasetInfo) -> None:
-    """Raises ConfigError when the classifier sees images of another size or number of channels than those of a set: it
-    is for the user to say how they should become alike."""
-    if classifier.info.shape != info.shape:
-        sees, gets = ("{}x{} pixels with {} channels".format(*shape) for shape in (classifier.info.shape, info.shape))
-        raise ConfigError(
-            f"{name} sees images of {sees}, and these have {gets}. Train a classifier on the same form "
-            f"(size={info.shape[0]}x{info.shape[1]}), or take --features random."
-        )
+def other_form(classifier: Classifier, name: str, info: DatasetInfo) -> str:
+    """How the images of a set differ in form from those that a classifier sees, and the remedy; nothing if they do not.
+    It is for the user to say how they should become alike."""
+    known = classifier.info
+    if (known.shape, known.dtype, known.value_range) == (info.shape, info.dtype, info.value_range):
+        return ""
+    sees, gets = (
+        f"{form.dtype} images of {form.shape[0]}x{form.shape[1]} pixels and {form.shape[2]} "
+        f"channel{'s' if form.shape[2] > 1 else ''}"
+        for form in (known, info)
+    )
+    size = f"{info.shape[0]}x{info.shape[1]}"
+    return f"{name} sees {sees}, and these are {gets}. Train a classifier on the same form (size={size})"
 
 
 def features_of(extractor: Extractor, images: Iterable[Tensor]) -> Tensor:

@@ -10,13 +10,14 @@ from torch import Tensor
 from zerosum.data.convert import to_float
 from zerosum.data.dataset import Dataset
 from zerosum.data.order import epoch_order
-from zerosum.errors import DataError
+from zerosum.errors import ConfigError, DataError
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.frechet import frechet_distance_of
 from zerosum.metrics.kid import kernel_distance
 from zerosum.metrics.neighbours import density_coverage, precision_recall
 
 BATCH = 256  # images seen at once
+NETWORK = "moving average"  # what of a run is scored
 FEWEST = 10  # images a side: below it the neighbours of a sample are half of the set
 
 
@@ -56,7 +57,10 @@ def all_scores(fake: Tensor, real: Tensor) -> Scores:
 
 def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Two lots of at most n images of the set, none in both and of one size: the reals to score against, and those that
-    give the floor. Raises DataError when the set has too few."""
+    give the floor. Raises DataError when the set has
+    too few, ConfigError when fewer are asked for than can be scored."""
+    if n < FEWEST:
+        raise ConfigError(f"n is {n}; scores need {FEWEST} images a side or more, and mean little below a thousand.")
     most = min(n, len(data) // 2)
     if most < FEWEST:
         raise DataError(
@@ -83,6 +87,7 @@ def made_by(extractor: Extractor, n: int, seed: int, data: Dataset, **more: Any)
         "n_real": n,
         "n_fake": n,
         "seed": seed,
+        "network": NETWORK,
         "data": data.info.source,
         "data_hash": data.info.hash,
         **more,

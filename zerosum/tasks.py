@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from zerosum.data.convert import to_float, to_stored
 from zerosum.data.dataset import Dataset
+from zerosum.data.order import epoch_order
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.extractors import extractor_for, features_of
 from zerosum.metrics.classification import classification_scores
 from zerosum.recipes.classifier import ClassifierSettings, split
 from zerosum.recipes.settings import AdversarialSettings, Settings
-from zerosum.scores import BATCH, FEWEST, batches, distance_scores, halves, made_by, score_name
+from zerosum.scores import BATCH, FEWEST, NETWORK, batches, distance_scores, halves, made_by, score_name
 from zerosum.show import LookSheets, SampleSheets
 
 MOST_VALIDATED = 10_000  # held-out images judged at a checkpoint
@@ -92,9 +93,12 @@ def look_sheets(folder: Path, system: System, settings: ClassifierSettings, data
 
 def validation_scorer(system: System, settings: ClassifierSettings, data: Dataset, seed: int) -> Scorer | None:
     """Accuracy on the images held out; None where none are."""
-    held = split(settings, labels_of(data), seed)[1][:MOST_VALIDATED]
+    held = split(settings, labels_of(data), seed)[1]
     if not len(held):
         return None
+    held = np.sort(
+        held[epoch_order(len(held), seed, 0)[:MOST_VALIDATED]]
+    )  # of every class: folders are packed in order
     labels = torch.from_numpy(labels_of(data)[held])
 
     @torch.inference_mode()
@@ -107,7 +111,15 @@ def validation_scorer(system: System, settings: ClassifierSettings, data: Datase
             "eval/macro_f1@validation": found.macro_f1,
             "eval/calibration_error@validation": found.calibration_error,
         }
-        return values, {"made_by": {"part": "validation", "n": len(held), "data_hash": data.info.hash, "seed": seed}}
+        return values, {
+            "made_by": {
+                "part": "validation",
+                "n": len(held),
+                "data_hash": data.info.hash,
+                "seed": seed,
+                "network": NETWORK,
+            }
+        }
 
     return Scorer(measure, "eval/accuracy@validation", higher=True)
 

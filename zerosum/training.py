@@ -33,10 +33,10 @@ from zerosum.engine.transfer import start_from
 from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, ZerosumError
 from zerosum.model import Model, described, load_generator
-from zerosum.recipes.classifier import ClassifierSettings
+from zerosum.recipes.classifier import ClassifierSettings, check_start
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
-from zerosum.recipes.settings import Settings
+from zerosum.recipes.settings import AdversarialSettings, Settings
 from zerosum.report.page import write_report
 from zerosum.seeds import seed_of
 from zerosum.tasks import TASKS
@@ -86,6 +86,7 @@ def plan(
     images: int | None = None,
     steps: int | None = None,
     minutes: float | None = None,
+    init: str | Path | None = None,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
@@ -96,6 +97,8 @@ def plan(
     values = merged(values, nested(settings or {}))
     values = merged(values, parse_overrides(overrides))
     resolved = chosen.configure(values)
+    if isinstance(resolved, ClassifierSettings):
+        check_start(resolved, init)
     found = survey(str(data), resolved.data)
     goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(found.count, len(found.classes)))
     if found.vector and not chosen.vectors:
@@ -137,21 +140,27 @@ def train(
     how it goes; packing(what, done, total) how far the data is packed. Raises ConfigError, DataError, DivergedError, or
     ZerosumError when the disk fails."""
     planned = plan(
-        recipe, data, images=images, steps=steps, minutes=minutes, config=config, overrides=overrides, settings=settings
+        recipe,
+        data,
+        images=images,
+        steps=steps,
+        minutes=minutes,
+        init=init,
+        config=config,
+        overrides=overrides,
+        settings=settings,
     )
     where = choose_device(device)
     exact = choose_precision(precision)
     if out is not None:
         refuse_existing(Path(out))  # before the data is packed, which may take minutes
-    resolved = planned.settings
+    resolved = _lasting_eye(planned.settings)
     dataset = _classed(open_dataset(str(data), planned.size, resolved.data, progress=packing), resolved)
     seed = int(seed)  # it may be one of NumPy's, which YAML cannot hold
     with plain_memory_errors():
         system = _system(planned.recipe, resolved, dataset.info, seed, where)
     started = system.take_weights()
     origin = None if init is None else _start_from(system, planned.recipe, dataset.info, Path(init))
-    if system.transfers and not started and origin is None:
-        raise ConfigError("There is nothing to transfer from: name weights with weights=, or a run with --init.")
     goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(len(dataset), len(dataset.info.classes)))
     scorer = TASKS[planned.recipe.task].scorer(system, resolved, dataset, seed)
     path = Path(out) if out is not None else next_run(Path("runs"), recipe, str(data))
@@ -231,7 +240,11 @@ def resume(
             )
         with plain_memory_errors():
             system = _system(recipe, settings, info, document["seed"], where)
-            scorer = TASKS[recipe.task].scorer(system, settings, dataset, document["seed"])
+            unscored = ""
+            try:
+                scorer = TASKS[recipe.task].scorer(system, settings, dataset, document["seed"])
+            except (ConfigError, DataError) as error:  # what sees the images is gone; the run itself is not
+                scorer, unscored = None, f"The run goes on without scores at its checkpoints. {error}"
             training = _prepare(folder, document, system, settings, dataset, scorer, where, listeners)
         training.restore()
         progress = training.progress
@@ -244,6 +257,8 @@ def resume(
                 "a higher --images or --steps, or --minutes."
             )
         folder.write_config(document | {"budget": asdict(goal), "device": where.type})
+        if unscored:
+            training.event("warning", unscored)
         if info.hash != dataset.info.hash:
             changed = f"{document['source']} has changed since the run began; it goes on with what is there now."
             training.event("warning", changed)
@@ -255,6 +270,14 @@ def resume(
 def _classed(dataset: Dataset, settings: Settings) -> Dataset:
     """The set with the classes that a classifier is to tell apart."""
     return labelled(dataset, settings.label) if isinstance(settings, ClassifierSettings) else dataset
+
+
+def _lasting_eye(settings: Settings) -> Settings:
+    """The settings with the run that scores at checkpoints named so that it is found from any folder."""
+    if isinstance(settings, AdversarialSettings) and (Path(settings.score.features) / "config.yaml").is_file():
+        score = settings.score.model_copy(update={"features": _lasting(settings.score.features)})
+        return settings.model_copy(update={"score": score})
+    return settings
 
 
 def _start_from(system: System, recipe: Recipe, info: DatasetInfo, init: Path) -> str:

@@ -173,7 +173,7 @@ def test_the_best_checkpoint_is_that_with_the_best_score(make, higher, best):
     lines = list(read_lines(training.run.path / "evaluation.jsonl"))
     assert [(line["images"], line["eval/fd"]) for line in lines] == [(10, 5.0), (20, 1.0), (30, 7.0), (40, None)]
     assert lines[0]["made_by"] == {"extractor": "test"}
-    assert training.best == {"images": best, "score": 7.0 if higher else 1.0}
+    assert training.best == {"images": best, "name": "eval/fd", "score": 7.0 if higher else 1.0}
 
 
 def test_who_stops_a_run_waits_for_no_scores(make):
@@ -191,7 +191,7 @@ def test_a_resumed_run_remembers_its_best_and_forgets_later_scores(make, tmp_pat
     first.run.add_scores(30, {"eval/fd": 1.0}, {})
     again = make(checkpoint=10)
     again.restore()
-    assert again.best == {"images": 10, "score": 10.0}
+    assert again.best == {"images": 10, "name": "eval/fd", "score": 10.0}
     again.run_until(Goal(images=30), StopRequest())
     assert best_checkpoint(again.run.checkpoints).name == "000000010"
     assert [line["images"] for line in read_lines(again.run.path / "evaluation.jsonl")] == [10, 20]

@@ -116,6 +116,37 @@ def test_the_same_question_has_the_same_answer(generator, data):
     assert zerosum.evaluate(generator, data)["scores"] == zerosum.evaluate(generator, data)["scores"]
 
 
+def test_validation_sees_every_class_however_many_images_are_held_out(data, monkeypatch):
+    """Folders are packed class by class, so the first of those held out would be of the first class alone."""
+    import torch
+
+    import zerosum.tasks as tasks
+    from zerosum.data.open import open_dataset
+    from zerosum.recipes.registry import get_recipe
+
+    monkeypatch.setattr(tasks, "MOST_VALIDATED", 12)
+    dataset, recipe = open_dataset(data, (8, 8)), get_recipe("classifier")
+    settings = recipe.configure({"validation": 0.5, "size": "8"})
+    seen = []
+    monkeypatch.setattr(
+        tasks, "batches", lambda data, rows: seen.append(data.labels[rows]) or [torch.zeros(12, 1, 8, 8)]
+    )
+    system = recipe.build(settings, dataset.info)
+    tasks.validation_scorer(system, settings, dataset, 0).measure(system.network.eval())
+    assert np.bincount(seen[0]).min() > 2
+    assert len(seen[0]) == 12
+
+
+def test_a_run_whose_eye_is_gone_goes_on_without_scores(data, tmp_path):
+    small = {"generator": {"hidden": [8]}, "discriminator": {"hidden": [8]}}
+    eye, run = tmp_path / "eye", tmp_path / "run"
+    zerosum.train("classifier", data, out=eye, width=8, images=16, **QUICK)
+    zerosum.train("gan", data, out=run, images=64, score={"features": str(eye)}, **QUICK, **small)
+    eye.rename(tmp_path / "elsewhere")
+    assert zerosum.resume(run, images=128).images == 128
+    assert any("without scores" in line["text"] for line in read_lines(run / "events.jsonl"))
+
+
 def test_scores_at_checkpoints_choose_the_best(generator):
     lines = [line for line in read_lines(generator / "evaluation.jsonl") if "kind" not in line]
     assert [line["images"] for line in lines] == [512, 1024]
@@ -133,12 +164,21 @@ def test_what_does_not_fit_is_said(generator, eye, data, tmp_path):
         zerosum.evaluate(generator, data, features=str(generator))
     large = tmp_path / "large"
     zerosum.train("gan", data, out=large, images=64, generator={"hidden": [8]}, **QUICK | {"size": "16"})
-    with pytest.raises(ConfigError, match=r"sees images of 8x8 pixels with 1 channels, and these have 16x16"):
+    with pytest.raises(
+        ConfigError, match=r"sees uint8 images of 8x8 pixels and 1 channel, and these are uint8 images of 16x16"
+    ):
         zerosum.evaluate(large, data, features=str(eye))
     colour = tmp_path / "colour.npy"
     np.save(colour, np.zeros((40, 8, 8, 3), np.uint8))
     with pytest.raises(DataError, match=r"3 channels; the run knows .* 1 channel\."):
         zerosum.evaluate(generator, colour)
+    with pytest.raises(ConfigError, match="n is 5; scores need 10"):
+        zerosum.evaluate(generator, data, n=5)
+    with pytest.raises(ConfigError, match="is a classifier: it is tested on all images"):
+        zerosum.evaluate(eye, data, n=50)
+    for wrong in ({"n": -5}, {"images": 0}):
+        with pytest.raises(ConfigError, match="it must be at least 1"):
+            zerosum.synthetic_score(generator, data, eye, **wrong)
     few = tmp_path / "few.npy"
     np.save(few, np.zeros((12, 8, 8, 1), np.uint8))
     with pytest.raises(DataError, match="scores need 20 or more"):
@@ -165,10 +205,10 @@ def test_each_training_on_synthetic_images_runs_over_its_whole_schedule(generato
 
     seen, train = [], synthetic.training.train
 
-    def spy(recipe, source, *, out, images, seed, listeners, **settings):
+    def spy(recipe, source, *, out, images, seed, device, listeners, **settings):
         resolved = get_recipe(recipe).configure(nested(settings))
-        seen.append((images, resolved.goal(len(np.load(source)["images"]), 2)))
-        return train(recipe, source, out=out, images=images, seed=seed, listeners=listeners, **settings)
+        seen.append((images, resolved.goal(len(np.load(source / "images.npy")), 2)))
+        return train(recipe, source, out=out, images=images, seed=seed, device=device, listeners=listeners, **settings)
 
     monkeypatch.setattr(synthetic.training, "train", spy)
     zerosum.synthetic_score(generator, data, eye, images=320, n=50)
@@ -205,4 +245,5 @@ def test_a_score_on_other_data_stands_in_a_row_of_its_own(generator, data, tmp_p
     zerosum.evaluate(generator, data, n=60)
     zerosum.evaluate(other, elsewhere, n=60)
     rows = [row for row in zerosum.compare([generator, other])["scores"] if row["score"] == "fd60@random"]
-    assert [list(row["values"]) for row in rows] == [[str(generator)], [str(other)]]
+    assert {run for row in rows for run in row["values"]} == {str(generator), str(other)}
+    assert all(len(row["values"]) == 1 for row in rows)

@@ -22,18 +22,20 @@ def evaluate(
         typer.Argument(help="What to hold it against: for a generator, what it was trained on.", show_default=False),
     ],
     features: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="What sees the images: random, inception[:FILE], resnet50[:FILE] or another network, or a RUN."
+            help="What sees the images: random (the default), inception[:FILE], resnet50[:FILE] or others, or a RUN."
         ),
-    ] = "random",
+    ] = None,
     synthetic: Annotated[
         Path | None,
         typer.Option(
             help="A classifier run: train it on synthetic images, on real ones and on both; test on real ones."
         ),
     ] = None,
-    n: Annotated[int | None, typer.Option("-n", help="Images a side, by default up to 10,000.")] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", help="Images a side, by default up to 10,000; with --synthetic: synthetic ones.")
+    ] = None,
     images: Annotated[int | None, typer.Option("--images", help="With --synthetic: images each training sees.")] = None,
     part: Annotated[AskedPart, typer.Option(help="The part of the data; auto: what suits.")] = "auto",
     checkpoint: Annotated[Checkpoint, typer.Option(help="best: by the scores at checkpoints.")] = "latest",
@@ -54,7 +56,7 @@ def evaluate(
             run,
             data,
             features=features,
-            n=10_000 if n is None else n,
+            n=n,
             part=part,
             checkpoint=checkpoint,
             seed=seed,
@@ -63,10 +65,21 @@ def evaluate(
             packing=packing(terminal),
         )
     else:
+        if features is not None or part != "auto" or seed:
+            raise ConfigError("--features, --part and --seed have no meaning with --synthetic; leave them out.")
         from zerosum.evaluation.synthetic import synthetic_score
 
         found = synthetic_score(
-            run, data, synthetic, images=images, n=n, warn=_warn, listeners=[terminal], packing=packing(terminal)
+            run,
+            data,
+            synthetic,
+            images=images,
+            n=n,
+            checkpoint=checkpoint,
+            device=device,
+            warn=_warn,
+            listeners=[terminal],
+            packing=packing(terminal),
         )
     if as_json:
         print(json.dumps(found, indent=1))

@@ -11,7 +11,7 @@ import typer
 from zerosum.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zerosum.data.settings import PackSettings, Size
+    from zerosum.data.settings import PackSettings, Part, Size
     from zerosum.data.survey import Progress
 
 
@@ -71,7 +71,7 @@ def prepare(
                 f"--preview makes a picture only: leave {'--strict' if out is None else out} out, "
                 "and name the picture with --out."
             )
-        _preview(source, preview, picture or Path("preview.png"), wanted, settings, as_json)
+        _preview(source, preview, picture or Path("preview.png"), wanted, settings, part, as_json)
         return
     if picture is not None:
         raise ConfigError(f"--out {picture} names the picture of --preview; the folder to make stands after SOURCE.")
@@ -89,7 +89,13 @@ def prepare(
 
 
 def _preview(
-    source: str, words: list[str], out: Path, size: "Size | None", settings: "PackSettings", as_json: bool
+    source: str,
+    words: list[str],
+    out: Path,
+    size: "Size | None",
+    settings: "PackSettings",
+    part: "Part",
+    as_json: bool,
 ) -> None:
     from zerosum.data.open import open_dataset
     from zerosum.pictures import save_picture
@@ -97,7 +103,7 @@ def _preview(
 
     chosen = augmentation_settings(words)  # first: packing may take minutes
     with _progress() as progress:
-        data = open_dataset(source, size, settings, progress=progress)
+        data = open_dataset(source, size, settings, progress=progress, part=part)
     save_picture(augmentation_picture(data, chosen), out)
     if as_json:
         print(json.dumps({"out": str(out), "settings": chosen.model_dump()}))

@@ -63,7 +63,14 @@ def train(
 
     if dry_run:
         planned = training.plan(
-            recipe, data, images=images, steps=steps, minutes=minutes, config=config, overrides=settings or []
+            recipe,
+            data,
+            images=images,
+            steps=steps,
+            minutes=minutes,
+            init=init,
+            config=config,
+            overrides=settings or [],
         )
         _print_plan(planned.to_json(), as_json)
         return

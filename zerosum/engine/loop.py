@@ -112,7 +112,7 @@ class Training:
         self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
         self.metadata, self.listeners, self.scorer = metadata, listeners, scorer
         self.ema = Ema(system.network, ema_half_life)
-        self.best: dict[str, float] | None = None  # {"images", "score"} of the best checkpoint
+        self.best: dict[str, Any] | None = None  # {"images", "name", "score"} of the best checkpoint
         self.progress = Progress(drawn={player.name: 0 for player in system.players})
         self.watch = Watch()
         self._totals: dict[str, Tensor] = {}
@@ -291,8 +291,9 @@ class Training:
             self.event("warning", str(error))
         score = values[self.scorer.leading]
         sign = 1 if self.scorer.higher else -1
-        if math.isfinite(score) and (self.best is None or sign * score > sign * self.best["score"]):
-            self.best = {"images": self.progress.images, "score": score}
+        known = self.best if self.best is not None and self.best["name"] == self.scorer.leading else None
+        if math.isfinite(score) and (known is None or sign * score > sign * known["score"]):
+            self.best = {"images": self.progress.images, "name": self.scorer.leading, "score": score}
 
     def _warn(self, values: dict[str, float]) -> None:
         for finding in self.watch.see(self.progress.images, values):

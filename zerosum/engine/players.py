@@ -48,18 +48,16 @@ class System:
 
     latents maps seeds to inputs of a generator, one row a seed, whatever else is in the batch; None for a network that
     takes images. take_weights loads weights from elsewhere, once, before a new run (a run that goes on has its own),
-    and says whether there were any. transfers: the players learn as only makes sense from weights that were learnt
-    before. before_training sees one large batch of real images before the first step (some initialisations need it).
-    head names the tensors of the network that depend on the classes, and so stay behind when it starts from a run that
-    knows others. score gives points the logits (N,) of D(x), for pictures of the game on known densities; None for a
-    critic. simultaneous: every player's gradient is taken before any of them steps.
+    and says whether there were any. before_training sees one large batch of real images before the first step (some
+    initialisations need it). head names the tensors of the network that depend on the classes, and so stay behind when
+    it starts from a run that knows others. score gives points the logits (N,) of D(x), for pictures of the game on
+    known densities; None for a critic. simultaneous: every player's gradient is taken before any of them steps.
     """
 
     network: nn.Module
     players: list[Player]
     latents: Callable[[Sequence[int]], Tensor] | None = None
     take_weights: Callable[[], bool] = lambda: False
-    transfers: bool = False
     before_training: Callable[[Tensor], None] = field(default=lambda images: None)
     head: frozenset[str] = frozenset()
     score: nn.Module | None = None

@@ -13,8 +13,9 @@ from zerosum.evaluation.parts import AskedPart, held_out_part, keep_picture, ope
 from zerosum.metrics.classification import classification_scores
 from zerosum.model import Classifier
 from zerosum.recipes.classifier import ClassifierSettings, split
-from zerosum.scores import batches
+from zerosum.scores import NETWORK, batches
 from zerosum.show import LOOKS, looks
+from zerosum.weights import tensors_hash
 
 
 def examine_classifier(
@@ -28,14 +29,18 @@ def examine_classifier(
     scores = classification_scores(logits, torch.from_numpy(labels))
     wrong = np.flatnonzero(logits.argmax(dim=1).numpy() != labels)
     surest = wrong[np.argsort(-logits.softmax(dim=1).max(dim=1).values.numpy()[wrong], kind="stable")][:LOOKS]
-    drawn = {
-        "confusion": keep_picture(folder, f"confusion-{words}", pictures.confusion(scores.confusion.numpy(), names))
-    }
+    matrix = pictures.confusion(scores.confusion.numpy(), names)
+    drawn = {"confusion": keep_picture(folder, f"confusion-{model.images:09d}-{words}", matrix)}
     if len(surest):
         sheet = looks(model.network, dataset.images[rows[surest]], labels[surest], model.info)
-        drawn["errors"] = keep_picture(folder, f"errors-{words}", sheet)
+        drawn["errors"] = keep_picture(folder, f"errors-{model.images:09d}-{words}", sheet)
     named = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "calibration_error": scores.calibration_error}
     warnings = []
+    if words == "all":
+        warnings.append(
+            "These are not the data that the classifier was trained on, as they were then. Images that are in both "
+            "flatter the scores."
+        )
     if words == "train":
         warnings.append("These are images that the classifier was trained on, or may be: the scores flatter it.")
     if len(rows) < 100:
@@ -58,7 +63,14 @@ def examine_classifier(
         "confusion": scores.confusion.tolist(),
         "pictures": drawn,
         "warnings": warnings,
-        "made_by": {"part": words, "n": len(rows), "data": dataset.info.source, "data_hash": dataset.info.hash},
+        "made_by": {
+            "part": words,
+            "n": len(rows),
+            "classifier_hash": tensors_hash(model.network.state_dict())[:12],
+            "network": NETWORK,
+            "data": dataset.info.source,
+            "data_hash": dataset.info.hash,
+        },
     }
 
 

@@ -23,6 +23,8 @@ ALIKE = (
     "n",
     "n_test",
     "images_seen",
+    "seed",
+    "checkpoint",
     "part",
     "data_hash",
 )

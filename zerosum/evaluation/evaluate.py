@@ -13,6 +13,7 @@ from zerosum.evaluation.parts import AskedPart
 from zerosum.model import Checkpoint, Model, load
 from zerosum.report.page import write_report
 
+USUAL = 10_000  # images a side
 KEPT = ("errors", "floor", "made_by", "pictures", "warnings", "classes", "per_class", "confusion")
 
 
@@ -20,8 +21,8 @@ def evaluate(
     run: str | Path,
     data: str | Path,
     *,
-    features: str = "random",
-    n: int = 10_000,
+    features: str | None = None,
+    n: int | None = None,
     part: AskedPart = "auto",
     checkpoint: Checkpoint = "latest",
     seed: int = 0,
@@ -31,23 +32,26 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a run on data, write the result into its `evaluation.jsonl` and its report, and return it as plain values.
 
-    A generator is held against real images: n samples, of the seeds 0 to n - 1, beside n real images as `features` sees
-    them (random, inception, resnet50 or another network, or a classifier run); n other real images give the floor. A
-    classifier is tested on the test part of the data; where there is none, on the images it held out if these are the
-    data it was trained on, else on all of them. part asks for the train or the test part of the data.
-    Raises ConfigError and DataError that say what does not fit."""
-    if n < 1:
-        raise ConfigError(f"n is {n}; it must be at least 1.")
+    A generator is held against real images: n samples, of the seeds 0 to n - 1 (10,000 of them, or half of the images
+    if these are fewer), beside n real images as `features` sees them (random unless you say: inception, resnet50 or
+    another network, or a classifier run); n other real images give the floor. A classifier is tested on the test part
+    of the data; where there is none, on the images it held out if these are the data it was trained on, else on all of
+    them. part asks for the train or the test part of the data. Raises ConfigError and DataError that say what does not
+    fit."""
     folder = RunFolder.existing(run)
     model = load(run, device, warn, checkpoint)
     if model.info.is_vectors:
         raise ConfigError(f"{run} makes points, not images; its report shows them beside the density of the data.")
     if isinstance(model, Model):
-        found = score_generator(folder, model, str(data), features, n, part, seed, packing)
+        n = USUAL if n is None else n
+        found = score_generator(folder, model, str(data), features or "random", n, part, seed, packing)
+    elif features is not None or n is not None:
+        raise ConfigError(f"{run} is a classifier: it is tested on all images of a part; leave features and n out.")
     else:
         found = examine_classifier(folder, model, str(data), part, packing)
+    found["made_by"]["checkpoint"] = checkpoint
     scores = {f"eval/{name}": value for name, value in found["scores"].items()}
     kept = {key: found[key] for key in KEPT if key in found}
-    folder.add_scores(model.images, scores, {"kind": "evaluate", "checkpoint": checkpoint, **kept})
+    folder.add_scores(model.images, scores, {"kind": "evaluate", **kept})
     write_report(folder.path)
     return {"run": str(run), "recipe": model.recipe.name, "images": model.images, "checkpoint": checkpoint} | found

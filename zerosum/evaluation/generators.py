@@ -46,7 +46,7 @@ def score_generator(
     fake = features_of(extractor, told(samples(model, n), "samples made and seen", n, progress))
     found, floor = all_scores(fake, real), all_scores(unseen, real)
     known = torch.cat([real, unseen])
-    found.values["copying"], floor.values["copying"] = copying(fake, known), 0.5
+    found.values["copying"], floor.values["copying"] = copying(fake, known), copying(unseen, real)
     result: dict[str, Any] = {}
     if (probabilities := getattr(extractor, "probabilities", None)) is not None:
         for scores, images in ((found, fake), (floor, unseen)):
@@ -62,9 +62,9 @@ def score_generator(
         "errors": {score_name(key, n, extractor): value for key, value in found.errors.items()},
         "floor": floor.named(n, extractor),
         **result,
-        "pictures": {"nearest": keep_picture(folder, f"nearest-{extractor.name}", picture)},
+        "pictures": {"nearest": keep_picture(folder, f"nearest-{model.images:09d}-{extractor.name}", picture)},
         "warnings": cautions(n, extractor, len(dataset)),
-        "made_by": made_by(extractor, n, seed, dataset, part=chosen, network="moving average"),
+        "made_by": made_by(extractor, n, seed, dataset, part=chosen, searched=f"{len(known)} of {len(dataset)}"),
     }
 
 
@@ -115,7 +115,14 @@ def cautions(n: int, extractor: Extractor, count: int) -> list[str]:
             f"high. It needs {extractor.dimension + 1:,} or more, {10 * extractor.dimension:,} to be steady; go by KID."
         )
     elif n < SOLID:
-        found.append(f"{n:,} images a side are few: distances are too high, and differ by chance. Go by KID.")
+        found.append(
+            f"{n:,} images a side are few: the Fréchet distance is too high, and all scores differ by chance. They are "
+            f"steady from {SOLID:,} on; go by KID and its error."
+        )
+    if 2 * n < count:
+        found.append(
+            f"Copies were looked for among {2 * n:,} of the {count:,} images; -n {count // 2} looks among all of them."
+        )
     if extractor.name == "random":
         found.append(
             "A random network sees shapes and colours, not what they mean: a sanity check. Train a classifier on such "

@@ -15,18 +15,19 @@ import numpy as np
 import torch
 
 from zerosum import training
+from zerosum.data.open import open_dataset
 from zerosum.data.survey import Progress
 from zerosum.engine.loop import Listener
 from zerosum.engine.run import RunFolder
-from zerosum.errors import DataError
+from zerosum.errors import ConfigError, DataError
 from zerosum.evaluation.parts import held_out_part, open_like, true_labels
-from zerosum.extractors import RunExtractor, same_form
+from zerosum.extractors import RunExtractor, other_form
 from zerosum.metrics.classification import ClassificationScores, classification_scores
-from zerosum.model import Classifier, Model, load_classifier, load_generator
+from zerosum.model import Checkpoint, Classifier, Model, load_classifier, load_generator
 from zerosum.recipes.classifier import ClassifierSettings, split
 from zerosum.recipes.describe import flat
 from zerosum.report.page import write_report
-from zerosum.scores import BATCH
+from zerosum.scores import BATCH, NETWORK
 
 MOST = 50_000  # synthetic images, unless more are asked for
 NO_CHANCE = -1e4  # a logit
@@ -39,18 +40,26 @@ def synthetic_score(
     *,
     images: int | None = None,
     n: int | None = None,
+    checkpoint: Checkpoint = "latest",
+    device: str = "cpu",
     warn: Callable[[str], None] = print,
     listeners: Sequence[Listener] = (),
     packing: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train the network of the run `classifier` three times from scratch with its settings: on real images, on
-    synthetic ones of the generator `run`, and on both. Test each on the same real images, which none has seen.
+    """Train the network of the run `classifier` three times anew with its settings: on real images, on synthetic ones
+    of the generator `run`, and on both. Test each on the same real images, which no training here has seen.
 
-    images: how many each training sees, by default as many as the classifier was meant to. n: synthetic images, by
-    default as many as there are real ones to train on. The result is kept in the generator's `evaluation.jsonl`.
+    images: how many each training sees, by default as many as the classifier has. n: synthetic images, by default as
+    many as there are real ones to train on. checkpoint: of the generator. The result is kept in the generator's
+    `evaluation.jsonl`.
     Raises ConfigError when the classifier sees images of another form, DataError when nothing is left to test on."""
-    generator, eye = load_generator(run, skipped=warn), load_classifier(classifier, skipped=warn)
-    same_form(eye, str(classifier), generator.info)
+    for name, value in (("n", n), ("images", images)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}; it must be at least 1.")
+    generator = load_generator(run, device, warn, checkpoint)
+    eye = load_classifier(classifier, device, warn)
+    if problem := other_form(eye, str(classifier), generator.info):
+        raise ConfigError(f"{problem}.")
     settings, names = eye.settings, eye.info.classes
     assert isinstance(settings, ClassifierSettings)
     dataset = open_like(eye, str(data), "train", packing)
@@ -66,9 +75,9 @@ def synthetic_score(
         )
     test_images, test_labels = tested.images[tested_rows], true_labels(tested, tested_rows, names)
     real = dataset.images[rows], dataset.labels[rows]
-    synthetic = labelled_samples(generator, eye, n or min(MOST, len(rows)))
+    synthetic = labelled_samples(generator, eye, min(MOST, len(rows)) if n is None else n)
     both = tuple(np.concatenate(pair) for pair in zip(real, synthetic, strict=True))
-    budget = images or settings.goal(len(dataset), len(names))
+    budget = max(1, eye.images) if images is None else images
     chosen = {
         **settings.model_dump(mode="json", exclude={"images"}),
         "size": f"{eye.info.shape[0]}x{eye.info.shape[1]}",
@@ -81,10 +90,17 @@ def synthetic_score(
     for name, (pixels, labels) in {"real": real, "synthetic": synthetic, "real+synthetic": both}.items():
         for listener in listeners:
             listener.event("training", f"Training on {name}: {len(pixels):,} images, {budget:,} seen.")
-        found[name] = scores_after(pixels, labels, names, test_images, test_labels, eye, chosen, budget, listeners)
+        found[name] = scores_after(pixels, labels, test_images, test_labels, eye, chosen, budget, device, listeners)
     extractor = RunExtractor(eye, Path(classifier).resolve().name)
     scores = {f"accuracy_{name}@{extractor.name}": score.accuracy for name, score in found.items()}
     counts = np.bincount(synthetic[1], minlength=len(names))
+    missing = np.array(names)[counts == 0]
+    warnings = [f"The generator makes no {name} that the classifier knows as such." for name in missing]
+    if part == "validation" and generator.info.hash == dataset.info.hash:
+        warnings.append(
+            "The generator has learnt from the images that are tested on, as the data has no test part: one that "
+            "copies them flatters itself."
+        )
     result = {
         "scores": scores,
         "errors": {key: float((value * (1 - value) / len(tested_rows)) ** 0.5) for key, value in scores.items()},
@@ -95,9 +111,7 @@ def synthetic_score(
             }
             for i, name in enumerate(names)
         },
-        "warnings": [
-            f"The generator makes no {name} that the classifier knows as such." for name in np.array(names)[counts == 0]
-        ],
+        "warnings": warnings,
         "made_by": {
             "classifier": str(classifier),
             "classifier_hash": extractor.hash,
@@ -110,6 +124,8 @@ def synthetic_score(
             "data": dataset.info.source,
             "data_hash": dataset.info.hash,
             "seed": eye.seed,
+            "network": NETWORK,
+            "checkpoint": checkpoint,
         },
     }
     folder = RunFolder.existing(run)
@@ -145,22 +161,23 @@ def labelled_samples(generator: Model, eye: Classifier, count: int) -> tuple[np.
     for start in range(0, count, BATCH):
         part = slice(start, min(start + BATCH, count))
         images[part] = generator.sample(seeds=range(part.start, part.stop))
-        labels[part] = eye.logits(images[part]).argmax(dim=1).numpy()
+        labels[part] = eye.logits(images[part]).argmax(dim=1).numpy()  # of one form, which has been seen to
     return images, labels
 
 
 def scores_after(
     pixels: np.ndarray,
     labels: np.ndarray,
-    names: tuple[str, ...],
     test_images: np.ndarray,
     test_labels: np.ndarray,
     eye: Classifier,
     settings: dict[str, Any],
     budget: int,
+    device: str,
     listeners: Sequence[Listener],
 ) -> ClassificationScores:
     """Train on images with their labels, test on others. Classes that training never met get no chance in the test."""
+    names = eye.info.classes
     logits = torch.full((len(test_images), len(names)), NO_CHANCE)
     known = np.unique(labels)
     if len(known) == 1:  # of a generator that has collapsed onto a class; nothing needs to be learnt to name it
@@ -169,17 +186,20 @@ def scores_after(
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "images.npz"
         np.savez(source, images=pixels, labels=np.array(names)[labels])
+        # Packed here rather than into the cache, where it would stay; a packed set is trained on in place.
+        packed = open_dataset(source, (pixels.shape[1], pixels.shape[2]), eye.settings.data, cache=Path(scratch))
         trained = training.train(
             "classifier",
-            source,
+            packed.folder,
             out=Path(scratch) / "run",
             images=budget,
             seed=eye.seed,
+            device=device,
             listeners=[LogLines(listeners)],
             **flat(settings | {"epochs": budget / len(pixels)}),  # so that the schedule runs over the budget
         )
         if trained.state != "done":
             raise KeyboardInterrupt
-        learnt = load_classifier(trained.path)
+        learnt = load_classifier(trained.path, device)
     logits[:, [names.index(name) for name in learnt.info.classes]] = learnt.logits(test_images)
     return classification_scores(logits, torch.from_numpy(test_labels))

@@ -16,6 +16,7 @@ from zerosum.metrics.checks import check_pair
 
 _CELLS = 2**22  # distances held at once: 34 MB
 _ROWS = 8192  # samples in float64 at once: 134 MB of 2,048 features
+_WHOLE = 2**25  # numbers up to which a set is held in float64 as a whole: 268 MB
 
 
 class PrecisionRecall(NamedTuple):
@@ -126,18 +127,22 @@ def _lowered_squares(a: Tensor, b: Tensor, leave_self_out: bool = False) -> Iter
     """Rows of a, and squared distances (n, M) from them to all of b, never above the true ones.
 
     leave_self_out: a is b, and the distance of a row to itself is infinite."""
-    centre = b.mean(dim=0, dtype=torch.float64)  # distances do not notice, and small numbers keep more digits
+    sums = [part.sum(dim=0, dtype=torch.float64) for part in b.split(_ROWS)]
+    centre = torch.stack(sums).sum(dim=0) / len(b)  # distances do not notice, and small numbers keep more digits
     # A product of D terms is off by D * eps / 2 of |x| |y| at most, the squared lengths by as much of themselves
     # (Higham 2002, section 3.1); 8 more for the centring and the sums.
     lowered = 1 - 2 * (a.shape[1] + 8) * torch.finfo(torch.float64).eps
+    # In float64, whatever they were; of a large set only a part at a time, for all of it would double its memory.
+    centred = [b - centre] if b.numel() <= _WHOLE else None
     lengths = torch.cat([(part - centre).square().sum(dim=1) for part in b.split(_ROWS)]) * lowered
-    for start in range(0, len(a), step := max(1, _CELLS // len(b))):
+    for start in range(0, len(a), step := max(1, (_CELLS if centred else 4 * _CELLS) // len(b))):
         rows = slice(start, min(start + step, len(a)))
-        points = a[rows] - centre  # float64 now, whatever they were; never all of them, which would double their memory
-        squares = (points.square().sum(dim=1, keepdim=True) * lowered).repeat(1, len(b)).add_(lengths)
-        for left in range(0, len(b), _ROWS):
-            columns = slice(left, left + _ROWS)
-            squares[:, columns].addmm_(points, (b[columns] - centre).T, alpha=-2)
+        points = a[rows] - centre
+        squares = (points.square().sum(dim=1, keepdim=True) * lowered) + lengths
+        left = 0
+        for part in centred or (part - centre for part in b.split(_ROWS)):
+            squares[:, left : left + len(part)].addmm_(points, part.T, alpha=-2)
+            left += len(part)
         if leave_self_out:
             squares[:, rows].fill_diagonal_(torch.inf)
         yield rows, squares

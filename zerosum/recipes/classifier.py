@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -44,7 +45,7 @@ class ClassifierOptimizerSettings(Strict):
     weight_decay: NonNegativeFloat = Field(0.05, description="adamw: decoupled decay; sgd: L2 penalty in the gradient")
     schedule: Literal["cosine", "steps", "constant"] = Field(
         "cosine",
-        description="cosine: up for a twentieth of the epochs, then down to 0; steps: a tenth after 1/2 and 3/4",
+        description="cosine: up for a twentieth of the epochs, then down to 1 %; steps: a tenth after 1/2 and 3/4",
     )
 
 
@@ -147,9 +148,20 @@ def classifier(settings: ClassifierSettings, data: DatasetInfo) -> System:
         network,
         [player],
         take_weights=lambda: take_weights(network, settings),
-        transfers=settings.transfer != "none",
         head=head_names(network),
     )
+
+
+def check_start(settings: ClassifierSettings, init: str | Path | None) -> None:
+    """To be asked before the data is packed. Raises ConfigError when there is nothing to transfer from, or two things,
+    and DataError when a file is not there."""
+    named = settings.weights != "none"
+    if named and init is not None:
+        raise ConfigError(f"weights={settings.weights} and --init {init} are two starts; give one of them.")
+    if settings.transfer != "none" and not named and init is None:
+        raise ConfigError("There is nothing to transfer from: name weights with weights=, or a run with --init.")
+    if named and settings.weights != "imagenet" and not Path(settings.weights).is_file():
+        raise DataError(f"There is no file of weights at {settings.weights}. Give imagenet, or the path of a file.")
 
 
 def split(settings: ClassifierSettings, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
