@@ -69,7 +69,7 @@ def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
         facts[name] = {
             "recipe": config["recipe"],
             "data": title_of(config["source"]),
-            "size": "x".join(map(str, config["data"]["shape"])),
+            "shape": "x".join(map(str, config["data"]["shape"])),
             "images seen": last.get("images", 0),
             "seconds": last.get("seconds", 0),
             "seed": config["seed"],
@@ -92,7 +92,7 @@ def table(found: dict[str, Any]) -> list[list[str]]:
     """The comparison as rows of words, the first of them the heading."""
     runs = list(found["runs"])
     lines = [["", *runs, "real"]]
-    for key in ("recipe", "data", "size", "images seen", "seconds"):
+    for key in ("recipe", "data", "shape", "images seen", "seconds"):
         lines.append([key, *(number(found["runs"][run][key]) for run in runs), ""])
     for key, values in differing({run: flat(found["runs"][run]["settings"]) for run in runs}).items():
         lines.append([key, *(number(values[run]) for run in runs), ""])
@@ -119,7 +119,7 @@ def number(value: Any) -> str:
     """A value as a person reads it: four digits that matter."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.4g}"
 
 
 def write_page(found: dict[str, Any], out: Path) -> None:
