@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -24,6 +24,17 @@ from zerosum.recipes.settings import Settings
 
 BATCH = 64  # images made or seen at once, so that memory does not grow with their number
 Checkpoint = Literal["latest", "best"]
+
+
+@torch.inference_mode()
+def generated(system: System, network: nn.Module, seeds: Sequence[int], truncation: float = 1.0) -> Iterator[Tensor]:
+    """What the network makes of the seeds, in batches (n, C, H, W), float32 on the CPU. network is the generator of the
+    system, or the average of it."""
+    assert system.latents is not None  # the recipe's task is to generate
+    device = next(network.parameters()).device
+    for start in range(0, len(seeds), BATCH):
+        images: Tensor = network(truncation * system.latents(seeds[start : start + BATCH]).to(device))
+        yield images.float().cpu()
 
 
 @dataclass(frozen=True)
@@ -77,17 +88,11 @@ class Model(Loaded):
         if n < 0 or not 0 < truncation < math.inf:
             raise ConfigError(f"n must be 0 or more and truncation above 0, got {n} and {truncation}.")
         wanted = list(range(seed, seed + n)) if seeds is None else list(seeds)
-        parts = [self._generate(wanted[i : i + BATCH], truncation) for i in range(0, len(wanted), BATCH)]
+        parts = list(generated(self.system, self.network, wanted, truncation))
         if as_tensor:
             return torch.cat(parts) if parts else torch.empty(0, *self._tensor_shape())
         stored = [to_stored(part, self.info) for part in parts]
         return np.concatenate(stored) if stored else np.empty((0, *self.info.shape), self.info.dtype)
-
-    @torch.inference_mode()
-    def _generate(self, seeds: Sequence[int], truncation: float) -> Tensor:
-        assert self.system.latents is not None  # the recipe's task is to generate
-        images: Tensor = self.network(truncation * self.system.latents(seeds).to(self.device))
-        return images.float().cpu()
 
     def _tensor_shape(self) -> tuple[int, ...]:
         shape = self.info.shape

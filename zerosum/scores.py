@@ -1,14 +1,14 @@
 """Scores of generated images against real ones, and the floor: what other real images get in their place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from zerosum.data.convert import to_float
-from zerosum.data.dataset import Dataset
+from zerosum.data.convert import to_float, to_stored
+from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.order import epoch_order
 from zerosum.errors import ConfigError, DataError
 from zerosum.metrics.features import Extractor
@@ -57,8 +57,8 @@ def all_scores(fake: Tensor, real: Tensor) -> Scores:
 
 def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Two lots of at most n images of the set, none in both and of one size: the reals to score against, and those that
-    give the floor. Raises DataError when the set has
-    too few, ConfigError when fewer are asked for than can be scored."""
+    give the floor. Raises DataError when the set has too few, ConfigError when fewer are asked for than can be
+    scored."""
     if n < FEWEST:
         raise ConfigError(f"n is {n}; scores need {FEWEST} images a side or more, and mean little below a thousand.")
     most = min(n, len(data) // 2)
@@ -69,6 +69,12 @@ def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         )
     order = epoch_order(len(data), seed, 0)
     return np.sort(order[:most]), np.sort(order[most : 2 * most])
+
+
+def as_stored(images: Iterable[Tensor], info: DatasetInfo) -> Iterator[Tensor]:
+    """Generated images as whoever opens their files sees them: rounded to the depth of the data."""
+    for batch in images:
+        yield to_float(to_stored(batch, info), info)
 
 
 def batches(data: Dataset, rows: np.ndarray) -> Iterator[Tensor]:

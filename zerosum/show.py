@@ -14,6 +14,7 @@ from zerosum.data.densities import DENSITIES
 from zerosum.data.order import epoch_order
 from zerosum.engine.players import System
 from zerosum.metrics.diversity import diversity
+from zerosum.model import generated
 from zerosum.networks.cnn import Cnn
 from zerosum.networks.grad_cam import grad_cam
 
@@ -39,10 +40,7 @@ class SampleSheets:
         """Write `<images>.png` from the network. Returns `health/diversity`, 1 where as varied as the data; nothing
         for data without variety."""
         device = next(network.parameters()).device
-        with torch.inference_mode():
-            assert self.system.latents is not None
-            parts = [network(self.system.latents(seeds).to(device)) for seeds in _chunks(self.seeds, 64)]
-        fakes = to_stored(torch.cat(parts), self.info)
+        fakes = to_stored(torch.cat(list(generated(self.system, network, self.seeds))), self.info)
         pictures.save_picture(self._picture(fakes, self._score(device)), self.folder / f"{images:09d}.png")
         if len(self.reals) < 2:
             return {}
@@ -108,7 +106,3 @@ def looks(network: nn.Module, images: np.ndarray, labels: np.ndarray, info: Data
         captions.append(f"{info.classes[answer]} {chance:.2f}{truth}")
     right = (answers.cpu().numpy() == labels).tolist()
     return pictures.captioned(images, captions, LOOKS_ACROSS, info.value_range, maps.float().cpu().numpy(), right)
-
-
-def _chunks(values: range, size: int) -> list[range]:
-    return [values[i : i + size] for i in range(0, len(values), size)]

@@ -1,24 +1,25 @@
 """What training does differently for networks that make images and for those that name them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from zerosum.data.convert import to_float, to_stored
 from zerosum.data.dataset import Dataset
+from zerosum.data.labels import labelled
 from zerosum.data.order import epoch_order
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.extractors import extractor_for, features_of
 from zerosum.metrics.classification import classification_scores
-from zerosum.recipes.classifier import ClassifierSettings, split
+from zerosum.model import generated
+from zerosum.recipes.classifier import ClassifierSettings, check_start, split
 from zerosum.recipes.settings import AdversarialSettings, Settings
-from zerosum.scores import BATCH, FEWEST, NETWORK, batches, distance_scores, halves, made_by, score_name
+from zerosum.scores import FEWEST, NETWORK, as_stored, batches, distance_scores, halves, made_by, score_name
 from zerosum.show import LookSheets, SampleSheets
 
 MOST_VALIDATED = 10_000  # held-out images judged at a checkpoint
@@ -26,9 +27,12 @@ MOST_VALIDATED = 10_000  # held-out images judged at a checkpoint
 
 @dataclass(frozen=True)
 class Task:
-    """rows: which images of the set are trained on. show: draws what the network can do, every so many images. scorer:
-    scores it at checkpoints, or None."""
+    """check: raises when a run cannot start so (from the settings and from --init), before the data is packed. classed:
+    the set with the classes that the settings ask for. rows: which images of it are trained on. show: draws what the
+    network can do, every so many images. scorer: scores it at checkpoints, or None."""
 
+    check: Callable[[Any, str | Path | None], None]
+    classed: Callable[[Dataset, Any], Dataset]
     rows: Callable[[Any, Dataset, int], np.ndarray]
     show: Callable[[Path, System, Any, Dataset, int], Callable[[nn.Module, int], dict[str, float]]]
     scorer: Callable[[System, Any, Dataset, int], Scorer | None]
@@ -61,23 +65,13 @@ def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset
             known["real"] = features_of(extractor, batches(data, against))
             floor = distance_scores(features_of(extractor, batches(data, others)), known["real"])
             known["floor"] = {f"eval/{name}": value for name, value in floor.named(n, extractor).items()}
-        fake = features_of(extractor, generated(system, network, n, data))
+        fake = features_of(extractor, as_stored(generated(system, network, range(n)), data.info))
         values = {
             f"eval/{name}": value for name, value in distance_scores(fake, known["real"]).named(n, extractor).items()
         }
         return values, {"floor": known["floor"], "made_by": made_by(extractor, n, seed, data, part="train")}
 
     return Scorer(measure, f"eval/{score_name('fd', n, extractor)}", higher=False)
-
-
-@torch.inference_mode()
-def generated(system: System, network: nn.Module, n: int, data: Dataset) -> Iterator[Tensor]:
-    """Images of the seeds 0 to n - 1 as whoever opens their files sees them: rounded to the depth of the data."""
-    assert system.latents is not None
-    device = next(network.parameters()).device
-    for start in range(0, n, BATCH):
-        latents = system.latents(range(start, min(start + BATCH, n)))
-        yield to_float(to_stored(network(latents.to(device)), data.info), data.info)
 
 
 def training_rows(settings: ClassifierSettings, data: Dataset, seed: int) -> np.ndarray:
@@ -131,6 +125,18 @@ def labels_of(data: Dataset) -> np.ndarray:
 
 
 TASKS = {
-    "generate": Task(all_rows, sample_sheets, distance_scorer),
-    "classify": Task(training_rows, look_sheets, validation_scorer),
+    "generate": Task(
+        check=lambda settings, init: None,
+        classed=lambda data, settings: data,
+        rows=all_rows,
+        show=sample_sheets,
+        scorer=distance_scorer,
+    ),
+    "classify": Task(
+        check=check_start,
+        classed=lambda data, settings: labelled(data, settings.label),
+        rows=training_rows,
+        show=look_sheets,
+        scorer=validation_scorer,
+    ),
 }

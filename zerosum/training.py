@@ -18,7 +18,6 @@ from zerosum.augment.transforms import augment, draws
 from zerosum.augment.transforms import check as check_augment
 from zerosum.data.convert import to_float
 from zerosum.data.dataset import Dataset, DatasetInfo
-from zerosum.data.labels import labelled
 from zerosum.data.open import open_dataset
 from zerosum.data.order import batch_indices, epoch_order
 from zerosum.data.settings import Size
@@ -33,7 +32,6 @@ from zerosum.engine.transfer import start_from
 from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, ZerosumError
 from zerosum.model import Model, described, load_generator
-from zerosum.recipes.classifier import ClassifierSettings, check_start
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
 from zerosum.recipes.settings import AdversarialSettings, Settings
@@ -97,8 +95,7 @@ def plan(
     values = merged(values, nested(settings or {}))
     values = merged(values, parse_overrides(overrides))
     resolved = chosen.configure(values)
-    if isinstance(resolved, ClassifierSettings):
-        check_start(resolved, init)
+    TASKS[chosen.task].check(resolved, init)
     found = survey(str(data), resolved.data)
     goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(found.count, len(found.classes)))
     if found.vector and not chosen.vectors:
@@ -155,14 +152,15 @@ def train(
     if out is not None:
         refuse_existing(Path(out))  # before the data is packed, which may take minutes
     resolved = _lasting_eye(planned.settings)
-    dataset = _classed(open_dataset(str(data), planned.size, resolved.data, progress=packing), resolved)
+    task = TASKS[planned.recipe.task]
+    dataset = task.classed(open_dataset(str(data), planned.size, resolved.data, progress=packing), resolved)
     seed = int(seed)  # it may be one of NumPy's, which YAML cannot hold
     with plain_memory_errors():
         system = _system(planned.recipe, resolved, dataset.info, seed, where)
     started = system.take_weights()
     origin = None if init is None else _start_from(system, planned.recipe, dataset.info, Path(init))
     goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(len(dataset), len(dataset.info.classes)))
-    scorer = TASKS[planned.recipe.task].scorer(system, resolved, dataset, seed)
+    scorer = task.scorer(system, resolved, dataset, seed)
     path = Path(out) if out is not None else next_run(Path("runs"), recipe, str(data))
     document = {
         "schema": SCHEMA,
@@ -222,7 +220,8 @@ def resume(
         if data is not None:
             document["source"] = _lasting(data)
         try:
-            dataset = _classed(open_dataset(document["source"], size, settings.data, progress=packing), settings)
+            found = open_dataset(document["source"], size, settings.data, progress=packing)
+            dataset = TASKS[recipe.task].classed(found, settings)
         except DataError as error:
             raise DataError(
                 f"This run was trained on {document['source']}, which cannot be read now; if it was moved, say where "
@@ -265,11 +264,6 @@ def resume(
         return _run(training, goal)
     finally:
         folder.unlock()
-
-
-def _classed(dataset: Dataset, settings: Settings) -> Dataset:
-    """The set with the classes that a classifier is to tell apart."""
-    return labelled(dataset, settings.label) if isinstance(settings, ClassifierSettings) else dataset
 
 
 def _lasting_eye(settings: Settings) -> Settings:

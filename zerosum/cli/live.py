@@ -122,9 +122,15 @@ def losses(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
 
 
 def scores(values: Mapping[str, float]) -> list[tuple[str, float]]:
-    """What the discriminator or the critic says of real and of generated images, under the names of the papers."""
-    names = {"score/real": "D(x)", "score/fake": "D(G(z))", "critic/real": "critic(x)", "critic/fake": "critic(G(z))"}
-    names |= {"accuracy/training": "accuracy in training", "eval/accuracy@validation": "held out"}
+    """What the discriminator or the critic says of real and of generated images, under the names of the papers; how
+    often a classifier is right."""
+    names = {
+        "score/real": "D(x)",
+        "score/fake": "D(G(z))",
+        "critic/real": "critic(x)",
+        "critic/fake": "critic(G(z))",
+        "accuracy/training": "accuracy in training",
+    }
     return [(words, values[name]) for name, words in names.items() if name in values]
 
 

@@ -9,7 +9,7 @@ from zerosum import pictures
 from zerosum.data.dataset import Dataset
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
-from zerosum.evaluation.parts import AskedPart, held_out_part, keep_picture, open_like, true_labels
+from zerosum.evaluation.parts import AskedPart, keep_picture, open_like, open_test_part, true_labels
 from zerosum.metrics.classification import classification_scores
 from zerosum.model import Classifier
 from zerosum.recipes.classifier import ClassifierSettings, split
@@ -83,7 +83,7 @@ def unseen_images(
     if part == "test":
         dataset = open_like(model, data, "test", packing)
         return dataset, np.arange(len(dataset)), "test"
-    if part == "auto" and (tested := held_out_part(model, data, packing)) is not None:
+    if part == "auto" and (tested := open_test_part(model, data, packing)) is not None:
         return tested, np.arange(len(tested)), "test"
     dataset = open_like(model, data, "train", packing)
     if dataset.info.hash != model.info.hash:

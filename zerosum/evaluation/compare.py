@@ -45,12 +45,11 @@ class Row:
 
     def best(self) -> set[str]:
         """The runs with the best value, where there is a direction and more than one run."""
-        known = {run: value for run, value in self.values.items() if value is not None}
         kind = self.score.partition("@")[0].rstrip("0123456789k")
-        if len(known) < 2 or kind == "copying":
+        if len(self.values) < 2 or kind == "copying":
             return set()
-        target = (max if kind.startswith(HIGHER) else min)(known.values())
-        return {run for run, value in known.items() if value == target}
+        target = (max if kind.startswith(HIGHER) else min)(self.values.values())
+        return {run for run, value in self.values.items() if value == target}
 
 
 def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
@@ -165,6 +164,6 @@ figcaption {{ font-size: .85rem; opacity: .75 }}
 </style></head><body><main><h1>Runs side by side</h1>
 <div class="scroll"><table>{rows}</table></div>
 <p>Scores stand in one row only if they were made alike: the same extractor, counts, data and part of it. * marks the
-best; "real" is what other real images get in the place of generated ones.</p> <div
-class="runs">{figures}</div></main></body></html>
+best; "real" is what other real images get in the place of generated ones.</p>
+<div class="runs">{figures}</div></main></body></html>
 """

@@ -9,12 +9,10 @@ from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError
 from zerosum.evaluation.classifiers import examine_classifier
 from zerosum.evaluation.generators import score_generator
-from zerosum.evaluation.parts import AskedPart
+from zerosum.evaluation.parts import AskedPart, keep_scores
 from zerosum.model import Checkpoint, Model, load
-from zerosum.report.page import write_report
 
 USUAL = 10_000  # images a side
-KEPT = ("errors", "floor", "made_by", "pictures", "warnings", "classes", "per_class", "confusion")
 
 
 def evaluate(
@@ -50,8 +48,4 @@ def evaluate(
     else:
         found = examine_classifier(folder, model, str(data), part, packing)
     found["made_by"]["checkpoint"] = checkpoint
-    scores = {f"eval/{name}": value for name, value in found["scores"].items()}
-    kept = {key: found[key] for key in KEPT if key in found}
-    folder.add_scores(model.images, scores, {"kind": "evaluate", **kept})
-    write_report(folder.path)
-    return {"run": str(run), "recipe": model.recipe.name, "images": model.images, "checkpoint": checkpoint} | found
+    return keep_scores(folder, model, run, "evaluate", {"checkpoint": checkpoint} | found)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from zerosum import pictures
-from zerosum.data.convert import to_float
 from zerosum.data.dataset import Dataset
 from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
@@ -18,8 +17,8 @@ from zerosum.extractors import RunExtractor, extractor_for, features_of
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.neighbours import copying, nearest
-from zerosum.model import Model
-from zerosum.scores import BATCH, all_scores, batches, halves, made_by, score_name
+from zerosum.model import Model, generated
+from zerosum.scores import all_scores, as_stored, batches, halves, made_by, score_name
 
 CLOSEST = 16  # pairs of a sample and its nearest real image in the picture
 SOLID = 2_000  # images a side; below it the neighbours of a sample and the distances are shaky
@@ -79,10 +78,8 @@ def told(images: Iterator[Tensor], doing: str, total: int, progress: Progress | 
 
 
 def samples(model: Model, n: int) -> Iterator[Tensor]:
-    """The images of the seeds 0 to n - 1 as whoever opens their files sees them: rounded to the depth of the data."""
-    for start in range(0, n, BATCH):
-        stored = model.sample(seeds=range(start, min(start + BATCH, n)))
-        yield to_float(stored, model.info)
+    """The images of the seeds 0 to n - 1, as stored."""
+    return as_stored(generated(model.system, model.network, range(n)), model.info)
 
 
 def shares(names: tuple[str, ...], fake: Tensor, real: Tensor) -> dict[str, dict[str, float]]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from zerosum.data.dataset import Dataset
-from zerosum.data.labels import labelled, matched
+from zerosum.data.labels import matched
 from zerosum.data.open import open_dataset
 from zerosum.data.records import NoTestPart
 from zerosum.data.settings import Part
@@ -17,8 +18,10 @@ from zerosum.engine.run import RunFolder
 from zerosum.errors import DataError
 from zerosum.model import Classifier, Model
 from zerosum.pictures import save_picture
-from zerosum.recipes.classifier import ClassifierSettings
+from zerosum.report.page import write_report
+from zerosum.tasks import TASKS
 
+KEPT = ("errors", "floor", "made_by", "pictures", "warnings", "classes", "per_class", "confusion")
 AskedPart = Literal["auto", "train", "test"]
 
 
@@ -26,8 +29,7 @@ def open_like(model: Model | Classifier, data: str, part: Part, packing: Progres
     """A part of DATA as the run was trained on: its size, channels and depth. Raises DataError when it has others."""
     size = model.info.shape[0], model.info.shape[1]
     dataset = open_dataset(data, size, model.settings.data, progress=packing, part=part)
-    if isinstance(model.settings, ClassifierSettings):
-        dataset = labelled(dataset, model.settings.label)
+    dataset = TASKS[model.recipe.task].classed(dataset, model.settings)
     found = dataset.info
     if (found.shape, found.dtype, found.alpha) != (model.info.shape, model.info.dtype, model.info.alpha):
         raise DataError(
@@ -39,7 +41,7 @@ def open_like(model: Model | Classifier, data: str, part: Part, packing: Progres
     return dataset
 
 
-def held_out_part(model: Model | Classifier, data: str, packing: Progress | None = None) -> Dataset | None:
+def open_test_part(model: Model | Classifier, data: str, packing: Progress | None = None) -> Dataset | None:
     """The test part of DATA as the run was trained on its kind, or None when DATA has none."""
     try:
         return open_like(model, data, "test", packing)
@@ -60,6 +62,16 @@ def true_labels(dataset: Dataset, rows: np.ndarray, names: Sequence[str]) -> np.
 
 def _form(shape: tuple[int, ...], dtype: str) -> str:
     return f"{dtype} images of {shape[0]}x{shape[1]} pixels and {shape[2]} channel{'s' if shape[2] > 1 else ''}"
+
+
+def keep_scores(
+    folder: RunFolder, model: Model | Classifier, run: str | Path, kind: str, found: dict[str, Any]
+) -> dict[str, Any]:
+    """Write what was found into `evaluation.jsonl` and the report of the run; returns it with what it was found of."""
+    scores = {f"eval/{name}": value for name, value in found["scores"].items()}
+    folder.add_scores(model.images, scores, {"kind": kind, **{key: found[key] for key in KEPT if key in found}})
+    write_report(folder.path)
+    return {"run": str(run), "recipe": model.recipe.name, "images": model.images} | found
 
 
 def keep_picture(folder: RunFolder, name: str, picture: Image.Image) -> str:

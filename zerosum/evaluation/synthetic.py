@@ -20,13 +20,12 @@ from zerosum.data.survey import Progress
 from zerosum.engine.loop import Listener
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
-from zerosum.evaluation.parts import held_out_part, open_like, true_labels
+from zerosum.evaluation.parts import keep_scores, open_like, open_test_part, true_labels
 from zerosum.extractors import RunExtractor, other_form
 from zerosum.metrics.classification import ClassificationScores, classification_scores
 from zerosum.model import Checkpoint, Classifier, Model, load_classifier, load_generator
 from zerosum.recipes.classifier import ClassifierSettings, split
 from zerosum.recipes.describe import flat
-from zerosum.report.page import write_report
 from zerosum.scores import BATCH, NETWORK
 
 MOST = 50_000  # synthetic images, unless more are asked for
@@ -67,7 +66,7 @@ def synthetic_score(
         raise DataError(f"{data} must have the classes of {classifier}, which are {', '.join(names[:10])}.")
     rows, held = split(settings, dataset.labels, eye.seed)
     tested, tested_rows, part = dataset, held, "validation"
-    if (apart := held_out_part(eye, str(data), packing)) is not None:
+    if (apart := open_test_part(eye, str(data), packing)) is not None:
         tested, tested_rows, part = apart, np.arange(len(apart)), "test"
     if not len(tested_rows):
         raise DataError(
@@ -102,6 +101,7 @@ def synthetic_score(
             "copies them flatters itself."
         )
     result = {
+        "task": "synthetic",
         "scores": scores,
         "errors": {key: float((value * (1 - value) / len(tested_rows)) ** 0.5) for key, value in scores.items()},
         "per_class": {
@@ -128,12 +128,7 @@ def synthetic_score(
             "checkpoint": checkpoint,
         },
     }
-    folder = RunFolder.existing(run)
-    folder.add_scores(
-        generator.images, {f"eval/{key}": value for key, value in scores.items()}, {"kind": "synthetic", **result}
-    )
-    write_report(folder.path)
-    return {"run": str(run), "recipe": generator.recipe.name, "images": generator.images, "task": "synthetic"} | result
+    return keep_scores(RunFolder.existing(run), generator, run, "synthetic", result)
 
 
 class LogLines:

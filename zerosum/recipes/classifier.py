@@ -130,7 +130,6 @@ def classifier(settings: ClassifierSettings, data: DatasetInfo) -> System:
     def losses(batch: Batch) -> tuple[Terms, Terms]:
         images, labels = batch["image"], batch["label"]
         logits, auxiliary = network.forward_all(images)
-        logits = logits.float()
 
         def loss(scores: torch.Tensor) -> torch.Tensor:
             return cross_entropy(scores.float(), labels, label_smoothing=settings.label_smoothing)
@@ -252,8 +251,7 @@ def schedule(settings: ClassifierSettings, data: DatasetInfo, groups: Sequence[G
 
 def head_names(network: Cnn) -> frozenset[str]:
     """The names, in the network, of the tensors that depend on the number of classes."""
-    inside = {id(tensor) for tensor in network.head.parameters()}
-    return frozenset(name for name, tensor in network.named_parameters() if id(tensor) in inside)
+    return frozenset(f"head.{name}" for name, _ in network.head.named_parameters())
 
 
 def take_weights(network: Cnn, settings: ClassifierSettings) -> bool:
