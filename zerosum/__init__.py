@@ -32,6 +32,7 @@ __all__ = [
     "prepare",
     "resume",
     "synthetic_score",
+    "tag",
     "train",
 ]
 
@@ -47,6 +48,7 @@ _HOMES = {
     "prepare": "zerosum.data.prepare",
     "resume": "zerosum.training",
     "synthetic_score": "zerosum.evaluation.synthetic",
+    "tag": "zerosum.tagging",
     "train": "zerosum.training",
 }
 

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zerosum.data.conditions import Condition, drawn, encoded, places_of
 from zerosum.data.convert import to_float, to_stored
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.checkpoint import best_checkpoint, load_model, newest_intact, verify
@@ -24,17 +25,57 @@ from zerosum.recipes.settings import Settings
 
 BATCH = 64  # images made or seen at once, so that memory does not grow with their number
 Checkpoint = Literal["latest", "best"]
+Asked = Mapping[str, str | Sequence[str]]
+"""What a conditional generator is asked for: {"hair": "green"}, or a value for each image, {"hair": ["green",
+"red"]}."""
 
 
 @torch.inference_mode()
-def generated(system: System, network: nn.Module, seeds: Sequence[int], truncation: float = 1.0) -> Iterator[Tensor]:
-    """What the network makes of the seeds, in batches (n, C, H, W), float32 on the CPU. network is the generator of the
-    system, or the average of it."""
+def generated(
+    system: System,
+    network: nn.Module,
+    info: DatasetInfo,
+    seeds: Sequence[int],
+    images_seen: int,
+    truncation: float = 1.0,
+    asked: Asked | None = None,
+) -> Iterator[Tensor]:
+    """What the network makes of the seeds, in batches (n, C, H, W), float32 on the CPU.
+
+    network is the generator of the system, or the average of it, after so many images seen; info is what the run knows
+    of its data. asked names values of some conditions, for all seeds or for each; what is not asked for each seed draws
+    for itself. Raises ConfigError for conditions or values that there are not."""
     assert system.latents is not None  # the recipe's task is to generate
     device = next(network.parameters()).device
+    places = conditions_of(info, seeds, asked)
     for start in range(0, len(seeds), BATCH):
-        images: Tensor = network(truncation * system.latents(seeds[start : start + BATCH]).to(device))
-        yield images.float().cpu()
+        part = slice(start, start + BATCH)
+        latents = truncation * system.latents(seeds[part]).to(device)
+        condition = None if places is None else torch.from_numpy(encoded(places[part], info.conditions)).to(device)
+        made = system.make(network, latents, condition, images_seen).float().cpu()
+        yield made if info.is_vectors else made.clamp_(-1, 1)  # not every generator ends in a bounded layer
+
+
+def conditions_of(info: DatasetInfo, seeds: Sequence[int], asked: Asked | None = None) -> np.ndarray | None:
+    """What the images of the seeds are to show, (N, G) places among the values of `info.conditions`; None for a
+    generator that is told nothing. Raises ConfigError as `generated` does, and for lists of another length than the
+    seeds."""
+    if not info.conditions:
+        if asked:
+            places_of(dict.fromkeys(asked, ""), ())  # which raises
+        return None
+    for name, values in (asked or {}).items():
+        if not isinstance(values, str) and len(values) != len(seeds):
+            raise ConfigError(f"{name} has {len(values)} values for {len(seeds)} images; give one, or one for each.")
+    same = {name: value for name, value in (asked or {}).items() if isinstance(value, str)}
+    each = {name: value for name, value in (asked or {}).items() if not isinstance(value, str)}
+    if not each:
+        return drawn(seeds, info.conditions, same)
+    rows = [
+        drawn([seed], info.conditions, same | {name: values[place] for name, values in each.items()})
+        for place, seed in enumerate(seeds)
+    ]
+    return np.concatenate(rows) if rows else np.empty((0, len(info.conditions)), np.int64)
 
 
 @dataclass(frozen=True)
@@ -59,17 +100,22 @@ class Loaded:
 
 
 class Model(Loaded):
-    """A generator: latents to images."""
+    """A generator: latents to images, of what it is asked for if it is conditional."""
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What can be asked for; empty unless the generator is conditional."""
+        return self.info.conditions
 
     @overload
     def sample(
         self, n: int = ..., *, seed: int = ..., seeds: Sequence[int] | None = ..., truncation: float = ...,
-        as_tensor: Literal[False] = ...,
+        label: str | Sequence[str] | None = ..., attributes: Asked | None = ..., as_tensor: Literal[False] = ...,
     ) -> np.ndarray: ...  # fmt: skip
     @overload
     def sample(
         self, n: int = ..., *, seed: int = ..., seeds: Sequence[int] | None = ..., truncation: float = ...,
-        as_tensor: Literal[True],
+        label: str | Sequence[str] | None = ..., attributes: Asked | None = ..., as_tensor: Literal[True],
     ) -> Tensor: ...  # fmt: skip
     def sample(
         self,
@@ -78,17 +124,23 @@ class Model(Loaded):
         seed: int = 0,
         seeds: Sequence[int] | None = None,
         truncation: float = 1.0,
+        label: str | Sequence[str] | None = None,
+        attributes: Asked | None = None,
         as_tensor: bool = False,
     ) -> np.ndarray | Tensor:
         """Images of the seeds, or of seed, seed + 1, ... seed + n - 1; each depends on its own seed alone.
 
         Returns (N, H, W, C) in the depth of the training data (uint8, uint16 or float32), or with as_tensor float32
         (N, C, H, W) in [-1, 1]; vectors are (N, D). truncation scales the latents: below 1, more typical and less
-        varied images. Raises ConfigError when n is negative or truncation is not positive and finite."""
+        varied images. A conditional generator makes the class `label`, and the attributes that are asked for, such as
+        {"hair": "green"}; a list has one value for each image. What is not asked for is drawn with the seed, as often
+        as the data has it. Raises ConfigError when n is negative, truncation is not positive and finite, or there is
+        no such label or attribute."""
         if n < 0 or not 0 < truncation < math.inf:
             raise ConfigError(f"n must be 0 or more and truncation above 0, got {n} and {truncation}.")
         wanted = list(range(seed, seed + n)) if seeds is None else list(seeds)
-        parts = list(generated(self.system, self.network, wanted, truncation))
+        asked = dict(attributes or {}) | ({} if label is None else {"class": label})
+        parts = list(generated(self.system, self.network, self.info, wanted, self.images, truncation, asked))
         if as_tensor:
             return torch.cat(parts) if parts else torch.empty(0, *self._tensor_shape())
         stored = [to_stored(part, self.info) for part in parts]

@@ -11,23 +11,60 @@ import tifffile
 from zerosum import pictures
 from zerosum.errors import ConfigError
 from zerosum.files import plain_disk_errors, write_whole
-from zerosum.model import BATCH, Model
+from zerosum.model import BATCH, Asked, Model
 
 
-def write_grid(model: Model, seeds: Sequence[int], shape: tuple[int, int], out: Path, truncation: float = 1.0) -> None:
-    """One picture of shape (rows, columns) at `out`; a grid is 8-bit whatever the data is.
+def write_grid(
+    model: Model,
+    seeds: Sequence[int],
+    shape: tuple[int, int],
+    out: Path,
+    truncation: float = 1.0,
+    asked: Asked | None = None,
+) -> None:
+    """One picture of shape (rows, columns) at `out`; a grid is 8-bit whatever the data is. asked: as in `Model.sample`.
 
-    Raises ConfigError when the model makes vectors, or as `pictures.save_picture` does."""
+    Raises ConfigError when the model makes vectors, or as `pictures.save_picture` and `Model.sample` do."""
     if model.info.is_vectors:
         raise ConfigError(
             f"{model.info.source} holds vectors, which make no grid; leave --grid out to get samples.npy."
         )
     pictures.picture_format(out)  # before the work
-    images = model.sample(seeds=seeds[: shape[0] * shape[1]], truncation=truncation)
+    images = model.sample(seeds=seeds[: shape[0] * shape[1]], truncation=truncation, attributes=asked)
     pictures.save_picture(pictures.grid(images, *shape, value_range=model.info.value_range), out)
 
 
-def write_folder(model: Model, seeds: Sequence[int], out: Path, truncation: float = 1.0) -> None:
+def write_sweep(
+    model: Model, seeds: Sequence[int], name: str, out: Path, truncation: float = 1.0, asked: Asked | None = None
+) -> int:
+    """One picture at `out` with a row for each seed and a column for each value of the condition `name`: the same
+    latent under everything that can be asked for. Returns the number of columns. Raises ConfigError when there is no
+    such condition."""
+    known = {condition.name.lower(): condition for condition in model.conditions}
+    if name.lower() not in known:
+        have = ", ".join(condition.name for condition in model.conditions)
+        raise ConfigError(
+            f"{name} cannot be swept: this generator knows {have}."
+            if have
+            else f"{name} cannot be swept: this generator knows no labels. Train with conditional=true."
+        )
+    pictures.picture_format(out)
+    condition = known[name.lower()]
+    rows = [
+        model.sample(seeds=seeds, truncation=truncation, attributes={**(asked or {}), condition.name: value})
+        for value in condition.values
+    ]
+    images = np.stack(rows, axis=1).reshape(-1, *model.info.shape)  # seed by seed, each under every value
+    sheet = pictures.captioned(
+        images, list(condition.values) * len(seeds), len(condition.values), model.info.value_range
+    )
+    pictures.save_picture(sheet, out)
+    return len(condition.values)
+
+
+def write_folder(
+    model: Model, seeds: Sequence[int], out: Path, truncation: float = 1.0, asked: Asked | None = None
+) -> None:
     """`seed00000007.png` and so on in the folder `out`: PNG of 8 or 16 bits for what PNG knows, else TIFF.
 
     Vectors go to one file, `samples.npy`. Memory does not grow with the number of seeds."""
@@ -35,12 +72,13 @@ def write_folder(model: Model, seeds: Sequence[int], out: Path, truncation: floa
         out.mkdir(parents=True, exist_ok=True)
         if model.info.is_vectors:
             file = io.BytesIO()
-            np.save(file, model.sample(seeds=seeds, truncation=truncation))
+            np.save(file, model.sample(seeds=seeds, truncation=truncation, attributes=asked))
             write_whole(out / "samples.npy", file.getvalue(), durable=False)
             return
         for start in range(0, len(seeds), BATCH):
             part = seeds[start : start + BATCH]
-            for seed, image in zip(part, model.sample(seeds=part, truncation=truncation), strict=True):
+            images = model.sample(seeds=part, truncation=truncation, attributes=asked)
+            for seed, image in zip(part, images, strict=True):
                 write_image(out / f"seed{seed:08d}", image, model.info.alpha)
 
 

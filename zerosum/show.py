@@ -19,33 +19,49 @@ from zerosum.networks.cnn import Cnn
 from zerosum.networks.grad_cam import grad_cam
 
 SHEET_SIDE = 1024  # pixels; a grid has 8 x 8 images, or fewer when they are large
+MOST_COLUMNS = 12  # of a sheet that shows a value in each
 POINTS = 2000  # shown of a set of vectors
 LOOKS, LOOKS_ACROSS = 32, 8  # images on which one sees what a classifier looks at
 
 
 class SampleSheets:
-    """Writes `reals.png` once and a sheet of generated images whenever called; measures their diversity."""
+    """Writes `reals.png` once and a sheet of generated images whenever called; measures their diversity.
+
+    Of a conditional generator each column shows one value of the first condition, in both sheets."""
 
     def __init__(self, folder: Path, system: System, data: Dataset, seed: int) -> None:
         self.folder, self.system, self.info = folder, system, data.info
         side = max(2, min(8, SHEET_SIDE // max(self.info.shape[:2]))) if not self.info.is_vectors else 0
         self.rows = self.cols = side
+        self.asked: dict[str, list[str]] = {}
+        order = epoch_order(len(data), seed, 0)
         count = min(len(data), POINTS if self.info.is_vectors else side * side)
-        self.reals = data.batch(epoch_order(len(data), seed, 0)[:count])["image"]
+        chosen = order[:count]
         self.seeds = range(POINTS if self.info.is_vectors else side * side)
+        if data.conditions is not None and not self.info.is_vectors:
+            first = self.info.conditions[0]
+            self.cols = min(len(first.values), MOST_COLUMNS)
+            self.seeds = range(self.rows * self.cols)
+            self.asked = {first.name: list(first.values[: self.cols]) * self.rows}
+            chosen = in_columns(data.conditions[order, 0], self.rows, self.cols, order)
+        self.reals = data.images[chosen]
         if not (folder / "reals.png").exists():
             pictures.save_picture(self._picture(self.reals, None), folder / "reals.png")
 
     def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
-        """Write `<images>.png` from the network. Returns `health/diversity`, 1 where as varied as the data; nothing
-        for data without variety."""
+        """Write `<images>.png` from the network. Returns what the system says of it (`facts`), and `health/diversity`,
+        1 where as varied as the data; without that for data without variety."""
         device = next(network.parameters()).device
-        fakes = to_stored(torch.cat(list(generated(self.system, network, self.seeds))), self.info)
+        made = generated(self.system, network, self.info, self.seeds, images, asked=self.asked)
+        fakes = to_stored(torch.cat(list(made)), self.info)
         pictures.save_picture(self._picture(fakes, self._score(device)), self.folder / f"{images:09d}.png")
+        facts = self.system.facts(images)
         if len(self.reals) < 2:
-            return {}
+            return facts
         spread = diversity(to_float(fakes[:64], self.info), to_float(self.reals[:64], self.info))
-        return {"health/diversity": spread} if math.isfinite(spread) else {}  # nan: the data has no variety itself
+        if not math.isfinite(spread):  # the data has no variety itself
+            return facts
+        return facts | {"health/diversity": spread}
 
     def _picture(self, images: np.ndarray, score: pictures.Function | None) -> "pictures.Image.Image":
         if not self.info.is_vectors:
@@ -71,6 +87,13 @@ class SampleSheets:
             return scores
 
         return probability
+
+
+def in_columns(places: np.ndarray, rows: int, cols: int, order: np.ndarray) -> np.ndarray:
+    """Which images fill a sheet, in reading order, such that those of column i have place i: the first ones in `order`,
+    and again from the start where there are fewer than rows. places (N,) belong to the images in that order."""
+    columns = [np.resize(order[places == column], rows) for column in range(cols)]
+    return np.stack(columns, axis=1).reshape(-1)
 
 
 class LookSheets:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from zerosum.data.conditioning import conditioned
 from zerosum.data.dataset import Dataset
 from zerosum.data.labels import labelled
 from zerosum.data.order import epoch_order
@@ -18,7 +19,7 @@ from zerosum.extractors import extractor_for, features_of
 from zerosum.metrics.classification import classification_scores
 from zerosum.model import generated
 from zerosum.recipes.classifier import ClassifierSettings, check_start, split
-from zerosum.recipes.settings import AdversarialSettings, Settings
+from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
 from zerosum.scores import FEWEST, NETWORK, as_stored, batches, distance_scores, halves, made_by, score_name
 from zerosum.show import LookSheets, SampleSheets
 
@@ -28,8 +29,8 @@ MOST_VALIDATED = 10_000  # held-out images judged at a checkpoint
 @dataclass(frozen=True)
 class Task:
     """check: raises when a run cannot start so (from the settings and from --init), before the data is packed. classed:
-    the set with the classes that the settings ask for. rows: which images of it are trained on. show: draws what the
-    network can do, every so many images. scorer: scores it at checkpoints, or None."""
+    the set with the classes or conditions that the settings ask for. rows: which images of it are trained on. show:
+    draws what the network can do, every so many images. scorer: scores it at checkpoints, or None."""
 
     check: Callable[[Any, str | Path | None], None]
     classed: Callable[[Dataset, Any], Dataset]
@@ -38,9 +39,18 @@ class Task:
     scorer: Callable[[System, Any, Dataset, int], Scorer | None]
 
 
-def all_rows(settings: Settings, data: Dataset, seed: int) -> np.ndarray:
-    """A generator learns from every image."""
-    return np.arange(len(data))
+def asked_by(data: Dataset, settings: Settings) -> Dataset:
+    """The set with the conditions that the settings ask for, if they do."""
+    if isinstance(settings, ConditionalSettings) and settings.conditional:
+        return conditioned(data, settings.attributes)
+    return data
+
+
+def complete_rows(settings: Settings, data: Dataset, seed: int) -> np.ndarray:
+    """A generator learns from every image, or from those that have a value for each of its conditions."""
+    if data.conditions is None:
+        return np.arange(len(data))
+    return np.flatnonzero((data.conditions >= 0).all(axis=1))
 
 
 def sample_sheets(folder: Path, system: System, settings: Settings, data: Dataset, seed: int) -> SampleSheets:
@@ -60,12 +70,13 @@ def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset
     n = len(against)
     known: dict[str, Any] = {}
 
-    def measure(network: nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
+    def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
         if not known:  # when first needed, so that a run starts at once
             known["real"] = features_of(extractor, batches(data, against))
             floor = distance_scores(features_of(extractor, batches(data, others)), known["real"])
             known["floor"] = {f"eval/{name}": value for name, value in floor.named(n, extractor).items()}
-        fake = features_of(extractor, as_stored(generated(system, network, range(n)), data.info))
+        made = generated(system, network, data.info, range(n), images_seen)
+        fake = features_of(extractor, as_stored(made, data.info))
         values = {
             f"eval/{name}": value for name, value in distance_scores(fake, known["real"]).named(n, extractor).items()
         }
@@ -96,7 +107,7 @@ def validation_scorer(system: System, settings: ClassifierSettings, data: Datase
     labels = torch.from_numpy(labels_of(data)[held])
 
     @torch.inference_mode()
-    def measure(network: nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
+    def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
         device = next(network.parameters()).device
         logits = torch.cat([network(images.to(device)).float().cpu() for images in batches(data, held)])
         found = classification_scores(logits, labels)
@@ -127,8 +138,8 @@ def labels_of(data: Dataset) -> np.ndarray:
 TASKS = {
     "generate": Task(
         check=lambda settings, init: None,
-        classed=lambda data, settings: data,
-        rows=all_rows,
+        classed=asked_by,
+        rows=complete_rows,
         show=sample_sheets,
         scorer=distance_scorer,
     ),

@@ -187,7 +187,7 @@ def train(
         training.event("start", f"{recipe} on {data}: {len(dataset):,} images of {_shape_text(dataset.info)}.")
         if origin is not None:
             training.event("init", origin)
-        for remark in [*_remarks(dataset), *_leaks(planned.recipe, resolved)]:
+        for remark in [*_remarks(dataset), *_rare(dataset, resolved.batch), *_leaks(planned.recipe, resolved)]:
             training.event("warning", remark)
         return _run(training, goal)
     finally:
@@ -227,6 +227,11 @@ def resume(
                 f"This run was trained on {document['source']}, which cannot be read now; if it was moved, say where "
                 f"with --data. {error}"
             ) from error
+        if [c.values for c in dataset.info.conditions] != [c.values for c in info.conditions]:
+            raise DataError(
+                f"{document['source']} now has {_condition_text(dataset.info)}; this run was told "
+                f"{_condition_text(info)}. Restore the data, or train anew."
+            )
         if recipe.task == "classify" and dataset.info.classes != info.classes:
             raise DataError(
                 f"{document['source']} now has the classes {', '.join(dataset.info.classes)}; this run tells apart "
@@ -374,12 +379,12 @@ def _report(training: Training) -> None:
 
 def _draw(
     data: Dataset, rows: np.ndarray, settings: Settings, seed: int, device: torch.device
-) -> Callable[[Player, int], Batch]:
+) -> Callable[[Player, int, int], Batch]:
     """Every player has its own shuffle of these rows of the data, so how often one of them steps does not move
     another's images. How an image is varied depends on the player, the epoch and the image."""
-    count, batch, augmenting = len(rows), settings.batch, settings.augment
+    count, augmenting = len(rows), settings.augment
 
-    def draw(player: Player, position: int) -> Batch:
+    def draw(player: Player, position: int, batch: int) -> Batch:
         stream = seed_of(seed, player.name)
         places = batch_indices(count, batch, position, stream)
         found = data.batch(rows[places])
@@ -392,6 +397,8 @@ def _draw(
         tensors: Batch = {"image": image}
         if "label" in found:
             tensors["label"] = torch.from_numpy(found["label"]).to(device)
+        if "condition" in found:
+            tensors["condition"] = torch.from_numpy(found["condition"]).to(device)
         return tensors
 
     return draw
@@ -443,6 +450,11 @@ def _lasting(data: str | Path) -> str:
     return str(Path(data).resolve() if Path(data).exists() else data)
 
 
+def _condition_text(info: DatasetInfo) -> str:
+    """The conditions of a set in words."""
+    return "; ".join(f"{c.name}: {', '.join(c.values[:20])}" for c in info.conditions) or "no conditions"
+
+
 def _remarks(data: Dataset) -> list[str]:
     """What packing found that the user should know: warnings, and how many images were left out and why."""
     try:
@@ -457,6 +469,32 @@ def _remarks(data: Dataset) -> list[str]:
             f"{data.folder / 'report.html'} names each."
         )
     return warnings
+
+
+def _rare(data: Dataset, batch: int) -> list[str]:
+    """Which images a conditional generator does not learn from, and which values it can hardly learn."""
+    if data.conditions is None:
+        return []
+    found = []
+    names = ", ".join(condition.name for condition in data.info.conditions)
+    if missing := int((data.conditions < 0).any(axis=1).sum()):
+        found.append(
+            f"{missing:,} of {len(data):,} images have no value for one of {names}; they are not trained on. Complete "
+            "the table, by hand or with `zerosum tag`, or name fewer attributes."
+        )
+    for condition in data.info.conditions:
+        few = [
+            f"{value} ({count})"
+            for value, count in zip(condition.values, condition.counts, strict=True)
+            if count < batch
+        ]
+        if few:
+            found.append(
+                f"{condition.name} has values with fewer images than a batch ({batch}), which a generator hardly "
+                f"learns: {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}. Merge them with others, or "
+                "collect more."
+            )
+    return found
 
 
 def _leaks(recipe: Recipe, settings: Settings) -> list[str]:

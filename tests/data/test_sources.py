@@ -91,9 +91,9 @@ WRAPPED_WANTED = [(f"all/{name}", label) for name, label in WANTED]
 
 
 def test_zip(tmp_path: Path) -> None:
-    source = open_source(zip_of(tmp_path / "set.zip", {"all/": b"", "all/tags.csv": b"a", **WRAPPED}))
+    source = open_source(zip_of(tmp_path / "set.zip", {"all/": b"", "all/notes.csv": b"a", **WRAPPED}))
     assert listed(source) == WRAPPED_WANTED
-    assert [skip.name for skip in source.ignored] == ["all/tags.csv"]
+    assert [skip.name for skip in source.ignored] == ["all/notes.csv"]
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz", "w:bz2"])

@@ -66,7 +66,7 @@ def make(tmp_path):
         training = Training(
             System(modules[1], players, lambda seeds: torch.zeros(len(seeds), 1)),
             run,
-            draw=lambda player, position: {"image": torch.full((BATCH, 1), position / 100)},
+            draw=lambda player, position, count: {"image": torch.full((BATCH, 1), position / 100)},
             show=show,
             batch=BATCH,
             seed=seed,
@@ -167,7 +167,7 @@ def test_the_best_checkpoint_is_that_with_the_best_score(make, higher, best):
     """Scores of the checkpoints at 10, 20, 30 and 40 images: 5, 1, 7 and nothing that is a number."""
     training, scores = make(checkpoint=10), iter([5.0, 1.0, 7.0, math.nan])
     measured = {"made_by": {"extractor": "test"}, "floor": {"eval/fd": 0.5}}
-    training.scorer = Scorer(lambda network: ({"eval/fd": next(scores)}, measured), "eval/fd", higher)
+    training.scorer = Scorer(lambda network, images: ({"eval/fd": next(scores)}, measured), "eval/fd", higher)
     training.run_until(Goal(images=40), StopRequest())
     assert best_checkpoint(training.run.checkpoints).name == f"{best:09d}"
     lines = list(read_lines(training.run.path / "evaluation.jsonl"))
@@ -178,14 +178,14 @@ def test_the_best_checkpoint_is_that_with_the_best_score(make, higher, best):
 
 def test_who_stops_a_run_waits_for_no_scores(make):
     training, stop = make(), StopRequest()
-    training.scorer = Scorer(lambda network: pytest.fail("scored"), "eval/fd", True)
+    training.scorer = Scorer(lambda network, images: pytest.fail("scored"), "eval/fd", True)
     stop.signal = "SIGTERM"
     assert training.run_until(Goal(images=40), stop) == "stopped"
 
 
 def test_a_resumed_run_remembers_its_best_and_forgets_later_scores(make, tmp_path):
     first = make(checkpoint=10)
-    first.scorer = Scorer(lambda network: ({"eval/fd": float(first.progress.images)}, {}), "eval/fd", False)
+    first.scorer = Scorer(lambda network, images: ({"eval/fd": float(first.progress.images)}, {}), "eval/fd", False)
     first.run_until(Goal(images=20), StopRequest())
     first.run.unlock()
     first.run.add_scores(30, {"eval/fd": 1.0}, {})
@@ -271,7 +271,10 @@ def test_a_checkpoint_is_also_written_when_time_is_up(make):
 
 def test_a_request_to_stop_saves_without_a_sample(make):
     training, stop = make(), StopRequest()
-    training.draw = lambda player, position: (setattr(stop, "signal", "SIGTERM"), {"image": torch.ones(BATCH, 1)})[1]
+    training.draw = lambda player, position, count: (
+        setattr(stop, "signal", "SIGTERM"),
+        {"image": torch.ones(BATCH, 1)},
+    )[1]
     assert training.run_until(Goal(images=1000), stop) == "stopped"
     assert training.progress.images == BATCH
     assert training.sampled == [0]

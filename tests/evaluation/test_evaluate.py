@@ -132,7 +132,7 @@ def test_validation_sees_every_class_however_many_images_are_held_out(data, monk
         tasks, "batches", lambda data, rows: seen.append(data.labels[rows]) or [torch.zeros(12, 1, 8, 8)]
     )
     system = recipe.build(settings, dataset.info)
-    tasks.validation_scorer(system, settings, dataset, 0).measure(system.network.eval())
+    tasks.validation_scorer(system, settings, dataset, 0).measure(system.network.eval(), 0)
     assert np.bincount(seen[0]).min() > 2
     assert len(seen[0]) == 12
 

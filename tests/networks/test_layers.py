@@ -1,11 +1,19 @@
 """The building blocks against plain formulas."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import conv2d, linear
 
+from zerosum.layers.equalized import EqualizedConv2d, EqualizedLinear
 from zerosum.layers.leaky import LeakyReLU
 from zerosum.layers.maxout import Maxout
+from zerosum.layers.minibatch_stddev import MinibatchStddev
+from zerosum.layers.pixel_norm import PixelNorm
+from zerosum.layers.resample import doubled, halved
 
 
 def test_maxout_is_the_largest_of_its_pieces() -> None:
@@ -55,3 +63,116 @@ def test_leaky_relu_keeps_type_and_memory_layout() -> None:
     x = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
     assert LeakyReLU()(x).is_contiguous(memory_format=torch.channels_last)
     assert LeakyReLU()(x.bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_an_equalized_convolution_is_a_plain_one_of_scaled_weights(kernel: int) -> None:
+    torch.manual_seed(0)
+    layer, x = EqualizedConv2d(6, 4, kernel), torch.randn(2, 6, 5, 7)
+    nn.init.normal_(layer.bias)
+    weight = layer.weight * math.sqrt(2 / (6 * kernel**2))  # gain / sqrt(fan_in), fan_in = k k C
+    torch.testing.assert_close(layer(x), conv2d(x, weight, layer.bias, padding=kernel // 2))
+    plain = EqualizedConv2d(6, 4, kernel, gain=1)
+    plain.load_state_dict(layer.state_dict())
+    bias = layer.bias[:, None, None]
+    torch.testing.assert_close(layer(x) - bias, math.sqrt(2) * (plain(x) - bias))
+
+
+def test_an_equalized_dense_layer_is_a_plain_one_of_scaled_weights() -> None:
+    torch.manual_seed(0)
+    layer, x = EqualizedLinear(8, 3, gain=0.5), torch.randn(5, 8)
+    nn.init.normal_(layer.bias)
+    torch.testing.assert_close(layer(x), linear(x, layer.weight * (0.5 / math.sqrt(8)), layer.bias))
+    assert EqualizedLinear(8, 3, bias=False).bias is None
+
+
+@pytest.mark.parametrize("layer", [EqualizedConv2d(32, 48, 3), EqualizedLinear(100, 200)])
+def test_equalized_weights_start_from_a_standard_normal_and_keep_the_variance(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    nn.init.normal_(layer.weight)
+    fresh = type(layer)(layer.weight.shape[1], layer.weight.shape[0], *layer.weight.shape[2:3])
+    assert fresh.weight.std().item() == pytest.approx(1, abs=0.02)
+    assert fresh.weight.mean().item() == pytest.approx(0, abs=0.02)
+    assert not fresh.bias.any()
+    x = torch.randn(64, fresh.weight.shape[1], *([9, 9] if fresh.weight.ndim == 4 else []))
+    inner = fresh(x)[..., 1:-1, 1:-1] if x.ndim == 4 else fresh(x)
+    assert inner.square().mean().item() == pytest.approx(2, rel=0.05)  # the gain of sqrt(2), for a rectifier behind it
+
+
+@pytest.mark.parametrize("shape", [(4, 16), (3, 16, 5, 7)])
+def test_pixel_norm_leaves_a_mean_square_of_1(shape: tuple[int, ...]) -> None:
+    x = 30 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    y = PixelNorm()(x)
+    torch.testing.assert_close(y.square().mean(dim=1), torch.ones(shape[0], *shape[2:]))
+    ratio = x / y  # the direction of each vector stays
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio))
+    assert not PixelNorm()(torch.zeros(shape)).any()
+
+
+@pytest.mark.parametrize(("count", "group", "size"), [(8, 4, 4), (12, 4, 4), (3, 4, 3), (8, 16, 8), (5, 4, 1)])
+def test_minibatch_stddev_against_numpy(count: int, group: int, size: int) -> None:
+    """Sample i is with i + N/G, i + 2 N/G, ...; one number a group, the mean over channels and places."""
+    x = torch.randn(count, 3, 2, 5, generator=torch.Generator().manual_seed(0))
+    y = MinibatchStddev(group)(x)
+    assert y.shape == (count, 4, 2, 5)
+    assert torch.equal(y[:, :3], x)
+    for sample in range(count):
+        members = x[sample % (count // size) :: count // size].numpy()
+        assert len(members) == size
+        expected = np.sqrt(members.var(axis=0) + 1e-8).mean()
+        assert y[sample, 3].numpy() == pytest.approx(np.full((2, 5), expected), rel=1e-4)
+
+
+@pytest.mark.xfail(strict=True, reason="gcd(count, group) is not the largest group that divides the batch")
+@pytest.mark.parametrize(("count", "size"), [(6, 3), (9, 3), (15, 3)])
+def test_minibatch_stddev_takes_the_largest_group_that_divides_the_batch(count: int, size: int) -> None:
+    x = torch.randn(count, 3, 2, 5, generator=torch.Generator().manual_seed(0))
+    members = x[:: count // size].numpy()
+    found = MinibatchStddev(4)(x)[0, 3, 0, 0].item()
+    assert found == pytest.approx(np.sqrt(members.var(axis=0) + 1e-8).mean(), rel=1e-4)
+
+
+def test_minibatch_stddev_of_equal_samples_has_a_finite_slope() -> None:
+    """A generator that makes one image only, and a penalty over it."""
+    x = torch.ones(4, 2, 3, 3).requires_grad_()
+    y = MinibatchStddev()(x)
+    torch.testing.assert_close(y[:, 2], torch.full((4, 3, 3), 1e-4))  # the root of 1e-8
+    (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(slope.square().sum(), x)
+    assert slope.isfinite().all()
+    assert second.isfinite().all()
+
+
+def test_minibatch_stddev_is_differentiable_twice() -> None:
+    x = torch.randn(4, 2, 1, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda x: MinibatchStddev(2)(x)[:, 2], x)
+
+
+def test_resampling_leaves_a_constant_image_constant_inside() -> None:
+    constant = torch.full((1, 2, 8, 6), 0.7)
+    torch.testing.assert_close(doubled(constant), torch.full((1, 2, 16, 12), 0.7))
+    torch.testing.assert_close(halved(constant)[..., 1:-1, 1:-1], torch.full((1, 2, 2, 1), 0.7))
+    torch.testing.assert_close(halved(constant)[0, 0, 0, 0].item(), 0.7 * (7 / 8) ** 2)  # a weight of 1/8 falls outside
+
+
+def test_resampling_by_hand() -> None:
+    line = torch.zeros(1, 1, 1, 8)
+    line[..., 4] = 1
+    assert halved(line.expand(1, 1, 8, 8))[0, 0, 1].tolist() == pytest.approx([0, 1 / 8, 3 / 8, 0])
+    assert doubled(line)[0, 0, 0].tolist() == pytest.approx([0] * 7 + [0.25, 0.75, 0.75, 0.25] + [0] * 5)
+
+
+def test_doubling_is_the_transpose_of_halving_but_for_borders() -> None:
+    """<halved(x), y> = <x, doubled(y)> / 4 where y is 0 at the border: each value there becomes four."""
+    torch.manual_seed(0)
+    x, y = torch.randn(2, 3, 16, 12).double(), torch.randn(2, 3, 8, 6).double()
+    y[:, :, [0, -1]], y[..., [0, -1]] = 0, 0
+    torch.testing.assert_close((halved(x) * y).sum(), (x * doubled(y)).sum() / 4)
+
+
+@pytest.mark.parametrize("resample", [doubled, halved])
+def test_resampling_treats_channels_alike_and_is_differentiable_twice(resample) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64).requires_grad_()
+    torch.testing.assert_close(resample(x)[:, 1:2], resample(x[:, 1:2]))
+    assert torch.autograd.gradgradcheck(lambda x: resample(x[:1, :1]).square(), x)

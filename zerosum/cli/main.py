@@ -16,6 +16,7 @@ from zerosum.cli.evaluate import evaluate
 from zerosum.cli.prepare import prepare
 from zerosum.cli.recipes import recipes
 from zerosum.cli.sample import sample
+from zerosum.cli.tag import tag
 from zerosum.cli.train import resume, train
 from zerosum.errors import EXIT_DONE, EXIT_ERROR, ZerosumError
 
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (recipes, prepare, train, resume, sample, evaluate, compare, doctor, demo):
+for command in (recipes, prepare, train, resume, sample, evaluate, compare, tag, doctor, demo):
     app.command()(command)
 
 

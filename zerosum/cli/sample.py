@@ -11,13 +11,25 @@ import typer
 from zerosum.errors import ConfigError
 
 MOST_SEEDS, MOST_IN_GRID = 10_000_000, 10_000
+ROWS = 8  # seeds of a sweep
 
 
 def sample(
     run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="More of what --set asks for.")
+    ] = None,
     n: Annotated[int | None, typer.Option("-n", help="How many images: seeds 0, 1, ... n - 1.")] = None,
     seeds: Annotated[str | None, typer.Option(help="The seeds, such as 0-63 or 1,5,9 or 0-7,100.")] = None,
     grid: Annotated[str | None, typer.Option(help="One picture of ROWSxCOLUMNS images, such as 8x8.")] = None,
+    label: Annotated[str | None, typer.Option(help="The class to make, of a conditional generator.")] = None,
+    asked: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An attribute to make: --set hair=green eyes=red."),
+    ] = None,
+    sweep: Annotated[
+        str | None, typer.Option(help="A row for each seed, a column for each value of this attribute (or class).")
+    ] = None,
     truncation: Annotated[float, typer.Option(help="Scales the latents: below 1, more typical and less varied.")] = 1.0,
     checkpoint: Annotated[
         Literal["latest", "best"], typer.Option(help="best: by the scores at checkpoints.")
@@ -32,17 +44,21 @@ def sample(
     """Make images with a trained generator; each depends on its seed alone."""
     from zerosum.model import load_generator
     from zerosum.pictures import FORMATS
-    from zerosum.sampling import write_folder, write_grid
+    from zerosum.sampling import write_folder, write_grid, write_sweep
 
+    wishes = parse_wishes([*(asked or []), *(more or [])], label)
     shape = parse_grid(grid) if grid else None
     if n is not None and seeds is not None:
         raise ConfigError("Give either -n or --seeds, not both.")
     if n is not None and n < 1:
         raise ConfigError(f"-n is {n}; it must be at least 1.")
-    wanted = parse_seeds(seeds) if seeds else range(n if n is not None else shape[0] * shape[1] if shape else 64)
+    if sweep is not None and shape is not None:
+        raise ConfigError("Give either --sweep or --grid: a sweep has a column for each value.")
+    usual = shape[0] * shape[1] if shape else ROWS if sweep is not None else 64
+    wanted = parse_seeds(seeds) if seeds else range(usual if n is None else n)
     if out is None:  # not `samples`, which a run folder has: the user may be in one
-        out = Path(f"{run.resolve().name}-samples" + (".png" if shape else ""))
-    if shape is None and out.suffix.lower() in FORMATS and not out.is_dir():
+        out = Path(f"{run.resolve().name}-samples" + (".png" if shape or sweep is not None else ""))
+    if sweep is None and shape is None and out.suffix.lower() in FORMATS and not out.is_dir():
         side = max(1, round(len(wanted) ** 0.5))
         shape = (-(-len(wanted) // side), side)
     if shape and len(wanted) > shape[0] * shape[1]:
@@ -50,14 +66,30 @@ def sample(
     model = load_generator(
         run, device, skipped=lambda text: print(f"warning: {text}", file=sys.stderr), checkpoint=checkpoint
     )
-    if shape is None:
-        write_folder(model, wanted, out, truncation)
+    count = len(wanted)
+    if sweep is not None:
+        count *= write_sweep(model, wanted, sweep, out, truncation, wishes)
+    elif shape is None:
+        write_folder(model, wanted, out, truncation, wishes)
     else:
-        write_grid(model, wanted, shape, out, truncation)
+        write_grid(model, wanted, shape, out, truncation, wishes)
     if as_json:
-        print(json.dumps({"out": str(out), "images": len(wanted), "trained_on": model.images}))
+        print(json.dumps({"out": str(out), "images": count, "trained_on": model.images, "asked": wishes}))
     else:
-        print(f"{len(wanted)} images in {out}, from {run} after {model.images:,} images.")
+        print(f"{count} images in {out}, from {run} after {model.images:,} images.")
+
+
+def parse_wishes(words: list[str], label: str | None) -> dict[str, str]:
+    """["hair=green", "eyes=red"] as a mapping, with the label as the class. Raises ConfigError for anything else."""
+    wishes: dict[str, str] = {} if label is None else {"class": label}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise ConfigError(f"{word!r} asks for nothing; write NAME=VALUE, such as hair=green.")
+        if name.strip() in wishes:
+            raise ConfigError(f"{name.strip()} is asked for twice; keep one.")
+        wishes[name.strip()] = value.strip()
+    return wishes
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from lzma import LZMAError
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from zerosum.data.layout import is_hidden, is_image_name, read_layout
 from zerosum.data.records import Record, Skip, Source, printable
 from zerosum.data.settings import Part
+from zerosum.data.tags import MAX_BYTES, TagFile, is_tags_name, read_tags
 from zerosum.errors import DataError
 
 MAX_ENTRIES = 1_000_000  # above it the listing alone fills the memory; an honest set of that size comes in shards
@@ -27,6 +28,15 @@ MAX_ENTRY_BYTES = 512 * 2**20  # the pixel cap in 16-bit RGB, uncompressed, is n
 class _Entry:
     name: str
     refused: str | None  # why it is not even looked at
+    table: TagFile | None = None  # if it may be a table of attributes
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of an image before it is opened."""
+
+    label: str | None
+    attributes: Mapping[str, Any]
 
 
 def zip_source(text: str, path: Path, part: Part = "train") -> Source:
@@ -35,25 +45,52 @@ def zip_source(text: str, path: Path, part: Part = "train") -> Source:
         archive = zipfile.ZipFile(path)
     files = [info for info in archive.infolist() if not info.is_dir()]
 
-    def records(labels: Mapping[int, str | None]) -> Iterator[Record]:
-        for index, label in labels.items():
-            yield Record(printable(files[index].filename), label, partial(_open_zip, archive, files[index]))
+    def records(chosen: Mapping[int, _Known]) -> Iterator[Record]:
+        for index, known in chosen.items():
+            info = files[index]
+            yield Record(printable(info.filename), known.label, partial(_open_zip, archive, info), known.attributes)
 
-    listing = [_Entry(_tidy(info.filename), _zip_refusal(info)) for info in files]
+    def entry(info: zipfile.ZipInfo) -> _Entry:
+        name = _tidy(info.filename)
+        table = TagFile(name, info.file_size, partial(archive.read, info)) if is_tags_name(name) else None
+        return _Entry(name, _zip_refusal(info), table)
+
+    listing = [entry(info) for info in files]
     return _archive_source(text, path, part, listing, records)
 
 
 def tar_source(text: str, path: Path, part: Part = "train") -> Source:
     """The images of the part in a tar archive, plain or compressed, read from front to back at every pass."""
-    listing = [_Entry(_tidy(entry.name), _tar_refusal(entry)) for entry, _ in _tar_files(path)]
+    listing = _tar_listing(path)
 
-    def records(labels: Mapping[int, str | None]) -> Iterator[Record]:
+    def records(chosen: Mapping[int, _Known]) -> Iterator[Record]:
         for index, (entry, archive) in enumerate(_tar_files(path)):
-            if index in labels:
+            if known := chosen.get(index):
                 content = cast(BinaryIO, archive.extractfile(entry)).read()
-                yield Record(printable(_tidy(entry.name)), labels[index], partial(io.BytesIO, content))
+                name = printable(_tidy(entry.name))
+                yield Record(name, known.label, partial(io.BytesIO, content), known.attributes)
 
     return _archive_source(text, path, part, listing, records)
+
+
+def _tar_listing(path: Path) -> list[_Entry]:
+    """All entries; tables of attributes are kept in memory, as there is no way back to them but from the front."""
+    listing, room = [], MAX_BYTES
+    for entry, archive in _tar_files(path):
+        name, refused, table = _tidy(entry.name), _tar_refusal(entry), None
+        if is_tags_name(name) and not refused:
+            content = None
+            if entry.size <= room:
+                room -= entry.size
+                with _readable(path):
+                    content = cast(BinaryIO, archive.extractfile(entry)).read()
+            table = TagFile(name, entry.size, partial(_same, content))
+        listing.append(_Entry(name, refused, table))
+    return listing
+
+
+def _same(content: bytes | None) -> bytes | None:
+    return content
 
 
 def _archive_source(
@@ -61,36 +98,40 @@ def _archive_source(
     path: Path,
     part: Part,
     entries: Sequence[_Entry],
-    records: Callable[[Mapping[int, str | None]], Iterator[Record]],
+    records: Callable[[Mapping[int, _Known]], Iterator[Record]],
 ) -> Source:
-    """`records` is given the chosen entries by number, each with its class."""
+    """`records` is given the chosen entries by number, each with what is known of it."""
     if len(entries) > MAX_ENTRIES:
         raise DataError(f"{path} has more than {MAX_ENTRIES:,} entries. Split it into several sets.")
-    ignored, images = [], []
+    ignored, images, tables = [], [], []
     for index, entry in enumerate(entries):
         if entry.refused:
             ignored.append(Skip(printable(entry.name), entry.refused))
         elif is_hidden(entry.name):
             continue
+        elif entry.table:
+            tables.append(entry.table)
         elif not is_image_name(entry.name):
             ignored.append(Skip(printable(entry.name), "no image by its name"))
         else:
             images.append(index)
-    layout = read_layout([entries[index].name for index in images], part)
-    labels = {
-        index: None if label is None else printable(label)
-        for index, label, kept in zip(images, layout.labels, layout.kept, strict=True)
-        if kept
+    names = [entries[index].name for index in images]
+    layout = read_layout(names, part)
+    tags = read_tags(tables, names, layout.kept)
+    kept = [pair for pair, keep in zip(zip(images, layout.labels, strict=True), layout.kept, strict=True) if keep]
+    chosen = {
+        index: _Known(None if label is None else printable(label), tags.row(place))
+        for place, (index, label) in enumerate(kept)
     }
     facts = path.stat()
     return Source(
         text,
         f"archive {path.resolve()} {facts.st_size} {facts.st_mtime_ns}",
-        len(labels),
-        partial(records, labels),
+        len(chosen),
+        partial(records, chosen),
         classes=tuple(printable(name) for name in layout.classes),
-        ignored=tuple(ignored),
-        notes=layout.notes,
+        ignored=(*ignored, *tags.unread),
+        notes=(*layout.notes, *tags.notes),
     )
 
 

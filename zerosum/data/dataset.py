@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from zerosum.data.conditions import Condition, encoded
 from zerosum.errors import DataError
 
 MAX_VALUES = 2**31  # in one image; a config that asks for more would ask for the memory, too
@@ -27,7 +28,8 @@ class DatasetInfo:
     dtype        "uint8", "uint16" or "float32"
     value_range  the stored values that become -1 and 1; None for vectors, which are not scaled
     alpha        whether the last channel is opacity
-    hash         sha256 of the packed images, labels and shape"""
+    hash         sha256 of the packed images, labels and shape
+    conditions   what a generator that learns from the set is told to make; empty where it is told nothing"""
 
     source: str
     count: int
@@ -37,6 +39,7 @@ class DatasetInfo:
     alpha: bool
     classes: tuple[str, ...]
     hash: str
+    conditions: tuple[Condition, ...] = ()
 
     @property
     def is_vectors(self) -> bool:
@@ -64,6 +67,7 @@ class DatasetInfo:
             alpha=bool(value["alpha"]),
             classes=tuple(value["classes"]),
             hash=value["hash"],
+            conditions=tuple(map(Condition.from_json, value.get("conditions", ()))),  # older runs know of none
         )
 
 
@@ -72,7 +76,8 @@ class Dataset:
 
     images      (N, H, W, C) or (N, D), mapped read-only: nothing is read before it is asked for
     labels      (N,) int64 into info.classes, or None
-    attributes  name to (N,) array of further facts about each image"""
+    attributes  name to (N,) array of further facts about each image
+    conditions  (N, G) int64, places among the values of info.conditions, -1 where an image has none; or None"""
 
     def __init__(
         self,
@@ -81,9 +86,10 @@ class Dataset:
         images: np.ndarray,
         labels: np.ndarray | None,
         attributes: dict[str, np.ndarray],
+        conditions: np.ndarray | None = None,
     ) -> None:
         self.folder, self.info = folder, info
-        self.images, self.labels, self.attributes = images, labels, attributes
+        self.images, self.labels, self.attributes, self.conditions = images, labels, attributes, conditions
 
     def __len__(self) -> int:
         return self.info.count
@@ -98,10 +104,13 @@ class Dataset:
             return [json.loads(line)["name"] for line in lines]
 
     def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """{"image": (n, H, W, C) as stored, "label": (n,) int64 where there are labels}, in the order asked for."""
+        """{"image": (n, H, W, C) as stored, "label": (n,) int64 where there are labels, "condition": (n, A) float32 of
+        zeros and ones where the set has conditions}, in the order asked for. The images must have conditions."""
         batch = {"image": self.images[indices]}
         if self.labels is not None:
             batch["label"] = self.labels[indices]
+        if self.conditions is not None:
+            batch["condition"] = encoded(self.conditions[indices], self.info.conditions)
         return batch
 
 

@@ -8,15 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from zerosum.data.layout import is_hidden, is_image_name, read_layout
+from zerosum.data.layout import Layout, is_hidden, is_image_name, read_layout
 from zerosum.data.records import Record, Skip, Source, printable
 from zerosum.data.settings import Part
+from zerosum.data.tags import TagFile, is_tags_name, read_tags
 from zerosum.errors import DataError
 
 
-def folder_source(text: str, root: Path, part: Part = "train") -> Source:
-    """Every image of the part below `root`, by name. Links are followed, each folder once, so a loop of links ends."""
+def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
+    """Every image of the part below `root`, by name. Links are followed, each folder once, so a loop of links ends.
+
+    None is no part but all of them, images beside the folders of classes included; then there are no classes."""
     files: list[tuple[str, os.stat_result]] = []
+    tables: list[tuple[str, os.stat_result]] = []
     ignored: list[Skip] = []
     for name in _walk(root, ignored):
         try:
@@ -26,20 +30,26 @@ def folder_source(text: str, root: Path, part: Part = "train") -> Source:
             continue
         if not stat.S_ISREG(facts.st_mode):  # opening a named pipe would wait for ever
             ignored.append(Skip(printable(name), "neither a file nor a folder"))
+        elif is_tags_name(name):
+            tables.append((name, facts))
         elif not is_image_name(name):
             ignored.append(Skip(printable(name), "no image by its name"))
         else:
             files.append((name, facts))
-    layout = read_layout([name for name, _ in files], part)
+    names = [name for name, _ in files]
+    layout = Layout([True] * len(files), [None] * len(files), (), ()) if part is None else read_layout(names, part)
     labels = [None if label is None else printable(label) for label in layout.labels]
-    chosen = [(name, label) for (name, _), label, kept in zip(files, labels, layout.kept, strict=True) if kept]
+    chosen = [(name, label) for name, label, kept in zip(names, labels, layout.kept, strict=True) if kept]
+    tags = read_tags(
+        [TagFile(name, facts.st_size, (root / name).read_bytes) for name, facts in tables], names, layout.kept
+    )
     digest = hashlib.sha256()
-    for name, facts in files:
+    for name, facts in [*files, *tables]:
         digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
 
     def records() -> Iterator[Record]:
-        for name, label in chosen:
-            yield Record(printable(name), label, partial(_open, root / name))
+        for place, (name, label) in enumerate(chosen):
+            yield Record(printable(name), label, partial(_open, root / name), tags.row(place))
 
     return Source(
         text,
@@ -47,8 +57,8 @@ def folder_source(text: str, root: Path, part: Part = "train") -> Source:
         len(chosen),
         records,
         classes=tuple(printable(name) for name in layout.classes),
-        ignored=tuple(ignored),
-        notes=layout.notes,
+        ignored=(*ignored, *tags.unread),
+        notes=(*layout.notes, *tags.notes),
     )
 
 

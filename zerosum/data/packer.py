@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -98,8 +99,12 @@ class Packer:
             np.save(self.folder / "labels.npy", labels)
             self._content.update(labels.data)
         if self._attributes[0]:
-            columns = {key: np.array([facts[key] for facts in self._attributes]) for key in self._attributes[0]}
-            np.savez(self.folder / "attributes.npz", allow_pickle=False, **columns)
+            # np.savez takes names as its own arguments, and these are any that a user thought of
+            with zipfile.ZipFile(self.folder / "attributes.npz", "w") as archive:
+                for key in self._attributes[0]:
+                    column = np.array([facts[key] for facts in self._attributes])
+                    with archive.open(f"{key}.npy", "w", force_zip64=True) as file:
+                        np.lib.format.write_array(file, column, allow_pickle=False)
         shape = (len(self.names), *self.shape)
         self._content.update(str(shape).encode())
         return DatasetInfo(

@@ -23,7 +23,7 @@ from zerosum.data.survey import Progress, nothing_readable, survey
 from zerosum.errors import ConfigError, DataError
 from zerosum.files import whole_folder, write_json, write_whole
 
-PACKING_VERSION = 2  # raise it when the same source would be packed into other pixels
+PACKING_VERSION = 3  # raise it when the same source would be packed into other pixels or facts about them
 _BATCH_PIXELS = 2**20  # of originals decoded at a time by each thread
 
 

@@ -1,5 +1,6 @@
 """What DATA on the command line can be, and how each kind becomes a source."""
 
+import hashlib
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -97,7 +98,10 @@ def _prepared_source(text: str, path: Path, part: Part) -> Source:
             f"{printable(text)} has no test part: a prepared folder holds the one part that it was made from. The "
             f"test part of {info.source}, if it has one, must be taken from there."
         )
-    fingerprint = f"prepared {info.hash}"
+    facts = hashlib.sha256()  # which the hash of the set knows nothing of
+    for name, column in sorted(dataset.attributes.items()):
+        facts.update(f"{name} {column.dtype}".encode() + column.tobytes())
+    fingerprint = f"prepared {info.hash} {facts.hexdigest()}"
     if info.is_vectors:
         return vector_source(text, fingerprint, dataset.images)
     source = array_source(

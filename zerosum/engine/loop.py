@@ -75,10 +75,10 @@ class Cadence:
 class Scorer:
     """How the averaged network is scored at checkpoints, and which of them is therefore the best.
 
-    measure(network) returns scores by name (`eval/...`) and what made them, as JSON-able values. leading is the score
-    that chooses the best checkpoint: the highest if `higher`, else the lowest."""
+    measure(network, images seen) returns scores by name (`eval/...`) and what made them, as JSON-able values. leading
+    is the score that chooses the best checkpoint: the highest if `higher`, else the lowest."""
 
-    measure: Callable[[nn.Module], tuple[dict[str, float], dict[str, Any]]]
+    measure: Callable[[nn.Module, int], tuple[dict[str, float], dict[str, Any]]]
     leading: str
     higher: bool
 
@@ -86,16 +86,17 @@ class Scorer:
 class Training:
     """A system in training: its progress, its average, its run folder.
 
-    draw(player, position) gives the player's batch at its position in the stream of images, a pure function.
+    draw(player, position, count) gives the player's next `count` images from its position in the stream of images, a
+    pure function.
     show(network, images) writes a sample of the averaged network and returns scalars to log.
     scorer scores it at checkpoints; None leaves scores and the best checkpoint out.
-    batch is the number of images in a batch."""
+    batch is the number of images in a batch, unless the system says otherwise."""
 
     def __init__(
         self,
         system: System,
         run: RunFolder,
-        draw: Callable[[Player, int], Batch],
+        draw: Callable[[Player, int, int], Batch],
         show: Callable[[nn.Module, int], dict[str, float]],
         *,
         batch: int,
@@ -220,7 +221,10 @@ class Training:
             self.event("checkpoint", f"Saved {path.name}{', the best so far' if is_best else ''}.")
 
     def _images_a_step(self) -> int:
-        return self.batch * (1 if self.system.simultaneous else self.system.players[0].steps)
+        return self._batch() * (1 if self.system.simultaneous else self.system.players[0].steps)
+
+    def _batch(self) -> int:
+        return self.batch if self.system.batch is None else self.system.batch(self.progress.images)
 
     def _step(self, gradient_norms: bool) -> None:
         report = training_step(
@@ -236,9 +240,10 @@ class Training:
 
     def _next_batch(self, player: Player) -> Batch:
         started = time.perf_counter()
-        batch = self.draw(player, self.progress.drawn[player.name])
+        count = self._batch()
+        batch = self.draw(player, self.progress.drawn[player.name], count)
         batch["images_seen"] = self.progress.images
-        self.progress.drawn[player.name] += self.batch
+        self.progress.drawn[player.name] += count
         self._wait += time.perf_counter() - started
         return batch
 
@@ -284,7 +289,7 @@ class Training:
     def _score(self) -> None:
         if self.scorer is None:
             return
-        values, made_by = self.scorer.measure(self.ema.average)
+        values, made_by = self.scorer.measure(self.ema.average, self.progress.images)
         try:
             self.run.add_scores(self.progress.images, values, made_by)
         except (ZerosumError, OSError) as error:

@@ -8,15 +8,26 @@ import torch
 from torch import Tensor, nn
 
 Batch = dict[str, Any]
-"""`image` (N, C, H, W) float32 in [-1, 1] or vectors (N, D); `label` (N,) int64 where there are labels; and
-`images_seen`, the integer that every schedule is a function of."""
+"""`image` (N, C, H, W) float32 in [-1, 1] or vectors (N, D); `label` (N,) int64 where there are labels; `condition`
+(N, A) float32 where the generator is told what to make; and `images_seen`, the integer that every schedule is a
+function of."""
 
 Terms = dict[str, Tensor]
 """Scalars by name. What a player minimises is their sum, so each comes already weighted."""
 
 
-Schedule = Callable[[int], Sequence[Mapping[str, float]]]
-"""Images seen to the settings of each parameter group of an optimiser."""
+Schedule = Callable[[int], Sequence[Mapping[str, Any]]]
+"""Images seen to the settings of each parameter group of an optimiser. One of them may be `phase`, a number with which
+the optimiser is told to forget its moments: it does when the number changes."""
+
+Make = Callable[[nn.Module, Tensor, Tensor | None, int], Tensor]
+"""(generator, latents (n, D), conditions (n, A) or None, images seen by the run) to images (n, C, H, W)."""
+
+
+def make_plainly(generator: nn.Module, latents: Tensor, condition: Tensor | None, images_seen: int) -> Tensor:
+    """What most generators are asked: no matter how long they have trained."""
+    images: Tensor = generator(latents) if condition is None else generator(latents, condition)
+    return images
 
 
 def nothing() -> None:
@@ -47,16 +58,21 @@ class System:
     """The players, in the order of their turns, and the network that people use afterwards.
 
     latents maps seeds to inputs of a generator, one row a seed, whatever else is in the batch; None for a network that
-    takes images. take_weights loads weights from elsewhere, once, before a new run (a run that goes on has its own),
-    and says whether there were any. before_training sees one large batch of real images before the first step (some
-    initialisations need it). head names the tensors of the network that depend on the classes, and so stay behind when
-    it starts from a run that knows others. score gives points the logits (N,) of D(x), for pictures of the game on
-    known densities; None for a critic. simultaneous: every player's gradient is taken before any of them steps.
-    """
+    takes images. make is how the generator is asked for images. batch maps images seen to the number of images in the
+    next batch, for those that do not keep to one. facts maps images seen to numbers that belong to what the network
+    makes then, by name, such as the size it has grown to; they are written with each sample. take_weights loads weights
+    from elsewhere, once, before a new run (a run that goes on has its own), and says whether there were any.
+    before_training sees one large batch of real images before the first step (some initialisations need it). head names
+    the tensors of the network that depend on the classes, and so stay behind when it starts from a run that knows
+    others. score gives points the logits (N,) of D(x), for pictures of the game on known densities; None for a critic.
+    simultaneous: every player's gradient is taken before any of them steps."""
 
     network: nn.Module
     players: list[Player]
     latents: Callable[[Sequence[int]], Tensor] | None = None
+    make: Make = make_plainly
+    batch: Callable[[int], int] | None = None
+    facts: Callable[[int], dict[str, float]] = field(default=lambda images: {})
     take_weights: Callable[[], bool] = lambda: False
     before_training: Callable[[Tensor], None] = field(default=lambda images: None)
     head: frozenset[str] = frozenset()

@@ -59,9 +59,12 @@ def training_step(
 
 
 def take_step(player: Player, images_seen: int) -> None:
-    """One optimiser step at the settings that the schedule gives for this moment, and what follows it."""
+    """One optimiser step at the settings that the schedule gives for this moment, and what follows it. When the setting
+    `phase` changes, the optimiser begins anew, without its moments."""
     if player.schedule is not None:
         for group, settings in zip(player.optimizer.param_groups, player.schedule(images_seen), strict=True):
+            if "phase" in group and group["phase"] != settings["phase"]:
+                player.optimizer.state.clear()
             group.update(settings)
     player.optimizer.step()
     player.after_step()

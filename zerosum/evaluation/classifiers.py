@@ -7,6 +7,7 @@ import torch
 
 from zerosum import pictures
 from zerosum.data.dataset import Dataset
+from zerosum.data.labels import known_rows
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.evaluation.parts import AskedPart, keep_picture, open_like, open_test_part, true_labels
@@ -22,6 +23,7 @@ def examine_classifier(
     folder: RunFolder, model: Classifier, data: str, part: AskedPart, packing: Progress | None = None
 ) -> dict[str, Any]:
     """Accuracy and the rest on images that the classifier has not seen, as far as that can be known."""
+    assert isinstance(model.settings, ClassifierSettings)
     dataset, rows, words = unseen_images(model, data, part, packing)
     names = model.info.classes
     labels = true_labels(dataset, rows, names)
@@ -43,6 +45,8 @@ def examine_classifier(
         )
     if words == "train":
         warnings.append("These are images that the classifier was trained on, or may be: the scores flatter it.")
+    if without := len(dataset) - len(known_rows(dataset)):
+        warnings.append(f"{without:,} of {len(dataset):,} images have no {model.settings.label}; they were left out.")
     if len(rows) < 100:
         warnings.append(
             f"{len(rows)} images are few: an accuracy is then sure to within some {100 / len(rows) ** 0.5:.0f} points."
@@ -78,18 +82,18 @@ def unseen_images(
     model: Classifier, data: str, part: AskedPart, packing: Progress | None = None
 ) -> tuple[Dataset, np.ndarray, str]:
     """A set, the rows of it to test on, and what they are called: the test part; the images that the classifier held
-    out, if these are the data it was trained on; else all of them."""
+    out, if these are the data it was trained on; else all of them. Images without a class are not tested on."""
     assert isinstance(model.settings, ClassifierSettings)
     if part == "test":
         dataset = open_like(model, data, "test", packing)
-        return dataset, np.arange(len(dataset)), "test"
+        return dataset, known_rows(dataset), "test"
     if part == "auto" and (tested := open_test_part(model, data, packing)) is not None:
-        return tested, np.arange(len(tested)), "test"
+        return tested, known_rows(tested), "test"
     dataset = open_like(model, data, "train", packing)
     if dataset.info.hash != model.info.hash:
-        return dataset, np.arange(len(dataset)), "all" if part == "auto" else "train"
+        return dataset, known_rows(dataset), "all" if part == "auto" else "train"
     if part == "auto" and dataset.labels is not None:
         held = split(model.settings, dataset.labels, model.seed)[1]
         if len(held):
             return dataset, held, "validation"
-    return dataset, np.arange(len(dataset)), "train"
+    return dataset, known_rows(dataset), "train"

@@ -17,7 +17,8 @@ from zerosum.extractors import RunExtractor, extractor_for, features_of
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.neighbours import copying, nearest
-from zerosum.model import Model, generated
+from zerosum.model import Classifier, Model, conditions_of, generated
+from zerosum.recipes.classifier import ClassifierSettings
 from zerosum.scores import all_scores, as_stored, batches, halves, made_by, score_name
 
 CLOSEST = 16  # pairs of a sample and its nearest real image in the picture
@@ -54,6 +55,15 @@ def score_generator(
         if isinstance(extractor, RunExtractor):
             names = extractor.classifier.info.classes
             result["classes"] = shares(names, probabilities(fake), probabilities(unseen))
+            place = condition_of(model, extractor.classifier)
+            if place is not None:
+                asked = conditions_of(model.info, range(n))
+                assert asked is not None
+                assert dataset.conditions is not None
+                values = model.info.conditions[place].values, dataset.info.conditions[place].values
+                found.values["agreement"] = agreement(probabilities(fake), names, asked[:, place], values[0])
+                has = dataset.conditions[others, place]
+                floor.values["agreement"] = agreement(probabilities(unseen), names, has, values[1])
     picture = nearest_picture(model, dataset, np.concatenate([against, others]), fake, known)
     return {
         "task": "generate",
@@ -79,7 +89,7 @@ def told(images: Iterator[Tensor], doing: str, total: int, progress: Progress | 
 
 def samples(model: Model, n: int) -> Iterator[Tensor]:
     """The images of the seeds 0 to n - 1, as stored."""
-    return as_stored(generated(model.system, model.network, range(n)), model.info)
+    return as_stored(generated(model.system, model.network, model.info, range(n), model.images), model.info)
 
 
 def shares(names: tuple[str, ...], fake: Tensor, real: Tensor) -> dict[str, dict[str, float]]:
@@ -88,6 +98,23 @@ def shares(names: tuple[str, ...], fake: Tensor, real: Tensor) -> dict[str, dict
         torch.bincount(chances.argmax(dim=1), minlength=len(names)).double() / len(chances) for chances in (fake, real)
     )
     return {name: {"generated": float(made[i]), "real": float(were[i])} for i, name in enumerate(names)}
+
+
+def condition_of(model: Model, classifier: Classifier) -> int | None:
+    """The place of what the classifier tells apart among the conditions of the generator, or None."""
+    assert isinstance(classifier.settings, ClassifierSettings)
+    names = [condition.name for condition in model.info.conditions]
+    return names.index(classifier.settings.label) if classifier.settings.label in names else None
+
+
+def agreement(chances: Tensor, names: tuple[str, ...], places: np.ndarray, values: tuple[str, ...]) -> float:
+    """The share of images that the classifier takes for what they were asked to be, or are.
+
+    chances (N, K) of the classes called `names`; places (N,) among `values`; -1, where it is not known, does not
+    count."""
+    answers = np.array(names)[chances.argmax(dim=1).numpy()]
+    known = places >= 0
+    return float((answers[known] == np.array(values)[places[known]]).mean()) if known.any() else float("nan")
 
 
 def nearest_picture(

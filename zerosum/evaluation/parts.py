@@ -50,8 +50,9 @@ def open_test_part(model: Model | Classifier, data: str, packing: Progress | Non
 
 
 def true_labels(dataset: Dataset, rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """The classes of these images as places in `names`, the classes of a classifier. Raises DataError when the set has
-    no classes, or one that the classifier has never seen."""
+    """The classes of these images as places in `names`, the classes of a classifier; -1 where the class is not known,
+    so take rows from `known_rows`. Raises DataError when the set has no classes, or one that the classifier has never
+    seen."""
     source = dataset.info.source
     if dataset.labels is None:
         raise DataError(

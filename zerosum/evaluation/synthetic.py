@@ -1,7 +1,8 @@
 """Do the synthetic images help? Train on them and test on real ones (Ravuri & Vinyals 2019, the classification accuracy
 score), and train on both.
 
-A generator that knows no classes has its samples labelled by the classifier. What that classifier learnt from real
+The images of a conditional generator have the labels that it was asked for. A generator that knows no classes has its
+samples labelled by the classifier. What that classifier learnt from real
 images then reaches the synthetic set: the score says whether the images carry the classes, not whether they replace
 labels.
 """
@@ -15,15 +16,17 @@ import numpy as np
 import torch
 
 from zerosum import training
+from zerosum.data.labels import known_rows, matched
 from zerosum.data.open import open_dataset
 from zerosum.data.survey import Progress
 from zerosum.engine.loop import Listener
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
+from zerosum.evaluation.generators import condition_of
 from zerosum.evaluation.parts import keep_scores, open_like, open_test_part, true_labels
 from zerosum.extractors import RunExtractor, other_form
 from zerosum.metrics.classification import ClassificationScores, classification_scores
-from zerosum.model import Checkpoint, Classifier, Model, load_classifier, load_generator
+from zerosum.model import Checkpoint, Classifier, Model, conditions_of, load_classifier, load_generator
 from zerosum.recipes.classifier import ClassifierSettings, split
 from zerosum.recipes.describe import flat
 from zerosum.scores import BATCH, NETWORK
@@ -67,7 +70,7 @@ def synthetic_score(
     rows, held = split(settings, dataset.labels, eye.seed)
     tested, tested_rows, part = dataset, held, "validation"
     if (apart := open_test_part(eye, str(data), packing)) is not None:
-        tested, tested_rows, part = apart, np.arange(len(apart)), "test"
+        tested, tested_rows, part = apart, known_rows(apart), "test"
     if not len(tested_rows):
         raise DataError(
             f"{data} has no test part, and {classifier} held no image out (validation=0): nothing is left to test on."
@@ -95,7 +98,7 @@ def synthetic_score(
     counts = np.bincount(synthetic[1], minlength=len(names))
     missing = np.array(names)[counts == 0]
     warnings = [f"The generator makes no {name} that the classifier knows as such." for name in missing]
-    if part == "validation" and generator.info.hash == dataset.info.hash:
+    if part == "validation" and generator.info.hash == open_like(generator, str(data), "train").info.hash:
         warnings.append(
             "The generator has learnt from the images that are tested on, as the data has no test part: one that "
             "copies them flatters itself."
@@ -117,7 +120,7 @@ def synthetic_score(
             "classifier_hash": extractor.hash,
             "n_real": len(rows),
             "n_fake": len(synthetic[0]),
-            "labels": f"of {classifier}",
+            "labels": "asked for" if condition_of(generator, eye) is not None else f"of {classifier}",
             "images_seen": budget,
             "part": part,
             "n_test": len(tested_rows),
@@ -150,13 +153,22 @@ class LogLines:
 
 
 def labelled_samples(generator: Model, eye: Classifier, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (count, H, W, C) of the seeds 0 to count - 1, and the class that the classifier takes each for."""
+    """Images (count, H, W, C) of the seeds 0 to count - 1, and the class that each was asked to be, if the generator
+    can be asked for one; else the class that the classifier takes it for."""
     images = np.empty((count, *generator.info.shape), generator.info.dtype)
     labels = np.empty(count, np.int64)
+    place = condition_of(generator, eye)
+    if place is not None:
+        places, values = conditions_of(generator.info, range(count)), generator.info.conditions[place].values
+        assert places is not None
+        asked = matched(places[:, place], values, eye.info.classes, str(generator.info.source))
     for start in range(0, count, BATCH):
         part = slice(start, min(start + BATCH, count))
         images[part] = generator.sample(seeds=range(part.start, part.stop))
-        labels[part] = eye.logits(images[part]).argmax(dim=1).numpy()  # of one form, which has been seen to
+        if place is None:
+            labels[part] = eye.logits(images[part]).argmax(dim=1).numpy()  # of one form, which has been seen to
+        else:
+            labels[part] = asked[part]
     return images, labels
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -26,6 +27,8 @@ class Generator(nn.Module):
     shape: (C, H, W), any number of channels, a size that `sizes.doublings` can make.
     width: channels of the last hidden layer; each layer nearer the latent has twice as many, up to max_width.
     kernel: 4, a multiple of the stride, so that every output pixel sees equally many inputs; or 5, the authors'.
+    condition_dim: with it, forward takes a condition (N, condition_dim) too, embedded in as many numbers as the latent
+    has, beside it.
     norm_units: the first batch norm has a scale and shift for each unit (the authors') instead of each channel.
     Without norm_units the network is convolutional throughout: latents (N, latent_dim, h, w) give an image that is
     2^n pixels larger for each step of h or w beyond 1.
@@ -41,6 +44,7 @@ class Generator(nn.Module):
         max_width: int = 512,
         kernel: int = 4,
         norm_units: bool = False,
+        condition_dim: int = 0,
     ) -> None:
         super().__init__()
         channels, height, image_width = shape
@@ -49,7 +53,9 @@ class Generator(nn.Module):
         widths = layer_widths(n, width, max_width)[::-1]  # 512, 256, 128, 64 at 64 pixels
         wide, base, extra = widths[0], (base_height, base_width), _extra_padding(kernel)
 
-        self.project = nn.ConvTranspose2d(latent_dim, wide, base, bias=False)  # (N, wide, base height, base width)
+        self.embed = nn.Linear(condition_dim, latent_dim, bias=False) if condition_dim else None
+        inputs = 2 * latent_dim if condition_dim else latent_dim
+        self.project = nn.ConvTranspose2d(inputs, wide, base, bias=False)  # (N, wide, base height, base width)
         layers: list[nn.Module] = [nn.BatchNorm2d(wide)]
         if norm_units:
             layers = [nn.Flatten(), nn.BatchNorm1d(wide * base_height * base_width), nn.Unflatten(1, (wide, *base))]
@@ -60,8 +66,15 @@ class Generator(nn.Module):
         layers += [nn.ConvTranspose2d(widths[-1], channels, kernel, 2, (kernel - 1) // 2, extra, bias=False), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(_start_normal)
+        if self.embed is not None:
+            nn.init.normal_(self.embed.weight)  # as large as a latent, or the condition would hardly be heard
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, condition: Tensor | None = None) -> Tensor:
+        if self.embed is not None:
+            code = self.embed(condition)
+            latent = torch.cat(
+                (latent, code[:, :, None, None].expand(-1, -1, *latent.shape[2:]) if latent.ndim == 4 else code), dim=1
+            )
         if latent.ndim == 4:
             first = self.project(latent)
         else:  # the same map as a matrix product, which is faster on a CPU
@@ -75,6 +88,8 @@ class Discriminator(nn.Module):
     """Images (N, C, H, W) in [-1, 1] to logits (N,).
 
     shape, width, max_width, kernel: as in Generator, mirrored: `width` is the first layer's.
+    condition_dim: with it, forward takes a condition (N, condition_dim) too, whose embedding is multiplied with the
+    features of the last layer, summed over the map, and added to the logit (projection, Miyato & Koyama 2018).
     norm: `batch`, the paper's, ties the samples of a batch together, so that a gradient penalty over it is none by
     sample; with one take `layer` (Gulrajani et al. 2017, section 4), `spectral` (Miyato et al. 2018) or `none` (R3GAN).
     At 64 pixels: 2,765,568 parameters with the defaults; the authors' 17,232,768 with width=128, max_width=1024
@@ -88,6 +103,7 @@ class Discriminator(nn.Module):
         max_width: int = 512,
         kernel: int = 4,
         norm: Norm = "batch",
+        condition_dim: int = 0,
     ) -> None:
         super().__init__()
         if norm not in ("batch", "layer", "spectral", "none"):
@@ -109,15 +125,20 @@ class Discriminator(nn.Module):
             layers.append(leaky())
         layers += [nn.Flatten(), nn.Linear(widths[-1] * base_height * base_width, 1, bias=bias)]
         self.layers = nn.Sequential(*layers)
+        self.embed = nn.Linear(condition_dim, widths[-1], bias=False) if condition_dim else None
         self.apply(_start_scaled if norm == "none" else _start_normal)
         if norm == "spectral":
-            for layer in self.layers:
+            for layer in (*self.layers, self.embed):
                 if isinstance(layer, nn.Conv2d | nn.Linear):
                     spectral_norm(layer)
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.layers(images).squeeze(1)
-        return logits
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
+        if self.embed is None:
+            logits: Tensor = self.layers(images).squeeze(1)
+            return logits
+        features: Tensor = self.layers[:-2](images)
+        logits = self.layers[-2:](features).squeeze(1)
+        return logits + (features.sum(dim=(2, 3)) * self.embed(condition)).sum(dim=1)
 
 
 def layer_widths(n: int, width: int, max_width: int) -> list[int]:

@@ -26,6 +26,7 @@ class Generator(nn.Module):
     output: `sigmoid` gives 2 sigmoid(a) - 1 and `tanh` gives tanh(a), both in [-1, 1] for images; `linear` is for
     vectors, which have no fixed range.
     init_range: weights start uniform in ±init_range and biases at 0 (the authors'); None keeps PyTorch's own start.
+    condition_dim: with it, forward takes a condition (N, condition_dim) too, beside the latent (Mirza & Osindero 2014).
     The defaults are the authors' MNIST generator: 2,503,984 parameters.
     Raises ValueError when shape is neither an image's nor a vector's, or output is unknown."""
 
@@ -36,19 +37,22 @@ class Generator(nn.Module):
         hidden: Sequence[int] = (1200, 1200),
         output: Output = "sigmoid",
         init_range: float | None = 0.05,
+        condition_dim: int = 0,
     ) -> None:
         super().__init__()
         if output not in ("sigmoid", "tanh", "linear"):
             raise ValueError(f"output must be sigmoid, tanh or linear, got {output!r}")
         self.shape, self.latent_dim, self.output = _checked(shape), latent_dim, output
         layers: list[nn.Module] = []
-        for inputs, units in pairwise((latent_dim, *hidden)):
+        for inputs, units in pairwise((latent_dim + condition_dim, *hidden)):
             layers += [nn.Linear(inputs, units), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
-        self.last = nn.Linear((latent_dim, *hidden)[-1], math.prod(self.shape))
+        self.last = nn.Linear((latent_dim + condition_dim, *hidden)[-1], math.prod(self.shape))
         _start_uniform(self, init_range)
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is not None:
+            latent = torch.cat((latent, condition), dim=1)
         raw: Tensor = self.last(self.layers(latent))
         if self.output == "sigmoid":
             raw = 2 * torch.sigmoid(raw) - 1
@@ -76,8 +80,9 @@ class MaxoutDiscriminator(nn.Module):
 
     keep_input, keep_hidden: the share of inputs and of hidden units that dropout keeps, scaled by 1 / keep. The authors
     leave it on while the generator learns, so leave the module in training mode.
-    The defaults are the authors' MNIST discriminator: 1,231,441 parameters.
-    Raises ValueError when shape is neither an image's nor a vector's."""
+    condition_dim: with it, forward takes a condition (N, condition_dim) too, beside the sample; dropout leaves it
+    whole. The defaults are the authors' MNIST discriminator: 1,231,441 parameters. Raises ValueError when shape is
+    neither an image's nor a vector's."""
 
     def __init__(
         self,
@@ -87,20 +92,24 @@ class MaxoutDiscriminator(nn.Module):
         keep_input: float = 0.8,
         keep_hidden: float = 0.5,
         init_range: float | None = 0.005,
+        condition_dim: int = 0,
     ) -> None:
         super().__init__()
         self.shape = _checked(shape)
         layers: list[nn.Module] = [nn.Flatten(), nn.Dropout(1 - keep_input)]
-        for inputs, units in pairwise((math.prod(self.shape), *hidden)):
+        for inputs, units in pairwise((math.prod(self.shape) + condition_dim, *hidden)):
             layers += [Maxout(inputs, units, pieces), nn.Dropout(1 - keep_hidden)]
         self.layers = nn.Sequential(*layers)
-        self.last = nn.Linear((math.prod(self.shape), *hidden)[-1], 1)
+        self.last = nn.Linear((math.prod(self.shape) + condition_dim, *hidden)[-1], 1)
         _start_uniform(self, init_range)
 
-    def forward(self, samples: Tensor) -> Tensor:
+    def forward(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
         if len(self.shape) == 3:
             samples = (samples + 1) / 2  # the paper's [0, 1]
-        logits: Tensor = self.last(self.layers(samples)).squeeze(1)
+        values = self.layers[:2](samples)
+        if condition is not None:
+            values = torch.cat((values, condition), dim=1)
+        logits: Tensor = self.last(self.layers[2:](values)).squeeze(1)
         return logits
 
 
@@ -109,6 +118,7 @@ class Discriminator(nn.Module):
     penalties.
 
     dropout: the share of hidden units dropped while training. Weights start as PyTorch's linear layers do.
+    condition_dim: with it, forward takes a condition (N, condition_dim) too, beside the sample.
     Raises ValueError when shape is neither an image's nor a vector's."""
 
     def __init__(
@@ -117,19 +127,21 @@ class Discriminator(nn.Module):
         hidden: Sequence[int] = (512, 256),
         slope: float = 0.2,
         dropout: float = 0.0,
+        condition_dim: int = 0,
     ) -> None:
         super().__init__()
         self.shape = _checked(shape)
         layers: list[nn.Module] = [nn.Flatten()]
-        for inputs, units in pairwise((math.prod(self.shape), *hidden)):
+        for inputs, units in pairwise((math.prod(self.shape) + condition_dim, *hidden)):
             layers += [nn.Linear(inputs, units), LeakyReLU(slope)]
             if dropout:
                 layers.append(nn.Dropout(dropout))
         self.layers = nn.Sequential(*layers)
-        self.last = nn.Linear((math.prod(self.shape), *hidden)[-1], 1)
+        self.last = nn.Linear((math.prod(self.shape) + condition_dim, *hidden)[-1], 1)
 
-    def forward(self, samples: Tensor) -> Tensor:
-        logits: Tensor = self.last(self.layers(samples)).squeeze(1)
+    def forward(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
+        values = samples.flatten(1) if condition is None else torch.cat((samples.flatten(1), condition), dim=1)
+        logits: Tensor = self.last(self.layers(values)).squeeze(1)
         return logits
 
 

@@ -1,6 +1,7 @@
 """One generator against one discriminator: the game that most recipes play, from their networks and settings."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -8,43 +9,113 @@ from torch import Tensor, nn
 from zerosum.engine.players import Batch, Player, Schedule, Terms, nothing
 from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.losses.penalties import around, between, clip_weights, gradient_penalty, slope_penalty
-from zerosum.recipes.settings import AdversarialSettings
+from zerosum.recipes.settings import AdamSettings, AdversarialSettings
+
+
+def images_of(batch: Batch) -> Tensor:
+    """The real images as they come."""
+    images: Tensor = batch["image"]
+    return images
+
+
+def as_asked(batch: Batch) -> Batch:
+    """Fakes are asked for with the conditions of the real images beside them, so as often as the data has them."""
+    return batch
+
+
+@dataclass(frozen=True)
+class Game:
+    """How the networks of a game are called.
+
+    fake: a batch to as many generated images, of the conditions in the batch. look: images and the batch they belong to
+    (its conditions, the images seen) to logits (N,), or (N, 1 + A) with A logits of conditions behind the first. real:
+    a batch to what the discriminator sees of its real images. asked: a batch to that of the fakes beside it, with other
+    conditions perhaps. labels: logits (N, A) and conditions (N, A) to the loss, weighted, of an auxiliary classifier.
+    critic: the discriminator where `look` is nothing but a call of it, so that a penalty may be compiled."""
+
+    fake: Callable[[Batch], Tensor]
+    look: Callable[[Tensor, Batch], Tensor]
+    real: Callable[[Batch], Tensor] = images_of
+    asked: Callable[[Batch], Batch] = as_asked
+    labels: Callable[[Tensor, Tensor], Tensor] | None = None
+    critic: nn.Module | None = None
+
+
+def plain_game(generator: nn.Module, discriminator: nn.Module, latents: Callable[[int], Tensor]) -> Game:
+    """The game of networks that take images and latents, and conditions beside them where the batch has some.
+
+    latents(n) draws n latents on the generator's device from torch's current stream, which the engine seeds by
+    function."""
+
+    def fake(batch: Batch) -> Tensor:
+        drawn, condition = latents(len(batch["image"])), batch.get("condition")
+        images: Tensor = generator(drawn) if condition is None else generator(drawn, condition)
+        return images
+
+    def look(images: Tensor, batch: Batch) -> Tensor:
+        condition = batch.get("condition")
+        logits: Tensor = discriminator(images) if condition is None else discriminator(images, condition)
+        return logits
+
+    return Game(fake, look, critic=discriminator)
 
 
 def two_players(
     settings: AdversarialSettings,
     generator: nn.Module,
     discriminator: nn.Module,
-    latents: Callable[[int], Tensor],
+    game: Game,
     optimizer: Callable[[nn.Module], torch.optim.Optimizer],
     schedule: Schedule | None = None,
     discriminator_weight: float = 1.0,
+    generator_weight: float = 1.0,
+    slope_weight: Callable[[int], float] = lambda images_seen: 1.0,
 ) -> list[Player]:
     """Discriminator, then generator, as in Algorithm 1 (Goodfellow et al. 2014): fresh noise for each of them.
 
-    latents(n) draws n latents on the generator's device from torch's current stream, which the engine seeds by
-    function. discriminator_weight scales the adversarial terms of the discriminator (pix2pix and Goodfellow's code
-    halve them). Real and fake go through the discriminator apart, so that batch norm never mixes them."""
+    discriminator_weight scales the adversarial terms of the discriminator (pix2pix and Goodfellow's code halve them),
+    generator_weight that of the generator;
+    slope_weight, a function of images seen, R1 and R2. Real and fake go through the discriminator apart, so that batch
+    norm never mixes them."""
     loss, penalty = ADVERSARIAL[settings.loss], settings.penalty
 
     def judge(batch: Batch) -> tuple[Terms, Terms]:
+        asked = game.asked(batch)
         with torch.no_grad():
-            fake = generator(latents(len(batch["image"])))
-        real = batch["image"].requires_grad_(penalty.r1 > 0)
-        fake = fake.detach().requires_grad_(penalty.r2 > 0)
-        real_logits, fake_logits = discriminator(real).float(), discriminator(fake).float()
-        game = loss.discriminator(real_logits, fake_logits)
-        terms = {name: discriminator_weight * term for name, term in game.items()}
-        if penalty.r1:  # on the forward pass of the loss: the same gradient as on its own, for two thirds of the time
-            terms["r1"] = penalty.r1 / 2 * slope_penalty(real_logits, real)
-        if penalty.r2:
-            terms["r2"] = penalty.r2 / 2 * slope_penalty(fake_logits, fake)
+            fake = game.fake(asked)
+            real = game.real(batch)
+        step = batch["images_seen"] // (settings.batch * settings.discriminator_steps)
+        now = step % penalty.every == 0
+        r1, r2 = ((gamma if now else 0.0) for gamma in (penalty.r1, penalty.r2))
+        real, fake = real.detach().requires_grad_(r1 > 0), fake.detach().requires_grad_(r2 > 0)
+        real_logits, real_labels = parted(game.look(real, batch))
+        fake_logits, fake_labels = parted(game.look(fake, asked))
+        terms = {
+            name: discriminator_weight * term for name, term in loss.discriminator(real_logits, fake_logits).items()
+        }
+        if game.labels is not None:
+            terms["labels-real"] = game.labels(real_labels, batch["condition"])
+            terms["labels-fake"] = game.labels(fake_labels, asked["condition"])
+        penalties: Terms = {}
+        strength = penalty.every * slope_weight(batch["images_seen"]) / 2
+        if r1:  # on the forward pass of the loss: the same gradient as on its own, for two thirds of the time
+            penalties["r1"] = strength * r1 * slope_penalty(real_logits, real)
+        if r2:
+            penalties["r2"] = strength * r2 * slope_penalty(fake_logits, fake)
+        real, fake = real.detach(), fake.detach()
         if penalty.between:
-            terms["between"] = penalty.between * gradient_penalty(discriminator, between(real.detach(), fake.detach()))
+            penalties["between"] = penalty.between * slope_gap(between(real, fake), batch)
         if penalty.around:
-            terms["around"] = penalty.around * gradient_penalty(discriminator, around(real.detach()))
-        penalties = {f"penalty/{name}": terms[name] for name in terms.keys() - game.keys()}
-        return terms, scores(real_logits.detach(), fake_logits.detach()) | penalties
+            penalties["around"] = penalty.around * slope_gap(around(real), batch)
+        if penalty.drift:
+            penalties["drift"] = penalty.drift * real_logits.square().mean()
+        named = {f"penalty/{name}": term for name, term in penalties.items()}
+        return terms | penalties, scores(real_logits.detach(), fake_logits.detach()) | named
+
+    def slope_gap(points: Tensor, batch: Batch) -> Tensor:
+        if game.critic is not None and "condition" not in batch:
+            return gradient_penalty(game.critic, points)
+        return gradient_penalty(lambda images: parted(game.look(images, batch))[0], points)
 
     def scores(real_logits: Tensor, fake_logits: Tensor) -> Terms:
         if not loss.probabilistic:
@@ -52,12 +123,18 @@ def two_players(
         return {"score/real": real_logits.sigmoid().mean(), "score/fake": fake_logits.sigmoid().mean()}
 
     def fool(batch: Batch) -> tuple[Terms, Terms]:
-        fake_logits = discriminator(generator(latents(len(batch["image"])))).float()
-        if not loss.needs_real:
-            return {"adversarial": loss.generator(fake_logits)}, {}
-        with torch.no_grad():
-            real_logits = discriminator(batch["image"]).float()
-        return {"adversarial": loss.generator(fake_logits, real_logits)}, {}
+        asked = game.asked(batch)
+        fake_logits, fake_labels = parted(game.look(game.fake(asked), asked))
+        terms: Terms = {}
+        if loss.needs_real:
+            with torch.no_grad():
+                real_logits = parted(game.look(game.real(batch), batch))[0]
+            terms["adversarial"] = generator_weight * loss.generator(fake_logits, real_logits)
+        else:
+            terms["adversarial"] = generator_weight * loss.generator(fake_logits)
+        if game.labels is not None:
+            terms["labels"] = game.labels(fake_labels, asked["condition"])
+        return terms, {}
 
     def clip() -> None:
         clip_weights(discriminator, penalty.clip)
@@ -76,6 +153,18 @@ def two_players(
     ]
 
 
+def parted(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """What a discriminator gives as logits (N,), and logits of conditions (N, A), A = 0 where it gives none."""
+    outputs = outputs.float()
+    return (outputs, outputs[:, None][:, :0]) if outputs.ndim == 1 else (outputs[:, 0], outputs[:, 1:])
+
+
 def device_of(module: nn.Module) -> torch.device:
     """Where a network is now."""
     return next(module.parameters()).device
+
+
+def adam(chosen: AdamSettings, network: nn.Module) -> torch.optim.Optimizer:
+    """Adam over the network's parameters, as the settings have it."""
+    betas = (chosen.beta1, chosen.beta2)
+    return torch.optim.Adam(network.parameters(), chosen.lr, betas, weight_decay=chosen.weight_decay, fused=True)

@@ -165,14 +165,16 @@ def check_start(settings: ClassifierSettings, init: str | Path | None) -> None:
 
 def split(settings: ClassifierSettings, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The places of the training and of the held-out images, ascending; a pure function, so that whoever evaluates the
-    run finds the same ones."""
+    run finds the same ones. Images without a class (-1) are among neither."""
+    known = np.flatnonzero(labels >= 0)
+    labels = labels[known]
     held = np.zeros(len(labels), bool)
     if settings.validation:
         held = held_out(len(labels), labels, settings.validation, seed)
     training = np.flatnonzero(~held)
     if settings.per_class is not None:
         training = training[few(labels[training], settings.per_class, seed)]
-    return training, np.flatnonzero(held)
+    return known[training], known[held]
 
 
 @dataclass(frozen=True)

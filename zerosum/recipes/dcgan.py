@@ -1,21 +1,23 @@
 """DCGAN (Radford, Metz & Chintala 2016): convolutional generator and discriminator, 8 to 256 pixels a side."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
 from pydantic import Field, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
+from zerosum.data.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import System
 from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.errors import ConfigError
 from zerosum.networks.dcgan import Discriminator, Generator
 from zerosum.networks.sizes import nearest_size
-from zerosum.recipes.adversarial import device_of, two_players
+from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings, AdversarialSettings, Strict
+from zerosum.recipes.settings import AdamSettings, ConditionalSettings, Strict
 
 Norm = Literal["batch", "layer", "spectral", "none"]
 
@@ -37,7 +39,7 @@ class DiscriminatorSettings(Strict):
     norm: Norm = Field("batch", description="batch (the paper); layer, spectral or none where there is a penalty")
 
 
-class DcganSettings(AdversarialSettings):
+class DcganSettings(ConditionalSettings):
     """Settings of `dcgan`."""
 
     generator: GeneratorSettings = GeneratorSettings()
@@ -76,17 +78,23 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     `preset=code` is the Torch and PyTorch version (4x4, width 64, normal latents, batch 64). Both sample the generator
     itself; the default is `code` with a moving average and a higher learning rate, which learns about twice
     as soon (docs/systems/dcgan.md). Running averages of batch norm serve at sampling time, so an
-    image depends on its seed alone (the authors' code takes the statistics of the sampled batch)."""
+    image depends on its seed alone (the authors' code takes the statistics of the sampled batch).
+    The paper has no conditions; `conditional=true` takes an embedding beside the latent, and projection in the
+    discriminator (Miyato & Koyama 2018)."""
     height, width, channels = data.shape
     shape = (channels, height, width)
     part = settings.generator
     published = settings.kernel == 5
+    condition_dim = width_of(data.conditions)
     if published and settings.batch == 1:
         raise ConfigError("batch=1: kernel=5 has batch norm over the batch alone, which needs 2 images or more.")
     try:
-        generator = Generator(shape, part.latent_dim, part.width, settings.max_width, settings.kernel, published)
+        generator = Generator(
+            shape, part.latent_dim, part.width, settings.max_width, settings.kernel, published, condition_dim
+        )
+        judge = settings.discriminator
         discriminator = Discriminator(
-            shape, settings.discriminator.width, settings.max_width, settings.kernel, settings.discriminator.norm
+            shape, judge.width, settings.max_width, settings.kernel, judge.norm, condition_dim
         )
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
@@ -99,13 +107,6 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     def seeded_latents(seeds: Sequence[int]) -> Tensor:
         return (normal_latents if part.latent == "normal" else uniform_latents)(seeds, part.latent_dim)
 
-    def adam(network: nn.Module) -> torch.optim.Optimizer:
-        chosen = settings.optimizer
-        betas = (chosen.beta1, chosen.beta2)
-        return torch.optim.Adam(network.parameters(), chosen.lr, betas, weight_decay=chosen.weight_decay, fused=True)
-
-    return System(
-        generator,
-        two_players(settings, generator, discriminator, latents, adam),
-        seeded_latents,
-    )
+    game = plain_game(generator, discriminator, latents)
+    optimizer = partial(adam, settings.optimizer)
+    return System(generator, two_players(settings, generator, discriminator, game, optimizer), seeded_latents)

@@ -6,20 +6,33 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from zerosum.data.conditions import NO_YES, Condition, width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.recipes.registry import Recipe
+from zerosum.recipes.settings import ConditionalSettings
 
 EXAMPLE_CLASSES = tuple(f"class {i}" for i in range(10))
+EXAMPLE_CONDITIONS = (  # the 34 attributes of Jin et al. 2017: 13 colours of hair, 10 of eyes, 11 that are there or not
+    Condition("hair", tuple(f"hair {i}" for i in range(13)), (1,) * 13),
+    Condition("eyes", tuple(f"eyes {i}" for i in range(10)), (1,) * 10),
+    *(Condition(f"tag {i}", NO_YES[0], (1, 1)) for i in range(11)),
+)
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
     """Options with defaults, choices and JSON Schema, presets, and each network's layers at the example shape."""
     height, width, channels = recipe.example_shape
     classes = EXAMPLE_CLASSES if recipe.task == "classify" else ()
-    info = DatasetInfo("example", 1, recipe.example_shape, "uint8", (0, 255), False, classes, "")
-    system = recipe.build(recipe.configure({}), info)
+    settings = recipe.configure({})
+    conditional = isinstance(settings, ConditionalSettings) and settings.conditional
+    conditions = EXAMPLE_CONDITIONS if conditional else ()
+    info = DatasetInfo("example", 1, recipe.example_shape, "uint8", (0, 255), False, classes, "", conditions)
+    system = recipe.build(settings, info)
     image = torch.zeros(2, channels, height, width)
-    networks = {"generator": layers_of(system.network, system.latents([0, 1]))} if system.latents else {}
+    networks = {}
+    if system.latents:
+        asked = [torch.zeros(2, width_of(conditions))] if conditions else []
+        networks["generator"] = layers_of(system.network, system.latents([0, 1]), *asked)
     for player in system.players:
         if player.name not in networks:
             networks[player.name] = layers_of(player.module, image)
@@ -29,10 +42,11 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "summary": recipe.summary,
         "paper": recipe.paper,
         "expect": recipe.expect,
-        "options": options_of(recipe.settings, recipe.configure({}).model_dump()),
+        "options": options_of(recipe.settings, settings.model_dump()),
         "presets": {name: flat(values) for name, values in recipe.presets.items()},
         "example": f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}"
-        + (f", {len(classes)} classes" if classes else ""),
+        + (f", {len(classes)} classes" if classes else "")
+        + (f", {width_of(conditions)} attributes" if conditions else ""),
         "networks": networks,
         "schema": recipe.settings.model_json_schema(),
     }
@@ -64,8 +78,9 @@ def flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 
 @torch.no_grad()
-def layers_of(network: nn.Module, example: Tensor) -> dict[str, Any]:
-    """Parameter count of a network, and its innermost layers in order, each with its output shape of one sample."""
+def layers_of(network: nn.Module, *example: Tensor) -> dict[str, Any]:
+    """Parameter count of a network, and its innermost layers in order, each with its output shape of one sample;
+    example is what the network is called with."""
     leaves = [module for module in network.modules() if not list(module.children())]
     shapes: dict[nn.Module, str] = {}
 
@@ -74,7 +89,7 @@ def layers_of(network: nn.Module, example: Tensor) -> dict[str, Any]:
 
     hooks = [leaf.register_forward_hook(note) for leaf in leaves]
     try:
-        network.eval()(example)
+        network.eval()(*example)
     finally:
         for hook in hooks:
             hook.remove()

@@ -7,15 +7,16 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from zerosum.data.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Schedule, System
 from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.engine.schedule import linear
 from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.networks.mlp import Discriminator, Generator, MaxoutDiscriminator, Output
-from zerosum.recipes.adversarial import device_of, two_players
+from zerosum.recipes.adversarial import device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdversarialSettings, Strict
+from zerosum.recipes.settings import ConditionalSettings, Strict
 
 MNIST_EPOCH = 50_000  # images in the paper's training set; its schedules are written in epochs of them
 
@@ -52,7 +53,7 @@ class GanOptimizerSettings(Strict):
     lr_divisor: float = Field(1.000004, ge=1, description="sgd: the learning rate is divided by this after every batch")
 
 
-class GanSettings(AdversarialSettings):
+class GanSettings(ConditionalSettings):
     """Settings of `gan`."""
 
     batch: PositiveInt = Field(100, description="images in a batch")
@@ -92,14 +93,18 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
     """`preset=paper` has the networks, initialisation and optimiser that the authors published for MNIST, in the turns
     of Algorithm 1 and with the non-saturating loss that they trained with; `preset=code` steps both players at once, as
     their code does. The default is `paper` with a moving average, worth 30 nats on MNIST (docs/systems/gan.md).
-    Vectors take `preset=vectors` by themselves: smaller networks with leaky ReLU, and Adam."""
+    `conditional=true` puts the condition beside the latent and beside the sample (Mirza & Osindero 2014, but without
+    their layers for each alone). Vectors take `preset=vectors` by themselves: smaller networks with leaky ReLU, and
+    Adam."""
     images = len(data.shape) == 3
     shape = (data.shape[2], data.shape[0], data.shape[1]) if images else data.shape
     part, judge = settings.generator, settings.discriminator
     published = judge.kind == "maxout"
     output: Output = ("sigmoid" if published else "tanh") if images else "linear"
-    generator = Generator(shape, part.latent_dim, part.hidden, output, init_range=0.05 if published else None)
-    discriminator = MaxoutDiscriminator(shape, judge.hidden) if published else Discriminator(shape, judge.hidden)
+    condition_dim = width_of(data.conditions)
+    generator = Generator(shape, part.latent_dim, part.hidden, output, 0.05 if published else None, condition_dim)
+    kind = MaxoutDiscriminator if published else Discriminator
+    discriminator = kind(shape, judge.hidden, condition_dim=condition_dim)
 
     def latents(count: int) -> Tensor:
         device = device_of(generator)
@@ -122,7 +127,7 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
             settings,
             generator,
             discriminator,
-            latents,
+            plain_game(generator, discriminator, latents),
             lambda module: make_optimizer(settings.optimizer, module),
             schedule(settings),
             discriminator_weight=0.5 if settings.half_discriminator_loss else 1.0,

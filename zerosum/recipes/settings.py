@@ -1,8 +1,18 @@
 """Typed settings that every recipe shares. The same models give the command line, the docs and `config.yaml`."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from zerosum.augment.settings import AugmentSettings
 from zerosum.data.settings import PackSettings, parse_size
@@ -31,8 +41,12 @@ class PenaltySettings(Strict):
 
     r1: float = Field(0.0, ge=0, description="gamma of R1: gamma/2 times the squared slope at real images")
     r2: float = Field(0.0, ge=0, description="gamma of R2: gamma/2 times the squared slope at generated images")
+    every: PositiveInt = Field(
+        1, description="R1 and R2 in every so many steps only, and so many times as strong: sooner done, less sure"
+    )
     between: float = Field(0.0, ge=0, description="WGAN-GP: squared gap between the slope and 1 between real and fake")
     around: float = Field(0.0, ge=0, description="DRAGAN: squared gap between the slope and 1 around real images")
+    drift: float = Field(0.0, ge=0, description="squared score of real images: a Wasserstein critic stays near 0")
     clip: float = Field(0.0, ge=0, description="after each step, weights are clipped to [-clip, clip] (WGAN)")
 
 
@@ -73,6 +87,14 @@ class Settings(Strict):
         """Images to see when no goal is given, of a set of `count` images of `classes` classes."""
         return self.images
 
+    @model_validator(mode="before")
+    @classmethod
+    def _resolution_is_size(cls, value: Any) -> Any:
+        """`resolution=64`, the word of most papers and tools, is `size=64`."""
+        if isinstance(value, Mapping) and "resolution" in value:
+            return {key: part for key, part in value.items() if key != "resolution"} | {"size": value["resolution"]}
+        return value
+
     @field_validator("size", mode="before")
     @classmethod
     def _readable_size(cls, value: object) -> str:
@@ -90,3 +112,23 @@ class AdversarialSettings(Settings):
     discriminator_steps: PositiveInt = Field(
         1, description="k of Algorithm 1: discriminator steps before each generator step"
     )
+
+
+class ConditionalSettings(AdversarialSettings):
+    """What recipes can be told whose generator may be told what to make."""
+
+    conditional: bool = Field(False, description="tell both networks the class of an image, or its attributes")
+    attributes: tuple[str, ...] = Field(
+        (), description="what they are told: class, or columns of tags.csv; by default all columns, else the class"
+    )
+
+    @field_validator("attributes", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _attributes_are_told(self) -> Self:
+        if self.attributes and not self.conditional:
+            raise ValueError(f"attributes={','.join(self.attributes)} needs conditional=true")
+        return self

@@ -12,6 +12,7 @@ import io
 import json
 import math
 import shlex
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -27,6 +28,8 @@ from zerosum.files import write_whole
 MOST_FRAMES = 40
 MOST_ROWS = 800  # points of a curve: about two a pixel
 MOST_EVENTS = 200
+MOST_VALUES = 200  # listed of what can be asked for
+MOST_COLUMNS = 12  # that training draws in a sheet, each of one value (zerosum/show.py)
 PICTURES_BUDGET = 3_500_000  # bytes of all pictures together, so that the page can be sent by mail
 SMALL_PICTURE = 40_000  # bytes: a PNG below this (digits, plots of points) stays as sharp as it is
 WIDEST = 1100  # pixels: what the page can show of a picture on a fine screen
@@ -55,6 +58,9 @@ def gather(run: Path) -> dict[str, Any]:
     rows = merged(run)
     settings = config.get("settings") or {}
     last = rows[-1] if rows else {}
+    data = config.get("data") or {}
+    vectors = len(data.get("shape") or ()) == 1
+    asked = conditions(data)
     return {
         "run": name_of(run),
         "recipe": str(config.get("recipe", "")),
@@ -67,7 +73,9 @@ def gather(run: Path) -> dict[str, Any]:
         "step": last.get("step", 0),
         "seconds": last.get("seconds", 0),
         "budget": config.get("budget") or {},
-        "data": config.get("data") or {},
+        "data": data,
+        "conditions": [condition | {"values": condition["values"][:MOST_VALUES]} for condition in asked],
+        "columns": asked[0] | {"values": asked[0]["values"][:MOST_COLUMNS]} if asked and not vectors else None,
         "device": str(config.get("device", "")),
         "precision": str(config.get("precision", "")),
         "loss": str(settings.get("loss", "")),
@@ -80,7 +88,7 @@ def gather(run: Path) -> dict[str, Any]:
         "checkpoints": checkpoints(run / "checkpoints"),
         "floors": floors(run),
         "evaluations": evaluations(run),
-        **pictures(run / "samples", vectors=len((config.get("data") or {}).get("shape") or ()) == 1),
+        **pictures(run / "samples", vectors, {row["images"]: row.get("growth/level") for row in rows}),
     }
 
 
@@ -275,14 +283,32 @@ def checkpoints(folder: Path) -> dict[str, Any]:
     return {"names": names, "latest": latest.read_text("utf-8").strip() if latest.is_file() else ""}
 
 
-def pictures(folder: Path, vectors: bool) -> dict[str, Any]:
+def conditions(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the generator can be asked for: of each condition its name, its values, how many these are, and the value
+    that most images of the data have. Empty unless it is conditional."""
+    found = []
+    for condition in data.get("conditions") or []:
+        values, counts = list(map(str, condition["values"])), condition["counts"]
+        usual = values[counts.index(max(counts))]
+        found.append({"name": str(condition["name"]), "values": values, "count": len(values), "usual": usual})
+    return found
+
+
+def pictures(folder: Path, vectors: bool, levels: Mapping[Any, float | None]) -> dict[str, Any]:
     """The sample sheets, spread evenly over the run, and the sheet of real images (points are drawn with the data in
-    the same picture). A picture that cannot be read is left out: it may just be in the making."""
+    the same picture). A picture that cannot be read is left out: it may just be in the making.
+
+    levels maps images seen to the level that the networks had grown to (log2 of the side, between two sizes with the
+    share of the fade that is done), of those that grow."""
     files = sorted(path for path in folder.glob("*.png") if path.stem.isdigit())
     reals = folder / "reals.png"
     chosen = evenly(files, MOST_FRAMES)
     budget = PICTURES_BUDGET // (len(chosen) + 1)
-    frames = [{"images": int(path.stem), "src": src} for path in chosen if (src := packed(path, budget))]
+    frames = [
+        {"images": int(path.stem), "level": levels.get(int(path.stem)), "src": src}
+        for path in chosen
+        if (src := packed(path, budget))
+    ]
     return {
         "frames": frames,
         "frameCount": len(files),

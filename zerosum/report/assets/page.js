@@ -30,6 +30,11 @@ function duration(seconds) {
   const s = Math.round(seconds), h = Math.floor(s / 3600), m = Math.floor(s % 3600 / 60);
   return h ? `${h} h ${String(m).padStart(2, "0")} min` : m ? `${m} min ${String(s % 60).padStart(2, "0")} s` : `${s} s`;
 }
+// A level of growth is log2 of the side in pixels; its fraction is the share of the fade to the next size that is done.
+function size(level) {
+  const side = 2 ** Math.floor(level), faded = level % 1;
+  return faded ? say("growing", { from: whole(side), to: whole(2 * side), share: share(faded) }) : say("grown", { n: whole(side) });
+}
 function moment(iso) {
   const time = new Date(iso);
   return isNaN(time) ? String(iso ?? "") : time.toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
@@ -72,7 +77,7 @@ function smooth(values) {
     : (before[i] + after[i] - value) / (weightBefore[i] + weightAfter[i] - 1));
 }
 const smoothed = Object.fromEntries(Object.entries(stats).filter(([name]) => name !== "images")
-  .map(([name, values]) => [name, smooth(values)]));
+  .map(([name, values]) => [name, name === "growth/level" ? values : smooth(values)]));  // a schedule has no noise
 const last = name => (smoothed[name] || []).findLast(value => value != null) ?? null;
 function valueAt(name, images) {
   let found = null;
@@ -128,20 +133,32 @@ function samples() {
   const picture = make("img", { id: "sheet", width: src.width, height: src.height });
   const slider = make("input", { type: "range", id: "slider", min: 0, max: data.frames.length - 1, step: 1, value: frame,
     "aria-label": say("moment"), oninput: event => { stop(); show(+event.target.value); } });
-  const figure = make("figure", { class: data.vectors || names ? "plot" : "" }, data.vectors ? null : make("figcaption", {}, swatch("fake"), say(names ? "looked-at" : "generated")), picture);
-  const reals = data.reals && make("figure", { class: names ? "plot" : "" }, make("figcaption", {}, swatch("real"), say(names ? "shown" : "real")),
+  const figure = make("figure", { class: data.vectors || names ? "plot" : "" }, data.vectors ? null : make("figcaption", {}, swatch("fake"), say(names ? "looked-at" : "generated")), heads(), picture);
+  const reals = data.reals && make("figure", { class: names ? "plot" : "" }, make("figcaption", {}, swatch("real"), say(names ? "shown" : "real")), heads(),
     make("img", { src: data.reals.uri, width: data.reals.width, height: data.reals.height, alt: say("alt-real") }));
+  // A sheet of few columns is tall: no higher than a square one.
+  if (data.columns) for (const node of [figure, reals]) if (node) node.style.maxWidth = Math.round(640 * Math.min(1, src.width / src.height)) + "px";
   return section("samples", say(names ? "looks" : "samples"),
-    make("p", { class: "lead" }, say(data.vectors ? "points-intro" : names ? "looks-intro" : "samples-intro")),
+    make("p", { class: "lead" }, [say(data.vectors ? "points-intro" : names ? "looks-intro" : "samples-intro"),
+      grows ? say("growth-intro") : "",
+      data.columns ? say(data.columns.values.length < data.columns.count ? "columns-intro-first" : "columns-intro", { name: data.columns.name, shown: data.columns.values.length, all: whole(data.columns.count) }) : ""].filter(Boolean).join(" ")),
     make("div", { class: "player" },
       make("button", { type: "button", id: "play", class: "round", onclick: toggle, disabled: data.frames.length < 2 }),
       make("div", { class: "rail" }, slider, data.frames.length > 1 ? make("div", { class: "ends", "aria-hidden": "true" },
         make("span", {}, whole(data.frames[0].images)), make("span", {}, whole(data.frames.at(-1).images))) : null),
-      make("output", { id: "when", for: "slider", "aria-live": "polite" })),
+      make("output", { id: "when", class: grows ? "wide" : "", for: "slider", "aria-live": "polite" })),
     make("div", { class: "sheets" + (reals && !names ? " pair" : "") }, figure, reals || null),
     gauge(),
     data.frameCount > data.frames.length
       ? make("p", { class: "quiet small" }, say("thinned", { shown: data.frames.length, all: whole(data.frameCount) })) : null);
+}
+const grows = data.frames.some(({ level }) => level != null);
+// The values that the columns of a sheet show, above them; upright where they are too long to stand side by side.
+function heads() {
+  if (!data.columns) return null;
+  const { name, values } = data.columns, longest = Math.max(...values.map(value => value.length));
+  return make("div", { class: "heads" }, make("p", {}, say("columns", { name })),
+    make("ol", { class: values.length * longest > 50 ? "upright" : "" }, values.map(value => make("li", {}, make("span", { title: value }, value)))));
 }
 const swatch = name => make("span", { class: "swatch " + name, "aria-hidden": "true" });
 
@@ -160,14 +177,16 @@ function gauge() {
 
 function show(index) {
   frame = Math.max(0, Math.min(data.frames.length - 1, index));
-  const { src, images } = data.frames[frame], picture = document.getElementById("sheet");
+  const { src, images, level } = data.frames[frame], picture = document.getElementById("sheet");
+  const after = say("after", { n: whole(images) }), grown = level == null ? null : size(level);
+  const together = words => [words, grown].filter(Boolean).join(", ");
   picture.src = src.uri;
-  picture.alt = say(names ? "alt-looks" : "alt-generated", { n: whole(images) });
+  picture.alt = together(say(names ? "alt-looks" : "alt-generated", { n: whole(images) }));
   const slider = document.getElementById("slider");
   slider.value = frame;
-  slider.setAttribute("aria-valuetext", say("after", { n: whole(images) }));
+  slider.setAttribute("aria-valuetext", together(after));
   slider.style.setProperty("--done", data.frames.length > 1 ? frame / (data.frames.length - 1) : 1);
-  document.getElementById("when").textContent = say("after", { n: whole(images) });
+  document.getElementById("when").replaceChildren(after, ...(grown ? [make("small", {}, grown)] : []));
   const says = document.getElementById("says");
   if (says) {
     const critic = Boolean(stats["critic/real"]), kind = critic ? "critic/" : "score/";
@@ -277,6 +296,7 @@ function charts() {
   for (const [player, terms] of Object.entries(players))
     add("losses", terms.map(([name, words], i) => [name, words, name.endsWith("/real") ? "real" : name.endsWith("/fake") ? "fake" : ["judge", "ink"][i % 2]]), { words: { player }, ...(names ? { read: say("read-cross-entropy"), floor: 0 } : {}) });
   add("diversity", [["health/diversity", say("chart-diversity"), "fake"]], { line: [1, "1"], floor: 0 });
+  add("growth", [["growth/level", say("chart-growth"), "judge"]], { written: size, tick: level => whole(2 ** level), steps: [1, 2, 4], clean: true });
   const prefixed = prefix => Object.keys(stats).filter(name => name.startsWith(prefix));
   for (const name of prefixed("eval/")) if (stats[name].filter(value => value != null).length < 2) taken.add(name);  // no curve: it is in the table
   for (const name of prefixed("eval/").filter(name => !taken.has(name))) add("eval", [[name, name.slice(5), "judge"]],
@@ -296,8 +316,9 @@ function curves() {
     const values = chart.series.map(() => make("output", {}));
     const holder = make("div", { class: "canvas", role: "img", "aria-label": chart.series.map(([name, label]) => {
       const known = stats[name].filter(value => value != null);
-      return say("chart-aria", { name: `${chart.title}, ${label}`, first: number(known[0]), last: number(last(name)),
-        low: number(known.reduce((a, b) => Math.min(a, b))), high: number(known.reduce((a, b) => Math.max(a, b))) });
+      const written = chart.written || number;
+      return say("chart-aria", { name: `${chart.title}, ${label}`, first: written(known[0]), last: written(last(name)),
+        low: written(known.reduce((a, b) => Math.min(a, b))), high: written(known.reduce((a, b) => Math.max(a, b))) });
     }).join(" ") });
     const node = make("figure", { class: "chart", id: "chart-" + chart.id },
       make("h3", {}, chart.title), chart.read ? make("p", {}, chart.read) : null,
@@ -312,9 +333,9 @@ function curves() {
 
 function plot({ chart, holder, values }) {
   const { series, line, range, floor, log } = chart;
-  const written = value => chart.percent && value != null ? share(value, 1) : number(value);
+  const written = value => value == null ? number(value) : chart.written ? chart.written(value) : chart.percent ? share(value, 1) : number(value);
   // Raw values under the running mean; where so little was logged that there is no noise, one line says it all.
-  const quiet = series.every(([name]) => stats[name].filter(value => value != null).length < 60);
+  const quiet = chart.clean || series.every(([name]) => stats[name].filter(value => value != null).length < 60);
   const columns = [at], described = [{}];
   for (const [name, , tint] of series) {
     const points = log ? stats[name].map(value => value > 0 ? value : null) : stats[name];
@@ -335,7 +356,8 @@ function plot({ chart, holder, values }) {
   }
   const extent = list => list.length ? [list.reduce((a, b) => Math.min(a, b)), list.reduce((a, b) => Math.max(a, b))] : [];
   const axis = { stroke: () => colour("quiet"), grid: { stroke: () => colour("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
-  const readOut = index => series.forEach(([name], i) => {
+  const readOut = places => series.forEach(([name], i) => {  // at the nearest moment for which there is a value
+    const index = places?.[quiet ? i + 1 : 2 * i + 2];
     values[i].textContent = written(index == null ? last(name) : (quiet ? stats : smoothed)[name][index]);
   });
   const marks = u => {
@@ -368,14 +390,14 @@ function plot({ chart, holder, values }) {
   const u = new uPlot({
     width: Math.max(200, holder.clientWidth), height: 210, padding: [8, 24, 0, 0],
     legend: { show: false },
-    cursor: { sync: { key: "zerosum" }, drag: { x: false, y: false }, points: { size: 7 }, y: false },
+    cursor: { sync: { key: "zerosum" }, drag: { x: false, y: false }, points: { size: 7 }, hover: { skip: [null] }, y: false },
     scales: { x: { time: false, range: (_, low, high) => low === high ? [low - 1, high + 1] : [low, high] }, y: log ? { distr: 3, range: [lowest, highest] } : { range: [lowest, highest] } },
     axes: [
       { ...axis, space: 60, values: (_, ticks) => ticks.map(short), size: 28, gap: 6 },
-      { ...axis, size: 52, gap: 6, space: 36, values: (_, ticks) => ticks.map(value => value == null ? "" : value.toLocaleString(language, { style: chart.percent ? "percent" : "decimal", maximumSignificantDigits: 3, notation: Math.abs(value) >= 1e4 ? "compact" : "standard" }).replace("-", "−")) },
+      { ...axis, size: 52, gap: 6, space: 36, ...(chart.steps ? { incrs: chart.steps } : {}), values: (_, ticks) => ticks.map(value => value == null ? "" : chart.tick ? chart.tick(value) : value.toLocaleString(language, { style: chart.percent ? "percent" : "decimal", maximumSignificantDigits: 3, notation: Math.abs(value) >= 1e4 ? "compact" : "standard" }).replace("-", "−")) },
     ],
     series: described,
-    hooks: { draw: [marks], setCursor: [u => readOut(u.cursor.idx)] },
+    hooks: { draw: [marks], setCursor: [u => readOut(u.cursor.idx == null ? null : u.cursor.idxs)] },
   }, columns, holder);
   u.over.addEventListener("click", () => {
     if (!data.frames.length || u.cursor.idx == null) return;
@@ -397,6 +419,22 @@ function reading() {
       make("p", {}, say("now", { value: number(value), jsd: number(Math.max(0, value / 2 + Math.LN2)) }))) : null));
 }
 
+// ---- what a conditional generator can be asked for ----
+function asking() {
+  if (!data.conditions.length) return null;
+  const run = quoted(data.run), wishes = data.conditions.slice(0, 2), [first] = wishes;
+  const listed = ({ values, count }) => values.join(", ") + (count > values.length ? " " + say("more-values", { n: whole(count - values.length) }) : "");
+  return section("asking", say("asking"), make("p", { class: "lead" }, say("asking-intro")),
+    make("dl", { class: "tree" }, data.conditions.map(condition => make("div", { class: "leaf" }, make("dt", {}, condition.name), make("dd", {}, listed(condition))))),
+    commands([
+      [say("ask-set"), `zerosum sample ${run} --set ${wishes.map(({ name, usual }) => quoted(`${name}=${usual}`)).join(" ")}` + (data.vectors ? "" : " --grid 8x8 --out asked.png")],
+      ...(data.vectors ? [] : [[say("ask-sweep"), `zerosum sample ${run} --sweep ${quoted(first.name)} --out sweep.png`]]),
+      [say("go-python"), `import zerosum\nimages = zerosum.load(${JSON.stringify(data.run)}).sample(16, attributes=${JSON.stringify({ [first.name]: first.usual })})`],
+    ]));
+}
+const commands = entries => make("dl", { class: "commands" }, entries.map(([words, code]) =>
+  make("div", {}, make("dt", {}, words), make("dd", {}, make("pre", { tabindex: 0 }, make("code", {}, code))))));
+
 // ---- how to go on ----
 function quoted(text) { return /^[\w@%+=:,./-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'"; }
 function goOn() {
@@ -411,15 +449,16 @@ function goOn() {
     [say("go-python"), `import zerosum\n` + (names ? `words = zerosum.load(${JSON.stringify(data.run)}).classify(images)  # uint8 (N, H, W, C)`
       : `images = zerosum.load(${JSON.stringify(data.run)}).sample(16, seed=0)`)],
   ];
-  return section("go-on", say("go-on"), make("dl", { class: "commands" }, entries.map(([words, code]) =>
-    make("div", {}, make("dt", {}, words), make("dd", {}, make("pre", { tabindex: 0 }, make("code", {}, code)))))));
+  return section("go-on", say("go-on"), commands(entries));
 }
 
 // ---- the record ----
+const isObject = value => value != null && typeof value === "object";
+const isBranch = value => isObject(value) && (!Array.isArray(value) || value.some(isObject));
 function tree(value) {
-  if (Array.isArray(value)) return value.every(item => typeof item !== "object") ? document.createTextNode(value.join(", ") || "–") : make("ul", {}, value.map(item => make("li", {}, tree(item))));
-  if (value && typeof value === "object") return make("dl", { class: "tree" }, Object.entries(value).map(([key, item]) =>
-    make("div", { class: item && typeof item === "object" && !Array.isArray(item) ? "branch" : "leaf" }, make("dt", {}, key), make("dd", {}, tree(item)))));
+  if (Array.isArray(value)) return !isBranch(value) ? document.createTextNode(value.join(", ") || "–") : make("ul", {}, value.map(item => make("li", {}, tree(item))));
+  if (isObject(value)) return make("dl", { class: "tree" }, Object.entries(value).map(([key, item]) =>
+    make("div", { class: isBranch(item) ? "branch" : "leaf" }, make("dt", {}, key), make("dd", {}, tree(item)))));
   return document.createTextNode(value == null ? "–" : String(value));
 }
 function record() {
@@ -444,7 +483,7 @@ function draw(focus) {
   plots.forEach(plot => plot.destroy());
   const game = curves();
   document.getElementById("page").replaceChildren(
-    header(), make("main", {}, ...[samples(), findings(), scores(), game.node].filter(Boolean), reading(), goOn(), record()),
+    header(), make("main", {}, ...[samples(), findings(), scores(), game.node, reading(), asking(), goOn(), record()].filter(Boolean)),
     make("footer", {}, say("made", { version: data.version, time: moment(data.written) })));
   [...document.querySelectorAll("details")].forEach((node, i) => { node.open = open[i]; });
   plots = game.draw() || [];

@@ -1,0 +1,59 @@
+"""`zerosum tag`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zerosum.cli.tables import print_table
+
+
+def tag(
+    folder: Annotated[str, typer.Argument(help="The folder of images to tag.", show_default=False)],
+    runs: Annotated[
+        list[Path],
+        typer.Option(
+            "--with",
+            metavar="RUN",
+            help="A classifier run, as often as needed; its column is named as what it tells apart.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="The file to write; by default FOLDER/tags.csv.")] = None,
+    sure: Annotated[float, typer.Option(help="Leave a cell empty where the probability is lower, such as 0.8.")] = 0.0,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over columns that are there already.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
+    ] = False,
+) -> None:
+    """Give images attributes: classifiers write what they see into the folder's tags.csv, which is read with it."""
+    from zerosum.cli.live import Terminal
+    from zerosum.cli.train import packing
+    from zerosum.tagging import tag as tag_images
+
+    found = tag_images(
+        folder,
+        runs,
+        out=out,
+        sure=sure,
+        replace=replace,
+        device=device,
+        warn=lambda text: print(f"warning: {text}", file=sys.stderr),
+        progress=packing(Terminal()),
+    )
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        _print_counts(found)
+
+
+def _print_counts(found: dict[str, Any]) -> None:
+    lines = [["column", "value", "images"]]
+    for column, counts in found["columns"].items():
+        rows = [*counts["values"].items(), *([("(empty)", counts["empty"])] if counts["empty"] else [])]
+        lines += [[column, value, f"{count:,}"] for value, count in rows]
+    print_table(lines)
+    print(f"{found['images']:,} images, tagged in {found['file']}.")

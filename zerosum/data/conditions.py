@@ -1,0 +1,108 @@
+"""What a generator is told to make: the class of an image, or attributes such as the colour of the hair.
+
+Chosen values are places, (N, G) int64, one column a condition; networks see them encoded, (N, A) float: one number for
+each value (one-hot), or a single one where the values are no and yes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zerosum.errors import ConfigError
+from zerosum.seeds import rng
+
+NO_YES = (("False", "True"), ("0", "1"), ("false", "true"), ("no", "yes"))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that can be asked for. counts says how many images of the data have each of the values."""
+
+    name: str
+    values: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def is_bit(self) -> bool:
+        """Whether its values are no and yes, which take one number."""
+        return self.values in NO_YES
+
+    @property
+    def width(self) -> int:
+        """How many numbers it takes for a network."""
+        return 1 if self.is_bit else len(self.values)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Condition":
+        """From a dict of plain values. Raises KeyError, TypeError or ValueError when something is missing."""
+        values, counts = tuple(map(str, value["values"])), tuple(map(int, value["counts"]))
+        if len(values) != len(counts) or len(set(values)) != len(values) or min(counts, default=0) < 1:
+            raise ValueError(f"the condition {value['name']!r} has values {values} and counts {counts}")
+        return cls(str(value["name"]), values, counts)
+
+
+def width_of(conditions: Sequence[Condition]) -> int:
+    """The length A of an encoded condition."""
+    return sum(condition.width for condition in conditions)
+
+
+def encoded(places: np.ndarray, conditions: Sequence[Condition]) -> np.ndarray:
+    """Places (N, G) as networks see them, (N, A) float32 of zeros and ones."""
+    columns = []
+    for column, condition in zip(places.T, conditions, strict=True):
+        one_hot = np.eye(len(condition.values), dtype=np.float32)[column]
+        columns.append(one_hot[:, 1:] if condition.is_bit else one_hot)
+    return np.concatenate(columns, axis=1)
+
+
+def drawn(seeds: Sequence[int], conditions: Sequence[Condition], asked: Mapping[str, str] | None = None) -> np.ndarray:
+    """What each seed makes, (N, G): what was asked for, by name; for the rest a value drawn for that seed, as often as
+    the data has it, each condition by itself. Raises ConfigError as `places_of` does."""
+    fixed = places_of(asked or {}, conditions)
+    columns = np.empty((len(seeds), len(conditions)), np.int64)
+    for place, condition in enumerate(conditions):
+        if condition.name in fixed:
+            columns[:, place] = fixed[condition.name]
+            continue
+        limits = np.cumsum(condition.counts) / sum(condition.counts)
+        shares = [rng("condition", condition.name, seed).random() for seed in seeds]
+        columns[:, place] = np.minimum(np.searchsorted(limits, shares, side="right"), len(condition.values) - 1)
+    return columns
+
+
+def places_of(asked: Mapping[str, str], conditions: Sequence[Condition]) -> dict[str, int]:
+    """The place of each value asked for among the values of its condition. Upper and lower case are one; yes, no, true,
+    false, 1 and 0 are understood of bits. Raises ConfigError that lists what there is."""
+    known = {condition.name.lower(): condition for condition in conditions}
+    found = {}
+    for name, value in asked.items():
+        condition = known.get(name.lower())
+        if condition is None:
+            have = ", ".join(condition.name for condition in conditions)
+            raise ConfigError(
+                f"{name} cannot be asked for: this generator knows {have}."
+                if conditions
+                else f"{name} cannot be asked for: this generator knows no labels. Train with conditional=true."
+            )
+        words = [word.lower() for word in condition.values]
+        if value.lower() in words:
+            found[condition.name] = words.index(value.lower())
+        elif condition.is_bit and (place := _bit(value)) is not None:
+            found[condition.name] = place
+        else:
+            raise ConfigError(f"{name}={value} cannot be asked for; {condition.name} is {_some(condition.values)}.")
+    return found
+
+
+def _bit(value: str) -> int | None:
+    for pair in NO_YES:
+        if value.lower() in pair:
+            return pair.index(value.lower())
+    return None
+
+
+def _some(values: Sequence[str], most: int = 40) -> str:
+    more = f" or one of {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(values[:most]) + more

@@ -1,0 +1,316 @@
+"""Attributes of images from a table in their folder: tags.csv, labels.csv or metadata.csv.
+
+A table stands anywhere from the root of DATA down to beside the images. It never stops anybody: what is wrong with it
+is a note, and the images are read without it."""
+
+import csv
+import io
+import lzma
+import posixpath
+import re
+import unicodedata
+import zipfile
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zerosum.data.layout import is_hidden
+from zerosum.data.records import Skip, counted, printable
+
+NAMES = ("tags.csv", "labels.csv", "metadata.csv")  # of two that contradict each other, the earlier is believed
+FILE_COLUMNS = ("file", "file_name", "filename")  # the second is that of Hugging Face's metadata.csv
+MAX_BYTES = 64 * 2**20
+MAX_WORD = 200  # characters; longer ones are captions, of which an array takes the longest for every image
+BOOLS = {"true": True, "yes": True, "false": False, "no": False}
+_INT = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|[+-]?inf", re.ASCII | re.IGNORECASE)
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class TagFile:
+    """A file of a folder or an archive that may be a table. `read` gives its content, None if that is too large."""
+
+    name: str
+    size: int
+    read: Callable[[], bytes | None]
+
+
+@dataclass(frozen=True)
+class Table:
+    """rows are as long as the header; numbers are the lines of those that are not, and were left out."""
+
+    header: tuple[str, ...]
+    rows: list[list[str]]
+    ragged: tuple[int, ...]
+    delimiter: str
+
+    @property
+    def file_column(self) -> int | None:
+        """The place of the column that names images."""
+        return _file_column(self.header)
+
+
+class Row(Mapping[str, Any]):
+    """What the columns say of one image. It holds no values of its own, so a million of them cost little."""
+
+    __slots__ = ("columns", "index")
+
+    def __init__(self, columns: Mapping[str, np.ndarray], index: int) -> None:
+        self.columns, self.index = columns, index
+
+    def __getitem__(self, key: str) -> Any:
+        return self.columns[key][self.index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What the tables of a source say.
+
+    columns  attribute to (N,) int64, float64, bool or str, for the images that were kept, in their order
+    notes    what was read and what was not, in sentences
+    unread   tables around no image, each with that reason"""
+
+    columns: dict[str, np.ndarray]
+    notes: tuple[str, ...] = ()
+    unread: tuple[Skip, ...] = ()
+
+    def row(self, index: int) -> Row:
+        """What is known of the image that is number `index` of those kept."""
+        return Row(self.columns, index)
+
+
+def is_tags_name(path: str) -> bool:
+    """Whether a file is named as a table of attributes."""
+    return posixpath.basename(path).lower() in NAMES and not is_hidden(path)
+
+
+def read_table(content: bytes) -> Table:
+    """The cells of a CSV file in UTF-8, parted by commas, semicolons or tabs. Empty rows are left out.
+
+    Raises ValueError that says in words, after the name of the file, what is wrong with it."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is no UTF-8 text (byte {error.start:,}); save it as CSV UTF-8") from None
+    delimiter = max(",;\t", key=lambda mark: _promise(_header(text, mark)))
+    header = _header(text, delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows, ragged = [], []
+    try:
+        next(reader, None)
+        for row in reader:
+            if not any(cell.strip() for cell in row):
+                continue
+            if len(row) == len(header):
+                rows.append(row)
+            else:
+                ragged.append(reader.line_num)
+    except csv.Error as error:
+        raise ValueError(f"is damaged in line {reader.line_num:,} ({error})") from None
+    return Table(header, rows, tuple(ragged), delimiter)
+
+
+def _header(text: str, delimiter: str) -> tuple[str, ...]:
+    try:
+        return tuple(name.strip() for name in next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), []))
+    except csv.Error:
+        return ()
+
+
+def _promise(header: Sequence[str]) -> tuple[bool, int]:
+    return _file_column(header) is not None, len(header)
+
+
+def _file_column(header: Sequence[str]) -> int | None:
+    names = [name.lower() for name in header]
+    return next((names.index(name) for name in FILE_COLUMNS if name in names), None)
+
+
+class Finder:
+    """Finds images by what a table calls them. names are the paths of all images, with `/`."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._paths = {_key(name): place for place, name in enumerate(names)}
+        self._bare: dict[str, list[int]] = defaultdict(list)
+        for place, name in enumerate(names):
+            self._bare[_key(posixpath.basename(name))].append(place)
+
+    def __call__(self, folder: str, cell: str) -> int | None:
+        """The place of the image with this path from the folder of the table; else of the only one below that folder
+        with this bare name; else None."""
+        tidy = cell.strip().replace("\\", "/")
+        for path in (cell, tidy):
+            place = self._paths.get(_key(posixpath.normpath(posixpath.join(folder, path))))
+            if place is not None:
+                return place
+        if "/" in tidy:
+            return None
+        inside = f"{folder}/" if folder else ""
+        found = [place for place in self._bare.get(_key(tidy), ()) if self._names[place].startswith(inside)]
+        return found[0] if len(found) == 1 else None
+
+
+def _key(name: str) -> str:
+    """One spelling for each name: macOS takes letters and their accents apart, and `zerosum tag` writes odd bytes as
+    escapes."""
+    return unicodedata.normalize("NFC", printable(name))
+
+
+def read_tags(files: Sequence[TagFile], names: Sequence[str], kept: Sequence[bool]) -> Tags:
+    """The tables among the files of a source. names are the paths of all its images; kept says which belong to the part
+    that is asked for.
+
+    Where two tables give an attribute of an image, tags.csv goes before labels.csv, that before metadata.csv, and a
+    table nearer to the image before one of the same name that is further away."""
+    if not files:
+        return Tags({})
+    everywhere = _folders_around(names)
+    around = _folders_around([name for name, keep in zip(names, kept, strict=True) if keep])
+    unread = tuple(
+        Skip(printable(file.name), "no image lies beside it or below")
+        for file in files
+        if posixpath.dirname(file.name) not in everywhere
+    )
+    chosen = sorted((file for file in files if posixpath.dirname(file.name) in around), key=_trust)
+    if not chosen:
+        return Tags({}, (), unread)
+    find = Finder(names)
+    cells: dict[str, list[str]] = {}
+    known = np.zeros(len(names), bool)
+    notes: list[str] = []
+    sources = [printable(file.name) for file in chosen if _take(file, find, cells, known, notes)]
+    columns = {}
+    for column, values in cells.items():
+        if (longest := max(map(len, values))) > MAX_WORD:
+            notes.append(f"The attribute {column} is left out: it has texts of up to {longest:,} characters.")
+        else:
+            columns[column] = _typed(values, np.flatnonzero(kept))
+    if columns:
+        notes.insert(0, f"{_some('attribute', list(columns))} from {_listed(sources[::-1])}.")
+        without = int(np.count_nonzero(np.array(kept, bool) & ~known))
+        if without:
+            has = "has" if without == 1 else "have"
+            notes.append(f"{counted(without, 'image')} of {sum(kept):,} {has} no row there.")
+    return Tags(columns, tuple(notes), unread)
+
+
+def _folders_around(names: Sequence[str]) -> set[str]:
+    """All folders that the paths lead through, the root (an empty name) included, if there is a path."""
+    folders: set[str] = set()
+    for name in names:
+        while name and (name := posixpath.dirname(name)) not in folders:
+            folders.add(name)
+    return folders
+
+
+def _trust(file: TagFile) -> tuple[int, int, str]:
+    """Sorts the most trusted table last, so that it has the last word."""
+    return -NAMES.index(posixpath.basename(file.name).lower()), file.name.count("/"), file.name
+
+
+def _take(file: TagFile, find: Finder, cells: dict[str, list[str]], known: np.ndarray, notes: list[str]) -> bool:
+    """Enter what a table says into cells, and the images it names into known; False if it says nothing."""
+    name = printable(file.name)
+    try:
+        content = file.read() if file.size <= MAX_BYTES else None
+        if content is None:
+            raise ValueError(f"is too large; tables of up to {MAX_BYTES // 2**20} MB are read")
+        table = read_table(content)
+    except ValueError as reason:
+        notes.append(f"{name} is passed over: it {reason}.")
+        return False
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError) as error:
+        notes.append(f"{name} is passed over: it cannot be read ({error}).")
+        return False
+    if table.file_column is None:
+        header = _listed([printable(column) for column in table.header]) or "none"
+        notes.append(f"{name} is passed over: it has no column `file` that names images. Its columns: {header}.")
+        return False
+    columns = _attributes(name, table.header, notes)
+    if not columns:
+        notes.append(f"{name} is passed over: it has no column beside {table.header[table.file_column]}.")
+        return False
+    rows: dict[int, list[str]] = {}
+    doubled, lost = 0, []
+    for row in table.rows:
+        place = find(posixpath.dirname(file.name), row[table.file_column])
+        if place is None:
+            lost.append(row[table.file_column])
+        else:
+            doubled += place in rows
+            rows[place] = row
+    same: dict[str, str] = {}  # one string for each word rather than one for each image
+    for number, column in columns.items():
+        filled = cells.setdefault(column, [""] * len(known))
+        for place, row in rows.items():
+            if value := row[number].strip():
+                filled[place] = same.setdefault(value, value)
+    known[list(rows)] = True
+    if lost:
+        names, first = "names" if len(lost) == 1 else "name", printable(lost[0])
+        rows_of = f"{counted(len(lost), 'row')} of {name}"
+        notes.append(f"{rows_of} {names} no image, or no single one; the first is {first!r}.")
+    if doubled:
+        name_again = "names" if doubled == 1 else "name"
+        notes.append(f"{counted(doubled, 'row')} of {name} {name_again} an image again; the last row is taken.")
+    if table.ragged:
+        rows_of = f"{counted(len(table.ragged), 'row')} of {name}"
+        first_line = f"the first in line {table.ragged[0]:,}"
+        notes.append(f"{rows_of} passed over for more or fewer cells than the header has, {first_line}.")
+    return True
+
+
+def _attributes(name: str, header: Sequence[str], notes: list[str]) -> dict[int, str]:
+    """The columns that are attributes, by their place. A nameless one, such as the index of pandas, is none."""
+    columns: dict[int, str] = {}
+    for number, column in enumerate(map(printable, header)):
+        if not column or column.lower() in FILE_COLUMNS or len(column) > MAX_WORD:
+            continue
+        if column in columns.values():
+            notes.append(f"{name} has two columns {column}; the first is taken.")
+        else:
+            columns[number] = column
+    return columns
+
+
+def _typed(values: Sequence[str], kept: np.ndarray) -> np.ndarray:
+    """The values of the images kept, as what they all are; the others have a say in that, so that the parts of a set
+    agree. What is missing is NaN among numbers and "" among words, which truths with gaps become."""
+    there = {value for value in values if value}
+    chosen = [values[place] for place in kept]
+    gaps = "" in chosen
+    if there and {value.lower() for value in there} <= BOOLS.keys():
+        truths = [BOOLS.get(value.lower()) for value in chosen]
+        if not gaps:
+            return np.array(truths, bool)
+        return np.array(["" if truth is None else str(truth).lower() for truth in truths], np.str_)
+    if there and all(_INT.fullmatch(value) for value in there):
+        # Beyond these a number is a name: an array would not hold it, or not to its last digit.
+        if max(map(len, there)) > 20 or max(abs(int(value)) for value in there) >= (2**53 if gaps else 2**63):
+            return np.array(chosen, np.str_)
+        if not gaps:
+            return np.array([int(value) for value in chosen], np.int64)
+    if there and all(_NUMBER.fullmatch(value) for value in there):
+        return np.array([float(value or "nan") for value in chosen], np.float64)
+    return np.array(chosen, np.str_)
+
+
+def _some(noun: str, names: Sequence[str]) -> str:
+    """The attribute hair comes; the attributes hair, eyes come."""
+    return f"The {noun}{'' if len(names) == 1 else 's'} {_listed(names)} {'comes' if len(names) == 1 else 'come'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")

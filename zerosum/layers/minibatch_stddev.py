@@ -1,0 +1,28 @@
+"""Minibatch standard deviation (Karras et al. 2018, section 3): a discriminator that sees how varied a batch is."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class MinibatchStddev(nn.Module):
+    """(N, C, H, W) to (N, C + 1, H, W): one more channel, constant over each group of the batch.
+
+    Its value is the standard deviation over the group, averaged over channels and places. Groups have `group` samples,
+    or the largest number below it that divides the batch; sample i is with i + N/group, as in the authors' code."""
+
+    def __init__(self, group: int = 4) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        count, channels, height, width = x.shape
+        group = math.gcd(count, self.group) if count % min(self.group, count) else min(self.group, count)
+        parts = x.view(group, -1, channels, height, width)
+        # Never a bare root: its slope at a batch of equal samples is infinite
+        deviation = torch.sqrt(parts.var(dim=0, correction=0) + 1e-8).mean(dim=(1, 2, 3))  # (N / group,)
+        return torch.cat((x, deviation.repeat(group)[:, None, None, None].expand(-1, 1, height, width)), dim=1)
+
+    def extra_repr(self) -> str:
+        return f"group={self.group}"

@@ -1,0 +1,126 @@
+"""PokeGAN (moxiegushi/pokeGAN, 2018): a Wasserstein critic with clipped weights, on sprites with transparency."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from zerosum.augment.settings import AugmentSettings
+from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.players import Batch, System
+from zerosum.engine.randomness import uniform_latents
+from zerosum.networks.pokegan import Critic, CriticNorm, Generator
+from zerosum.networks.sizes import nearest_size
+from zerosum.recipes.adversarial import Game, device_of, two_players
+from zerosum.recipes.registry import recipe
+from zerosum.recipes.settings import AdversarialSettings, LossName, PenaltySettings, Strict
+from zerosum.seeds import seed_of
+
+
+class GeneratorSettings(Strict):
+    """From latent to image."""
+
+    latent_dim: PositiveInt = Field(100, description="length of the latent vector, uniform on [-1, 1]")
+    width: PositiveInt = Field(32, description="channels of the last hidden layer; each nearer the latent doubles it")
+
+
+class CriticSettings(Strict):
+    """From image to score."""
+
+    width: PositiveInt = Field(64, description="channels of the first layer; each layer further doubles it")
+    norm: CriticNorm = Field("layer", description="batch (as published), layer or none")
+
+
+class RmspropSettings(Strict):
+    """RMSProp, as WGAN's authors advise: momentum makes clipped critics unstable (Arjovsky et al. 2017, section 4)."""
+
+    lr: PositiveFloat = Field(2e-4, description="learning rate")
+    decay: float = Field(0.9, ge=0, lt=1, description="decay of the mean square")
+
+
+class PokeganSettings(AdversarialSettings):
+    """Settings of `pokegan`."""
+
+    generator: GeneratorSettings = GeneratorSettings()
+    critic: CriticSettings = CriticSettings()
+    max_width: PositiveInt = Field(512, description="no layer has more channels than this")
+    loss: LossName = Field("wasserstein", description="the adversarial loss")
+    penalty: PenaltySettings = Field(PenaltySettings(clip=0.01), description="penalties on the critic")
+    discriminator_steps: PositiveInt = Field(5, description="critic steps before each generator step")
+    optimizer: RmspropSettings = RmspropSettings()
+    augment: AugmentSettings = Field(
+        AugmentSettings(flip="horizontal"), description="how training images are varied: a preset, or single settings"
+    )
+    shared_noise: bool = Field(False, description="one batch of latents for all steps of a round, as the code has it")
+    half_range: bool = Field(
+        False, description="real images in [0, 1] against a generator in [-1, 1], as the code has it"
+    )
+
+
+CODE: dict[str, Any] = {
+    "size": "128",
+    "critic": {"norm": "batch"},
+    "augment": {"flip": "horizontal", "brightness": 0.1, "contrast": 0.1},
+    "data": {"channels": "rgb", "background": "black"},
+    "shared_noise": True,
+    "half_range": True,
+    "ema_half_life": 0,
+}
+
+
+@recipe(
+    "pokegan",
+    summary="Wasserstein critic with clipped weights, for sprites with or without transparency",
+    paper="moxiegushi/pokeGAN (code, 2018), after Arjovsky, Chintala & Bottou 2017, arXiv 1701.07875",
+    expect="64 px, 900 sprites: the palette and blobs of the right shape after half an hour on two CPU cores",
+    settings=PokeganSettings,
+    nearest_size=nearest_size,
+    largest_default=64,
+    example_shape=(128, 128, 3),
+    presets={"code": CODE},
+)
+def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
+    """`preset=code` is the repository with what makes its pictures pale (real images in [0, 1]), its shared noise, its
+    batch norm in the critic and its colour jitter on a black background. The default mends these: one range for real
+    and fake, fresh noise, layer norm, mirror images only, a moving average; weights are clipped after each step, so
+    that none is ever outside. Where images have alpha, it stays a fourth channel and the critic sees colours laid over
+    white, so that nobody learns what lies under transparent pixels; `data.channels=rgb data.background=black` lays
+    them over a colour once and for all."""
+    height, width, channels = data.shape
+    shape, part = (channels, height, width), settings.generator
+    generator = Generator(shape, part.latent_dim, part.width, settings.max_width)
+    critic = Critic(shape, settings.critic.width, settings.max_width, settings.critic.norm)
+
+    def fake(batch: Batch) -> Tensor:
+        count, device = len(batch["image"]), device_of(generator)
+        source = None
+        if settings.shared_noise:
+            source = torch.Generator().manual_seed(seed_of("shared noise", batch["images_seen"]))
+        latents = 2 * torch.rand(count, part.latent_dim, generator=source) - 1
+        images: Tensor = generator(latents.to(device))
+        return visible(images) if data.alpha else images
+
+    def real(batch: Batch) -> Tensor:
+        images: Tensor = batch["image"]
+        if settings.half_range:
+            images = (images + 1) / 2
+        return visible(images) if data.alpha else images
+
+    def rmsprop(network: nn.Module) -> torch.optim.Optimizer:
+        chosen = settings.optimizer
+        return torch.optim.RMSprop(network.parameters(), chosen.lr, alpha=chosen.decay, eps=1e-10)
+
+    def latents(seeds: Sequence[int]) -> Tensor:
+        return uniform_latents(seeds, part.latent_dim)
+
+    game = Game(fake, look=lambda images, batch: critic(images), real=real, critic=critic)
+    return System(generator, two_players(settings, generator, critic, game, rmsprop), latents)
+
+
+def visible(images: Tensor) -> Tensor:
+    """Images (N, C + 1, H, W) in [-1, 1] whose last channel is opacity, with their colours laid over white: what two
+    images have under transparent pixels makes no difference between them."""
+    colours, opacity = images[:, :-1], (images[:, -1:] + 1) / 2
+    return torch.cat((1 - (1 - colours) * opacity, images[:, -1:]), dim=1)

@@ -1,0 +1,158 @@
+"""Progressive growing (Karras et al. 2018): from 4 pixels a side to 1024, a doubling at a time."""
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from zerosum.data.conditions import width_of
+from zerosum.data.dataset import DatasetInfo
+from zerosum.data.settings import Size
+from zerosum.engine.players import Batch, System
+from zerosum.engine.randomness import normal_latents
+from zerosum.errors import ConfigError
+from zerosum.losses.labels import softmax_sum
+from zerosum.networks.progressive import FIRST, RESOLUTIONS, Discriminator, Generator, blended, doubled
+from zerosum.recipes.adversarial import Game, adam, device_of, two_players
+from zerosum.recipes.registry import recipe
+from zerosum.recipes.settings import AdamSettings, ConditionalSettings, LossName, PenaltySettings, Strict
+
+
+class NetworkSettings(Strict):
+    """Of both networks, which mirror each other."""
+
+    latent_dim: PositiveInt = Field(128, description="length of the latent vector")
+    base: PositiveInt = Field(1024, description="channels at a side of R pixels are 2 base / R, at most `largest`")
+    largest: PositiveInt = Field(128, description="no layer has more channels than this")
+    group: PositiveInt = Field(4, description="images in a group of the minibatch standard deviation")
+
+
+class GrowthSettings(Strict):
+    """When the networks grow."""
+
+    start: PositiveInt = Field(4, description="side of the first images in pixels; the final size: no growth at all")
+    stable: PositiveInt = Field(20_000, description="images seen at each size before the next is faded in")
+    fade: PositiveInt = Field(20_000, description="images seen while a size is faded in")
+
+
+class ProgressiveSettings(ConditionalSettings):
+    """Settings of `progressive`."""
+
+    network: NetworkSettings = NetworkSettings()
+    growth: GrowthSettings = GrowthSettings()
+    loss: LossName = Field("wasserstein", description="the adversarial loss")
+    penalty: PenaltySettings = Field(
+        PenaltySettings(between=10, drift=1e-3), description="penalties on the discriminator"
+    )
+    batch: PositiveInt = Field(32, description="images in a batch at the final size")
+    largest_batch: PositiveInt = Field(
+        128, description="images in a batch at most: it doubles with each halving of the side"
+    )
+    optimizer: AdamSettings = AdamSettings(lr=1e-3, beta1=0.0, beta2=0.99)
+    last_lr: float | None = Field(None, gt=0, description="learning rate from the final size on, if another")
+    label_weight: float = Field(1.0, ge=0, description="weight of the auxiliary classifier's loss")
+
+
+PAPER: dict[str, Any] = {
+    "network": {"latent_dim": 512, "base": 8192, "largest": 512, "group": 16},
+    "growth": {"stable": 800_000, "fade": 800_000},
+    "batch": 16,
+    "largest_batch": 16,
+    "images": 19_000_000,
+}
+CODE: dict[str, Any] = {
+    "network": {"latent_dim": 512, "base": 8192, "largest": 512, "group": 4},
+    "growth": {"stable": 600_000, "fade": 600_000},
+    "batch": 4,
+    "last_lr": 1.5e-3,
+    "images": 12_000_000,
+}
+
+
+def nearest_size(height: int, width: int) -> Size:
+    """A square whose side is a power of two: the largest that the image covers, but 8 at least."""
+    side = max([side for side in RESOLUTIONS if side <= min(height, width)], default=RESOLUTIONS[0])
+    return side, side
+
+
+@recipe(
+    "progressive",
+    summary="progressive growing: small images first, then larger ones; 8 to 1024 pixels a side",
+    paper="Karras, Aila, Laine & Lehtinen 2018, arXiv 1710.10196",
+    expect="64 px: blurred faces after minutes on two CPU cores, sharp ones after hours; a GPU for 128 px and more",
+    settings=ProgressiveSettings,
+    nearest_size=nearest_size,
+    largest_default=64,
+    example_shape=(64, 64, 3),
+    presets={"paper": PAPER, "code": CODE},
+)
+def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
+    """`preset=paper` is the paper's network and schedule at its batch of 16; `preset=code` the released configuration
+    for one GPU at 1024 pixels (give batch=32 at 64 pixels, 16 at 128, 8 at 256). The default is an eighth as wide and
+    grows in a thirtieth of the images, for a machine without a GPU. With `conditional=true` the condition stands beside
+    the latent, and the discriminator classifies (AC-GAN), as in the code."""
+    resolution, channels = data.shape[0], data.shape[2]
+    starts = [side for side in (4, *RESOLUTIONS) if side <= resolution]
+    if settings.growth.start not in starts:
+        sizes = ", ".join(map(str, starts))
+        raise ConfigError(f"growth.start={settings.growth.start}: {resolution} pixels can start from {sizes}.")
+    part, condition_dim = settings.network, width_of(data.conditions)
+    generator = Generator(resolution, part.latent_dim, channels, part.base, part.largest, condition_dim)
+    discriminator = Discriminator(resolution, channels, part.base, part.largest, condition_dim, part.group)
+    level_of = partial(level_at, growth=settings.growth, resolution=resolution)
+    widths = [condition.width for condition in data.conditions]
+
+    def fake(batch: Batch) -> Tensor:
+        latents = torch.randn(len(batch["image"]), part.latent_dim, device=device_of(generator))
+        images: Tensor = generator(latents, batch.get("condition"), level_of(batch["images_seen"]))
+        return images
+
+    def labels(logits: Tensor, condition: Tensor) -> Tensor:
+        return settings.label_weight * softmax_sum(logits, condition, widths)
+
+    game = Game(
+        fake,
+        look=lambda images, batch: discriminator(images, level_of(batch["images_seen"])),
+        real=lambda batch: blended(batch["image"], level_of(batch["images_seen"])),
+        labels=labels if widths else None,
+    )
+
+    def schedule(images_seen: int) -> list[dict[str, float]]:
+        level = level_of(images_seen)
+        lr = settings.optimizer.lr
+        if level == generator.levels and settings.last_lr is not None:
+            lr = settings.last_lr
+        # Adam's moments belong to the loss of one size: the authors forget them when a fade begins and when it ends
+        return [{"lr": lr, "phase": math.floor(level) + math.ceil(level)}]
+
+    def batch_at(images_seen: int) -> int:
+        return min(settings.batch << (generator.levels - math.ceil(level_of(images_seen))), settings.largest_batch)
+
+    def make(network: nn.Module, latents: Tensor, condition: Tensor | None, images_seen: int) -> Tensor:
+        images: Tensor = network(latents, condition, level_of(images_seen))
+        while images.shape[2] < resolution:
+            images = doubled(images)
+        return images
+
+    optimizer = partial(adam, settings.optimizer)
+    players = two_players(settings, generator, discriminator, game, optimizer, schedule)
+    return System(
+        generator,
+        players,
+        lambda seeds: normal_latents(seeds, part.latent_dim),
+        make=make,
+        batch=batch_at,
+        facts=lambda images_seen: {"growth/level": level_of(images_seen)},
+    )
+
+
+def level_at(images_seen: int, growth: GrowthSettings, resolution: int) -> float:
+    """How far the networks have grown: log2 of the side, and between two sizes the share of the fade that is done."""
+    first, last = growth.start.bit_length() - 1, resolution.bit_length() - 1
+    if images_seen < growth.stable:
+        return float(max(first, FIRST))
+    grown, inside = divmod(images_seen - growth.stable, growth.fade + growth.stable)
+    return min(first + grown + min(inside / growth.fade, 1.0), float(last))
