@@ -66,7 +66,7 @@ def make(tmp_path):
         training = Training(
             System(modules[1], players, lambda seeds: torch.zeros(len(seeds), 1)),
             run,
-            draw=lambda player, position, count: {"image": torch.full((BATCH, 1), position / 100)},
+            draw=lambda player, position, count: {"image": torch.full((count, 1), position / 100)},
             show=show,
             batch=BATCH,
             seed=seed,
@@ -153,6 +153,27 @@ def test_noise_is_new_in_every_turn_and_a_function_of_the_seed(make, tmp_path):
     first, again, other = noise_of(0), noise_of(0), noise_of(1)
     assert first == again
     assert len({*first, *other}) == 2 * 5 * 3
+
+
+def test_what_is_said_of_a_sample_stands_in_the_line_of_its_moment(make):
+    training = make(sample=20)
+    training.show = lambda network, images: {"growth/level": 2 + images / 100}
+    training.run_until(Goal(images=50), StopRequest())
+    said = {line["images"]: line["growth/level"] for line in stats(training) if "growth/level" in line}
+    assert said == pytest.approx({0: 2.0, 10: 2.1, 20: 2.2, 40: 2.4, 50: 2.5})
+
+
+def test_the_system_says_how_large_the_next_batch_is_and_time_counts_it(make):
+    training, sizes = make(), []
+    training.system.batch = lambda images: 4 if images < 8 else 16
+    training.system.players[1].losses = lambda batch: (
+        {"adversarial": training.system.players[1].module(batch["image"]).mean()},
+        {"size": sizes.append(len(batch["image"])) or torch.zeros(())},
+    )
+    training.run_until(Goal(images=40), StopRequest())
+    assert sizes == [4, 4, 16, 16]
+    assert training.progress.images == 40
+    assert training.progress.drawn == {"discriminator": 40, "generator": 40}
 
 
 def test_schedules_are_told_the_images_seen(make):

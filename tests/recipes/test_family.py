@@ -5,7 +5,6 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 import zerosum
 from zerosum.data.conditions import Condition, width_of
@@ -50,10 +49,10 @@ def built(name, side=16, channels=3, alpha=False, conditions=(), seed=0, narrow=
     return recipe.build(recipe.configure(values), info)
 
 
-def batch_of(count=4, side=16, channels=3, images_seen=0, conditions=(), place=0):
+def batch_of(count=4, side=16, channels=3, images_seen=0, conditions=(), place=0, step=0):
     """A batch of noise; each image has the condition of the same place."""
     noise = torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(5)) * 2 - 1
-    batch = {"image": noise, "images_seen": images_seen}
+    batch = {"image": noise, "images_seen": images_seen, "step": step}
     if conditions:
         parts = [torch.eye(len(c.values))[place % len(c.values)][1 if c.is_bit else 0 :] for c in conditions]
         batch["condition"] = torch.cat(parts).expand(count, -1)
@@ -130,14 +129,13 @@ def batches_by_side(system, stable):
 def test_batches_by_resolution():
     default = built("progressive", side=64)
     assert batches_by_side(default, 20_000) == {4: 128, 8: 128, 16: 128, 32: 64, 64: 32}
-    assert [default.batch(images) for images in (100_000, 100_001, 139_999, 140_001)] == [64, 64, 64, 32]  # as larger
+    assert [default.batch(images) for images in (100_000, 100_001, 140_000, 140_001)] == [128, 64, 64, 32]
     paper = built("progressive", side=64, preset="paper")
     assert set(batches_by_side(paper, 800_000).values()) == {16}
-    code = built("progressive", side=64, preset="code", batch=32)
+    code = built("progressive", side=64, preset="code")
     assert batches_by_side(code, 600_000) == {4: 128, 8: 128, 16: 128, 32: 64, 64: 32}
 
 
-@pytest.mark.xfail(strict=True, reason="4 at 1024 pixels, doubled, gives twice the batches of the code's table below")
 def test_batches_of_the_code_at_1024_pixels():
     code = built("progressive", side=1024, preset="code")
     table = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}
@@ -163,10 +161,10 @@ def test_the_optimiser_forgets_when_a_fade_begins_and_when_it_ends():
     assert [steps for _, steps in counts] == [1, 2, 3, 4, 5, 1, 2, 3, 1, 2, 3, 4]
 
 
-def test_learning_rate_of_the_final_size():
-    system = built("progressive", side=8, last_lr=5e-3, **GROWING)
+def test_learning_rate_by_side():
+    system = built("progressive", side=8, rates={8: 5e-3}, **GROWING)
     lr = [system.players[1].schedule(images)[0]["lr"] for images in (0, 100, 127, 128, 10**6)]
-    assert lr == [1e-3, 1e-3, 1e-3, 5e-3, 5e-3]
+    assert lr == [1e-3, 5e-3, 5e-3, 5e-3, 5e-3]  # 8 pixels are seen from the first moment of the fade
 
 
 def test_reals_and_fakes_are_of_one_size_and_reals_are_blended():
@@ -236,20 +234,19 @@ def test_a_growing_run_stopped_and_resumed_ends_with_the_same_bits(data, tmp_pat
 # Penalties in every so many steps
 
 
-@pytest.mark.parametrize("steps", [1, 2])
-def test_a_penalty_of_every_third_step_is_three_times_as_strong(steps):
-    common = {"batch": 4, "discriminator_steps": steps}
+def test_a_penalty_of_every_fourth_step_is_four_times_as_strong():
+    common = {"batch": 4}
     always = built("r3gan", penalty={"r1": 2, "r2": 0.5, "every": 1}, **common)
-    seldom = built("r3gan", penalty={"r1": 2, "r2": 0.5, "every": 3}, **common)
-    for step in range(7):
-        batch = batch_of(images_seen=step * 4 * steps)
+    seldom = built("r3gan", penalty={"r1": 2, "r2": 0.5, "every": 4}, **common)
+    for step in range(6):
+        batch = batch_of(images_seen=step * 4, step=step)
         plain, found = losses(always, 0, batch), losses(seldom, 0, batch)
-        assert ("r1" in found) == ("r2" in found) == (step % 3 == 0)
-        if step % 3 == 0:
-            assert found["r1"] == pytest.approx(3 * plain["r1"], rel=1e-4)
-            assert found["r2"] == pytest.approx(3 * plain["r2"], rel=1e-4)
-        assert found["relativistic" if "relativistic" in found else next(iter(found))] == pytest.approx(
-            plain[next(iter(plain))], rel=1e-5
+        assert ("r1" in found) == ("r2" in found) == (step % 4 == 0)
+        if step % 4 == 0:
+            assert found["r1"] == pytest.approx(4 * plain["r1"], rel=1e-4)
+            assert found["r2"] == pytest.approx(4 * plain["r2"], rel=1e-4)
+        assert [found[name] for name in plain if name not in ("r1", "r2")] == pytest.approx(
+            [term for name, term in plain.items() if name not in ("r1", "r2")], rel=1e-5
         )
 
 
@@ -259,13 +256,10 @@ def test_r1_is_half_gamma_times_the_squared_slope():
     assert losses(system, 0, batch)["r1"] == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="steps are counted in batches of the final size, so at 4 pixels every one counts"
-)
 def test_every_fourth_step_is_so_while_batches_are_larger():
     system = built("progressive", side=64, penalty={"r1": 1, "every": 4}, batch=32)
     assert system.batch(0) == 128
-    found = ["r1" in losses(system, 0, batch_of(side=64, images_seen=128 * step)) for step in range(8)]
+    found = ["r1" in losses(system, 0, batch_of(side=64, images_seen=128 * step, step=step)) for step in range(8)]
     assert found == [True, False, False, False] * 2
 
 
@@ -280,7 +274,6 @@ def test_schedules_of_r3gan_begin_and_end():
         assert [at[images]["betas"] for images in at] == [
             (0, pytest.approx(beta2)) for beta2 in (0.9, 0.945, 0.99, 0.99)
         ]
-        torch.optim.Adam(nn.Linear(1, 1).parameters()).param_groups[0].update(at[0])
     first, middle, last, after = (
         losses(system, 0, batch_of(images_seen=images))["r1"]
         for images in (0, 512 * 19_531, 512 * 39_063, 512 * 100_000)
@@ -291,24 +284,24 @@ def test_schedules_of_r3gan_begin_and_end():
 
 def test_the_default_of_r3gan_decays_too():
     schedule = built("r3gan").players[0].schedule
-    assert schedule(0)[0] == {"lr": pytest.approx(5e-4), "betas": (0, pytest.approx(0.9))}
-    assert schedule(1_000_000)[0] == {"lr": pytest.approx(1.25e-4), "betas": (0, pytest.approx(0.99))}
+    assert schedule(0)[0] == {"lr": pytest.approx(2e-3), "betas": (0, pytest.approx(0.9))}
+    assert schedule(1_000_000)[0] == {"lr": pytest.approx(5e-4), "betas": (0, pytest.approx(0.99))}
 
 
 @pytest.mark.parametrize(
-    ("preset", "side", "parameters", "gamma", "batch"),
-    [("paper", 32, 20_697_344, 0.05, 512), ("ffhq64", 64, None, 2, 256), ("ffhq256", 256, None, 150, 256)],
+    ("preset", "side", "millions", "gamma", "batch"),
+    [("paper", 32, 20.73, 0.05, 512), ("ffhq64", 64, 22.43, 2, 256), ("ffhq256", 256, 23.06, 150, 256)],
 )
-def test_presets_of_r3gan_are_the_published_ones(preset, side, parameters, gamma, batch):
+def test_presets_of_r3gan_are_the_published_ones(preset, side, millions, gamma, batch):
     recipe = get_recipe("r3gan")
     settings = recipe.configure({"preset": preset})
     info = DatasetInfo("test", 8, (side, side, 3), "uint8", (0, 255), False, (), "")
     with torch.device("meta"):
         system = recipe.build(settings, info)
     found = sum(parameter.numel() for parameter in system.network.parameters())
-    # without classes: 10 * 64 + 64 * 768 fewer than the published 20,781,952 for CIFAR-10
-    assert found == parameters if parameters else round(found / 1e6, 2) == {64: 22.43, 256: 23.06}[side]
-    assert settings.penalty.model_dump() | {"r1": gamma, "r2": gamma, "every": 1} == settings.penalty.model_dump()
+    # CIFAR-10: without its classes, 10 * 64 + 64 * 768 fewer than 20,781,952
+    assert round(found / 1e6, 2) == millions
+    assert (settings.penalty.r1, settings.penalty.r2, settings.penalty.every) == (gamma, gamma, 1)
     assert settings.batch == batch
 
 
@@ -358,7 +351,7 @@ def seen_reals(half_range, seed):
     system = built("pokegan", side=8, channels=4, alpha=True, half_range=half_range)
     images = torch.nn.functional.pad(sprites(seed), (0, 2, 0, 2), value=1.0)
     with seen_by(system.players[0].module) as calls:
-        losses(system, 0, {"image": images, "images_seen": 0})
+        losses(system, 0, {"image": images, "images_seen": 0, "step": 0})
     (reals,), (fakes,) = calls[:2]
     return reals, fakes
 
@@ -371,7 +364,6 @@ def test_the_critic_sees_sprites_over_white():
     assert (fakes[:, :3] >= 1 - 2 * opacity - 1e-6).all()  # white where transparent
 
 
-@pytest.mark.xfail(strict=True, reason="half_range also halves opacity, so that what is transparent is half seen")
 def test_half_range_keeps_hidden_colours_hidden():
     assert torch.equal(seen_reals(True, 0)[0][..., :6, :2], seen_reals(True, 1)[0][..., :6, :2])
 
@@ -507,7 +499,7 @@ def test_a_condition_is_heard_and_learnt_from(settings):
         system.make(system.network, latents, batch_of(conditions=CONDITIONS, place=place)["condition"], images)
         for place in (0, 1)
     )
-    assert (one - other).abs().mean() > 1e-3
+    assert (one - other).abs().mean() > 0.02 * one.abs().mean()
     system.network.train()
     for player in system.players:
         torch.manual_seed(0)
@@ -540,7 +532,7 @@ def test_dcgans_generator_embeds_the_condition_as_large_as_a_latent():
     assert maker.embed.weight.std().item() == pytest.approx(1, abs=0.05)
     maker.eval()
     torch.testing.assert_close(maker(latent, told), maker(latent[:, :, None, None], told))
-    assert maker(torch.randn(3, 50, 2, 2), told).shape == (3, 3, 24, 24)
+    assert maker(torch.randn(3, 50, 2, 2), told).shape == (3, 3, 20, 20)
     assert maker.project.weight.shape[0] == 100
 
 

@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,8 +43,14 @@ def make_run(
     classes: tuple[str, ...] = (),
     vectors: bool = False,
     source: str = "builtin:portraits",
+    conditions: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    stable: int = 0,
 ) -> Path:
-    """Write a run folder and return it."""
+    """Write a run folder and return it.
+
+    conditions: of each name its values, with how many images have them; the sheets have a column for each value of the
+    first. stable: the images grow from 4 pixels to 32, as many images seen at each size as in each fade; 0: they do
+    not."""
     rng = np.random.default_rng(1)
     budget = 200_000
     (path / "samples").mkdir(parents=True)
@@ -63,6 +71,12 @@ def make_run(
         "settings": {"loss": loss, "batch": 64, "generator": {"width": 64}, "optimizer": {"name": "adam", "lr": 2e-4}},
         "data": {"source": source, "count": 10_000, "shape": shape, "dtype": "uint8", "classes": list(classes)},
     }
+    if conditions:
+        config["settings"] |= {"conditional": True, "attributes": list(conditions)}
+        config["data"]["conditions"] = [
+            {"name": name, "values": list(counts), "counts": list(counts.values())}
+            for name, counts in conditions.items()
+        ]
     (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     environment = {
         "command": ["zerosum", "train", "dcgan", source, "--out", "runs/portraits"],
@@ -73,10 +87,20 @@ def make_run(
     }
     (path / "env.json").write_text(json.dumps(environment))
     stats = [json.dumps(line(place, lines, budget, loss, rng)) for place in range(1, lines + 1)]
+    if stable:
+        images = [round(budget * place / max(1, sheets - 1)) for place in range(sheets)]
+        stats += [json.dumps({"images": n, "growth/level": level(n, stable)}) for n in images]
     (path / "stats.jsonl").write_text("\n".join(stats) + '\n{"images": 2000')  # and a torn last line
     (path / "events.jsonl").write_text("\n".join(map(json.dumps, events(budget, last_event, warnings))) + "\n")
-    save_sheets(path / "samples", sheets, budget, vectors, rng)
+    columns = min(12, len(next(iter(conditions.values())))) if conditions else 8
+    save_sheets(path / "samples", sheets, budget, vectors, rng, columns)
     return path
+
+
+def level(images: int, stable: int) -> float:
+    """Of networks that grow from 4 pixels to 32."""
+    grown, inside = divmod(max(0, images - stable), 2 * stable)
+    return min(2 + grown + min(1.0, inside / stable), 5.0)
 
 
 def line(place: int, lines: int, budget: int, loss: str, rng: np.random.Generator) -> dict[str, float | None]:
@@ -141,9 +165,12 @@ def events(budget: int, last_event: str, warnings: bool) -> list[dict[str, Any]]
     return [{"time": f"2026-11-23T19:{2 + place:02d}:11+00:00"} | event for place, event in enumerate(said)]
 
 
-def save_sheets(folder: Path, count: int, budget: int, vectors: bool, rng: np.random.Generator) -> None:
+def save_sheets(
+    folder: Path, count: int, budget: int, vectors: bool, rng: np.random.Generator, columns: int = 8
+) -> None:
     """`count` sheets from pure noise to what the data looks like, and reals.png."""
-    targets, noise = faces(64, seed=5), rng.integers(0, 255, (64, 32, 32, 3)).astype(np.float32)
+    shown = 8 * columns
+    targets, noise = faces(shown, seed=5), rng.integers(0, 255, (shown, 32, 32, 3)).astype(np.float32)
     angle = rng.integers(0, 8, 600) * np.pi / 4
     ring = 2 * np.stack([np.cos(angle), np.sin(angle)], 1) + rng.normal(0, 0.1, (600, 2))
     for place in range(count):
@@ -152,6 +179,6 @@ def save_sheets(folder: Path, count: int, budget: int, vectors: bool, rng: np.ra
             picture = density_picture(ring, rng.normal(0, 1.0, (600, 2)) * (1 - done) + ring * done)
         else:
             clear = done**0.4
-            picture = grid((targets * clear + noise * (1 - clear)).astype(np.uint8), 8, 8)
+            picture = grid((targets * clear + noise * (1 - clear)).astype(np.uint8), 8, columns)
         picture.save(folder / f"{round(budget * done):09d}.png")
-    (density_picture(ring, ring) if vectors else grid(faces(64, seed=6), 8, 8)).save(folder / "reals.png")
+    (density_picture(ring, ring) if vectors else grid(faces(shown, seed=6), 8, columns)).save(folder / "reals.png")

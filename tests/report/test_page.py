@@ -16,9 +16,11 @@ import pytest
 from PIL import Image
 
 from tests.report.made_run import make_run
+from zerosum import show
 from zerosum.errors import ConfigError
 from zerosum.report import page
 from zerosum.report.page import (
+    MOST_COLUMNS,
     MOST_FRAMES,
     MOST_ROWS,
     asset,
@@ -32,6 +34,8 @@ from zerosum.report.page import (
 
 CHROMIUM = Path("/usr/bin/chromium")
 LN2 = 0.693147
+HAIR = {"auburn": 250, "black": 480, "rose": 140}
+TAGS = {f"a long name of hair, {n}": 100 + n for n in range(34)}
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +118,44 @@ def test_pictures_stay_within_their_budget_whatever_they_show(tmp_path: Path, mo
     noise = Image.frombytes("RGB", (700, 700), np.random.default_rng(0).bytes(700 * 700 * 3))  # no codec can pack it
     for n in range(1, 6):
         noise.save(run / "samples" / f"{n:09d}.png", compress_level=0)
-    found = page.pictures(run / "samples", vectors=False)
+    found = page.pictures(run / "samples", vectors=False, levels={})
     contents = [picture_of(src) for src in (*(frame["src"] for frame in found["frames"]), found["reals"])]
     assert sum(map(len, contents)) <= 300_000
     assert all(200 <= Image.open(io.BytesIO(content)).width <= 700 for content in contents)
     assert found["frames"][-1]["src"]["width"] == 700  # shown at its own size, if coarser
+
+
+def test_each_sheet_comes_with_the_level_of_its_moment_however_much_is_thinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "MOST_ROWS", 20)  # means over ten lines and more
+    data = gather(make_run(tmp_path / "run", stable=40_000, sheets=11))
+    assert {frame["images"]: frame["level"] for frame in data["frames"]} == {
+        0: 2, 20_000: 2, 40_000: 2, 60_000: 2.5, 80_000: 3, 100_000: 3, 120_000: 3,
+        140_000: 3.5, 160_000: 4, 180_000: 4, 200_000: 4,
+    }  # fmt: skip
+    assert data["stats"]["growth/level"][-1] == 4
+    plain = gather(make_run(tmp_path / "plain", sheets=2))
+    assert [frame["level"] for frame in plain["frames"]] == [None, None]
+    assert "growth/level" not in plain["stats"]
+
+
+def test_columns_are_the_first_values_of_the_first_condition(tmp_path: Path) -> None:
+    data = gather(make_run(tmp_path / "run", conditions={"hair": HAIR, "glasses": {"0": 7, "1": 3}}, sheets=1))
+    assert data["columns"]["values"] == ["auburn", "black", "rose"]
+    assert [(asked["name"], asked["usual"]) for asked in data["conditions"]] == [("hair", "black"), ("glasses", "0")]
+    many = gather(make_run(tmp_path / "many", conditions={"tag": TAGS}, sheets=1))
+    assert (many["columns"]["values"], many["columns"]["count"]) == (list(TAGS)[:12], 34)
+    assert len(many["conditions"][0]["values"]) == 34
+    points = gather(make_run(tmp_path / "points", conditions={"class": {"0": 9, "1": 9}}, vectors=True, sheets=1))
+    assert points["columns"] is None
+    assert points["conditions"][0]["name"] == "class"
+    plain = gather(make_run(tmp_path / "plain", sheets=1))
+    assert (plain["columns"], plain["conditions"]) == (None, [])
+
+
+def test_the_page_and_training_agree_on_the_columns_of_a_sheet() -> None:
+    assert MOST_COLUMNS == show.MOST_COLUMNS
 
 
 def picture_of(src: dict[str, Any]) -> bytes:
@@ -326,13 +363,110 @@ def test_probabilities_and_critics_are_explained_differently(browser: Any, tmp_p
             assert "−1.386" in text
 
 
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = make_run(tmp_path_factory.mktemp("runs") / "grown", loss="wasserstein", stable=40_000, sheets=21)
+    return write_report(run).parent
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("locale", "place", "said"),
+    [
+        ("en-GB", 0, "after 0 images, 4 pixels"),
+        ("en-GB", 5, "after 50,000 images, 4 to 8 pixels, 25% faded in"),
+        ("en-GB", 8, "after 80,000 images, 8 pixels"),
+        ("fr-FR", 15, "après 150 000 images, de 8 à 16 pixels, fondu à 75 %"),
+        ("fr-FR", 20, "après 200 000 images, 16 pixels"),
+    ],
+)
+def test_a_sheet_says_how_far_the_networks_had_grown(
+    browser: Any, grown: Path, locale: str, place: int, said: str
+) -> None:
+    for window in opened_page(browser, grown, locale=locale):
+        window.fill("#slider", str(place))
+        told = [
+            window.inner_text("#when").replace("\n", ", "),
+            window.get_attribute("#slider", "aria-valuetext"),
+            window.get_attribute("#sheet", "alt"),
+        ]
+        assert [re.sub(r"\s", " ", text) for text in told[:2]] == [said, said]
+        assert re.sub(r"\s", " ", told[2]).endswith(said)
+
+
+@pytest.mark.browser
+def test_growth_is_a_curve_of_sides_and_reads_the_nearest_sheet(browser: Any, grown: Path) -> None:
+    for window in opened_page(browser, grown):
+        over = window.locator("#chart-growth .u-over")
+        over.scroll_into_view_if_needed()
+        assert window.inner_text("#chart-growth output") == "16 pixels"  # exactly: a running mean would lag
+        box = over.bounding_box()
+        window.mouse.move(box["x"] + 0.315 * box["width"], box["y"] + 50)  # 63,000 images: no sheet was drawn then
+        assert window.inner_text("#chart-growth output") == "4 to 8 pixels, 50% faded in"
+        assert "from 4 pixels to 16 pixels" in window.get_attribute("#chart-growth .canvas", "aria-label")
+        assert not window.query_selector("#chart-other")
+
+
+@pytest.mark.browser
+def test_the_values_stand_over_their_columns_in_both_sheets(browser: Any, tmp_path: Path) -> None:
+    run = write_report(make_run(tmp_path / "run", conditions={"hair": HAIR, "glasses": {"0": 7, "1": 3}})).parent
+    for window in opened_page(browser, run):
+        assert window.locator(".heads").all_inner_texts() == ["Columns: hair\n\nauburn\nblack\nrose"] * 2
+        for side, sheet in ((0, "#sheet"), (1, ".sheets figure:nth-child(2) img")):
+            box = window.locator(sheet).bounding_box()
+            for place, head in enumerate(window.locator(".heads").nth(side).locator("li").all()):
+                middle = head.bounding_box()["x"] + head.bounding_box()["width"] / 2
+                assert middle == pytest.approx(box["x"] + (place + 0.5) / 3 * box["width"], abs=3)
+            assert box["height"] < 700  # three columns of eight rows would fill two windows at full width
+        window.click("#language")
+        assert window.locator(".heads").first.inner_text().startswith("Colonnes : hair")
+        assert "Ce qu’on peut lui demander" in window.inner_text("#asking")
+
+
+@pytest.mark.browser
+def test_it_lists_what_can_be_asked_for_and_how(browser: Any, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", conditions={"hair": {"light brown": 9, "grey": 4}, "glasses": {"0": 7, "1": 3}})
+    write_report(run)
+    for window in opened_page(browser, run):
+        text = window.inner_text("#asking")
+        assert re.search(r"hair\s+light brown, grey\s+glasses\s+0, 1\s", text)
+        assert "zerosum sample run --set 'hair=light brown' glasses=0 --grid 8x8 --out asked.png" in text
+        assert "zerosum sample run --sweep hair --out sweep.png" in text
+        assert '.sample(64, attributes={"hair": "light brown", "glasses": "0"})' in text
+        window.click("#record summary >> nth=0")
+        assert re.search(r"attributes\s+hair, glasses\s", window.inner_text("#record"))
+
+
+@pytest.mark.browser
+def test_a_run_that_is_told_nothing_says_nothing_of_columns(opened: Any) -> None:
+    assert not opened.query_selector(".heads")
+    assert not opened.query_selector("#asking")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 1280])
+def test_long_values_stand_upright_over_their_columns(browser: Any, tmp_path: Path, width: int) -> None:
+    run = write_report(make_run(tmp_path / "run", conditions={"tag": TAGS}, sheets=2)).parent
+    for window in opened_page(browser, run):
+        window.set_viewport_size({"width": width, "height": 800})
+        assert "the first 12 of 34 values" in window.inner_text(".heads p >> nth=0")
+        boxes = [head.bounding_box() for head in window.locator(".heads").first.locator("li span").all()]
+        assert len(boxes) == 12
+        assert all(one["x"] + one["width"] <= other["x"] + 1 for one, other in pairwise(boxes))
+        assert all(box["width"] < 18 and box["height"] > 60 for box in boxes)  # one line, from below
+        assert window.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.browser
 def test_hostile_words_are_shown_as_words(browser: Any, tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-    run = make_run(tmp_path / "run", source=hostile, classes=(hostile, "b"), sheets=2)
+    told = {hostile: {hostile: 5, "b": 2}}
+    run = make_run(tmp_path / "run", source=hostile, classes=(hostile, "b"), conditions=told, sheets=2)
     write_report(run)
     for window in opened_page(browser, run):
         assert hostile in window.inner_text("h1")
+        assert hostile in window.inner_text(".heads p >> nth=0")
+        assert hostile in window.inner_text("#asking")
         window.click("#record summary >> nth=0")
         assert hostile in window.inner_text("#record")
 
@@ -343,5 +477,4 @@ def test_nothing_sticks_out_at_any_width(browser: Any, run: Path, report: str, w
     for window in opened_page(browser, run, locale="fr-FR"):
         window.set_viewport_size({"width": width, "height": 800})
         window.evaluate("document.querySelectorAll('details').forEach(node => { node.open = true; })")
-        window.wait_for_timeout(50)
-        assert window.evaluate("document.documentElement.scrollWidth") <= width
+        window.wait_for_function(f"document.documentElement.scrollWidth <= {width}")  # once the curves have followed

@@ -73,7 +73,8 @@ def drawn(seeds: Sequence[int], conditions: Sequence[Condition], asked: Mapping[
 
 
 def places_of(asked: Mapping[str, str], conditions: Sequence[Condition]) -> dict[str, int]:
-    """The place of each value asked for among the values of its condition. Upper and lower case are one; yes, no, true,
+    """The place of each value asked for among the values of its condition. Upper and lower case are one, unless a value
+    is written exactly so; yes, no, true,
     false, 1 and 0 are understood of bits. Raises ConfigError that lists what there is."""
     known = {condition.name.lower(): condition for condition in conditions}
     found = {}
@@ -87,7 +88,9 @@ def places_of(asked: Mapping[str, str], conditions: Sequence[Condition]) -> dict
                 else f"{name} cannot be asked for: this generator knows no labels. Train with conditional=true."
             )
         words = [word.lower() for word in condition.values]
-        if value.lower() in words:
+        if value in condition.values:
+            found[condition.name] = condition.values.index(value)
+        elif value.lower() in words:
             found[condition.name] = words.index(value.lower())
         elif condition.is_bit and (place := _bit(value)) is not None:
             found[condition.name] = place

@@ -242,7 +242,7 @@ class Training:
         started = time.perf_counter()
         count = self._batch()
         batch = self.draw(player, self.progress.drawn[player.name], count)
-        batch["images_seen"] = self.progress.images
+        batch["images_seen"], batch["step"] = self.progress.images, self.progress.step
         self.progress.drawn[player.name] += count
         self._wait += time.perf_counter() - started
         return batch

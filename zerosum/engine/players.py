@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 Batch = dict[str, Any]
 """`image` (N, C, H, W) float32 in [-1, 1] or vectors (N, D); `label` (N,) int64 where there are labels; `condition`
-(N, A) float32 where the generator is told what to make; and `images_seen`, the integer that every schedule is a
-function of."""
+(N, A) float32 where the generator is told what to make; `images_seen`, the integer that every schedule is a function
+of; and `step`, the number of rounds that were played before."""
 
 Terms = dict[str, Tensor]
 """Scalars by name. What a player minimises is their sum, so each comes already weighted."""

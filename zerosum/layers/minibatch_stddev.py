@@ -1,7 +1,5 @@
 """Minibatch standard deviation (Karras et al. 2018, section 3): a discriminator that sees how varied a batch is."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +16,7 @@ class MinibatchStddev(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         count, channels, height, width = x.shape
-        group = math.gcd(count, self.group) if count % min(self.group, count) else min(self.group, count)
+        group = next(size for size in range(min(self.group, count), 0, -1) if count % size == 0)
         parts = x.view(group, -1, channels, height, width)
         # Never a bare root: its slope at a batch of equal samples is infinite
         deviation = torch.sqrt(parts.var(dim=0, correction=0) + 1e-8).mean(dim=(1, 2, 3))  # (N / group,)

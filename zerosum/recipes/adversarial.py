@@ -84,8 +84,7 @@ def two_players(
         with torch.no_grad():
             fake = game.fake(asked)
             real = game.real(batch)
-        step = batch["images_seen"] // (settings.batch * settings.discriminator_steps)
-        now = step % penalty.every == 0
+        now = batch["step"] % penalty.every == 0
         r1, r2 = ((gamma if now else 0.0) for gamma in (penalty.r1, penalty.r2))
         real, fake = real.detach().requires_grad_(r1 > 0), fake.detach().requires_grad_(r2 > 0)
         real_logits, real_labels = parted(game.look(real, batch))

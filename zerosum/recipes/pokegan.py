@@ -53,7 +53,9 @@ class PokeganSettings(AdversarialSettings):
     augment: AugmentSettings = Field(
         AugmentSettings(flip="horizontal"), description="how training images are varied: a preset, or single settings"
     )
-    shared_noise: bool = Field(False, description="one batch of latents for all steps of a round, as the code has it")
+    shared_noise: bool = Field(
+        False, description="one batch of latents for all steps of a round, as the code has it; the same in every run"
+    )
     half_range: bool = Field(
         False, description="real images in [0, 1] against a generator in [-1, 1], as the code has it"
     )
@@ -105,7 +107,8 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
     def real(batch: Batch) -> Tensor:
         images: Tensor = batch["image"]
         if settings.half_range:
-            images = (images + 1) / 2
+            colours = images[:, :-1] if data.alpha else images
+            images = torch.cat(((colours + 1) / 2, images[:, colours.shape[1] :]), dim=1)
         return visible(images) if data.alpha else images
 
     def rmsprop(network: nn.Module) -> torch.optim.Optimizer:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from zerosum.data.conditions import width_of
@@ -51,8 +51,9 @@ class ProgressiveSettings(ConditionalSettings):
     largest_batch: PositiveInt = Field(
         128, description="images in a batch at most: it doubles with each halving of the side"
     )
+    batches: dict[int, PositiveInt] = Field({}, description="images in a batch by side in pixels, where another")
     optimizer: AdamSettings = AdamSettings(lr=1e-3, beta1=0.0, beta2=0.99)
-    last_lr: float | None = Field(None, gt=0, description="learning rate from the final size on, if another")
+    rates: dict[int, PositiveFloat] = Field({}, description="learning rates by side in pixels, where another")
     label_weight: float = Field(1.0, ge=0, description="weight of the auxiliary classifier's loss")
 
 
@@ -67,7 +68,8 @@ CODE: dict[str, Any] = {
     "network": {"latent_dim": 512, "base": 8192, "largest": 512, "group": 4},
     "growth": {"stable": 600_000, "fade": 600_000},
     "batch": 4,
-    "last_lr": 1.5e-3,
+    "batches": {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4},
+    "rates": {1024: 1.5e-3},
     "images": 12_000_000,
 }
 
@@ -91,7 +93,7 @@ def nearest_size(height: int, width: int) -> Size:
 )
 def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's network and schedule at its batch of 16; `preset=code` the released configuration
-    for one GPU at 1024 pixels (give batch=32 at 64 pixels, 16 at 128, 8 at 256). The default is an eighth as wide and
+    for one GPU. The default is an eighth as wide and
     grows in a thirtieth of the images, for a machine without a GPU. With `conditional=true` the condition stands beside
     the latent, and the discriminator classifies (AC-GAN), as in the code."""
     resolution, channels = data.shape[0], data.shape[2]
@@ -122,14 +124,14 @@ def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
 
     def schedule(images_seen: int) -> list[dict[str, float]]:
         level = level_of(images_seen)
-        lr = settings.optimizer.lr
-        if level == generator.levels and settings.last_lr is not None:
-            lr = settings.last_lr
+        lr = settings.rates.get(2 ** math.ceil(level), settings.optimizer.lr)
         # Adam's moments belong to the loss of one size: the authors forget them when a fade begins and when it ends
         return [{"lr": lr, "phase": math.floor(level) + math.ceil(level)}]
 
     def batch_at(images_seen: int) -> int:
-        return min(settings.batch << (generator.levels - math.ceil(level_of(images_seen))), settings.largest_batch)
+        level = math.ceil(level_of(images_seen))
+        usual = min(settings.batch << (generator.levels - level), settings.largest_batch)
+        return settings.batches.get(2**level, usual)
 
     def make(network: nn.Module, latents: Tensor, condition: Tensor | None, images_seen: int) -> Tensor:
         images: Tensor = network(latents, condition, level_of(images_seen))

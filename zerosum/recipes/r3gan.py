@@ -49,9 +49,9 @@ class R3ganSettings(ConditionalSettings):
     network: NetworkSettings = NetworkSettings()
     loss: LossName = Field("relativistic", description="the adversarial loss")
     penalty: PenaltySettings = Field(
-        PenaltySettings(r1=0.1, r2=0.1, every=4), description="penalties on the discriminator"
+        PenaltySettings(r1=0.1, r2=0.1, every=8), description="penalties on the discriminator"
     )
-    optimizer: AdamSettings = AdamSettings(lr=5e-4, beta1=0.0, beta2=0.9)
+    optimizer: AdamSettings = AdamSettings(lr=2e-3, beta1=0.0, beta2=0.9)
     decay: DecaySettings = DecaySettings()
 
 
@@ -88,7 +88,7 @@ PRESETS = {
 )
 def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the published configuration for 32 pixels (CIFAR-10), `ffhq64` and `ffhq256` those for 64 and
-    256 pixels; they are for a GPU. The default keeps the loss, its penalties in every fourth step, and the schedules,
+    256 pixels; they are for a GPU. The default keeps the loss, its penalties in every eighth step, and the schedules,
     shortened; but its networks are DCGAN's, which learn several times as much in a minute of a CPU. With
     `conditional=true` an embedding stands beside the latent, and the discriminator's output is multiplied with
     another, as in the paper; with DCGAN's networks it is that product added to the logit (projection)."""

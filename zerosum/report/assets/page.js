@@ -139,9 +139,7 @@ function samples() {
   // A sheet of few columns is tall: no higher than a square one.
   if (data.columns) for (const node of [figure, reals]) if (node) node.style.maxWidth = Math.round(640 * Math.min(1, src.width / src.height)) + "px";
   return section("samples", say(names ? "looks" : "samples"),
-    make("p", { class: "lead" }, [say(data.vectors ? "points-intro" : names ? "looks-intro" : "samples-intro"),
-      grows ? say("growth-intro") : "",
-      data.columns ? say(data.columns.values.length < data.columns.count ? "columns-intro-first" : "columns-intro", { name: data.columns.name, shown: data.columns.values.length, all: whole(data.columns.count) }) : ""].filter(Boolean).join(" ")),
+    make("p", { class: "lead" }, say(data.vectors ? "points-intro" : names ? "looks-intro" : "samples-intro"), grows ? " " + say("growth-intro") : null),
     make("div", { class: "player" },
       make("button", { type: "button", id: "play", class: "round", onclick: toggle, disabled: data.frames.length < 2 }),
       make("div", { class: "rail" }, slider, data.frames.length > 1 ? make("div", { class: "ends", "aria-hidden": "true" },
@@ -156,8 +154,9 @@ const grows = data.frames.some(({ level }) => level != null);
 // The values that the columns of a sheet show, above them; upright where they are too long to stand side by side.
 function heads() {
   if (!data.columns) return null;
-  const { name, values } = data.columns, longest = Math.max(...values.map(value => value.length));
-  return make("div", { class: "heads" }, make("p", {}, say("columns", { name })),
+  const { name, values, count } = data.columns, longest = Math.max(...values.map(value => value.length));
+  const caption = say(values.length < count ? "columns-first" : "columns", { name, shown: values.length, all: whole(count) });
+  return make("div", { class: "heads" }, make("p", {}, caption),
     make("ol", { class: values.length * longest > 50 ? "upright" : "" }, values.map(value => make("li", {}, make("span", { title: value }, value)))));
 }
 const swatch = name => make("span", { class: "swatch " + name, "aria-hidden": "true" });
@@ -296,7 +295,7 @@ function charts() {
   for (const [player, terms] of Object.entries(players))
     add("losses", terms.map(([name, words], i) => [name, words, name.endsWith("/real") ? "real" : name.endsWith("/fake") ? "fake" : ["judge", "ink"][i % 2]]), { words: { player }, ...(names ? { read: say("read-cross-entropy"), floor: 0 } : {}) });
   add("diversity", [["health/diversity", say("chart-diversity"), "fake"]], { line: [1, "1"], floor: 0 });
-  add("growth", [["growth/level", say("chart-growth"), "judge"]], { written: size, tick: level => whole(2 ** level), steps: [1, 2, 4], clean: true });
+  add("growth", [["growth/level", say("growth-side"), "judge"]], { written: size, tick: level => whole(2 ** level), steps: [1, 2, 4], clean: true });
   const prefixed = prefix => Object.keys(stats).filter(name => name.startsWith(prefix));
   for (const name of prefixed("eval/")) if (stats[name].filter(value => value != null).length < 2) taken.add(name);  // no curve: it is in the table
   for (const name of prefixed("eval/").filter(name => !taken.has(name))) add("eval", [[name, name.slice(5), "judge"]],
@@ -429,7 +428,7 @@ function asking() {
     commands([
       [say("ask-set"), `zerosum sample ${run} --set ${wishes.map(({ name, usual }) => quoted(`${name}=${usual}`)).join(" ")}` + (data.vectors ? "" : " --grid 8x8 --out asked.png")],
       ...(data.vectors ? [] : [[say("ask-sweep"), `zerosum sample ${run} --sweep ${quoted(first.name)} --out sweep.png`]]),
-      [say("go-python"), `import zerosum\nimages = zerosum.load(${JSON.stringify(data.run)}).sample(16, attributes=${JSON.stringify({ [first.name]: first.usual })})`],
+      [say("go-python"), `import zerosum\nimages = zerosum.load(${JSON.stringify(data.run)}).sample(64, attributes={${wishes.map(({ name, usual }) => JSON.stringify(name) + ": " + JSON.stringify(usual)).join(", ")}})`],
     ]));
 }
 const commands = entries => make("dl", { class: "commands" }, entries.map(([words, code]) =>
