@@ -17,6 +17,12 @@ from zerosum.recipes import registry
 
 ROOT = Path(zerosum.__file__).parent.parent
 FEWER = {"200000": "128", "400000": "192", "200_000": "128", "0-999": "0-9", "generator.width=64": "generator.width=8"}
+LESS = {  # of the commands that ask a generator for something
+    "photos/ conditional=true": "photos/ conditional=true size=16 network.width=8 --images 128",
+    "builtin:portraits size=32": "builtin:portraits:150 size=16 generator.width=8 generator.blocks=1 --images 128",
+    "--label cat": "--label dark",
+    "unsorted/": "photos/",
+}
 
 
 def blocks(page, language):
@@ -41,6 +47,22 @@ def photos(tmp_path):
     return tmp_path
 
 
+def run_line(line, folder):
+    """Run a line of a page in a folder, as a user would; what it prints must not be nothing."""
+    command = shlex.split(line, comments=True)
+    assert command.pop(0) == "zerosum"
+    result = subprocess.run(
+        [sys.executable, "-m", "zerosum", *command],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert result.returncode == 0, f"{line}\n{result.stderr}"
+    assert result.stdout
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_readme(photos):
     training, scoring = [block.splitlines() for block in blocks("README.md", "sh") if "prepare" in block]
@@ -48,18 +70,17 @@ def test_the_commands_of_the_readme(photos):
     for line in [*training, *scoring]:
         if "compare" in line:
             shutil.copytree(photos / "runs/photos", photos / "runs/others")
-        command = shlex.split(smaller(line), comments=True)
-        assert command.pop(0) == "zerosum"
-        result = subprocess.run(
-            [sys.executable, "-m", "zerosum", *command],
-            cwd=photos,
-            env=os.environ | {"OMP_NUM_THREADS": "2"},
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-        assert result.returncode == 0, f"{line}\n{result.stderr}"
-        assert result.stdout
+        run_line(smaller(line), photos)
+    (asking,) = [block.splitlines() for block in blocks("README.md", "sh") if "--label" in block]
+    assert len(asking) == 6
+    for line in asking:
+        for long, short in LESS.items():
+            line = line.replace(long, short)
+        run_line(line, photos)
+    assert len(list((photos / "cats").iterdir())) == 64
+    assert (photos / "photos/tags.csv").read_text().startswith("file,class")
+    with Image.open(photos / "hair.png") as sweep, Image.open(photos / "ginger.png") as ginger:
+        assert sweep.width > ginger.width
     with Image.open(photos / "grid.png") as grid:
         assert grid.size[0] > 8 * 64
     assert len(list((photos / "folder").iterdir())) == 10
