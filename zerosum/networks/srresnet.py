@@ -115,10 +115,26 @@ class Discriminator(nn.Module):
                 layers += [LeakyResidual(inputs), LeakyResidual(inputs)]
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.head = nn.Linear(inputs * height * image_width, 1 + condition_dim)
+        self.apply(_start)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.layers(images))
         return logits
+
+
+def _start(layer: nn.Module) -> None:
+    """He et al. 2015 for slope 0.2, and residual blocks that begin as nothing (Zhang et al. 2019, Fixup).
+
+    The paper names no start. With PyTorch's own the signal fades from layer to layer, and after 6,000 portraits of 32
+    pixels the logits of attributes still said no more than how frequent each is."""
+    if isinstance(layer, nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight, a=0.2)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, LeakyResidual):  # after its layers
+        last = layer.layers[2]
+        assert isinstance(last, nn.Conv2d)
+        nn.init.zeros_(last.weight)
 
 
 def ups_for(height: int, width: int) -> int:

@@ -127,5 +127,7 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"Unknown setting {key!r}{closest(key, option_names(model))}."
     message = problem["msg"].removeprefix("Value error, ")
+    if not key:  # of several settings together: the message names them
+        return f"{message}."
     # Shortened: a value may be long, and YAML aliases can make it longer than memory.
     return f"{key}={reprlib.repr(problem['input'])}: {message[:1].lower()}{message[1:]}."

@@ -29,20 +29,21 @@ class GeneratorSettings(Strict):
 class CriticSettings(Strict):
     """From image to score."""
 
-    width: PositiveInt = Field(64, description="channels of the first layer; each layer further doubles it")
+    width: PositiveInt = Field(32, description="channels of the first layer; each layer further doubles it")
     norm: CriticNorm = Field("layer", description="batch (as published), layer or none")
 
 
 class RmspropSettings(Strict):
     """RMSProp, as WGAN's authors advise: momentum makes clipped critics unstable (Arjovsky et al. 2017, section 4)."""
 
-    lr: PositiveFloat = Field(2e-4, description="learning rate")
+    lr: PositiveFloat = Field(5e-4, description="learning rate")
     decay: float = Field(0.9, ge=0, lt=1, description="decay of the mean square")
 
 
 class PokeganSettings(AdversarialSettings):
     """Settings of `pokegan`."""
 
+    batch: PositiveInt = Field(32, description="images in a batch")
     generator: GeneratorSettings = GeneratorSettings()
     critic: CriticSettings = CriticSettings()
     max_width: PositiveInt = Field(512, description="no layer has more channels than this")
@@ -63,7 +64,9 @@ class PokeganSettings(AdversarialSettings):
 
 CODE: dict[str, Any] = {
     "size": "128",
-    "critic": {"norm": "batch"},
+    "critic": {"norm": "batch", "width": 64},
+    "batch": 64,
+    "optimizer": {"lr": 2e-4},
     "augment": {"flip": "horizontal", "brightness": 0.1, "contrast": 0.1},
     "data": {"channels": "rgb", "background": "black"},
     "shared_noise": True,
