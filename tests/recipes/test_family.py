@@ -128,8 +128,8 @@ def batches_by_side(system, stable):
 
 def test_batches_by_resolution():
     default = built("progressive", side=64)
-    assert batches_by_side(default, 20_000) == {4: 128, 8: 128, 16: 128, 32: 64, 64: 32}
-    assert [default.batch(images) for images in (100_000, 100_001, 140_000, 140_001)] == [128, 64, 64, 32]
+    assert batches_by_side(default, 5_000) == {4: 32, 8: 32, 16: 32, 32: 32, 64: 16}
+    assert [default.batch(images) for images in (0, 25_001, 35_000, 35_001)] == [32, 32, 32, 16]
     paper = built("progressive", side=64, preset="paper")
     assert set(batches_by_side(paper, 800_000).values()) == {16}
     code = built("progressive", side=64, preset="code")
@@ -257,7 +257,7 @@ def test_r1_is_half_gamma_times_the_squared_slope():
 
 
 def test_every_fourth_step_is_so_while_batches_are_larger():
-    system = built("progressive", side=64, penalty={"r1": 1, "every": 4}, batch=32)
+    system = built("progressive", side=64, penalty={"r1": 1, "every": 4}, batch=32, largest_batch=128)
     assert system.batch(0) == 128
     found = ["r1" in losses(system, 0, batch_of(side=64, images_seen=128 * step, step=step)) for step in range(8)]
     assert found == [True, False, False, False] * 2

@@ -25,7 +25,7 @@ class NetworkSettings(Strict):
     """Of both networks, which mirror each other."""
 
     latent_dim: PositiveInt = Field(128, description="length of the latent vector")
-    base: PositiveInt = Field(1024, description="channels at a side of R pixels are 2 base / R, at most `largest`")
+    base: PositiveInt = Field(512, description="channels at a side of R pixels are 2 base / R, at most `largest`")
     largest: PositiveInt = Field(128, description="no layer has more channels than this")
     group: PositiveInt = Field(4, description="images in a group of the minibatch standard deviation")
 
@@ -34,8 +34,8 @@ class GrowthSettings(Strict):
     """When the networks grow."""
 
     start: PositiveInt = Field(4, description="side of the first images in pixels; the final size: no growth at all")
-    stable: PositiveInt = Field(20_000, description="images seen at each size before the next is faded in")
-    fade: PositiveInt = Field(20_000, description="images seen while a size is faded in")
+    stable: PositiveInt = Field(5_000, description="images seen at each size before the next is faded in")
+    fade: PositiveInt = Field(5_000, description="images seen while a size is faded in")
 
 
 class ProgressiveSettings(ConditionalSettings):
@@ -47,9 +47,9 @@ class ProgressiveSettings(ConditionalSettings):
     penalty: PenaltySettings = Field(
         PenaltySettings(between=10, drift=1e-3), description="penalties on the discriminator"
     )
-    batch: PositiveInt = Field(32, description="images in a batch at the final size")
+    batch: PositiveInt = Field(16, description="images in a batch at the final size")
     largest_batch: PositiveInt = Field(
-        128, description="images in a batch at most: it doubles with each halving of the side"
+        32, description="images in a batch at most: it doubles with each halving of the side"
     )
     batches: dict[int, PositiveInt] = Field({}, description="images in a batch by side in pixels, where another")
     optimizer: AdamSettings = AdamSettings(lr=1e-3, beta1=0.0, beta2=0.99)
@@ -93,8 +93,8 @@ def nearest_size(height: int, width: int) -> Size:
 )
 def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's network and schedule at its batch of 16; `preset=code` the released configuration
-    for one GPU. The default is an eighth as wide and
-    grows in a thirtieth of the images, for a machine without a GPU. With `conditional=true` the condition stands beside
+    for one GPU. The default is a sixteenth as wide and
+    grows in a hundredth of the images, for a machine without a GPU. With `conditional=true` the condition stands beside
     the latent, and the discriminator classifies (AC-GAN), as in the code."""
     resolution, channels = data.shape[0], data.shape[2]
     starts = [side for side in (4, *RESOLUTIONS) if side <= resolution]
