@@ -98,8 +98,8 @@ def pictures_of_two_kinds(tmp_path):
 def test_attributes_by_name_and_their_order(faces, tmp_path):
     model = trained("dcgan", faces, tmp_path / "run", attributes="glasses").model()
     assert [condition.name for condition in model.conditions] == ["glasses"]
-    config = (tmp_path / "run/config.yaml").read_text()
-    assert "conditions" in config
+    both = trained("dcgan", faces, tmp_path / "both", attributes="glasses,hair").model()
+    assert [condition.name for condition in both.conditions] == ["glasses", "hair"]
     with pytest.raises(ConfigError, match="knows glasses"):
         model.sample(1, attributes={"hair": "green"})
 
@@ -143,6 +143,41 @@ def test_a_run_is_not_resumed_on_data_with_other_values(tmp_path):
     (data / "tags.csv").write_text(table.replace("green", "blue"))
     with pytest.raises(DataError, match="blue"):
         zerosum.resume(run.path, images=128)
+    (data / "tags.csv").write_text(table.replace("hair", "beard"))  # the same words of something else
+    with pytest.raises(DataError, match="no attribute 'hair'"):
+        zerosum.resume(run.path, images=128)
+
+
+def test_another_run_is_no_start_when_it_was_told_other_things(faces, tmp_path):
+    trained("dcgan", faces, tmp_path / "hair", attributes="hair")
+    trained("dcgan", faces, tmp_path / "on", attributes="hair", init=tmp_path / "hair")
+    with pytest.raises(ConfigError, match="was told hair"):
+        trained("dcgan", faces, tmp_path / "glasses", attributes="glasses", init=tmp_path / "hair")
+
+
+def test_values_come_together_as_in_the_data(tmp_path):
+    """Only red hair comes with glasses here; drawn each by itself, every colour would."""
+    data = write_faces(tmp_path / "faces")
+    rows = (data / "tags.csv").read_text().splitlines()
+    rows = [f"{row.rsplit(',', 1)[0]},{'yes' if ',red,' in row else 'no'}" for row in rows[1:]]
+    (data / "tags.csv").write_text("\n".join(["file,hair,glasses", *rows]))
+    info = trained("dcgan", data, tmp_path / "run").model().info
+    places = conditions_of(info, range(300))
+    assert np.array_equal(places[:, 1] == 1, places[:, 0] == HAIR.index("red"))
+    assert set(conditions_of(info, range(50), {"hair": "green"})[:, 1]) == {0}
+    unseen = conditions_of(info, range(300), {"hair": "green", "glasses": "yes"})  # the data has no such face
+    assert set(map(tuple, unseen.tolist())) == {(HAIR.index("green"), 1)}
+
+
+def test_a_conditional_run_is_scored_on_images_without_a_table(faces, tmp_path):
+    run = trained("dcgan", faces, tmp_path / "run").path
+    found = zerosum.evaluate(run, write_faces(tmp_path / "plain", table=False), n=12)
+    assert any(name.startswith("fd") for name in found["scores"])
+
+
+def test_the_label_of_a_generator_with_one_condition(faces, tmp_path):
+    model = trained("dcgan", faces, tmp_path / "run", attributes="hair").model()
+    assert np.array_equal(model.sample(2, label="red"), model.sample(2, attributes={"hair": "red"}))
 
 
 def test_values_that_are_not_asked_for_come_as_often_as_in_the_data(faces, tmp_path):

@@ -58,23 +58,24 @@ def generated(
 
 def conditions_of(info: DatasetInfo, seeds: Sequence[int], asked: Asked | None = None) -> np.ndarray | None:
     """What the images of the seeds are to show, (N, G) places among the values of `info.conditions`; None for a
-    generator that is told nothing. Raises ConfigError as `generated` does, and for lists of another length than the
-    seeds."""
+    generator that is told nothing. A generator of one condition may be asked by `class` whatever that is called.
+
+    Raises ConfigError as `generated` does, and for lists of another length than the seeds."""
+    asked = dict(asked or {})
+    if len(info.conditions) == 1 and "class" in asked:
+        asked[info.conditions[0].name] = asked.pop("class")
     if not info.conditions:
-        if asked:
-            places_of(dict.fromkeys(asked, ""), ())  # which raises
+        places_of(dict.fromkeys(asked, ""), ())  # which raises if anything is asked for
         return None
-    for name, values in (asked or {}).items():
-        if not isinstance(values, str) and len(values) != len(seeds):
+    lists = {name: values for name, values in asked.items() if not isinstance(values, str)}
+    for name, values in lists.items():
+        if len(values) != len(seeds):
             raise ConfigError(f"{name} has {len(values)} values for {len(seeds)} images; give one, or one for each.")
-    same = {name: value for name, value in (asked or {}).items() if isinstance(value, str)}
-    each = {name: value for name, value in (asked or {}).items() if not isinstance(value, str)}
-    if not each:
-        return drawn(seeds, info.conditions, same)
-    rows = [
-        drawn([seed], info.conditions, same | {name: values[place] for name, values in each.items()})
-        for place, seed in enumerate(seeds)
-    ]
+    same = {name: values for name, values in asked.items() if isinstance(values, str)}
+    if not lists:
+        return drawn(seeds, info.conditions, info.together, same)
+    each = [same | {name: values[place] for name, values in lists.items()} for place in range(len(seeds))]
+    rows = [drawn([seed], info.conditions, info.together, row) for seed, row in zip(seeds, each, strict=True)]
     return np.concatenate(rows) if rows else np.empty((0, len(info.conditions)), np.int64)
 
 
@@ -132,10 +133,10 @@ class Model(Loaded):
 
         Returns (N, H, W, C) in the depth of the training data (uint8, uint16 or float32), or with as_tensor float32
         (N, C, H, W) in [-1, 1]; vectors are (N, D). truncation scales the latents: below 1, more typical and less
-        varied images. A conditional generator makes the class `label`, and the attributes that are asked for, such as
-        {"hair": "green"}; a list has one value for each image. What is not asked for is drawn with the seed, as often
-        as the data has it. Raises ConfigError when n is negative, truncation is not positive and finite, or there is
-        no such label or attribute."""
+        varied images. A conditional generator makes the class `label` (the value of its one condition, if it has one),
+        and the attributes that are asked for, such as {"hair": "green"}; a list has one value for each image. What is
+        not asked for is drawn with the seed, as often as the data has it. Raises ConfigError when n is negative,
+        truncation is not positive and finite, or there is no such label or attribute."""
         if n < 0 or not 0 < truncation < math.inf:
             raise ConfigError(f"n must be 0 or more and truncation above 0, got {n} and {truncation}.")
         wanted = list(range(seed, seed + n)) if seeds is None else list(seeds)

@@ -1,7 +1,7 @@
 """Samples as files: a grid in one picture, or a folder with one file a seed, in the depth of the training data."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import imagecodecs
@@ -11,7 +11,7 @@ import tifffile
 from zerosum import pictures
 from zerosum.errors import ConfigError
 from zerosum.files import plain_disk_errors, write_whole
-from zerosum.model import BATCH, Asked, Model
+from zerosum.model import BATCH, Model
 
 
 def write_grid(
@@ -20,7 +20,7 @@ def write_grid(
     shape: tuple[int, int],
     out: Path,
     truncation: float = 1.0,
-    asked: Asked | None = None,
+    asked: Mapping[str, str] | None = None,
 ) -> None:
     """One picture of shape (rows, columns) at `out`; a grid is 8-bit whatever the data is. asked: as in `Model.sample`.
 
@@ -35,7 +35,12 @@ def write_grid(
 
 
 def write_sweep(
-    model: Model, seeds: Sequence[int], name: str, out: Path, truncation: float = 1.0, asked: Asked | None = None
+    model: Model,
+    seeds: Sequence[int],
+    name: str,
+    out: Path,
+    truncation: float = 1.0,
+    asked: Mapping[str, str] | None = None,
 ) -> int:
     """One picture at `out` with a row for each seed and a column for each value of the condition `name`: the same
     latent under everything that can be asked for. Returns the number of columns. Raises ConfigError when there is no
@@ -63,7 +68,7 @@ def write_sweep(
 
 
 def write_folder(
-    model: Model, seeds: Sequence[int], out: Path, truncation: float = 1.0, asked: Asked | None = None
+    model: Model, seeds: Sequence[int], out: Path, truncation: float = 1.0, asked: Mapping[str, str] | None = None
 ) -> None:
     """`seed00000007.png` and so on in the folder `out`: PNG of 8 or 16 bits for what PNG knows, else TIFF.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from zerosum.data.conditioning import complete
 from zerosum.data.convert import to_float, to_stored
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.order import epoch_order
@@ -56,18 +57,19 @@ def all_scores(fake: Tensor, real: Tensor) -> Scores:
 
 
 def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two lots of at most n images of the set, none in both and of one size: the reals to score against, and those that
-    give the floor. Raises DataError when the set has too few, ConfigError when fewer are asked for than can be
-    scored."""
+    """Two lots of at most n images of the set that a generator could learn from, none in both and of one size: the
+    reals to score against, and those that give the floor. Raises DataError when the set has too few, ConfigError when
+    fewer are asked for than can be scored."""
     if n < FEWEST:
         raise ConfigError(f"n is {n}; scores need {FEWEST} images a side or more, and mean little below a thousand.")
-    most = min(n, len(data) // 2)
+    rows = complete(data)
+    most = min(n, len(rows) // 2)
     if most < FEWEST:
         raise DataError(
-            f"{data.info.source} has {len(data)} images; scores need {2 * FEWEST} or more, and mean little below a "
+            f"{data.info.source} has {len(rows)} images; scores need {2 * FEWEST} or more, and mean little below a "
             "thousand."
         )
-    order = epoch_order(len(data), seed, 0)
+    order = rows[epoch_order(len(rows), seed, 0)]
     return np.sort(order[:most]), np.sort(order[most : 2 * most])
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from zerosum import pictures
+from zerosum.augment.opacity import over_white
 from zerosum.data.convert import to_float, to_stored
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.densities import DENSITIES
@@ -44,7 +45,7 @@ class SampleSheets:
             self.seeds = range(self.rows * self.cols)
             self.asked = {first.name: list(first.values[: self.cols]) * self.rows}
             chosen = in_columns(data.conditions[order, 0], self.rows, self.cols, order)
-        self.reals = data.images[chosen]
+        self.reals, self.compared = data.images[chosen], data.images[order[:64]]
         if not (folder / "reals.png").exists():
             pictures.save_picture(self._picture(self.reals, None), folder / "reals.png")
 
@@ -56,9 +57,10 @@ class SampleSheets:
         fakes = to_stored(torch.cat(list(made)), self.info)
         pictures.save_picture(self._picture(fakes, self._score(device)), self.folder / f"{images:09d}.png")
         facts = self.system.facts(images)
-        if len(self.reals) < 2:
+        if len(self.compared) < 2:
             return facts
-        spread = diversity(to_float(fakes[:64], self.info), to_float(self.reals[:64], self.info))
+        pair = to_float(fakes[:64], self.info), to_float(self.compared, self.info)
+        spread = diversity(*(map(over_white, pair) if self.info.alpha else pair))
         if not math.isfinite(spread):  # the data has no variety itself
             return facts
         return facts | {"health/diversity": spread}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zerosum.data.conditioning import conditioned
+from zerosum.data.conditioning import complete, conditioned
 from zerosum.data.dataset import Dataset
 from zerosum.data.labels import labelled
 from zerosum.data.order import epoch_order
@@ -48,9 +48,7 @@ def asked_by(data: Dataset, settings: Settings) -> Dataset:
 
 def complete_rows(settings: Settings, data: Dataset, seed: int) -> np.ndarray:
     """A generator learns from every image, or from those that have a value for each of its conditions."""
-    if data.conditions is None:
-        return np.arange(len(data))
-    return np.flatnonzero((data.conditions >= 0).all(axis=1))
+    return complete(data)
 
 
 def sample_sheets(folder: Path, system: System, settings: Settings, data: Dataset, seed: int) -> SampleSheets:

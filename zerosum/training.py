@@ -154,6 +154,9 @@ def train(
     resolved = _lasting_eye(planned.settings)
     task = TASKS[planned.recipe.task]
     dataset = task.classed(open_dataset(str(data), planned.size, resolved.data, progress=packing), resolved)
+    if dataset.info.conditions:  # so that the run asks the same of any data
+        names = tuple(condition.name for condition in dataset.info.conditions)
+        resolved = resolved.model_copy(update={"attributes": names})
     seed = int(seed)  # it may be one of NumPy's, which YAML cannot hold
     with plain_memory_errors():
         system = _system(planned.recipe, resolved, dataset.info, seed, where)
@@ -184,7 +187,8 @@ def train(
         if origin is None and not started:
             system.before_training(_many(dataset, seed, where))
         training.ema.restart(system.network)
-        training.event("start", f"{recipe} on {data}: {len(dataset):,} images of {_shape_text(dataset.info)}.")
+        told = f", told {', '.join(names for names, _ in _asked_of(dataset.info))}" if dataset.info.conditions else ""
+        training.event("start", f"{recipe} on {data}: {len(dataset):,} images of {_shape_text(dataset.info)}{told}.")
         if origin is not None:
             training.event("init", origin)
         for remark in [*_remarks(dataset), *_rare(dataset, resolved.batch), *_leaks(planned.recipe, resolved)]:
@@ -227,7 +231,7 @@ def resume(
                 f"This run was trained on {document['source']}, which cannot be read now; if it was moved, say where "
                 f"with --data. {error}"
             ) from error
-        if [c.values for c in dataset.info.conditions] != [c.values for c in info.conditions]:
+        if _asked_of(dataset.info) != _asked_of(info):
             raise DataError(
                 f"{document['source']} now has {_condition_text(dataset.info)}; this run was told "
                 f"{_condition_text(info)}. Restore the data, or train anew."
@@ -285,6 +289,11 @@ def _start_from(system: System, recipe: Recipe, info: DatasetInfo, init: Path) -
     other, _, known = described(origin.config(), origin.config_file)
     if other.name != recipe.name:
         raise ConfigError(f"{init} is a run of {other.name}; {recipe.name} can start only from a run of its own kind.")
+    if known.conditions and info.conditions and _asked_of(known) != _asked_of(info):
+        raise ConfigError(
+            f"{init} was told {_condition_text(known)}; this run would be told {_condition_text(info)}, and its "
+            "networks would take the one for the other. Give attributes= as there, or train without --init."
+        )
     notes: list[str] = []
     leave = system.head if known.classes != info.classes else frozenset()
     found = start_from(system, origin.checkpoints, notes.append, leave)
@@ -448,6 +457,10 @@ def _kind(info: DatasetInfo) -> str:
 def _lasting(data: str | Path) -> str:
     """A source as it can still be found from another working folder."""
     return str(Path(data).resolve() if Path(data).exists() else data)
+
+
+def _asked_of(info: DatasetInfo) -> list[tuple[str, tuple[str, ...]]]:
+    return [(condition.name, condition.values) for condition in info.conditions]
 
 
 def _condition_text(info: DatasetInfo) -> str:

@@ -59,10 +59,10 @@ def test_values_are_as_frequent_as_in_the_data_and_independent() -> None:
 
 
 def test_what_was_asked_for_wins_and_changes_nothing_else() -> None:
-    free, found = drawn(range(50), ALL), drawn(range(50), ALL, {"hair": "red"})
+    free, found = drawn(range(50), ALL), drawn(range(50), ALL, asked={"hair": "red"})
     assert (found[:, 0] == 2).all()
     assert np.array_equal(found[:, 1:], free[:, 1:])
-    found = drawn([0, 1], ALL, {"EYES": "Green", "hair": "BLOND", "glasses": "Yes"})
+    found = drawn([0, 1], ALL, asked={"EYES": "Green", "hair": "BLOND", "glasses": "Yes"})
     assert found.tolist() == [[1, 1, 1]] * 2
 
 
@@ -78,7 +78,7 @@ def test_errors_list_what_there_is() -> None:
     with pytest.raises(ConfigError, match="hair=green cannot be asked for; hair is black, Blond, red"):
         places_of({"hair": "green"}, ALL)
     with pytest.raises(ConfigError, match="glasses=maybe cannot be asked for; Glasses is no, yes"):
-        drawn([0], ALL, {"glasses": "maybe"})
+        drawn([0], ALL, asked={"glasses": "maybe"})
     with pytest.raises(ConfigError, match="eyes=yes cannot be asked for"):  # two values, but no bit
         places_of({"eyes": "yes"}, ALL)
     with pytest.raises(ConfigError, match=r"knows no labels\. Train with conditional=true"):

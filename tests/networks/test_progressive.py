@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from zerosum.losses.penalties import gradient_penalty
-from zerosum.networks.progressive import Discriminator, Generator, blended, doubled, levels_of, width_at
+from zerosum.networks.progressive import Discriminator, Generator, blended, enlarged, levels_of, width_at
 
 torch.set_num_threads(1)
 
@@ -128,9 +128,9 @@ def test_a_fade_begins_and_ends_without_a_jump(level: int) -> None:
     made, judge, large = generator(), discriminator(), images(32)
     close = {"rtol": 1e-4, "atol": 1e-5}
     before, after = made(latents(), level=level), made(latents(), level=level + 1)
-    torch.testing.assert_close(made(latents(), level=level + JUST), doubled(before), **close)
+    torch.testing.assert_close(made(latents(), level=level + JUST), enlarged(before), **close)
     torch.testing.assert_close(made(latents(), level=level + 1 - JUST), after, **close)
-    assert not torch.allclose(doubled(before), after, rtol=0.1)
+    assert not torch.allclose(enlarged(before), after, rtol=0.1)
     scores = [judge(blended(large, at), at) for at in (level, level + JUST, level + 1 - JUST, level + 1)]
     torch.testing.assert_close(scores[0], scores[1], **close)
     torch.testing.assert_close(scores[2], scores[3], **close)
@@ -140,7 +140,7 @@ def test_a_fade_begins_and_ends_without_a_jump(level: int) -> None:
 def test_a_quarter_into_a_fade_a_quarter_of_the_image_is_new() -> None:
     made = generator()
     old, new = made(latents(), level=3), made(latents(), level=4)
-    torch.testing.assert_close(made(latents(), level=3.25), 0.75 * doubled(old) + 0.25 * new)
+    torch.testing.assert_close(made(latents(), level=3.25), 0.75 * enlarged(old) + 0.25 * new)
 
 
 def test_a_quarter_into_a_fade_a_quarter_of_the_features_is_new() -> None:

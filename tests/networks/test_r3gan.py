@@ -186,3 +186,13 @@ def test_wrong_arguments_are_named() -> None:
             network((3, 32, 32), widths=(8, 8))
         with pytest.raises(ValueError, match="multiple of group_size, got width 12 and 16"):
             network((3, 32, 32), widths=(12, 12, 12, 12))
+
+
+def test_a_condition_of_zeros_still_has_a_logit_that_depends_on_the_image():
+    """Where all that is asked is no, the embedding must not be 0: the game would be over for those images."""
+    torch.manual_seed(0)
+    network = Discriminator((3, 8, 8), (16, 16), blocks=1, condition_dim=1, empty_conditions=True)
+    logits = network(torch.randn(4, 3, 8, 8), torch.zeros(4, 1))
+    assert logits.std() > 0.01
+    plain = Discriminator((3, 8, 8), (16, 16), blocks=1, condition_dim=1)
+    assert plain(torch.randn(4, 3, 8, 8), torch.zeros(4, 1)).abs().max() == 0

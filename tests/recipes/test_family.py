@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import zerosum
+from zerosum.augment.opacity import over_white
 from zerosum.data.conditions import Condition, width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.checkpoint import load_model, load_state, newest_intact
@@ -15,10 +16,9 @@ from zerosum.errors import ConfigError
 from zerosum.losses.labels import binary_sum, softmax_sum
 from zerosum.losses.penalties import r1
 from zerosum.networks import dcgan, mlp
-from zerosum.networks.progressive import blended, doubled
+from zerosum.networks.progressive import blended, enlarged
 from zerosum.recipes.anime import any_value
 from zerosum.recipes.overrides import parse_overrides
-from zerosum.recipes.pokegan import visible
 from zerosum.recipes.progressive import GrowthSettings, level_at
 from zerosum.recipes.registry import get_recipe
 
@@ -182,7 +182,7 @@ def test_samples_are_enlarged_to_the_final_size():
         found = system.make(system.network, latents, None, images)
         expected = system.network(latents, None, level)
         while expected.shape[2] < 16:
-            expected = doubled(expected)
+            expected = enlarged(expected)
         assert torch.equal(found, expected)
         assert system.facts(images) == {"growth/level": level}
 
@@ -327,7 +327,7 @@ def sprites(seed=0):
 
 
 def test_what_lies_under_transparent_pixels_is_not_seen():
-    one, other = visible(sprites(0)), visible(sprites(1))
+    one, other = over_white(sprites(0)), over_white(sprites(1))
     assert torch.equal(one[..., :2], other[..., :2])
     assert torch.equal(one[:, :3, :, :2], torch.ones(4, 3, 6, 2))  # white
     assert torch.equal(one[:, 3], sprites()[:, 3])
@@ -336,12 +336,12 @@ def test_what_lies_under_transparent_pixels_is_not_seen():
 
 def test_half_transparent_pixels_are_half_white():
     colours = sprites()[:, :3, :, 2:4]
-    torch.testing.assert_close(visible(sprites())[:, :3, :, 2:4], (colours + 1) / 2, rtol=0, atol=1e-7)
+    torch.testing.assert_close(over_white(sprites())[:, :3, :, 2:4], (colours + 1) / 2, rtol=0, atol=1e-7)
 
 
 def test_the_gradient_of_a_colour_is_its_opacity():
     images = sprites().double().requires_grad_()
-    (slope,) = torch.autograd.grad(visible(images)[:, :3].sum(), images)
+    (slope,) = torch.autograd.grad(over_white(images)[:, :3].sum(), images)
     opacity = (images[:, 3:] + 1) / 2
     torch.testing.assert_close(slope[:, :3], opacity.expand(-1, 3, -1, -1))
     torch.testing.assert_close(slope[:, 3], (images[:, :3] - 1).sum(dim=1) / 2)
@@ -358,7 +358,7 @@ def seen_reals(half_range, seed):
 
 def test_the_critic_sees_sprites_over_white():
     reals, fakes = seen_reals(False, 0)
-    assert torch.equal(reals[..., :6, :6], visible(sprites()))
+    assert torch.equal(reals[..., :6, :6], over_white(sprites()))
     assert torch.equal(reals[..., :6, :2], seen_reals(False, 1)[0][..., :6, :2])
     opacity = (fakes[:, 3:] + 1) / 2
     assert (fakes[:, :3] >= 1 - 2 * opacity - 1e-6).all()  # white where transparent

@@ -154,3 +154,12 @@ def test_no_seed_diverges(recipe, tmp_path):
             **(quick(recipe.name) | {"size": "16"}),
         )
         assert run.state == "done"
+
+
+def test_it_trains_in_bfloat16(recipe, data, tmp_path):
+    """Every layer, loss and penalty takes what autocast gives it; growth, too, which is half way here."""
+    growth = {"growth": {"stable": 16, "fade": 64}} if recipe.name == "progressive" else {}
+    run = zerosum.train(
+        recipe.name, data, out=tmp_path / "run", images=48, precision="bf16", **quick(recipe.name), **growth
+    )
+    assert run.state == "done"

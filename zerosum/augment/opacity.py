@@ -18,3 +18,10 @@ def by_opacity(images: Tensor, mix: Callable[[Tensor], Tensor]) -> Tensor:
     plain, weighted, opacity = parts.split((colours.shape[1], colours.shape[1], 1), dim=1)
     colours = torch.where(opacity > _VISIBLE, weighted / opacity.clamp_min(_VISIBLE), plain)
     return torch.cat((colours, opacity * 2 - 1), dim=1)
+
+
+def over_white(images: Tensor) -> Tensor:
+    """Images (N, C + 1, H, W) in [-1, 1] whose last channel is opacity, with their colours laid over white: what two
+    images have under transparent pixels makes no difference between them."""
+    colours, opacity = images[:, :-1], (images[:, -1:] + 1) / 2
+    return torch.cat((1 - (1 - colours) * opacity, images[:, -1:]), dim=1)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from zerosum.data.conditions import Condition
+from zerosum.data.conditions import MOST_TOGETHER, Condition
 from zerosum.data.dataset import Dataset
 from zerosum.data.labels import known_rows, labelled
 from zerosum.errors import DataError
@@ -20,28 +20,50 @@ def conditioned(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """The set with its classes (`class`) or attributes of these names as conditions; without names, with all its
     attributes that are words of few values and that most images have, or, where there is none, with its classes.
 
-    An image without a value has -1 there. Raises DataError when there is no such attribute, or it has no values to tell
-    apart, or too many."""
-    conditions, columns = [], []
-    names = names or usual(dataset)
-    for name in names:
-        condition, places = _condition(dataset, name)
-        conditions.append(condition)
-        columns.append(places)
-    info = replace(dataset.info, conditions=tuple(conditions))
-    found = np.stack(columns, axis=1)
-    if not (found >= 0).all(axis=1).any():
+    An image without a value has -1 there, and so has one of a value that only incomplete images have. Raises DataError
+    when there is no such attribute, or it has no values to tell apart, or too many."""
+    names = tuple(names) or usual(dataset)
+    found = [_values(dataset, name) for name in names]
+    places = np.stack([labels for _, labels in found], axis=1)
+    whole = (places >= 0).all(axis=1)
+    if not whole.any():
         raise DataError(
             f"No image of {dataset.info.source} has a value for each of {', '.join(names)}. Take fewer attributes, or "
             "complete the table."
         )
-    return Dataset(dataset.folder, info, dataset.images, dataset.labels, dataset.attributes, found)
+    conditions = []
+    for column, (name, (values, _)) in enumerate(zip(names, found, strict=True)):
+        counts = np.bincount(places[whole, column], minlength=len(values))
+        used = np.flatnonzero(counts)  # a value that no whole row has cannot be learnt
+        if len(used) < 2:
+            raise DataError(
+                f"All images of {dataset.info.source} that could be trained on have the {name} {values[used[0]]}: "
+                "there is nothing to ask for. Leave it out."
+            )
+        conditions.append(Condition(name, tuple(values[place] for place in used), tuple(counts[used].tolist())))
+        moved = np.full(len(values) + 1, -1, np.int64)  # the last is that of -1
+        moved[used] = np.arange(len(used))
+        places[:, column] = moved[places[:, column]]
+    rows, counts = np.unique(places[whole], axis=0, return_counts=True)
+    together = tuple((tuple(row.tolist()), int(count)) for row, count in zip(rows, counts, strict=True))
+    info = replace(
+        dataset.info, conditions=tuple(conditions), together=together if len(together) <= MOST_TOGETHER else ()
+    )
+    return Dataset(dataset.folder, info, dataset.images, dataset.labels, dataset.attributes, places)
+
+
+def complete(dataset: Dataset) -> np.ndarray:
+    """The places of the images that have a value for each condition, ascending; of a set without conditions all."""
+    if dataset.conditions is None:
+        return np.arange(len(dataset))
+    return np.flatnonzero((dataset.conditions >= 0).all(axis=1))
 
 
 def usual(dataset: Dataset) -> tuple[str, ...]:
     """The attributes that are taken when none is named, or else `class`. Raises DataError when there is neither."""
     chosen = []
-    for name in PORTRAIT if dataset.info.source.startswith("builtin:portraits") else dataset.attributes:
+    words = [name for name, values in dataset.attributes.items() if values.dtype.kind in "Ub"]  # no counts, no years
+    for name in PORTRAIT if dataset.info.source.startswith("builtin:portraits") else words:
         with suppress(DataError):  # a measure, or one value only
             found = labelled(dataset, name)
             known = len(known_rows(found)) >= LEAST_KNOWN * len(dataset)
@@ -56,19 +78,12 @@ def usual(dataset: Dataset) -> tuple[str, ...]:
     return tuple(chosen) or ("class",)
 
 
-def _condition(dataset: Dataset, name: str) -> tuple[Condition, np.ndarray]:
-    """One condition, and its value of each image, -1 where there is none; values that no image has are left out."""
-    source = dataset.info.source
+def _values(dataset: Dataset, name: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """The values of an attribute or class, and which of them each image has, -1 where it has none."""
     found = labelled(dataset, name)
     if found.labels is None:
         known = f"; or name attributes: {', '.join(sorted(dataset.attributes))}" if dataset.attributes else ""
-        raise DataError(f"{source} has no classes: put the images of each class in a folder of its own{known}.")
-    names, labels = found.info.classes, found.labels
-    counts = np.bincount(labels[labels >= 0], minlength=len(names))
-    used = np.flatnonzero(counts)
-    if len(used) < 2:
-        raise DataError(f"All images of {source} are of the class {names[used[0]]}: there is nothing to ask for.")
-    places = np.full(len(names) + 1, -1, np.int64)  # the last is that of -1
-    places[used] = np.arange(len(used))
-    condition = Condition(name, tuple(names[place] for place in used), tuple(counts[used].tolist()))
-    return condition, places[labels]
+        raise DataError(
+            f"{dataset.info.source} has no classes: put the images of each class in a folder of its own{known}."
+        )
+    return found.info.classes, found.labels

@@ -13,6 +13,10 @@ import numpy as np
 from zerosum.errors import ConfigError
 from zerosum.seeds import rng
 
+Together = tuple[tuple[int, ...], int]
+"""A combination of values, as the place of each among those of its condition, and how many images have it."""
+MOST_TOGETHER = 1000  # combinations that a run keeps
+
 NO_YES = (("False", "True"), ("0", "1"), ("false", "true"), ("no", "yes"))
 
 
@@ -57,19 +61,38 @@ def encoded(places: np.ndarray, conditions: Sequence[Condition]) -> np.ndarray:
     return np.concatenate(columns, axis=1)
 
 
-def drawn(seeds: Sequence[int], conditions: Sequence[Condition], asked: Mapping[str, str] | None = None) -> np.ndarray:
-    """What each seed makes, (N, G): what was asked for, by name; for the rest a value drawn for that seed, as often as
-    the data has it, each condition by itself. Raises ConfigError as `places_of` does."""
+def drawn(
+    seeds: Sequence[int],
+    conditions: Sequence[Condition],
+    together: Sequence[Together] = (),
+    asked: Mapping[str, str] | None = None,
+) -> np.ndarray:
+    """What each seed makes, (N, G): what was asked for, by name, and for the rest values drawn for that seed.
+
+    They are drawn from the combinations that the data has with what was asked for, as often as it has them; where it
+    has none, or there were too many to keep (`together` is empty), each condition by itself. Raises ConfigError as
+    `places_of` does."""
     fixed = places_of(asked or {}, conditions)
     columns = np.empty((len(seeds), len(conditions)), np.int64)
+    known = [
+        row for row in together if all(row[0][i] == fixed.get(c.name, row[0][i]) for i, c in enumerate(conditions))
+    ]
+    if known:
+        rows, counts = np.array([row for row, _ in known]), np.array([count for _, count in known])
+        columns[:] = rows[_chosen(seeds, counts, "together")]
+        return columns
     for place, condition in enumerate(conditions):
-        if condition.name in fixed:
-            columns[:, place] = fixed[condition.name]
-            continue
-        limits = np.cumsum(condition.counts) / sum(condition.counts)
-        shares = [rng("condition", condition.name, seed).random() for seed in seeds]
-        columns[:, place] = np.minimum(np.searchsorted(limits, shares, side="right"), len(condition.values) - 1)
+        columns[:, place] = fixed.get(condition.name, 0)
+        if condition.name not in fixed:
+            columns[:, place] = _chosen(seeds, np.array(condition.counts), condition.name)
     return columns
+
+
+def _chosen(seeds: Sequence[int], counts: np.ndarray, name: str) -> np.ndarray:
+    """A place for each seed, as often as its count says."""
+    limits = np.cumsum(counts) / counts.sum()
+    shares = [rng("condition", name, seed).random() for seed in seeds]
+    return np.minimum(np.searchsorted(limits, shares, side="right"), len(counts) - 1)
 
 
 def places_of(asked: Mapping[str, str], conditions: Sequence[Condition]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from zerosum.data.conditions import Condition, encoded
+from zerosum.data.conditions import Condition, Together, encoded
 from zerosum.errors import DataError
 
 MAX_VALUES = 2**31  # in one image; a config that asks for more would ask for the memory, too
@@ -29,7 +29,8 @@ class DatasetInfo:
     value_range  the stored values that become -1 and 1; None for vectors, which are not scaled
     alpha        whether the last channel is opacity
     hash         sha256 of the packed images, labels and shape
-    conditions   what a generator that learns from the set is told to make; empty where it is told nothing"""
+    conditions   what a generator that learns from the set is told to make; empty where it is told nothing
+    together     which values of the conditions occur together, and how often; empty where there are too many"""
 
     source: str
     count: int
@@ -40,6 +41,7 @@ class DatasetInfo:
     classes: tuple[str, ...]
     hash: str
     conditions: tuple[Condition, ...] = ()
+    together: tuple[Together, ...] = ()
 
     @property
     def is_vectors(self) -> bool:
@@ -47,8 +49,9 @@ class DatasetInfo:
         return len(self.shape) == 1
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of plain JSON values."""
-        return json.loads(json.dumps(asdict(self)))
+        """A dict of plain JSON values; a combination is written `3 5 = 57`, since there may be a thousand."""
+        together = [f"{' '.join(map(str, places))} = {count}" for places, count in self.together]
+        return json.loads(json.dumps(asdict(self) | {"together": together}))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "DatasetInfo":
@@ -68,7 +71,13 @@ class DatasetInfo:
             classes=tuple(value["classes"]),
             hash=value["hash"],
             conditions=tuple(map(Condition.from_json, value.get("conditions", ()))),  # older runs know of none
+            together=tuple(map(_combination, value.get("together", ()))),
         )
+
+
+def _combination(text: str) -> Together:
+    places, _, count = text.partition(" = ")
+    return tuple(map(int, places.split())), int(count)
 
 
 class Dataset:

@@ -25,12 +25,13 @@ ALIKE = (
     "images_seen",
     "seed",
     "checkpoint",
+    "labels",
     "part",
     "data_hash",
 )
 """What two scores of one name must share, so that their difference is that of the runs."""
 PICTURE_BYTES = 1_500_000
-HIGHER = ("accuracy", "macro_f1", "precision", "recall", "density", "coverage", "is")
+HIGHER = ("accuracy", "macro_f1", "precision", "recall", "density", "coverage", "is", "agreement")
 
 
 @dataclass

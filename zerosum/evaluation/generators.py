@@ -59,11 +59,11 @@ def score_generator(
             if place is not None:
                 asked = conditions_of(model.info, range(n))
                 assert asked is not None
-                assert dataset.conditions is not None
-                values = model.info.conditions[place].values, dataset.info.conditions[place].values
-                found.values["agreement"] = agreement(probabilities(fake), names, asked[:, place], values[0])
-                has = dataset.conditions[others, place]
-                floor.values["agreement"] = agreement(probabilities(unseen), names, has, values[1])
+                values = model.info.conditions[place].values
+                found.values["agreement"] = agreement(probabilities(fake), names, asked[:, place], values)
+                if dataset.conditions is not None:
+                    has, values = dataset.conditions[others, place], dataset.info.conditions[place].values
+                    floor.values["agreement"] = agreement(probabilities(unseen), names, has, values)
     picture = nearest_picture(model, dataset, np.concatenate([against, others]), fake, known)
     return {
         "task": "generate",

@@ -67,6 +67,7 @@ def synthetic_score(
     dataset = open_like(eye, str(data), "train", packing)
     if dataset.labels is None or dataset.info.classes != names:
         raise DataError(f"{data} must have the classes of {classifier}, which are {', '.join(names[:10])}.")
+    same = generator.info.hash == open_like(generator, str(data), "train", packing).info.hash
     rows, held = split(settings, dataset.labels, eye.seed)
     tested, tested_rows, part = dataset, held, "validation"
     if (apart := open_test_part(eye, str(data), packing)) is not None:
@@ -98,7 +99,7 @@ def synthetic_score(
     counts = np.bincount(synthetic[1], minlength=len(names))
     missing = np.array(names)[counts == 0]
     warnings = [f"The generator makes no {name} that the classifier knows as such." for name in missing]
-    if part == "validation" and generator.info.hash == open_like(generator, str(data), "train").info.hash:
+    if part == "validation" and same:
         warnings.append(
             "The generator has learnt from the images that are tested on, as the data has no test part: one that "
             "copies them flatters itself."

@@ -60,7 +60,10 @@ class RandomFeatures:
     hash = "random-net-1"  # the weights are a function of the channels; the digit rises if that function changes
     resize = "none"
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, alpha: bool = False) -> None:
+        self.alpha = alpha
+        if alpha:
+            self.hash += "-over-white"
         self.channels, self.dimension = channels, 64 * channels + 4 * (32 + 64 + 128)
         stream = rng("random features", channels)
         self.kernels = [
@@ -76,6 +79,9 @@ class RandomFeatures:
                 f"these random features see images of {self.channels} channels and 8 pixels or more each way, got "
                 f"{tuple(images.shape[1:])}: enlarge the images, or open the extractor for their channels"
             )
+        if self.alpha:  # the colours of transparent pixels are seen by nobody
+            opacity = (images[:, -1:] + 1) / 2
+            images = torch.cat((1 - (1 - images[:, :-1]) * opacity, images[:, -1:]), dim=1)
         maps = quantised(images)
         features = [adaptive_avg_pool2d(maps, 8).flatten(1)]
         for kernels in self.kernels:
@@ -174,7 +180,7 @@ def open_extractor(text: str, channels: int, alpha: bool = False) -> Extractor:
         )
     try:
         if name == "random":
-            return RandomFeatures(channels)
+            return RandomFeatures(channels, alpha)
         if name == "inception":
             return Inception(channels, alpha, path or None)
         return Backbone(name, channels, alpha, path or None)

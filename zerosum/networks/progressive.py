@@ -35,10 +35,10 @@ def blended(images: Tensor, level: float) -> Tensor:
     if images.shape[2] > side:
         images = avg_pool2d(images, images.shape[2] // side)
     share = level - math.floor(level)
-    return images if share == 0 else torch.lerp(doubled(avg_pool2d(images, 2)), images, share)
+    return images if share == 0 else torch.lerp(enlarged(avg_pool2d(images, 2)), images, share)
 
 
-def doubled(images: Tensor) -> Tensor:
+def enlarged(images: Tensor) -> Tensor:
     """Each pixel four times."""
     return interpolate(images, scale_factor=2, mode="nearest")
 
@@ -85,9 +85,11 @@ class Generator(nn.Module):
         x = self.blocks[0](self.project(self.norm(latent)))
         before = x
         for block in self.blocks[1 : last + 1]:
-            before, x = x, block(doubled(x))
+            before, x = x, block(enlarged(x))
         images: Tensor = self.to_image[last](x)
-        return images if share == 0 else torch.lerp(doubled(self.to_image[last - 1](before)), images, share)
+        if share == 0:
+            return images
+        return torch.lerp(enlarged(self.to_image[last - 1](before)).to(images.dtype), images, share)
 
 
 class Discriminator(nn.Module):
@@ -125,7 +127,8 @@ class Discriminator(nn.Module):
         last, share = math.ceil(level) - FIRST, level - math.floor(level)
         x = self.from_image[last](images)
         if share:
-            x = torch.lerp(self.from_image[last - 1](avg_pool2d(images, 2)), self.blocks[last](x), share)
+            x = self.blocks[last](x)
+            x = torch.lerp(self.from_image[last - 1](avg_pool2d(images, 2)).to(x.dtype), x, share)
             last -= 1
         for block in reversed(self.blocks[: last + 1]):
             x = block(x)

@@ -120,6 +120,7 @@ class Discriminator(nn.Module):
     shape, widths, blocks, group_size: as in Generator. With condition_dim, forward takes a condition
     (N, condition_dim) too: as many outputs as the last stage has channels are multiplied with its embedding (the
     projection of Miyato & Koyama 2018, without the part that is the same for all conditions).
+    empty_conditions: a condition may be all zeros, of which the embedding must not be 0, or the logit would be.
     The published network for CIFAR-10 has 21,280,512 parameters. Raises ValueError as Generator does."""
 
     def __init__(
@@ -129,6 +130,7 @@ class Discriminator(nn.Module):
         blocks: int = 2,
         group_size: int = 16,
         condition_dim: int = 0,
+        empty_conditions: bool = False,
     ) -> None:
         super().__init__()
         base, total = _base(shape, widths), blocks * len(widths)
@@ -140,11 +142,13 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.basis = nn.Conv2d(last, last, base, groups=last, bias=False)  # each channel by itself, to one number
         self.head = nn.Linear(last, last if condition_dim else 1, bias=False)
-        self.embed = nn.Linear(condition_dim, last, bias=False) if condition_dim else None
+        self.embed = nn.Linear(condition_dim, last, bias=empty_conditions) if condition_dim else None
         for layer in (self.from_image, self.basis, self.head):
             _start(layer)
         if self.embed is not None:
             _start(self.embed, last**-0.5)
+            if empty_conditions:
+                nn.init.normal_(self.embed.bias, 0.0, last**-0.5)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         x: Tensor = self.head(self.basis(self.layers(self.from_image(images))).flatten(1))

@@ -98,9 +98,10 @@ class Discriminator(nn.Module):
     """Images (N, C, H, W) in [-1, 1] to (N, 1 + condition_dim): the logit that they are real, then one for each number
     of the condition.
 
-    shape: (C, H, W), a size that `sizes.doublings` can make. Convolutions of stride 2 halve the map until 2 or 3 pixels
-    a side are left, with two residual blocks between them; the first has `width` channels, each further one twice as
-    many. 23,895,427 parameters for 128 pixels and 34 attributes. Raises ValueError when the size cannot be made."""
+    shape: (C, H, W), a size that `sizes.doublings` can make. Convolutions of stride 2 halve the map while its
+    sides are even and 4 or more, with two residual blocks between them; the first has `width` channels, each further
+    one twice as many. 23,895,427 parameters for 128 pixels and 34 attributes. Raises ValueError when the size cannot be
+    made."""
 
     def __init__(self, shape: Sequence[int] = (3, 128, 128), condition_dim: int = 34, width: int = 32) -> None:
         super().__init__()

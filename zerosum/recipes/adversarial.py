@@ -82,7 +82,7 @@ def two_players(
     def judge(batch: Batch) -> tuple[Terms, Terms]:
         asked = game.asked(batch)
         with torch.no_grad():
-            fake = game.fake(asked)
+            fake = game.fake(asked).float()  # under bfloat16 not of the type of real images, which they are mixed with
             real = game.real(batch)
         now = batch["step"] % penalty.every == 0
         r1, r2 = ((gamma if now else 0.0) for gamma in (penalty.r1, penalty.r2))

@@ -1,10 +1,11 @@
 """Anime characters (Jin et al. 2017): SRResNet generator, deep discriminator, attributes, a penalty around the data."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from zerosum.data.conditions import width_of
@@ -14,7 +15,7 @@ from zerosum.engine.randomness import normal_latents
 from zerosum.losses.labels import binary_sum
 from zerosum.networks.sizes import nearest_size
 from zerosum.networks.srresnet import Discriminator, Generator
-from zerosum.recipes.adversarial import Game, adam, device_of, two_players
+from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import AdamSettings, ConditionalSettings, PenaltySettings, Strict
 
@@ -42,7 +43,7 @@ class AnimeSettings(ConditionalSettings):
     )
     generator: GeneratorSettings = GeneratorSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
-    adversarial_weight: float | Literal["attributes", "values"] = Field(
+    adversarial_weight: NonNegativeFloat | Literal["attributes", "values"] = Field(
         "attributes",
         description="weight of the adversarial loss against the sum over attributes: a number, the number of "
         "attributes, or that of all their values (the paper)",
@@ -90,10 +91,8 @@ def anime(settings: AnimeSettings, data: DatasetInfo) -> System:
     chosen = settings.adversarial_weight
     weight = (weights[chosen] if isinstance(chosen, str) else chosen) if condition_dim else 1.0
 
-    def fake(batch: Batch) -> Tensor:
-        latents = torch.randn(len(batch["image"]), part.latent_dim, device=device_of(generator))
-        images: Tensor = generator(latents, batch.get("condition"))
-        return images
+    def latents(count: int) -> Tensor:
+        return torch.randn(count, part.latent_dim, device=device_of(generator))
 
     def evenly(batch: Batch) -> Batch:
         parts = [any_value(len(batch["image"]), condition.width) for condition in data.conditions]
@@ -103,10 +102,11 @@ def anime(settings: AnimeSettings, data: DatasetInfo) -> System:
         beyond = max(0, images_seen - (settings.lr_decay_start or images_seen))
         return [{"lr": settings.optimizer.lr * 0.5 ** (beyond / settings.lr_half_life)}]
 
-    game = Game(fake, look=lambda images, batch: discriminator(images))
+    # D is told nothing: it names the attributes itself
+    game = replace(plain_game(generator, discriminator, latents), look=lambda images, batch: discriminator(images))
     if condition_dim:
         asked = evenly if settings.prior == "uniform" else game.asked
-        game = Game(game.fake, game.look, asked=asked, labels=binary_sum)
+        game = replace(game, asked=asked, labels=binary_sum)
     optimizer = partial(adam, settings.optimizer)
     players = two_players(settings, generator, discriminator, game, optimizer, schedule, weight, weight)
     return System(generator, players, lambda seeds: normal_latents(seeds, part.latent_dim))

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from zerosum.augment.opacity import over_white
 from zerosum.augment.settings import AugmentSettings
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Batch, System
@@ -105,14 +106,14 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
             source = torch.Generator().manual_seed(seed_of("shared noise", batch["images_seen"]))
         latents = 2 * torch.rand(count, part.latent_dim, generator=source) - 1
         images: Tensor = generator(latents.to(device))
-        return visible(images) if data.alpha else images
+        return over_white(images) if data.alpha else images
 
     def real(batch: Batch) -> Tensor:
         images: Tensor = batch["image"]
         if settings.half_range:
             colours = images[:, :-1] if data.alpha else images
             images = torch.cat(((colours + 1) / 2, images[:, colours.shape[1] :]), dim=1)
-        return visible(images) if data.alpha else images
+        return over_white(images) if data.alpha else images
 
     def rmsprop(network: nn.Module) -> torch.optim.Optimizer:
         chosen = settings.optimizer
@@ -123,10 +124,3 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
 
     game = Game(fake, look=lambda images, batch: critic(images), real=real, critic=critic)
     return System(generator, two_players(settings, generator, critic, game, rmsprop), latents)
-
-
-def visible(images: Tensor) -> Tensor:
-    """Images (N, C + 1, H, W) in [-1, 1] whose last channel is opacity, with their colours laid over white: what two
-    images have under transparent pixels makes no difference between them."""
-    colours, opacity = images[:, :-1], (images[:, -1:] + 1) / 2
-    return torch.cat((1 - (1 - colours) * opacity, images[:, -1:]), dim=1)

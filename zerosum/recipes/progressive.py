@@ -15,7 +15,7 @@ from zerosum.engine.players import Batch, System
 from zerosum.engine.randomness import normal_latents
 from zerosum.errors import ConfigError
 from zerosum.losses.labels import softmax_sum
-from zerosum.networks.progressive import FIRST, RESOLUTIONS, Discriminator, Generator, blended, doubled
+from zerosum.networks.progressive import FIRST, RESOLUTIONS, Discriminator, Generator, blended, enlarged
 from zerosum.recipes.adversarial import Game, adam, device_of, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import AdamSettings, ConditionalSettings, LossName, PenaltySettings, Strict
@@ -62,6 +62,7 @@ PAPER: dict[str, Any] = {
     "growth": {"stable": 800_000, "fade": 800_000},
     "batch": 16,
     "largest_batch": 16,
+    "batches": {256: 14, 512: 6, 1024: 3},
     "images": 19_000_000,
 }
 CODE: dict[str, Any] = {
@@ -101,6 +102,9 @@ def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
     if settings.growth.start not in starts:
         sizes = ", ".join(map(str, starts))
         raise ConfigError(f"growth.start={settings.growth.start}: {resolution} pixels can start from {sizes}.")
+    for side in (*settings.batches, *settings.rates):
+        if side not in (4, *RESOLUTIONS):
+            raise ConfigError(f"batches and rates go by sides of 4, 8, 16 and so on to 1024 pixels, not {side}.")
     part, condition_dim = settings.network, width_of(data.conditions)
     generator = Generator(resolution, part.latent_dim, channels, part.base, part.largest, condition_dim)
     discriminator = Discriminator(resolution, channels, part.base, part.largest, condition_dim, part.group)
@@ -136,7 +140,7 @@ def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
     def make(network: nn.Module, latents: Tensor, condition: Tensor | None, images_seen: int) -> Tensor:
         images: Tensor = network(latents, condition, level_of(images_seen))
         while images.shape[2] < resolution:
-            images = doubled(images)
+            images = enlarged(images)
         return images
 
     optimizer = partial(adam, settings.optimizer)

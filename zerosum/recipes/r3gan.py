@@ -104,7 +104,8 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
             stages = doublings(height, width)[2] + 1
             widths = [min(part.width << i, part.largest) for i in range(stages)][::-1]
             generator = r3gan.Generator(shape, part.latent_dim, widths, part.blocks, part.group_size, condition_dim)
-            discriminator = r3gan.Discriminator(shape, widths, part.blocks, part.group_size, condition_dim)
+            empty = all(condition.is_bit for condition in data.conditions)
+            discriminator = r3gan.Discriminator(shape, widths, part.blocks, part.group_size, condition_dim, empty)
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
     decay, first = settings.decay, settings.optimizer
