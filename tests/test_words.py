@@ -105,6 +105,12 @@ def test_adding_a_system_as_contributing_says(pictures_file, tmp_path, monkeypat
     assert run.model().sample(2).shape == (2, 8, 8, 1)
 
 
+def test_no_page_has_a_gap_to_fill():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        gaps = re.findall(r"^(?:RESULTS|TODO|TBD)\b.*|\bCOV\b|\bPARAMS\b", page.read_text("utf-8"), re.MULTILINE)
+        assert not gaps, f"{page.name} still says {gaps[0]}"
+
+
 def test_links_between_pages_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
