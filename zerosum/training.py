@@ -1,6 +1,5 @@
 """Train and resume: where settings, data, system and run folder come together."""
 
-import json
 import math
 import re
 import time
@@ -35,6 +34,7 @@ from zerosum.model import Model, described, load_generator
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
 from zerosum.recipes.settings import AdversarialSettings, Settings
+from zerosum.remarks import form_text, remarks, shape_text, told, told_text
 from zerosum.report.page import write_report
 from zerosum.seeds import seed_of
 from zerosum.tasks import TASKS
@@ -187,11 +187,12 @@ def train(
         if origin is None and not started:
             system.before_training(_many(dataset, seed, where))
         training.ema.restart(system.network)
-        told = f", told {', '.join(names for names, _ in _asked_of(dataset.info))}" if dataset.info.conditions else ""
-        training.event("start", f"{recipe} on {data}: {len(dataset):,} images of {_shape_text(dataset.info)}{told}.")
+        words = ", ".join(condition.name for condition in dataset.info.conditions)
+        also = f", told {words}" if words else ""
+        training.event("start", f"{recipe} on {data}: {len(dataset):,} images of {shape_text(dataset.info)}{also}.")
         if origin is not None:
             training.event("init", origin)
-        for remark in [*_remarks(dataset), *_rare(dataset, resolved.batch), *_leaks(planned.recipe, resolved)]:
+        for remark in remarks(dataset, planned.recipe, resolved):
             training.event("warning", remark)
         return _run(training, goal)
     finally:
@@ -231,19 +232,19 @@ def resume(
                 f"This run was trained on {document['source']}, which cannot be read now; if it was moved, say where "
                 f"with --data. {error}"
             ) from error
-        if _asked_of(dataset.info) != _asked_of(info):
+        if told(dataset.info) != told(info):
             raise DataError(
-                f"{document['source']} now has {_condition_text(dataset.info)}; this run was told "
-                f"{_condition_text(info)}. Restore the data, or train anew."
+                f"{document['source']} now has {told_text(dataset.info)}; this run was told "
+                f"{told_text(info)}. Restore the data, or train anew."
             )
         if recipe.task == "classify" and dataset.info.classes != info.classes:
             raise DataError(
                 f"{document['source']} now has the classes {', '.join(dataset.info.classes)}; this run tells apart "
                 f"{', '.join(info.classes)}. Restore the data, or train anew with --init {run}."
             )
-        if _kind(dataset.info) != _kind(info):
+        if form_text(dataset.info) != form_text(info):
             raise DataError(
-                f"{document['source']} now gives {_kind(dataset.info)}; this run was trained on {_kind(info)}. "
+                f"{document['source']} now gives {form_text(dataset.info)}; this run was trained on {form_text(info)}. "
                 "Restore the data, or train anew."
             )
         with plain_memory_errors():
@@ -289,9 +290,9 @@ def _start_from(system: System, recipe: Recipe, info: DatasetInfo, init: Path) -
     other, _, known = described(origin.config(), origin.config_file)
     if other.name != recipe.name:
         raise ConfigError(f"{init} is a run of {other.name}; {recipe.name} can start only from a run of its own kind.")
-    if known.conditions and info.conditions and _asked_of(known) != _asked_of(info):
+    if known.conditions and info.conditions and told(known) != told(info):
         raise ConfigError(
-            f"{init} was told {_condition_text(known)}; this run would be told {_condition_text(info)}, and its "
+            f"{init} was told {told_text(known)}; this run would be told {told_text(info)}, and its "
             "networks would take the one for the other. Give attributes= as there, or train without --init."
         )
     notes: list[str] = []
@@ -448,83 +449,9 @@ def next_run(folder: Path, recipe: str, source: str) -> Path:
     return folder / f"{max(numbers, default=0) + 1:05d}-{recipe}-{name or 'data'}"
 
 
-def _kind(info: DatasetInfo) -> str:
-    """What a network depends on, in words."""
-    values = "" if info.value_range is None else f" from {info.value_range[0]:g} to {info.value_range[1]:g}"
-    return f"{info.dtype} values{values} of shape {'x'.join(map(str, info.shape))}"
-
-
 def _lasting(data: str | Path) -> str:
     """A source as it can still be found from another working folder."""
     return str(Path(data).resolve() if Path(data).exists() else data)
-
-
-def _asked_of(info: DatasetInfo) -> list[tuple[str, tuple[str, ...]]]:
-    return [(condition.name, condition.values) for condition in info.conditions]
-
-
-def _condition_text(info: DatasetInfo) -> str:
-    """The conditions of a set in words."""
-    return "; ".join(f"{c.name}: {', '.join(c.values[:20])}" for c in info.conditions) or "no conditions"
-
-
-def _remarks(data: Dataset) -> list[str]:
-    """What packing found that the user should know: warnings, and how many images were left out and why."""
-    try:
-        report = json.loads((data.folder / "report.json").read_text("utf-8"))
-        left_out, warnings = report["skipped"], list(report["warnings"])
-    except (OSError, ValueError, KeyError):  # vectors have no such report
-        return []
-    if left_out:
-        first = "; ".join(f"{skip['name']}: {skip['reason']}" for skip in left_out[:3])
-        warnings.append(
-            f"{len(left_out):,} of {len(left_out) + len(data):,} images were left out ({first}). "
-            f"{data.folder / 'report.html'} names each."
-        )
-    return warnings
-
-
-def _rare(data: Dataset, batch: int) -> list[str]:
-    """Which images a conditional generator does not learn from, and which values it can hardly learn."""
-    if data.conditions is None:
-        return []
-    found = []
-    names = ", ".join(condition.name for condition in data.info.conditions)
-    if missing := int((data.conditions < 0).any(axis=1).sum()):
-        found.append(
-            f"{missing:,} of {len(data):,} images have no value for one of {names}; they are not trained on. Complete "
-            "the table, by hand or with `zerosum tag`, or name fewer attributes."
-        )
-    for condition in data.info.conditions:
-        few = [
-            f"{value} ({count})"
-            for value, count in zip(condition.values, condition.counts, strict=True)
-            if count < batch
-        ]
-        if few:
-            found.append(
-                f"{condition.name} has values with fewer images than a batch ({batch}), which a generator hardly "
-                f"learns: {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}. Merge them with others, or "
-                "collect more."
-            )
-    return found
-
-
-def _leaks(recipe: Recipe, settings: Settings) -> list[str]:
-    """What a generator would learn from images that were varied."""
-    if recipe.task != "generate" or not settings.augment.leaks:
-        return []
-    return [
-        "The images are varied before the generator learns from them, so it will make images that are varied likewise "
-        "(turned, shifted or recoloured). Only augment=flip is without that effect, where mirror images are as likely."
-    ]
-
-
-def _shape_text(info: DatasetInfo) -> str:
-    if info.is_vectors:
-        return f"{info.shape[0]} numbers each"
-    height, width, channels = info.shape
-    return f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}, {info.dtype}"
 
 
 def _closing(state: str, images: int, path: Path) -> str:

@@ -1,0 +1,86 @@
+"""Sentences about a set of images: what a user should know before training on it, and what a run depends on."""
+
+import json
+
+from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.recipes.registry import Recipe
+from zerosum.recipes.settings import Settings
+
+
+def remarks(data: Dataset, recipe: Recipe, settings: Settings) -> list[str]:
+    """What the user should know of the data that a run begins with."""
+    return [*packing_remarks(data), *condition_remarks(data, settings.batch), *augment_remarks(recipe, settings)]
+
+
+def packing_remarks(data: Dataset) -> list[str]:
+    """What packing found that the user should know: warnings, and how many images were left out and why."""
+    try:
+        report = json.loads((data.folder / "report.json").read_text("utf-8"))
+        left_out, warnings = report["skipped"], list(report["warnings"])
+    except (OSError, ValueError, KeyError):  # vectors have no such report
+        return []
+    if left_out:
+        first = "; ".join(f"{skip['name']}: {skip['reason']}" for skip in left_out[:3])
+        warnings.append(
+            f"{len(left_out):,} of {len(left_out) + len(data):,} images were left out ({first}). "
+            f"{data.folder / 'report.html'} names each."
+        )
+    return warnings
+
+
+def condition_remarks(data: Dataset, batch: int) -> list[str]:
+    """Which images a conditional generator does not learn from, and which values it can hardly learn."""
+    if data.conditions is None:
+        return []
+    found = []
+    names = ", ".join(condition.name for condition in data.info.conditions)
+    if missing := int((data.conditions < 0).any(axis=1).sum()):
+        found.append(
+            f"{missing:,} of {len(data):,} images have no value for one of {names}; they are not trained on. Complete "
+            "the table, by hand or with `zerosum tag`, or name fewer attributes."
+        )
+    for condition in data.info.conditions:
+        few = [
+            f"{value} ({count})"
+            for value, count in zip(condition.values, condition.counts, strict=True)
+            if count < batch
+        ]
+        if few:
+            found.append(
+                f"{condition.name} has values with fewer images than a batch ({batch}), which a generator hardly "
+                f"learns: {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}. Merge them with others, or "
+                "collect more."
+            )
+    return found
+
+
+def augment_remarks(recipe: Recipe, settings: Settings) -> list[str]:
+    """What a generator would learn from images that were varied."""
+    if recipe.task != "generate" or not settings.augment.leaks:
+        return []
+    return [
+        "The images are varied before the generator learns from them, so it will make images that are varied likewise "
+        "(turned, shifted or recoloured). Only augment=flip is without that effect, where mirror images are as likely."
+    ]
+
+
+def form_text(info: DatasetInfo) -> str:
+    """What a network depends on, in words."""
+    values = "" if info.value_range is None else f" from {info.value_range[0]:g} to {info.value_range[1]:g}"
+    return f"{info.dtype} values{values} of shape {'x'.join(map(str, info.shape))}"
+
+
+def shape_text(info: DatasetInfo) -> str:
+    if info.is_vectors:
+        return f"{info.shape[0]} numbers each"
+    height, width, channels = info.shape
+    return f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}, {info.dtype}"
+
+
+def told(info: DatasetInfo) -> list[tuple[str, tuple[str, ...]]]:
+    return [(condition.name, condition.values) for condition in info.conditions]
+
+
+def told_text(info: DatasetInfo) -> str:
+    """The conditions of a set in words."""
+    return "; ".join(f"{c.name}: {', '.join(c.values[:20])}" for c in info.conditions) or "no conditions"
