@@ -39,7 +39,7 @@ class Gray:
         limits = None if len(shape) == 1 else (0.0, 255.0)
         self.info = DatasetInfo("gray", 1, shape, dtype, limits, False, (), "")
 
-    def sample(self, seeds, truncation):
+    def sample(self, seeds, truncation, attributes):
         return np.stack([np.full(self.info.shape, seed, self.info.dtype) for seed in seeds])
 
 

@@ -65,7 +65,7 @@ def dcgan_rate(device: torch.device) -> float:
     def step() -> None:
         training_step(
             system.players,
-            lambda player: {"image": image, "images_seen": 0},
+            lambda player: {"image": image, "images_seen": 0, "step": 0},
             lambda player, i: seeded(device, "doctor", i),
         )
 

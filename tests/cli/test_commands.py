@@ -127,7 +127,7 @@ def test_sample_with_the_defaults_stays_out_of_the_run(trained, tmp_path, monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == ["squares-samples", "squares-samples.png"]
     assert len(list((tmp_path / "squares-samples").iterdir())) == 2
     result = run("sample", trained, "-n", 3, "--out", "set.v2", "--json")
-    assert json.loads(result.stdout) == {"out": "set.v2", "images": 3, "trained_on": 640}
+    assert json.loads(result.stdout) == {"out": "set.v2", "images": 3, "trained_on": 640, "asked": {}}
     assert len(list((tmp_path / "set.v2").iterdir())) == 3
     assert tree(trained) == before
 

@@ -578,3 +578,5 @@ def test_resolution_is_size():
     assert get_recipe("pokegan").configure({"preset": "code", "resolution": 64}).size == "64"
     with pytest.raises(ConfigError):
         get_recipe("dcgan").configure({"resolution": "large"})
+    with pytest.raises(ConfigError, match="give one"):
+        get_recipe("dcgan").configure({"resolution": 64, "size": "32"})

@@ -93,15 +93,15 @@ def test_every_preset_is_valid_and_builds(recipe):
 
 
 def test_trained_stopped_and_resumed_to_the_same_bits(recipe, data, tmp_path):
-    whole = zerosum.train(recipe.name, data, out=tmp_path / "whole", images=384, **quick(recipe.name))
-    assert (whole.state, whole.images) == ("done", 384)
+    whole = zerosum.train(recipe.name, data, out=tmp_path / "whole", images=480, **quick(recipe.name))
+    assert (whole.state, whole.images) == ("done", 480)
     zerosum.train(recipe.name, data, out=tmp_path / "parts", images=160, **quick(recipe.name))
-    zerosum.resume(tmp_path / "parts", images=384)
+    zerosum.resume(tmp_path / "parts", images=480)
     assert same_weights(tmp_path / "whole", tmp_path / "parts")
     stats = [json.loads(line) for line in (whole.path / "stats.jsonl").read_text().splitlines()]
     assert any("time/images_per_second" in line for line in stats)
     assert (whole.path / "report.html").stat().st_size > 10_000
-    assert {p.name for p in (whole.path / "samples").iterdir()} >= {"reals.png", "000000000.png", "000000256.png"}
+    assert len({p.name for p in (whole.path / "samples").iterdir()} - {"reals.png", "000000000.png"}) >= 2
 
 
 def test_a_trained_classifier_classifies(data, tmp_path):

@@ -73,7 +73,7 @@ def flat(values: Any, prefix: str = "") -> dict[str, Any]:
     """Nested values by dotted key."""
     result: dict[str, Any] = {}
     for key, value in values.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return result
 
 

@@ -53,6 +53,8 @@ class Recipe:
         if preset not in ["default", *self.presets]:
             names = ", ".join(["default", *self.presets])
             raise ConfigError(f"preset is {preset!r}; {self.name} has {names}.")
+        if "resolution" in values and "size" in values:
+            raise ConfigError("resolution and size are two words for one setting; give one of them.")
         # Over the recipe's own defaults: a part that is given partly would otherwise take the rest from its class.
         defaults = self.settings().model_dump()
         return validated(self.settings, merged(merged(defaults, self.presets.get(preset, {})), values))

@@ -92,8 +92,6 @@ class Settings(Strict):
     def _resolution_is_size(cls, value: Any) -> Any:
         """`resolution=64`, the word of most papers and tools, is `size=64`."""
         if isinstance(value, Mapping) and "resolution" in value:
-            if value.get("size", "auto") not in ("auto", value["resolution"], str(value["resolution"])):
-                raise ValueError(f"resolution={value['resolution']} and size={value['size']} are two sizes; give one")
             return {key: part for key, part in value.items() if key != "resolution"} | {"size": value["resolution"]}
         return value
 
