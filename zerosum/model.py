@@ -58,12 +58,10 @@ def generated(
 
 def conditions_of(info: DatasetInfo, seeds: Sequence[int], asked: Asked | None = None) -> np.ndarray | None:
     """What the images of the seeds are to show, (N, G) places among the values of `info.conditions`; None for a
-    generator that is told nothing. A generator of one condition may be asked by `class` whatever that is called.
+    generator that is told nothing.
 
     Raises ConfigError as `generated` does, and for lists of another length than the seeds."""
     asked = dict(asked or {})
-    if len(info.conditions) == 1 and "class" in asked:
-        asked[info.conditions[0].name] = asked.pop("class")
     if not info.conditions:
         places_of(dict.fromkeys(asked, ""), ())  # which raises if anything is asked for
         return None

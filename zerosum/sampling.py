@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from zerosum import pictures
+from zerosum.data.conditions import condition_named
 from zerosum.errors import ConfigError
 from zerosum.files import plain_disk_errors, write_whole
 from zerosum.model import BATCH, Model
@@ -45,16 +46,8 @@ def write_sweep(
     """One picture at `out` with a row for each seed and a column for each value of the condition `name`: the same
     latent under everything that can be asked for. Returns the number of columns. Raises ConfigError when there is no
     such condition."""
-    known = {condition.name.lower(): condition for condition in model.conditions}
-    if name.lower() not in known:
-        have = ", ".join(condition.name for condition in model.conditions)
-        raise ConfigError(
-            f"{name} cannot be swept: this generator knows {have}."
-            if have
-            else f"{name} cannot be swept: this generator knows no labels. Train with conditional=true."
-        )
+    condition = condition_named(name, model.conditions, "swept")
     pictures.picture_format(out)
-    condition = known[name.lower()]
     rows = [
         model.sample(seeds=seeds, truncation=truncation, attributes={**(asked or {}), condition.name: value})
         for value in condition.values

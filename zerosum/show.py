@@ -18,9 +18,9 @@ from zerosum.metrics.diversity import diversity
 from zerosum.model import generated
 from zerosum.networks.cnn import Cnn
 from zerosum.networks.grad_cam import grad_cam
+from zerosum.report.page import MOST_COLUMNS
 
 SHEET_SIDE = 1024  # pixels; a grid has 8 x 8 images, or fewer when they are large
-MOST_COLUMNS = 12  # of a sheet that shows a value in each
 POINTS = 2000  # shown of a set of vectors
 LOOKS, LOOKS_ACROSS = 32, 8  # images on which one sees what a classifier looks at
 

@@ -97,19 +97,11 @@ def _chosen(seeds: Sequence[int], counts: np.ndarray, name: str) -> np.ndarray:
 
 def places_of(asked: Mapping[str, str], conditions: Sequence[Condition]) -> dict[str, int]:
     """The place of each value asked for among the values of its condition. Upper and lower case are one, unless a value
-    is written exactly so; yes, no, true,
-    false, 1 and 0 are understood of bits. Raises ConfigError that lists what there is."""
-    known = {condition.name.lower(): condition for condition in conditions}
+    is written exactly so; yes, no, true, false, 1 and 0 are understood of bits. Raises ConfigError that lists what
+    there is."""
     found = {}
     for name, value in asked.items():
-        condition = known.get(name.lower())
-        if condition is None:
-            have = ", ".join(condition.name for condition in conditions)
-            raise ConfigError(
-                f"{name} cannot be asked for: this generator knows {have}."
-                if conditions
-                else f"{name} cannot be asked for: this generator knows no labels. Train with conditional=true."
-            )
+        condition = condition_named(name, conditions, "asked for")
         words = [word.lower() for word in condition.values]
         if value in condition.values:
             found[condition.name] = condition.values.index(value)
@@ -120,6 +112,20 @@ def places_of(asked: Mapping[str, str], conditions: Sequence[Condition]) -> dict
         else:
             raise ConfigError(f"{name}={value} cannot be asked for; {condition.name} is {_some(condition.values)}.")
     return found
+
+
+def condition_named(name: str, conditions: Sequence[Condition], doing: str) -> Condition:
+    """The condition of that name, in upper or lower case; `class` is the only one, whatever that is called. Raises
+    ConfigError that says what cannot be done (`asked for`, `swept`) and lists what there is."""
+    for condition in conditions:
+        if condition.name.lower() == name.lower() or (name == "class" and len(conditions) == 1):
+            return condition
+    have = ", ".join(condition.name for condition in conditions)
+    raise ConfigError(
+        f"{name} cannot be {doing}: this generator knows {have}."
+        if have
+        else f"{name} cannot be {doing}: this generator knows no labels. Train with conditional=true."
+    )
 
 
 def _bit(value: str) -> int | None:

@@ -80,8 +80,7 @@ class RandomFeatures:
                 f"{tuple(images.shape[1:])}: enlarge the images, or open the extractor for their channels"
             )
         if self.alpha:  # the colours of transparent pixels are seen by nobody
-            opacity = (images[:, -1:] + 1) / 2
-            images = torch.cat((1 - (1 - images[:, :-1]) * opacity, images[:, -1:]), dim=1)
+            images = torch.cat((_over_white(images), images[:, -1:]), dim=1)
         maps = quantised(images)
         features = [adaptive_avg_pool2d(maps, 8).flatten(1)]
         for kernels in self.kernels:
@@ -200,6 +199,12 @@ def resized(images: Tensor, side: int) -> Tensor:
     return interpolate(images, (side, side), mode="bicubic", align_corners=False, antialias=True)
 
 
+def _over_white(images: Tensor) -> Tensor:
+    """The colours of images in [-1, 1] whose last channel is opacity, laid over white."""
+    opacity = (images[:, -1:] + 1) / 2
+    return images[:, :-1] * opacity + (1 - opacity)  # white is 1
+
+
 def _to_colour(channels: int, alpha: bool, name: str) -> tuple[Callable[[Tensor], Tensor], str]:
     """How images become red, green and blue, and the words for it. Raises ValueError when they cannot."""
     colours = channels - alpha
@@ -213,8 +218,7 @@ def _to_colour(channels: int, alpha: bool, name: str) -> tuple[Callable[[Tensor]
         if images.shape[1] != channels:
             raise ValueError(f"{name} was opened for images of {channels} channels, got {images.shape[1]}")
         if alpha:
-            opacity = (images[:, -1:] + 1) / 2
-            images = images[:, :-1] * opacity + (1 - opacity)  # white is 1
+            images = _over_white(images)
         return images.expand(-1, 3, -1, -1)
 
     words = ["alpha laid over white"] * alpha + ["gray to colour"] * (colours == 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine.players import Batch, Player, Schedule, Terms, nothing
+from zerosum.engine.players import Batch, Player, Schedule, Terms, make_plainly, nothing
 from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.losses.penalties import around, between, clip_weights, gradient_penalty, slope_penalty
 from zerosum.recipes.settings import AdamSettings, AdversarialSettings
@@ -48,9 +48,7 @@ def plain_game(generator: nn.Module, discriminator: nn.Module, latents: Callable
     function."""
 
     def fake(batch: Batch) -> Tensor:
-        drawn, condition = latents(len(batch["image"])), batch.get("condition")
-        images: Tensor = generator(drawn) if condition is None else generator(drawn, condition)
-        return images
+        return make_plainly(generator, latents(len(batch["image"])), batch.get("condition"), batch["images_seen"])
 
     def look(images: Tensor, batch: Batch) -> Tensor:
         condition = batch.get("condition")
@@ -74,9 +72,8 @@ def two_players(
     """Discriminator, then generator, as in Algorithm 1 (Goodfellow et al. 2014): fresh noise for each of them.
 
     discriminator_weight scales the adversarial terms of the discriminator (pix2pix and Goodfellow's code halve them),
-    generator_weight that of the generator;
-    slope_weight, a function of images seen, R1 and R2. Real and fake go through the discriminator apart, so that batch
-    norm never mixes them."""
+    generator_weight that of the generator; slope_weight, a function of images seen, R1 and R2. Real and fake go through
+    the discriminator apart, so that batch norm never mixes them."""
     loss, penalty = ADVERSARIAL[settings.loss], settings.penalty
 
     def judge(batch: Batch) -> tuple[Terms, Terms]:

@@ -94,9 +94,9 @@ def nearest_size(height: int, width: int) -> Size:
 )
 def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's network and schedule at its batch of 16; `preset=code` the released configuration
-    for one GPU. The default is a sixteenth as wide and
-    grows in a hundredth of the images, for a machine without a GPU. With `conditional=true` the condition stands beside
-    the latent, and the discriminator classifies (AC-GAN), as in the code."""
+    for one GPU. The default is a sixteenth as wide and grows in a hundredth of the images, for a machine without a GPU.
+    With `conditional=true` the condition stands beside the latent, and the discriminator classifies (AC-GAN), as in the
+    code."""
     resolution, channels = data.shape[0], data.shape[2]
     starts = [side for side in (4, *RESOLUTIONS) if side <= resolution]
     if settings.growth.start not in starts:
