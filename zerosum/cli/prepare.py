@@ -44,6 +44,19 @@ def prepare(
     draft: Annotated[
         bool, typer.Option("--draft", help="Decode large JPEG files reduced: faster, slightly other pixels.")
     ] = False,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Pack pairs, as pix2pix learns from: side by side, or in folders A and B.")
+    ] = False,
+    direction: Annotated[str, typer.Option(help="Of pairs: AtoB makes B from A, BtoA the other way.")] = "AtoB",
+    maps: Annotated[
+        str, typer.Option(help="Of pairs: which side holds label maps: A, B, both, none; auto: by the folder's name.")
+    ] = "auto",
+    labels: Annotated[
+        int | None, typer.Option(help="Of pairs: how many classes the label maps have; by default as found.")
+    ] = None,
+    input_channels: Annotated[
+        str, typer.Option(help="Of pairs: as --channels, of what the images are made from.")
+    ] = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad image.")] = False,
     preview: Annotated[
         list[str] | None,
@@ -63,7 +76,18 @@ def prepare(
     """Check every image, make them alike and pack them; the report says what was skipped or converted, and why."""
     from zerosum.data.settings import pack_settings, parse_size
 
-    settings = pack_settings(fit=fit, channels=channels, depth=depth, background=background, draft=draft)
+    settings = pack_settings(
+        fit=fit,
+        channels=channels,
+        depth=depth,
+        background=background,
+        draft=draft,
+        pairs=pairs,
+        direction=direction,
+        maps=maps,
+        labels=labels,
+        input_channels=input_channels,
+    )
     wanted = None if size == "auto" else parse_size(size)
     if preview:
         if out is not None or strict:

@@ -14,7 +14,7 @@ from lzma import LZMAError
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from zerosum.data.layout import is_hidden, is_image_name, read_layout
+from zerosum.data.layout import is_hidden, is_image_name, read_layout, whole
 from zerosum.data.records import Record, Skip, Source, printable
 from zerosum.data.settings import Part
 from zerosum.data.tags import MAX_BYTES, TagFile, is_tags_name, read_tags
@@ -39,8 +39,9 @@ class _Known:
     attributes: Mapping[str, Any]
 
 
-def zip_source(text: str, path: Path, part: Part = "train") -> Source:
-    """The images of the part in a zip archive. Raises DataError when it cannot be read."""
+def zip_source(text: str, path: Path, part: Part | None = "train") -> Source:
+    """The images of the part in a zip archive, or with None all of them, without classes. Raises DataError when it
+    cannot be read."""
     with _readable(path):
         archive = zipfile.ZipFile(path)
     files = [info for info in archive.infolist() if not info.is_dir()]
@@ -59,8 +60,9 @@ def zip_source(text: str, path: Path, part: Part = "train") -> Source:
     return _archive_source(text, path, part, listing, records)
 
 
-def tar_source(text: str, path: Path, part: Part = "train") -> Source:
-    """The images of the part in a tar archive, plain or compressed, read from front to back at every pass."""
+def tar_source(text: str, path: Path, part: Part | None = "train") -> Source:
+    """The images of the part in a tar archive, plain or compressed, read from front to back at every pass; with None
+    all of them, without classes."""
     listing = _tar_listing(path)
 
     def records(chosen: Mapping[int, _Known]) -> Iterator[Record]:
@@ -96,7 +98,7 @@ def _same(content: bytes | None) -> bytes | None:
 def _archive_source(
     text: str,
     path: Path,
-    part: Part,
+    part: Part | None,
     entries: Sequence[_Entry],
     records: Callable[[Mapping[int, _Known]], Iterator[Record]],
 ) -> Source:
@@ -116,7 +118,7 @@ def _archive_source(
         else:
             images.append(index)
     names = [entries[index].name for index in images]
-    layout = read_layout(names, part)
+    layout = whole(names) if part is None else read_layout(names, part)
     tags = read_tags(tables, names, layout.kept)
     kept = [pair for pair, keep in zip(zip(images, layout.labels, strict=True), layout.kept, strict=True) if keep]
     chosen = {

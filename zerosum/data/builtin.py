@@ -8,8 +8,9 @@ import numpy as np
 
 from zerosum.data import portraits
 from zerosum.data.densities import DENSITIES
+from zerosum.data.pair_sources import paired_portraits
 from zerosum.data.records import Header, Record, Source
-from zerosum.data.settings import Part, Size
+from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
 from zerosum.errors import DataError
 from zerosum.seeds import rng
 
@@ -25,7 +26,9 @@ def builtin_names() -> tuple[str, ...]:
     return ("portraits", *DENSITIES)
 
 
-def builtin_source(text: str, size: Size | None, part: Part = "train") -> Source:
+def builtin_source(
+    text: str, size: Size | None, part: Part = "train", settings: PackSettings = DEFAULT_SETTINGS
+) -> Source:
     """`builtin:NAME` or `builtin:NAME:COUNT`; portraits are drawn at `size`.
 
     The test part of portraits is COUNT other people, at most TEST_PORTRAITS; that of a density COUNT fresh points."""
@@ -34,11 +37,13 @@ def builtin_source(text: str, size: Size | None, part: Part = "train") -> Source
         names = ", ".join(f"builtin:{name}" for name in builtin_names())
         raise DataError(f"There is no {text}: there are {names}; a count may follow, as in builtin:portraits:5000.")
     if match[1] == "portraits":
-        return _portraits(text, int(match[2] or PORTRAITS), size or NATIVE, part)
+        return _portraits(text, int(match[2] or PORTRAITS), size or NATIVE, part, settings)
+    if settings.pairs:
+        raise DataError(f"{text} holds points, not pairs of images; builtin:portraits has pairs.")
     return _points(text, match[1], int(match[2] or POINTS), part)
 
 
-def _portraits(text: str, count: int, size: Size, part: Part) -> Source:
+def _portraits(text: str, count: int, size: Size, part: Part, settings: PackSettings) -> Source:
     seed, name = 0, "portrait"
     if part == "test":
         seed, name, count = 1, "test portrait", min(count, TEST_PORTRAITS)
@@ -51,7 +56,8 @@ def _portraits(text: str, count: int, size: Size, part: Part) -> Source:
                 yield Record(f"{name} {start + offset}", None, partial(images.__getitem__, offset), facts)
 
     header = Header(*size, "RGB", 3, False, "uint8")
-    return Source(text, f"portraits {portraits.VERSION} {count} {size}", count, records, header=header, drawn=True)
+    source = Source(text, f"portraits {portraits.VERSION} {count} {size}", count, records, header=header, drawn=True)
+    return paired_portraits(source, size, settings, seed, name) if settings.pairs else source
 
 
 def _points(text: str, name: str, count: int, part: Part) -> Source:

@@ -42,7 +42,7 @@ def conform(image: Decoded, form: Form) -> Conformed:
     height, width, channels = image.pixels.shape
     # Arrays do not say whether their last channel is opacity; the set they belong to does.
     alpha = image.header.alpha or (form.alpha and channels == form.channels)
-    box, size = _placement((height, width), form)
+    box, size = placement((height, width), form)
     if form.fit == "crop" and box != (0, 0, width, height):
         changes.append("cropped")
     pixels = resize(image.pixels, size, box, alpha)
@@ -55,7 +55,7 @@ def conform(image: Decoded, form: Form) -> Conformed:
     return Conformed(np.ascontiguousarray(pixels), tuple(changes), enlarged)
 
 
-def _placement(size: Size, form: Form) -> tuple[Box, Size]:
+def placement(size: Size, form: Form) -> tuple[Box, Size]:
     """Which part of an image is used, and the size that it becomes."""
     (height, width), (tall, wide) = size, form.size
     if form.fit == "crop":
@@ -118,9 +118,14 @@ def _pad(pixels: np.ndarray, form: Form) -> np.ndarray:
         ground = pixels.min(axis=(0, 1))
     else:
         ground = _background(form.background, form.channels) * TOP[form.dtype]
-    padded = np.empty((*form.size, form.channels), pixels.dtype)
-    padded[:] = _like(ground, pixels)
-    top, left = ((whole - part) // 2 for whole, part in zip(form.size, pixels.shape[:2], strict=True))
+    return centred(pixels, form.size, _like(ground, pixels))
+
+
+def centred(pixels: np.ndarray, size: Size, ground: np.ndarray | int) -> np.ndarray:
+    """(H, W, C) in the middle of a larger size, on a ground."""
+    padded = np.empty((*size, pixels.shape[2]), pixels.dtype)
+    padded[:] = ground
+    top, left = ((whole - part) // 2 for whole, part in zip(size, pixels.shape[:2], strict=True))
     padded[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return padded
 

@@ -1,13 +1,52 @@
 """Stored pixels to the tensors that networks see, and back without loss."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from zerosum.data.dataset import DatasetInfo
+from zerosum.data.dataset import DatasetInfo, Side
+
+Batch = dict[str, Any]
 
 
-def to_float(images: np.ndarray, info: DatasetInfo, device: torch.device | str = "cpu") -> Tensor:
+def to_tensors(found: Mapping[str, np.ndarray], info: DatasetInfo, device: torch.device | str = "cpu") -> Batch:
+    """What `Dataset.batch` gives, as networks take it: `image` as to_float has it, `label` and `condition` as they are;
+    of pairs `input` (N, C, H, W), of label maps one channel of zeros and ones for each class, `instances` (N, H, W)
+    int64, and where label maps are made `map` (N, H, W) int64 in place of `image`."""
+    batch: Batch = {}
+    for name in ("label", "condition"):
+        if name in found:
+            batch[name] = torch.from_numpy(found[name]).to(device)
+    if info.labels:
+        batch["map"] = _numbers(found["image"], device)
+    else:
+        batch["image"] = to_float(found["image"], info, device)
+    if info.input is not None and "input" in found:
+        batch["input"] = to_input(found["input"], info.input, device)
+    if "instances" in found:
+        batch["instances"] = _numbers(found["instances"], device)
+    return batch
+
+
+def to_input(inputs: np.ndarray, side: Side, device: torch.device | str = "cpu") -> Tensor:
+    """Stored inputs of pairs (N, H, W, C) to float32 (N, side.width, H, W): images in [-1, 1], label maps as zeros and
+    ones, all zero where there is no class."""
+    if not side.labels:
+        return to_float(inputs, side, device)
+    numbers = _numbers(inputs, device)
+    channels = torch.arange(len(side.labels), device=device)[:, None, None]
+    return (numbers[:, None] == channels).float()
+
+
+def _numbers(maps: np.ndarray, device: torch.device | str) -> Tensor:
+    """(N, H, W, 1) of whole numbers to (N, H, W) int64."""
+    return torch.from_numpy(maps[..., 0].astype(np.int64)).to(device)
+
+
+def to_float(images: np.ndarray, info: DatasetInfo | Side, device: torch.device | str = "cpu") -> Tensor:
     """Stored images (N, H, W, C) to float32 (N, C, H, W) in [-1, 1], channels-last in memory; vectors as they are.
 
     The bytes travel to the device in the stored type, a quarter of the floats for 8-bit images."""

@@ -20,6 +20,24 @@ SCHEMA = 1  # of dataset.json; a reader refuses what it does not know
 
 
 @dataclass(frozen=True)
+class Side:
+    """What the images of a pair are made from: images (H, W, channels), or label maps (H, W) of these classes.
+
+    value_range: the stored values that become -1 and 1; alpha: the last channel is opacity"""
+
+    channels: int
+    dtype: str
+    value_range: tuple[float, float]
+    alpha: bool
+    labels: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """How many channels a network sees: a label map has one for each class."""
+        return len(self.labels) or self.channels
+
+
+@dataclass(frozen=True)
 class DatasetInfo:
     """What a network and a reader must know of a set.
 
@@ -30,7 +48,10 @@ class DatasetInfo:
     alpha        whether the last channel is opacity
     hash         sha256 of the packed images, labels and shape
     conditions   what a generator that learns from the set is told to make; empty where it is told nothing
-    together     which values of the conditions occur together, and how often; empty where there are too many"""
+    together     which values of the conditions occur together, and how often; empty where there are too many
+    input        of pairs: what the images are made from; None for others
+    instances    of pairs: whether there are maps of the objects beside the inputs
+    labels       of pairs: the classes of what is made, if that is label maps (H, W, 1) rather than images"""
 
     source: str
     count: int
@@ -42,6 +63,9 @@ class DatasetInfo:
     hash: str
     conditions: tuple[Condition, ...] = ()
     together: tuple[Together, ...] = ()
+    input: Side | None = None
+    instances: bool = False
+    labels: tuple[str, ...] = ()
 
     @property
     def is_vectors(self) -> bool:
@@ -72,7 +96,20 @@ class DatasetInfo:
             hash=value["hash"],
             conditions=tuple(map(Condition.from_json, value.get("conditions", ()))),  # older runs know of none
             together=tuple(map(_combination, value.get("together", ()))),
+            input=_side(value.get("input")),
+            instances=bool(value.get("instances", False)),
+            labels=tuple(value.get("labels", ())),
         )
+
+
+def _side(value: Mapping[str, Any] | None) -> Side | None:
+    if value is None:
+        return None
+    low, high = map(float, value["value_range"])
+    channels, dtype = int(value["channels"]), value["dtype"]
+    if channels < 1 or dtype not in DTYPES or not low < high:
+        raise ValueError(f"no inputs of {channels} channels and type {dtype!r}, from {low} to {high}, can be")
+    return Side(channels, dtype, (low, high), bool(value["alpha"]), tuple(value["labels"]))
 
 
 def _combination(text: str) -> Together:
@@ -86,7 +123,9 @@ class Dataset:
     images      (N, H, W, C) or (N, D), mapped read-only: nothing is read before it is asked for
     labels      (N,) int64 into info.classes, or None
     attributes  name to (N,) array of further facts about each image
-    conditions  (N, G) int64, places among the values of info.conditions, -1 where an image has none; or None"""
+    conditions  (N, G) int64, places among the values of info.conditions, -1 where an image has none; or None
+    inputs      (N, H, W, C), of pairs what the images are made from, mapped like them (label maps have C = 1); or None
+    instances   (N, H, W, 1) int32, which object each pixel belongs to; or None"""
 
     def __init__(
         self,
@@ -96,9 +135,12 @@ class Dataset:
         labels: np.ndarray | None,
         attributes: dict[str, np.ndarray],
         conditions: np.ndarray | None = None,
+        inputs: np.ndarray | None = None,
+        instances: np.ndarray | None = None,
     ) -> None:
         self.folder, self.info = folder, info
         self.images, self.labels, self.attributes, self.conditions = images, labels, attributes, conditions
+        self.inputs, self.instances = inputs, instances
 
     def __len__(self) -> int:
         return self.info.count
@@ -114,8 +156,12 @@ class Dataset:
 
     def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """{"image": (n, H, W, C) as stored, "label": (n,) int64 where there are labels, "condition": (n, A) float32 of
-        zeros and ones where the set has conditions}, in the order asked for. The images must have conditions."""
+        zeros and ones where the set has conditions, "input" (n, H, W, C') as stored and "instances" (n, H, W, 1) int32
+        of pairs}, in the order asked for. The images must have conditions."""
         batch = {"image": self.images[indices]}
+        for name, beside in (("input", self.inputs), ("instances", self.instances)):
+            if beside is not None:
+                batch[name] = beside[indices]
         if self.labels is not None:
             batch["label"] = self.labels[indices]
         if self.conditions is not None:
@@ -140,9 +186,14 @@ def load_dataset(folder: str | Path) -> Dataset:
             )
         info = DatasetInfo.from_json(document["info"])
         file = folder / "images.npy"
-        images = np.load(file, mmap_mode="r", allow_pickle=False)
-        if images.shape != (info.count, *info.shape) or images.dtype != info.dtype:
-            raise ValueError(f"{images.dtype} {images.shape} instead of {info.dtype} {(info.count, *info.shape)}")
+        images = _mapped(file, (info.count, *info.shape), info.dtype)
+        inputs = instances = None
+        if info.input is not None:
+            file = folder / "inputs.npy"
+            inputs = _mapped(file, (info.count, *info.shape[:2], info.input.channels), info.input.dtype)
+        if info.instances:
+            file = folder / "instances.npy"
+            instances = _mapped(file, (info.count, *info.shape[:2], 1), "int32")
         file = folder / "labels.npy"
         labels = np.load(file, allow_pickle=False) if info.classes else None
         if labels is not None and labels.shape != (info.count,):
@@ -154,5 +205,14 @@ def load_dataset(folder: str | Path) -> Dataset:
                 attributes = dict(stored)
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise DataError(f"{file} is damaged or missing ({error}). Prepare the set again.") from error
+    return Dataset(folder, info, images, labels, attributes, None, inputs, instances)
+
+
+def _mapped(file: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """An array on disk. Raises ValueError when it is another than it should be."""
+    array = np.load(file, mmap_mode="r", allow_pickle=False)
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"{array.dtype} {array.shape} instead of {dtype} {shape}")
     # A plain view: indexing through the memmap subclass costs more than small batches themselves.
-    return Dataset(folder, info, images.view(np.ndarray), labels, attributes)
+    plain: np.ndarray = array.view(np.ndarray)
+    return plain

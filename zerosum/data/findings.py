@@ -82,6 +82,15 @@ class Report:
         )
         depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}[info.dtype]
         span = f" with values from {range_words(info)}" if info.dtype == "float32" else ""
+        if info.input is not None:
+            made = f"label maps of {len(info.labels)} classes" if info.labels else f"{depth} {kind}{span}"
+            given = info.input
+            what = f"label maps of {len(given.labels)} classes" if given.labels else f"{given.channels} channels"
+            beside = " and maps of instances" if info.instances else ""
+            return (
+                f"{counted(info.count, 'pair')} from {info.source}, packed as {height}x{width} {made}, each made from "
+                f"{what}{beside}."
+            )
         return f"{counted(info.count, 'image')} from {info.source}, packed as {height}x{width} {depth} {kind}{span}."
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from zerosum.data.layout import Layout, is_hidden, is_image_name, read_layout
+from zerosum.data.layout import is_hidden, is_image_name, read_layout, whole
 from zerosum.data.records import Record, Skip, Source, printable
 from zerosum.data.settings import Part
 from zerosum.data.tags import TagFile, is_tags_name, read_tags
@@ -37,7 +37,7 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
         else:
             files.append((name, facts))
     names = [name for name, _ in files]
-    layout = Layout([True] * len(files), [None] * len(files), (), ()) if part is None else read_layout(names, part)
+    layout = whole(names) if part is None else read_layout(names, part)
     labels = [None if label is None else printable(label) for label in layout.labels]
     chosen = [(name, label) for name, label, kept in zip(names, labels, layout.kept, strict=True) if kept]
     tags = read_tags(

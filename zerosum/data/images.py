@@ -40,7 +40,7 @@ def read_header(open_image: Callable[[], Opened], name: str = "") -> Header:
     """What the image says of itself, without decoding it. Raises BadImage.
 
     name: that of the file, by which alone camera raw can be told from TIFF."""
-    with _reasons(), _closed_afterwards(open_image()) as opened:
+    with plain_reasons(), closed_afterwards(open_image()) as opened:
         if isinstance(opened, np.ndarray):
             return npy_image.array_header(opened.shape, opened.dtype)
         if isinstance(opened, Image.Image):
@@ -53,7 +53,7 @@ def decode(open_image: Callable[[], Opened], draft: Size | None = None, name: st
 
     draft: JPEG files may be decoded at a reduced size of at least twice this one. name: as for read_header. Raises
     BadImage."""
-    with _reasons(), _closed_afterwards(open_image()) as opened:
+    with plain_reasons(), closed_afterwards(open_image()) as opened:
         if isinstance(opened, np.ndarray):
             return npy_image.decode_array(opened)
         if isinstance(opened, Image.Image):
@@ -93,7 +93,7 @@ def _reader(file: BinaryIO, name: str) -> Reader:
 
 
 @contextmanager
-def _reasons() -> Iterator[None]:
+def plain_reasons() -> Iterator[None]:
     try:
         yield
     except BadImage:
@@ -110,7 +110,7 @@ def _reasons() -> Iterator[None]:
 
 
 @contextmanager
-def _closed_afterwards(opened: Opened) -> Iterator[Opened]:
+def closed_afterwards(opened: Opened) -> Iterator[Opened]:
     try:
         yield opened
     finally:

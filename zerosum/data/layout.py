@@ -47,6 +47,11 @@ class Layout:
     notes: tuple[str, ...]
 
 
+def whole(paths: Sequence[str]) -> Layout:
+    """All of the paths, whatever their folders, without classes."""
+    return Layout([True] * len(paths), [None] * len(paths), (), ())
+
+
 def read_layout(paths: Sequence[str], part: Part = "train") -> Layout:
     """Classes from folders, as torchvision's ImageFolder has them: the first folder of a path names its class.
 

@@ -38,7 +38,7 @@ def open_dataset(
         if _fits(dataset.info, size, settings):
             _refuse_other_packing(path, dataset.info, settings)
             return dataset
-    opened = open_source(source, size, part)
+    opened = open_source(source, size, part, settings)
     sets = (cache_folder() if cache is None else cache) / "sets"
     clear_leftovers(sets)
     folder = sets / _name(opened, size, settings)
@@ -52,7 +52,8 @@ def _fits(info: DatasetInfo, size: Size | None, settings: PackSettings) -> bool:
     if info.is_vectors:
         return True
     return (
-        size in (None, info.shape[:2])
+        settings.pairs == (info.input is not None)
+        and size in (None, info.shape[:2])
         and settings.channels
         in ("auto", next((n for n, kind in CHANNELS.items() if kind == (info.shape[2], info.alpha)), ""))
         and (settings.depth == "auto" or DEPTHS[settings.depth] == info.dtype)

@@ -6,7 +6,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from zerosum.data.conform import TOP, Conformed, Form
-from zerosum.data.dataset import DatasetInfo
+from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.duplicates import impressions, near, same
+from zerosum.data.label_maps import most_label
 from zerosum.data.npy import ArrayWriter
 from zerosum.data.records import Record
 from zerosum.data.settings import Size
@@ -26,12 +27,26 @@ Groups = tuple[tuple[str, ...], ...]
 
 @dataclass(frozen=True)
 class Packed:
-    """One image in the form of the set; size and mode are those of its file."""
+    """One image in the form of the set; size and mode are those of its file. beside: what else a pair consists of,
+    (H, W, C) by the name of its file."""
 
     record: Record
     image: Conformed
     size: Size
     mode: str
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PairForm:
+    """What a set of pairs becomes: the form of its inputs, whether they or the images are label maps, the names of the
+    classes (those that occur, if empty), whether there are maps of instances."""
+
+    input: Form
+    input_maps: bool
+    target_maps: bool
+    labels: tuple[str, ...]
+    instances: bool
 
 
 class Packer:
@@ -39,8 +54,8 @@ class Packer:
 
     Use as a context; keeps a few hundred bytes an image in memory, whatever their size."""
 
-    def __init__(self, folder: Path, form: Form, classes: tuple[str, ...]) -> None:
-        self.folder, self.form, self.classes = folder, form, classes
+    def __init__(self, folder: Path, form: Form, classes: tuple[str, ...], pairs: PairForm | None = None) -> None:
+        self.folder, self.form, self.classes, self.pairs = folder, form, classes, pairs
         self.shape = (*form.size, form.channels)
         self.names: list[str] = []
         self.labels: list[int] = []
@@ -54,12 +69,21 @@ class Packer:
         self._digests: list[bytes] = []
         self._seen: list[np.ndarray] = []
         self._limits: list[tuple[float, float]] = []  # the least and the greatest value of each image
+        self._input_limits: list[tuple[float, float]] = []
+        self._most_label = -1
         self._content = hashlib.sha256()
 
     def __enter__(self) -> "Packer":
         with ExitStack() as files:
             self._images = files.enter_context(ArrayWriter(self.folder / "images.npy", self.shape, self.form.dtype))
             self._index = files.enter_context(open(self.folder / "index.jsonl", "w", encoding="utf-8"))
+            self._beside: dict[str, ArrayWriter] = {}
+            if self.pairs is not None:
+                kinds = {"inputs": (self.pairs.input.channels, self.pairs.input.dtype)}
+                kinds |= {"instances": (1, "int32")} if self.pairs.instances else {}
+                for name, (channels, dtype) in kinds.items():
+                    writer = ArrayWriter(self.folder / f"{name}.npy", (*self.form.size, channels), dtype)
+                    self._beside[name] = files.enter_context(writer)
             self._files = files.pop_all()
         return self
 
@@ -75,6 +99,8 @@ class Packer:
         rows = np.stack([packed.image.pixels for packed in batch])
         self._images.append(rows)
         self._content.update(rows.data)
+        if self.pairs is not None:
+            self._add_beside(self.pairs, batch, rows)
         self._seen.append(impressions(rows))
         if self.form.dtype == "float32":
             self._limits.extend(zip(rows.min(axis=(1, 2, 3)), rows.max(axis=(1, 2, 3)), strict=True))
@@ -91,6 +117,18 @@ class Packer:
             self._attributes.append(packed.record.attributes)
             if packed.record.label is not None:
                 self.labels.append(self._numbers[packed.record.label])
+
+    def _add_beside(self, pairs: PairForm, batch: Sequence[Packed], images: np.ndarray) -> None:
+        for name, writer in self._beside.items():
+            rows = np.stack([packed.beside[name] for packed in batch])
+            writer.append(rows)
+            self._content.update(rows.data)
+            if name == "inputs" and pairs.input.dtype == "float32":
+                self._input_limits.extend(zip(rows.min(axis=(1, 2, 3)), rows.max(axis=(1, 2, 3)), strict=True))
+            if name == "inputs" and pairs.input_maps:
+                self._most_label = max(self._most_label, most_label(rows))
+        if pairs.target_maps:
+            self._most_label = max(self._most_label, most_label(images))
 
     def finish(self, source: str) -> DatasetInfo:
         """Write labels and attributes, and say what the set is. `source` is DATA as the user gave it."""
@@ -116,7 +154,20 @@ class Packer:
             self.form.alpha,
             self.classes,
             self._content.hexdigest(),
+            **self._pair_facts(),
         )
+
+    def _pair_facts(self) -> dict[str, Any]:
+        if self.pairs is None:
+            return {}
+        form, maps = self.pairs.input, self.pairs.input_maps
+        labels = self.pairs.labels or tuple(map(str, range(self._most_label + 1)))
+        limits = value_range(form.dtype, self._input_limits)
+        return {
+            "input": Side(form.channels, form.dtype, limits, form.alpha, labels if maps else ()),
+            "instances": self.pairs.instances,
+            "labels": labels if self.pairs.target_maps else (),
+        }
 
     def stretching(self) -> tuple[str, ...]:
         """The names of the few images that stretch the range of a float set far beyond that of the others."""

@@ -15,6 +15,7 @@ from zerosum.data.findings import Report
 from zerosum.data.images import decode, own_pixel_cap
 from zerosum.data.packer import Packed, Packer
 from zerosum.data.page import page
+from zerosum.data.pair_packing import convert_pair, map_form, pair_form
 from zerosum.data.parallel import in_order
 from zerosum.data.records import Record, Skip, Source
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
@@ -23,7 +24,7 @@ from zerosum.data.survey import Progress, nothing_readable, survey
 from zerosum.errors import ConfigError, DataError
 from zerosum.files import whole_folder, write_json, write_whole
 
-PACKING_VERSION = 3  # raise it when the same source would be packed into other pixels or facts about them
+PACKING_VERSION = 4  # raise it when the same source would be packed into other pixels or facts about them
 _BATCH_PIXELS = 2**20  # of originals decoded at a time by each thread
 
 
@@ -45,7 +46,7 @@ def prepare(
     _refuse_inside(source, out)
     if out.exists():
         raise ConfigError(f"{out} exists already, and was left as it is. Choose another name, or remove it first.")
-    opened = open_source(source, size, part)
+    opened = open_source(source, size, part, settings)
     return pack(opened, out, size, settings, strict, progress)
 
 
@@ -88,12 +89,18 @@ def _pack_images(
 ) -> Report:
     seen = survey(source, settings, progress)
     form = seen.form(size, settings)
+    pairs = None if source.pairs is None else pair_form(source, source.pairs, form, settings)
+    if pairs is not None and pairs.target_maps:
+        form = map_form(form)
     largest = max(math.prod(seen.median_size), math.prod(form.size))
     batch = max(1, min(64, _BATCH_PIXELS // largest))
     skipped: list[Skip] = []
     done = 0
-    with Packer(folder, form, source.classes) as packer:
-        for results in in_order(partial(_convert, form=form, draft=settings.draft), source.records(), batch):
+    convert = partial(_convert, form=form, draft=settings.draft)
+    if pairs is not None and source.pairs is not None:
+        convert = partial(convert_pair, form=form, pairs=pairs, facts=source.pairs, count=settings.labels)
+    with Packer(folder, form, source.classes, pairs) as packer:
+        for results in in_order(convert, source.records(), batch):
             bad = [result for result in results if isinstance(result, Skip)]
             if bad and strict:
                 raise DataError(f"{bad[0].name}: {bad[0].reason}. Mend or remove it, or prepare without --strict.")
@@ -105,7 +112,8 @@ def _pack_images(
         if not packer.names:
             raise nothing_readable(source, skipped)
         info = packer.finish(source.text)
-        duplicates, near_duplicates = packer.duplicates(nearly=not source.drawn)
+        # maps of one scene are alike by nature, and drawn images are each another
+        duplicates, near_duplicates = packer.duplicates(nearly=not source.drawn and not (pairs and pairs.target_maps))
     labels = Counter(packer.labels)
     return Report(
         info,

@@ -18,13 +18,23 @@ class NoTestPart(DataError):
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What belongs to an image of a pair. `input` opens what it is made from, or is None where both lie side by side in
+    one file; `instances` opens the map of its objects."""
+
+    input: Callable[[], Opened] | None = None
+    instances: Callable[[], Opened] | None = None
+
+
+@dataclass(frozen=True)
 class Record:
-    """One image. `open` gives it anew each time, in any thread."""
+    """One image. `open` gives it anew each time, in any thread; beside says what else a pair consists of."""
 
     name: str
     label: str | None
     open: Callable[[], Opened]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    beside: Beside | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,25 @@ class Skip:
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How the records of a source are pairs.
+
+    halves      both lie in one file, the input at the left, or at the right if `swapped`
+    input_maps  inputs are label maps; target_maps: what is made are label maps
+    instances   there are maps of instances beside them
+    classes     the names of the classes of label maps, where the source knows them
+    input_header  set when all inputs are arrays of one kind, as `Source.header` is of the images"""
+
+    halves: bool = False
+    swapped: bool = False
+    input_maps: bool = False
+    target_maps: bool = False
+    instances: bool = False
+    classes: tuple[str, ...] = ()
+    input_header: "Header | None" = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +77,8 @@ class Source:
     notes        what was decided while reading the source, in sentences
     header       set when all records are arrays of one kind, so that none need be opened to know it
     drawn        the program drew the images, each another: near duplicates are not looked for
-    vectors      gives (N, D) float32 when the source holds points rather than images; then there are no records"""
+    vectors      gives (N, D) float32 when the source holds points rather than images; then there are no records
+    pairs        set when each record is an image and what it is made from"""
 
     text: str
     fingerprint: str
@@ -60,6 +90,7 @@ class Source:
     header: "Header | None" = None
     drawn: bool = False
     vectors: Callable[[], np.ndarray] | None = None
+    pairs: Pairs | None = None
 
 
 @dataclass(frozen=True)

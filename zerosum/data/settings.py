@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from PIL import ImageColor
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from zerosum.errors import ConfigError
 
@@ -13,6 +13,8 @@ Size = tuple[int, int]  # (height, width) in pixels
 Fit = Literal["crop", "pad", "stretch"]
 Channels = Literal["auto", "gray", "gray+alpha", "rgb", "rgba"]
 Depth = Literal["auto", "8", "16", "float"]
+Direction = Literal["AtoB", "BtoA"]
+Maps = Literal["auto", "none", "A", "B", "both"]
 Part = Literal["train", "test"]  # of a set: what is learnt from, and what was held out to judge by
 
 MAX_SIDE = 8192  # a packed image of that side takes 200 MB; larger is a slip of the finger
@@ -28,6 +30,14 @@ class PackSettings(BaseModel):
     depth: Depth = Field("auto", description="bits a channel; auto: what most of them have")
     background: str = Field("white", description="CSS colour under alpha that is dropped, and around padded images")
     draft: bool = Field(False, description="decode JPEG files at a reduced size: faster, slightly different pixels")
+    pairs: bool = Field(False, description="each image has another beside it that it is made from: A and B")
+    direction: Direction = Field("AtoB", description="pairs: what is made from what")
+    maps: Maps = Field(
+        "auto",
+        description="pairs: which of A and B are label maps, the number of a class in each pixel; auto: by the folder",
+    )
+    labels: PositiveInt | None = Field(None, description="pairs: how many classes label maps have; by default as found")
+    input_channels: Channels = Field("auto", description="pairs: what every input becomes; channels is of what is made")
 
     @field_validator("background")
     @classmethod

@@ -13,14 +13,19 @@ from zerosum.data.builtin import builtin_names, builtin_source
 from zerosum.data.dataset import is_prepared, load_dataset
 from zerosum.data.folders import folder_source
 from zerosum.data.layout import TESTS, TRAINS
+from zerosum.data.pair_sources import paired
+from zerosum.data.pairing import how_pairs_lie
 from zerosum.data.records import NoTestPart, Source, counted, printable
-from zerosum.data.settings import Part, Size
+from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
 from zerosum.data.torchvision_sets import torchvision_source
 from zerosum.errors import ConfigError, DataError
 
 
-def open_source(data: str | Path, size: Size | None = None, part: Part = "train") -> Source:
+def open_source(
+    data: str | Path, size: Size | None = None, part: Part = "train", settings: PackSettings = DEFAULT_SETTINGS
+) -> Source:
     """The source that DATA names. Sets that the program draws are drawn at `size`; all others have sizes of their own.
+    settings say whether its images are pairs.
 
     The training part of a set without parts is the whole of it. The test part has classes of its own: one that no test
     image has is missing, so whoever compares the parts must match their classes by name.
@@ -29,19 +34,25 @@ def open_source(data: str | Path, size: Size | None = None, part: Part = "train"
     text = str(data)
     if part not in get_args(Part):
         raise ConfigError(f"The parts of a set are {' and '.join(get_args(Part))}, not {part!r}.")
-    source = _opened(text, size, part)
+    source = _opened(text, size, part, settings)
     if part == "train":
         return source
     notes = (f"This is the test part of {printable(text)}.", *source.notes)
     return replace(source, fingerprint=f"test {source.fingerprint}", notes=notes)
 
 
-def _opened(text: str, size: Size | None, part: Part) -> Source:
+def _opened(text: str, size: Size | None, part: Part, settings: PackSettings) -> Source:
     if text.startswith("builtin:"):
-        return builtin_source(text, size, part)
+        return builtin_source(text, size, part, settings)
     if text.startswith("torchvision:"):
+        if settings.pairs:
+            raise DataError(f"{text} has no pairs: {how_pairs_lie()}.")
         return torchvision_source(text, part)
-    source = _from_path(text, Path(text), part)
+    if settings.pairs:
+        _refuse_prepared(text)
+        source = paired(_from_path(text, Path(text), None), settings, part)
+    else:
+        source = _from_path(text, Path(text), part)
     if not source.count and part == "test":
         raise NoTestPart(
             f"{printable(text)} has no test part: that would be a folder {TESTS[0]} beside a folder {TRAINS[0]}; "
@@ -52,15 +63,29 @@ def _opened(text: str, size: Size | None, part: Part) -> Source:
     return source
 
 
-def _from_path(text: str, path: Path, part: Part) -> Source:
+def _refuse_prepared(text: str) -> None:
+    """Packed pairs are taken as they are or not at all: label maps do not bear being resized twice."""
+    if not is_prepared(Path(text)):
+        return
+    info = load_dataset(text).info
+    if info.input is None:
+        raise DataError(f"{text} was packed as images without inputs: prepare its source again with --pairs.")
+    raise DataError(
+        f"{text} was packed as pairs of {info.shape[0]}x{info.shape[1]} pixels, and another size, depth or part is "
+        "asked for. Leave size and data settings out, or prepare its source again."
+    )
+
+
+def _from_path(text: str, path: Path, part: Part | None) -> Source:
+    """None is no part but every image, which only folders and archives of pairs are asked for."""
     try:
         if path.is_dir():
             return _from_folder(text, path, part)
         if not path.exists():
             raise DataError(f"There is no {printable(text)}. {what_data_can_be()}")
-        if is_idx(path):
+        if part is not None and is_idx(path):
             return _idx_source(text, path, part)
-        if path.suffix.lower() in (".npy", ".npz"):
+        if part is not None and path.suffix.lower() in (".npy", ".npz"):
             return numpy_source(text, path, part)
         if path.is_file() and zipfile.is_zipfile(path):
             return zip_source(text, path, part)
@@ -71,7 +96,9 @@ def _from_path(text: str, path: Path, part: Part) -> Source:
     raise DataError(f"{printable(text)} is no set of images. {what_data_can_be()}")
 
 
-def _from_folder(text: str, path: Path, part: Part) -> Source:
+def _from_folder(text: str, path: Path, part: Part | None) -> Source:
+    if part is None:
+        return folder_source(text, path, None)
     if is_prepared(path):
         return _prepared_source(text, path, part)
     idx = find_idx(path)

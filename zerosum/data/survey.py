@@ -1,8 +1,9 @@
 """What a source holds, read from headers alone, and what the packed set should therefore be."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median_low
 from typing import TypeVar
@@ -74,9 +75,10 @@ class Survey:
 def survey(
     source: Source | str | Path, settings: PackSettings = DEFAULT_SETTINGS, progress: Progress | None = None
 ) -> Survey:
-    """Read every header of DATA, or of a source that is open already. Raises DataError when not one can be read."""
+    """Read every header of DATA, or of a source that is open already; of pairs, what is made. Raises DataError when not
+    one can be read."""
     if not isinstance(source, Source):
-        source = open_source(source)
+        source = open_source(source, settings=settings)
     if source.vectors is not None:
         return Survey(source.count, Counter(), Counter(), (), None, (1, 1), 1, False, "float32", True, True, ())
     headers: Counter[Header] = Counter()
@@ -86,7 +88,8 @@ def survey(
     else:
         done = 0
         with own_pixel_cap():
-            for batch in in_order(_header, source.records()):
+            halves = source.pairs is not None and source.pairs.halves
+            for batch in in_order(partial(_header, halves=halves), source.records()):
                 skipped.extend(found for found in batch if isinstance(found, Skip))
                 headers.update(found for found in batch if isinstance(found, Header))
                 done += len(batch)
@@ -121,9 +124,29 @@ def nothing_readable(source: Source, skipped: list[Skip]) -> DataError:
     return DataError(f"None of the {source.count:,} images in {source.text} can be used. The first is {first}")
 
 
-def _header(record: Record) -> Header | Skip:
+def input_survey(source: Source, settings: PackSettings) -> Survey:
+    """The inputs of a source of pairs, as `survey` is of what is made from them. What cannot be read is left out."""
+    assert source.pairs is not None
+    settings = settings.model_copy(update={"channels": settings.input_channels})
+    if source.pairs.halves:
+        return survey(source, settings)
+
+    def inputs() -> Iterator[Record]:
+        for record in source.records():
+            assert record.beside is not None
+            assert record.beside.input is not None
+            yield replace(record, open=record.beside.input)
+
+    return survey(replace(source, records=inputs, header=source.pairs.input_header, pairs=None), settings)
+
+
+def _header(record: Record, halves: bool) -> Header | Skip:
     try:
-        return read_header(record.open, record.name)
+        header = read_header(record.open, record.name)
+        if halves and (header.width % 2 or 2 * header.width < 3 * header.height):
+            size = f"{header.height}x{header.width} (height x width)"
+            return Skip(record.name, f"{size}, which cannot be two images of one size side by side")
+        return replace(header, width=header.width // 2) if halves else header
     except BadImage as reason:
         return Skip(record.name, str(reason))
 

@@ -1,0 +1,73 @@
+"""Maps of classes and of instances: a whole number in each pixel, which no step may mix with that of its neighbour."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from zerosum.data import pillow
+from zerosum.data.decoded import BadImage
+from zerosum.data.images import closed_afterwards, decode, plain_reasons, read_header
+from zerosum.data.records import Opened
+from zerosum.data.resize import Box
+from zerosum.data.settings import Size
+
+VOID = 255
+"""In a label map: no class. The custom of most sets; also what surrounds a padded map."""
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
+    """(H, W) int32 from one channel of 8, 16 or 32 bits. In a palette image the numbers count, not the colours.
+
+    Raises BadImage for a picture, and for numbers that are not whole or do not fit into 31 bits."""
+    header = read_header(open_map, name)
+    with plain_reasons(), closed_afterwards(open_map()) as opened:
+        if isinstance(opened, np.ndarray):
+            values = opened
+        elif header.mode.startswith("palette"):
+            values = np.asarray(opened if isinstance(opened, Image.Image) else pillow.open_image(opened))
+        elif not isinstance(opened, Image.Image) and opened.read(4) in _TIFF:  # Pillow knows no unsigned 32 bits
+            opened.seek(0)
+            values = np.asarray(tifffile.TiffFile(opened).pages.first.asarray())
+        else:
+            values = decode(open_map, name=name).pixels
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.ndim != 2:
+        raise BadImage(
+            f"a picture ({header.mode}) where a label map is expected, which has the number of a class in each pixel: "
+            "save it as gray or palette PNG, or give data.maps=none if it is meant as a picture"
+        )
+    if values.dtype.kind == "f" and not (values == np.floor(values)).all():
+        raise BadImage("numbers that are not whole, in a map of classes or instances")
+    if values.min() < 0 or values.max() >= 2**31:
+        raise BadImage(f"numbers from {values.min():g} to {values.max():g}, in a map that can hold 0 to 2147483647")
+    return values.astype(np.int32)
+
+
+def as_labels(values: np.ndarray, count: int | None) -> np.ndarray:
+    """Class numbers (H, W) as uint8, VOID where there is none. Raises BadImage for one beyond the count."""
+    most = VOID if count is None else count
+    bad = values[(values >= most) & (values != VOID)]
+    if bad.size:
+        said = f"data.labels={count} has 0 to {most - 1}" if count else "classes go from 0 to 254"
+        raise BadImage(f"class {bad.max()} in a label map, where {said}, and {VOID} for none")
+    return values.astype(np.uint8)
+
+
+def most_label(labels: np.ndarray) -> int:
+    """The highest class number of label maps, -1 where there is none."""
+    known = labels[labels != VOID]
+    return int(known.max()) if known.size else -1
+
+
+def resize_map(values: np.ndarray, size: Size, box: Box) -> np.ndarray:
+    """The part of a map (H, W) inside box as `size`, each pixel the one of the original that its middle lies in."""
+    left, upper, right, lower = box
+    rows = upper + (np.arange(size[0]) + 0.5) * (lower - upper) / size[0]
+    columns = left + (np.arange(size[1]) + 0.5) * (right - left) / size[1]
+    rows, columns = rows.astype(int).clip(0, values.shape[0] - 1), columns.astype(int).clip(0, values.shape[1] - 1)
+    return np.ascontiguousarray(values[rows[:, None], columns])

@@ -1,0 +1,112 @@
+"""Making pairs alike: one geometry for an input and its image, numbers of classes and objects never mixed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from zerosum.data.conform import Conformed, Form, centred, conform, placement
+from zerosum.data.decoded import BadImage, Decoded
+from zerosum.data.images import decode
+from zerosum.data.label_maps import VOID, as_labels, decode_map, resize_map
+from zerosum.data.packer import Packed, PairForm
+from zerosum.data.records import Opened, Pairs, Record, Skip, Source
+from zerosum.data.settings import PackSettings, Size
+from zerosum.data.survey import input_survey
+from zerosum.errors import ConfigError
+
+
+def pair_form(source: Source, facts: Pairs, form: Form, settings: PackSettings) -> PairForm:
+    """What the pairs of a source become. Raises ConfigError when more classes are declared than a map can hold."""
+    if settings.labels is not None and settings.labels > VOID:
+        raise ConfigError(
+            f"data.labels={settings.labels}: a label map here has at most {VOID} classes, 0 to {VOID - 1}."
+        )
+    given = input_survey(source, settings).form(form.size, settings)
+    labels = facts.classes or tuple(map(str, range(settings.labels or 0)))
+    return PairForm(
+        map_form(given) if facts.input_maps else given, facts.input_maps, facts.target_maps, labels, facts.instances
+    )
+
+
+def map_form(form: Form) -> Form:
+    """The form of label maps of the same size."""
+    return Form(form.size, 1, False, "uint8", form.fit)
+
+
+def convert_pair(record: Record, form: Form, pairs: PairForm, facts: Pairs, count: int | None) -> Packed | Skip:
+    """One pair, in whatever thread."""
+    assert record.beside is not None
+    try:
+        if facts.halves:
+            given, made, size, mode = _halves(record, form, pairs, facts, count)
+        else:
+            assert record.beside.input is not None
+            made, size, mode = _side(record.open, record.name, form, facts.target_maps, count)
+            given, other, _ = _side(record.beside.input, record.name, pairs.input, facts.input_maps, count)
+            _same_size(size, other, "the input")
+        beside = {"inputs": given.pixels}
+        if record.beside.instances is not None:
+            ids = decode_map(record.beside.instances, record.name)
+            _same_size(size, ids.shape, "the map of instances")
+            beside["instances"] = _map_pixels(ids, form, ground=0)
+    except BadImage as reason:
+        return Skip(record.name, str(reason))
+    changes = tuple(dict.fromkeys((*made.changes, *given.changes)))
+    return Packed(record, replace(made, changes=changes), size, mode, beside)
+
+
+def _side(
+    opener: Callable[[], Opened], name: str, form: Form, is_map: bool, count: int | None
+) -> tuple[Conformed, Size, str]:
+    """One side of a pair in its form; the size and the mode of its file."""
+    if is_map:
+        values = decode_map(opener, name)
+        return _labels(values, form, count), values.shape, "label map"
+    decoded = decode(opener, name=name)
+    return conform(decoded, form), (decoded.header.height, decoded.header.width), decoded.header.mode
+
+
+def _halves(
+    record: Record, form: Form, pairs: PairForm, facts: Pairs, count: int | None
+) -> tuple[Conformed, Conformed, Size, str]:
+    """Input and image of one file."""
+    whole = decode(record.open, name=record.name)
+    width = whole.header.width // 2
+    if whole.header.width % 2:
+        raise BadImage(f"{whole.header.width} pixels wide, which cannot be two images side by side")
+    header = replace(whole.header, width=width)
+    sides = [replace(whole, pixels=np.ascontiguousarray(part), header=header) for part in _split(whole.pixels, width)]
+    if facts.swapped:
+        sides.reverse()
+    made = []
+    for side, to, is_map in zip(sides, (pairs.input, form), (facts.input_maps, facts.target_maps), strict=True):
+        made.append(_labels(decode_map(partial(_as_array, side)), to, count) if is_map else conform(side, to))
+    return made[0], made[1], (header.height, width), f"{header.mode}, side by side"
+
+
+def _split(pixels: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    return pixels[:, :width], pixels[:, width:]
+
+
+def _as_array(side: Decoded) -> np.ndarray:
+    return side.pixels
+
+
+def _labels(values: np.ndarray, form: Form, count: int | None) -> Conformed:
+    return Conformed(_map_pixels(as_labels(values, count), form, ground=VOID), (), False)
+
+
+def _map_pixels(values: np.ndarray, form: Form, ground: int) -> np.ndarray:
+    """A map (H, W) as (*form.size, 1), through the geometry that images go through."""
+    box, size = placement((values.shape[0], values.shape[1]), form)
+    pixels = resize_map(values, size, box)[..., None]
+    return pixels if size == form.size else centred(pixels, form.size, ground)
+
+
+def _same_size(size: Size, other: tuple[int, ...], what: str) -> None:
+    if tuple(other[:2]) != tuple(size):
+        raise BadImage(
+            f"{size[0]}x{size[1]} pixels (height x width), but {what} has {other[0]}x{other[1]}: give both one size"
+        )

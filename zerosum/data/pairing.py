@@ -1,0 +1,131 @@
+"""Which images of a set belong together: an input, what is to be made of it, and perhaps a map of instances.
+
+Three ways to lay out pairs are known, each with parts (train, val, ...) as folders or in front of the folder's name:
+folders A and B (or others of `ROLES`) with files of one name, as pix2pix and segmentation sets have them; folders
+`*_label`, `*_inst` and `*_img`, as pix2pixHD has them; and files with both images side by side."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+from zerosum.data.layout import SPLITS, TESTS, TRAINS
+from zerosum.data.records import Skip, printable
+from zerosum.data.settings import Part
+
+Role = Literal["A", "B", "instances"]
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(("a", "label", "labels", "input", "inputs", "mask", "masks", "segmentation"), "A"),
+    **dict.fromkeys(("b", "img", "image", "images", "photo", "photos", "target", "targets", "output", "outputs"), "B"),
+    **dict.fromkeys(("inst", "instance", "instances"), "instances"),
+}
+MAPS = ("label", "labels", "mask", "masks", "segmentation")
+"""Folders whose name says that they hold label maps; they are A, whatever lies beside them."""
+PLAIN = ("img", "image", "images", "photo", "photos")  # folders of that name alone may hold files of both
+_FOLDER = re.compile(
+    rf"(?:(?P<part>{'|'.join(sorted(SPLITS))})[_-]?|(?P<more>.+)[_-])?(?P<role>{'|'.join(ROLES)})", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """rows: the places of A, B and the map of instances among the paths, or, where both lie in one file, its place
+    twice; maps: A holds label maps by the name of its folder; alone: what has no partner; notes: what was decided."""
+
+    rows: list[tuple[int, int, int | None]]
+    halves: bool
+    maps: bool
+    alone: tuple[Skip, ...]
+    notes: tuple[str, ...]
+
+
+def read_pairs(paths: Sequence[str], part: Part = "train") -> Pairing:
+    """Pairs of the part, in the order of their names. Of parts side by side train is taken, or for the test part the
+    first of TESTS; paths without parts, or of one part alone, belong to the training part."""
+    found = [_roles(path) for path in paths]
+    halves = not {role for role, _, _, _ in found} >= {"A", "B"}
+    splits = {(_split(path) if halves else split) for path, (_, split, _, _) in zip(paths, found, strict=True)} - {""}
+    taken, notes = _taken(splits, part)
+    if part == "test" and not taken:
+        return Pairing([], halves, False, (), ())
+    if halves:
+        rows: list[tuple[int, int, int | None]] = [
+            (i, i, None) for i, path in enumerate(paths) if not taken or _split(path) == taken
+        ]
+        lonely = [i for i, (role, _, _, word) in enumerate(found) if role is not None and word not in PLAIN]
+        if lonely and len(lonely) == len(paths):
+            role = found[lonely[0]][0]
+            other = "B" if role == "A" else "A"
+            reason = f"there is a folder for {role} and none for {other}; {how_pairs_lie()}"
+            return Pairing([], False, False, tuple(Skip(printable(paths[i]), reason) for i in lonely), notes)
+        return Pairing(rows, True, False, (), notes)
+    return _in_folders(paths, found, taken, notes)
+
+
+def _in_folders(
+    paths: Sequence[str], found: Sequence[tuple[Role | None, str, str, str]], taken: str, notes: tuple[str, ...]
+) -> Pairing:
+    """Pairs of files under the same names."""
+    places: dict[tuple[str, str], dict[str, int]] = {}
+    alone: list[Skip] = []
+    maps = False
+    for i, (role, split, key, folder) in enumerate(found):
+        if role is None:
+            alone.append(Skip(printable(paths[i]), "lies in none of the folders of the pairs"))
+        elif taken and split != taken:
+            continue
+        elif role in (roles := places.setdefault((split, key), {})):
+            alone.append(
+                Skip(printable(paths[i]), f"a second file of that name, beside {printable(paths[roles[role]])}")
+            )
+        else:
+            roles[role] = i
+            maps = maps or (role == "A" and folder in MAPS)
+    rows: list[tuple[int, int, int | None]] = []
+    for roles in places.values():
+        if "A" in roles and "B" in roles:
+            rows.append((roles["A"], roles["B"], roles.get("instances")))
+        else:
+            missing = "B" if "A" in roles else "A" if "B" in roles else "A and B"
+            alone += [Skip(printable(paths[i]), f"no file of that name in {missing}") for i in roles.values()]
+    if any(row[2] is not None for row in rows):
+        alone += [Skip(printable(paths[row[0]]), "no map of instances of that name") for row in rows if row[2] is None]
+        rows = [row for row in rows if row[2] is not None]
+    return Pairing(sorted(rows, key=lambda row: paths[row[1]]), False, maps, tuple(alone), notes)
+
+
+def how_pairs_lie() -> str:
+    """A sentence on how pairs are laid out."""
+    return (
+        "pairs lie side by side in one file each, or under the same names in two folders: A and B, or *_label and "
+        "*_img (with *_inst where there are maps of instances)"
+    )
+
+
+def _roles(path: str) -> tuple[Role | None, str, str, str]:
+    """(role, part, what its partners share, the word for the role) of a file; the folder nearest to it decides."""
+    *folders, name = PurePosixPath(path).parts
+    for place in range(len(folders) - 1, -1, -1):
+        match = _FOLDER.fullmatch(folders[place])
+        if match is None:
+            continue
+        others = [folder for folder in (*folders[:place], *folders[place + 1 :]) if folder.lower() not in SPLITS]
+        word, key = match["role"].lower(), [*others, match["more"] or "", PurePosixPath(name).stem]
+        return ROLES[word], (match["part"] or _split(path)).lower(), "/".join(key), word
+    return None, "", "", ""
+
+
+def _split(path: str) -> str:
+    """The part of a set that a folder of the path names, or nothing."""
+    return next((folder.lower() for folder in PurePosixPath(path).parts[:-1] if folder.lower() in SPLITS), "")
+
+
+def _taken(splits: set[str], part: Part) -> tuple[str, tuple[str, ...]]:
+    """Which of the parts that occur is taken; "" where there is nothing to choose."""
+    trains = [name for name in TRAINS if name in splits]
+    tests = [name for name in TESTS if name in splits]
+    if not trains or not tests:
+        return "", ()
+    taken = trains[0] if part == "train" else tests[0]
+    return taken, (f"The folders hold {', '.join(sorted(splits))}, parts of one set: {taken} is taken.",)
