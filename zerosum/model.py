@@ -1,4 +1,4 @@
-"""A trained network, loaded from a run folder: a generator, or a classifier."""
+"""A trained network, loaded from a run folder: a generator, a classifier, or a translator of pictures."""
 
 import math
 import warnings
@@ -12,18 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.data.conditions import Condition, drawn, encoded, places_of
-from zerosum.data.convert import to_float, to_stored
-from zerosum.data.dataset import DatasetInfo
+from zerosum.data.convert import to_float, to_input, to_stored
+from zerosum.data.dataset import DatasetInfo, Side
+from zerosum.data.label_maps import VOID
 from zerosum.engine.checkpoint import best_checkpoint, load_model, newest_intact, verify
 from zerosum.engine.device import choose_device, plain_memory_errors
-from zerosum.engine.players import System
+from zerosum.engine.players import Batch, System
+from zerosum.engine.randomness import seeded
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
 from zerosum.networks.cnn import Cnn
 from zerosum.recipes.registry import Recipe, get_recipe
 from zerosum.recipes.settings import Settings
+from zerosum.tiles import translated
 
 BATCH = 64  # images made or seen at once, so that memory does not grow with their number
+MOST_AT_ONCE = 2**20  # pixels translated at once where pictures are small
 Checkpoint = Literal["latest", "best"]
 Asked = Mapping[str, str | Sequence[str]]
 """What a conditional generator is asked for: {"hair": "green"}, or a value for each image, {"hair": ["green",
@@ -192,6 +196,92 @@ class Classifier(Loaded):
         return torch.cat(parts)
 
 
+class Translator(Loaded):
+    """A network that makes one picture from another, or a label map of it (`info.labels` are then its classes)."""
+
+    @property
+    def input(self) -> Side:
+        """What it takes: images of so many channels, or label maps of so many classes."""
+        assert self.info.input is not None
+        return self.info.input
+
+    def translate(
+        self,
+        inputs: np.ndarray,
+        *,
+        instances: np.ndarray | None = None,
+        seed: int = 0,
+        style: int | None = None,
+        tile: int | None = None,
+    ) -> np.ndarray:
+        """What it makes of inputs, (N, H, W, C) in the depth of the training data; label maps are (N, H, W, 1) uint8.
+
+        inputs: (N, H, W, C) as the data is stored (`input`), or label maps (N, H, W, 1) of class numbers; of any size.
+        instances: (N, H, W, 1), which object each pixel belongs to, for networks that were told; by default every class
+        is one. seed: of the noise, of networks that have any. style: a number that stands for a look, of networks that
+        learnt styles. tile: larger pictures are translated in overlapping squares of so many pixels; by default when
+        they have more than 4 million.
+        Raises ConfigError for inputs that do not fit."""
+        self._check(inputs, instances)
+        step = 1 if self.system.noisy else max(1, MOST_AT_ONCE // (inputs.shape[1] * inputs.shape[2]))
+        parts = []
+        for start in range(0, len(inputs), step):
+            part = slice(start, start + step)
+            batch = self._batch(inputs[part], None if instances is None else instances[part], style)
+            with seeded(self.device, "noise", seed), torch.inference_mode():
+                made = translated(self.system, self.network, batch, tile)
+            parts.append(stored_made(made, self.info))
+        channels = 1 if self.info.labels else self.info.shape[2]
+        return np.concatenate(parts) if parts else np.empty((0, *inputs.shape[1:3], channels), self.info.dtype)
+
+    def _batch(self, inputs: np.ndarray, instances: np.ndarray | None, style: int | None) -> Batch:
+        batch: Batch = {"input": to_input(inputs, self.input, self.device)}
+        if self.info.instances:
+            ids = inputs if instances is None else instances  # a class is one object where nobody says otherwise
+            batch["instances"] = torch.from_numpy(ids[..., 0].astype(np.int64)).to(self.device)
+        if style is not None:
+            batch["style"] = style
+        return batch
+
+    def _check(self, inputs: np.ndarray, instances: np.ndarray | None) -> None:
+        channels = 1 if self.input.labels else self.input.channels
+        if inputs.ndim != 4 or inputs.shape[3] != channels or not min(inputs.shape[1:3]):
+            raise ConfigError(f"It takes arrays (N, H, W, {channels}), not of shape {inputs.shape}.")
+        if self.input.labels:
+            beyond = inputs[(inputs >= len(self.input.labels)) & (inputs != VOID)]
+            if beyond.size or inputs.dtype.kind not in "ui":
+                found = f"{inputs.dtype}" if inputs.dtype.kind not in "ui" else f"class {beyond.max()}"
+                raise ConfigError(
+                    f"It knows classes 0 to {len(self.input.labels) - 1}, and {VOID} for none, not {found}."
+                )
+        elif inputs.dtype != self.input.dtype:
+            raise ConfigError(f"It takes {self.input.dtype}, as it was trained on, not {inputs.dtype}.")
+        if instances is not None and instances.shape != (*inputs.shape[:3], 1):
+            raise ConfigError(f"Maps of instances must be {(*inputs.shape[:3], 1)}, not {instances.shape}.")
+
+
+def stored_made(made: Tensor, info: DatasetInfo) -> np.ndarray:
+    """What a translator gives (N, C, H, W), as stored: images (N, H, W, C), or the likeliest class (N, H, W, 1)."""
+    if info.labels:
+        return made.argmax(dim=1)[..., None].to(torch.uint8).cpu().numpy()
+    return to_stored(made.clamp(-1, 1), info)
+
+
+def load_translator(
+    path: str | Path,
+    device: str = "cpu",
+    skipped: Callable[[str], None] = warnings.warn,
+    checkpoint: Checkpoint = "latest",
+) -> Translator:
+    """`load` for a run that must translate pictures. Raises ConfigError when it does not."""
+    model = load(path, device, skipped, checkpoint)
+    if not isinstance(model, Translator):
+        raise ConfigError(
+            f"{path} is a {model.recipe.name}, which makes no picture from another; give a run of pix2pix or its like."
+        )
+    return model
+
+
 def load_generator(
     path: str | Path,
     device: str = "cpu",
@@ -200,6 +290,10 @@ def load_generator(
 ) -> Model:
     """`load` for a run that must be a generator. Raises ConfigError when it is a classifier."""
     model = load(path, device, skipped, checkpoint)
+    if isinstance(model, Translator):
+        raise ConfigError(
+            f"{path} is a {model.recipe.name}, which makes its images from others: use `zerosum translate`."
+        )
     if not isinstance(model, Model):
         raise ConfigError(f"{path} is a {model.recipe.name}, which makes no images; give the run of a generator.")
     return model
@@ -223,7 +317,7 @@ def load(
     device: str = "cpu",
     skipped: Callable[[str], None] = warnings.warn,
     checkpoint: Checkpoint = "latest",
-) -> Model | Classifier:
+) -> Model | Classifier | Translator:
     """The model of a run folder, from its newest intact checkpoint or from the best; skipped is told of damaged ones.
 
     Raises ConfigError when `path` is no run, DataError when it has no intact checkpoint of that kind."""
@@ -238,8 +332,14 @@ def load(
     except RuntimeError as error:
         raise DataError(f"{chosen} does not fit {run.config_file}: {str(error).splitlines()[-1].strip()}") from error
     network = system.network.to(choose_device(device)).eval().requires_grad_(False)
-    kind = Model if recipe.task == "generate" else Classifier
-    return kind(network, system, recipe, settings, info, int(chosen.name), config["seed"])
+    return KINDS[recipe.task](network, system, recipe, settings, info, int(chosen.name), config["seed"])
+
+
+KINDS: dict[str, type[Model] | type[Classifier] | type[Translator]] = {
+    "generate": Model,
+    "classify": Classifier,
+    "translate": Translator,
+}
 
 
 def _best(run: RunFolder) -> Path:

@@ -3,6 +3,7 @@
 Nothing here needs torch, so a report can be made wherever Pillow and NumPy are.
 """
 
+import colorsys
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -172,6 +173,29 @@ def to_bytes(images: np.ndarray, value_range: tuple[float, float] | None = None)
         raise ValueError(f"value_range must be (low, high) with low < high, got {value_range}")
     shown = (images.astype(np.float32) - low) * (255 / (high - low))
     return np.rint(np.nan_to_num(shown).clip(0, 255)).astype(np.uint8)
+
+
+def rgb(images: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
+    """Images as for `grid`, as uint8 (N, H, W, 3) that is seen."""
+    shown = opaque(to_bytes(images, value_range))
+    return shown if shown.shape[3] == 3 else shown.repeat(3, axis=3)
+
+
+def palette(count: int) -> np.ndarray:
+    """A colour for each of `count` classes, uint8 (256, 3): hues by the golden ratio, so that any few differ; 0 and what
+    is no class are dark."""
+    colours = np.zeros((256, 3), np.uint8)
+    for number in range(count):
+        hue, light = (number * 0.618034) % 1, (0.95, 0.7, 0.5)[number % 3]
+        colours[number] = np.rint(
+            255 * np.array(colorsys.hsv_to_rgb(hue, 0.65 if number else 0.1, light if number else 0.3))
+        )
+    return colours
+
+
+def coloured(maps: np.ndarray, count: int) -> np.ndarray:
+    """Label maps (..., H, W) as uint8 (..., H, W, 3), each class in its colour of the palette."""
+    return palette(count)[maps]
 
 
 def opaque(images: np.ndarray) -> np.ndarray:

@@ -9,16 +9,18 @@ from torch import nn
 
 from zerosum import pictures
 from zerosum.augment.opacity import over_white
-from zerosum.data.convert import to_float, to_stored
+from zerosum.data.convert import to_float, to_stored, to_tensors
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.densities import DENSITIES
 from zerosum.data.order import epoch_order
 from zerosum.engine.players import System
+from zerosum.engine.randomness import seeded
 from zerosum.metrics.diversity import diversity
-from zerosum.model import generated
+from zerosum.model import generated, stored_made
 from zerosum.networks.cnn import Cnn
 from zerosum.networks.grad_cam import grad_cam
 from zerosum.report.page import MOST_COLUMNS
+from zerosum.tiles import translated
 
 SHEET_SIDE = 1024  # pixels; a grid has 8 x 8 images, or fewer when they are large
 POINTS = 2000  # shown of a set of vectors
@@ -96,6 +98,60 @@ def in_columns(places: np.ndarray, rows: int, cols: int, order: np.ndarray) -> n
     and again from the start where there are fewer than rows. places (N,) belong to the images in that order."""
     columns = [np.resize(order[places == column], rows) for column in range(cols)]
     return np.stack(columns, axis=1).reshape(-1)
+
+
+class PairSheets:
+    """Writes `reals.png` once, pairs of input and real image, and whenever called a sheet of the same inputs, each
+    beside what the network makes of it and the real image. A network that draws noise gets the same every time."""
+
+    def __init__(self, folder: Path, system: System, data: Dataset, rows: np.ndarray, seed: int) -> None:
+        assert data.inputs is not None
+        self.folder, self.system, self.info = folder, system, data.info
+        across = max(1, SHEET_SIDE // (3 * max(data.info.shape[:2])))
+        self.across = min(across, 3)
+        chosen = np.sort(rows[epoch_order(len(rows), seed, 0)[: 8 * self.across]])
+        self.batch = data.batch(chosen)
+        self.inputs, self.truth = (
+            shown_inputs(self.batch["input"], data.info),
+            shown_made(self.batch["image"], data.info),
+        )
+        if not (folder / "reals.png").exists():
+            pictures.save_picture(self._picture([self.inputs, self.truth]), folder / "reals.png")
+
+    @torch.inference_mode()
+    def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
+        """Write `<images>.png` from the network."""
+        device = next(network.parameters()).device
+        made = []
+        for place in range(len(self.inputs)):
+            batch = to_tensors({name: part[place : place + 1] for name, part in self.batch.items()}, self.info, device)
+            with seeded(device, "noise", place):
+                made.append(translated(self.system, network, batch))
+        fakes = stored_made(torch.cat(made), self.info)
+        sheet = self._picture([self.inputs, shown_made(fakes, self.info), self.truth])
+        pictures.save_picture(sheet, self.folder / f"{images:09d}.png")
+        return self.system.facts(images)
+
+    def _picture(self, sides: list[np.ndarray]) -> "pictures.Image.Image":
+        """Each input with what belongs to it in one row, as many rows side by side as there is room for."""
+        tiles = np.stack(sides, axis=1).reshape(-1, *self.inputs.shape[1:])
+        cols = len(sides) * self.across
+        return pictures.grid(tiles, -(-len(tiles) // cols), cols)
+
+
+def shown_inputs(inputs: np.ndarray, info: DatasetInfo) -> np.ndarray:
+    """Stored inputs of pairs as people see them, uint8 (N, H, W, 3)."""
+    assert info.input is not None
+    if info.input.labels:
+        return pictures.coloured(inputs[..., 0], len(info.input.labels))
+    return pictures.rgb(inputs, info.input.value_range)
+
+
+def shown_made(images: np.ndarray, info: DatasetInfo) -> np.ndarray:
+    """What is made, or real, as people see it, uint8 (N, H, W, 3)."""
+    return (
+        pictures.coloured(images[..., 0], len(info.labels)) if info.labels else pictures.rgb(images, info.value_range)
+    )
 
 
 class LookSheets:

@@ -18,12 +18,16 @@ from zerosum.engine.players import System
 from zerosum.extractors import extractor_for, features_of
 from zerosum.metrics.classification import classification_scores
 from zerosum.model import generated
+from zerosum.paired_scores import paired_scores
 from zerosum.recipes.classifier import ClassifierSettings, check_start, split
 from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
+from zerosum.recipes.translation import TranslationSettings
+from zerosum.recipes.translation import split as split_pairs
 from zerosum.scores import FEWEST, NETWORK, as_stored, batches, distance_scores, halves, made_by, score_name
-from zerosum.show import LookSheets, SampleSheets
+from zerosum.show import LookSheets, PairSheets, SampleSheets
 
 MOST_VALIDATED = 10_000  # held-out images judged at a checkpoint
+MOST_PAIRS = 500  # held-out pairs judged at a checkpoint
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,35 @@ def validation_scorer(system: System, settings: ClassifierSettings, data: Datase
     return Scorer(measure, "eval/accuracy@validation", higher=True)
 
 
+def paired_rows(settings: TranslationSettings, data: Dataset, seed: int) -> np.ndarray:
+    """What is not held out."""
+    return split_pairs(settings, len(data), seed)[0]
+
+
+def pair_sheets(folder: Path, system: System, settings: TranslationSettings, data: Dataset, seed: int) -> PairSheets:
+    """Held-out pairs, or training pairs where none are held out: the same through the run."""
+    training, held = split_pairs(settings, len(data), seed)
+    return PairSheets(folder, system, data, held if len(held) else training, seed)
+
+
+def paired_scorer(system: System, settings: TranslationSettings, data: Dataset, seed: int) -> Scorer | None:
+    """How near what is made of held-out inputs comes to the real images; None where none are held out."""
+    held = split_pairs(settings, len(data), seed)[1]
+    held = np.sort(held[epoch_order(len(held), seed, 0)[:MOST_PAIRS]])
+    if not len(held):
+        return None
+
+    def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
+        found = paired_scores(system, network, data, held)
+        values = {f"eval/{name}@validation": value for name, value in found.means().items()}
+        about = {"part": "validation", "n": len(held), "data_hash": data.info.hash, "seed": seed, "network": NETWORK}
+        return values, {"made_by": about}
+
+    if data.info.labels:
+        return Scorer(measure, "eval/mean_iou@validation", higher=True)
+    return Scorer(measure, "eval/l1@validation", higher=False)
+
+
 def labels_of(data: Dataset) -> np.ndarray:
     """The labels of a set that a classifier is trained on, which its recipe has seen to."""
     assert data.labels is not None
@@ -147,5 +180,12 @@ TASKS = {
         rows=training_rows,
         show=look_sheets,
         scorer=validation_scorer,
+    ),
+    "translate": Task(
+        check=lambda settings, init: None,
+        classed=lambda data, settings: data,
+        rows=paired_rows,
+        show=pair_sheets,
+        scorer=paired_scorer,
     ),
 }

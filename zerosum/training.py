@@ -15,7 +15,7 @@ import torch
 from zerosum import __version__
 from zerosum.augment.transforms import augment, draws
 from zerosum.augment.transforms import check as check_augment
-from zerosum.data.convert import to_float
+from zerosum.data.convert import to_float, to_tensors
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.open import open_dataset
 from zerosum.data.order import batch_indices, epoch_order
@@ -157,6 +157,8 @@ def train(
     if dataset.info.conditions:  # so that the run asks the same of any data
         names = tuple(condition.name for condition in dataset.info.conditions)
         resolved = resolved.model_copy(update={"attributes": names})
+    if (labels := labels_of_pairs(dataset.info)) and resolved.data.labels is None:  # so that other data has as many
+        resolved = resolved.model_copy(update={"data": resolved.data.model_copy(update={"labels": labels})})
     seed = int(seed)  # it may be one of NumPy's, which YAML cannot hold
     with plain_memory_errors():
         system = _system(planned.recipe, resolved, dataset.info, seed, where)
@@ -398,20 +400,20 @@ def _draw(
         stream = seed_of(seed, player.name)
         places = batch_indices(count, batch, position, stream)
         found = data.batch(rows[places])
-        if augmenting.active:  # on the CPU, where the draws are
-            epochs = (position + np.arange(batch)) // count
-            chances = draws(stream, epochs, rows[places])
-            image = augment(to_float(found["image"], data.info), augmenting, chances, data.info.alpha).to(device)
-        else:
-            image = to_float(found["image"], data.info, device)
-        tensors: Batch = {"image": image}
-        if "label" in found:
-            tensors["label"] = torch.from_numpy(found["label"]).to(device)
-        if "condition" in found:
-            tensors["condition"] = torch.from_numpy(found["condition"]).to(device)
-        return tensors
+        if not augmenting.active:
+            return to_tensors(found, data.info, device)
+        tensors = to_tensors(found, data.info)  # on the CPU, where the draws are
+        epochs = (position + np.arange(batch)) // count
+        chances = draws(stream, epochs, rows[places])
+        tensors["image"] = augment(tensors["image"], augmenting, chances, data.info.alpha)
+        return {name: tensor.to(device) for name, tensor in tensors.items()}
 
     return draw
+
+
+def labels_of_pairs(info: DatasetInfo) -> int:
+    """How many classes the label maps of pairs have; 0 where there are none."""
+    return len(info.labels or (info.input.labels if info.input else ()))
 
 
 def _many(data: Dataset, seed: int, device: torch.device, count: int = 4096) -> torch.Tensor:

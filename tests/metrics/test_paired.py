@@ -8,9 +8,9 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from zerosum.metrics import paired
-from zerosum.metrics.paired import l1, psnr, ssim
+from zerosum.metrics.paired import mean_absolute, psnr, ssim
 
-SCORES = [l1, psnr, ssim]
+SCORES = [mean_absolute, psnr, ssim]
 
 
 def images(*shape: int, seed: int = 0) -> Tensor:
@@ -52,7 +52,7 @@ def test_the_number_of_bytes_is_the_number_of_floats() -> None:
 def test_a_flat_difference_by_hand(amount: float) -> None:
     a = torch.zeros(2, 3, 16, 16)
     b = torch.full_like(a, amount)
-    torch.testing.assert_close(l1(a, b), torch.full((2,), amount).double())
+    torch.testing.assert_close(mean_absolute(a, b), torch.full((2,), amount).double())
     torch.testing.assert_close(psnr(a, b), torch.full((2,), 20 * math.log10(2 / amount)).double())
     # no variance, so SSIM is its luminance term, here of ½ and ½ + amount / 2
     x, y = 0.5, 0.5 + amount / 2
@@ -62,14 +62,14 @@ def test_a_flat_difference_by_hand(amount: float) -> None:
 
 def test_black_and_white() -> None:
     white, black = torch.ones(1, 1, 11, 11), -torch.ones(1, 1, 11, 11)
-    assert l1(white, black).item() == 2
+    assert mean_absolute(white, black).item() == 2
     assert psnr(white, black).item() == 0
     assert ssim(white, black).item() == pytest.approx(1e-4 / (1 + 1e-4))
 
 
 def test_equal_images() -> None:
     a = images(3, 3, 24, 24)
-    assert l1(a, a).tolist() == [0, 0, 0]
+    assert mean_absolute(a, a).tolist() == [0, 0, 0]
     assert psnr(a, a).tolist() == [math.inf] * 3
     torch.testing.assert_close(ssim(a, a), torch.ones(3).double())
 
@@ -87,7 +87,7 @@ def test_symmetric_blind_to_flips_and_worse_with_noise(score) -> None:
     torch.testing.assert_close(score(a.flip(2), b.flip(2)), score(a, b))
     torch.testing.assert_close(score(a.mT, b.mT), score(a, b))
     steps = torch.stack([score(a, noisy(a, amount)) for amount in (0.05, 0.1, 0.3, 0.6)])
-    assert ((steps.diff(dim=0) < 0) == (score is not l1)).all()
+    assert ((steps.diff(dim=0) < 0) == (score is not mean_absolute)).all()
 
 
 @pytest.mark.parametrize("score", SCORES)

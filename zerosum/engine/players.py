@@ -1,6 +1,6 @@
 """Players and the system they form."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 Batch = dict[str, Any]
 """`image` (N, C, H, W) float32 in [-1, 1] or vectors (N, D); `label` (N,) int64 where there are labels; `condition`
 (N, A) float32 where the generator is told what to make; `images_seen`, the integer that every schedule is a function
-of; and `step`, the number of rounds that were played before."""
+of; and `step`, the number of rounds that were played before. Of pairs `input` (N, C', H, W), images in [-1, 1] or zeros
+and ones of label maps; `instances` (N, H, W) int64; and `map` (N, H, W) int64 in place of `image` where label maps are
+made."""
 
 Terms = dict[str, Tensor]
 """Scalars by name. What a player minimises is their sum, so each comes already weighted."""
@@ -22,6 +24,11 @@ the optimiser is told to forget its moments: it does when the number changes."""
 
 Make = Callable[[nn.Module, Tensor, Tensor | None, int], Tensor]
 """(generator, latents (n, D), conditions (n, A) or None, images seen by the run) to images (n, C, H, W)."""
+
+
+Translate = Callable[[nn.Module, Batch], Tensor]
+"""(network, a batch with `input` and whatever belongs to it) to images (N, C, H, W), or logits (N, K, H, W) of label
+maps."""
 
 
 def make_plainly(generator: nn.Module, latents: Tensor, condition: Tensor | None, images_seen: int) -> Tensor:
@@ -65,7 +72,11 @@ class System:
     before_training sees one large batch of real images before the first step (some initialisations need it). head names
     the tensors of the network that depend on the classes, and so stay behind when it starts from a run that knows
     others. score gives points the logits (N,) of D(x), for pictures of the game on known densities; None for a critic.
-    simultaneous: every player's gradient is taken before any of them steps."""
+    simultaneous: every player's gradient is taken before any of them steps.
+
+    translate is how a network is asked that makes pictures from pictures, of sides that are multiples of `multiple`;
+    noisy says that it draws from torch's stream even then. settle is given the averaged network and the training pairs,
+    batch by batch, before each checkpoint, to keep in it what they tell beyond the weights."""
 
     network: nn.Module
     players: list[Player]
@@ -78,6 +89,10 @@ class System:
     head: frozenset[str] = frozenset()
     score: nn.Module | None = None
     simultaneous: bool = False
+    translate: Translate | None = None
+    multiple: int = 1
+    noisy: bool = False
+    settle: Callable[[nn.Module, Iterator[Batch]], None] | None = None
 
     def to(self, device: torch.device, channels_last: bool = True) -> "System":
         """Move every network; convolution weights take the layout that is fastest with channels-last images."""

@@ -15,7 +15,7 @@ _WINDOW, _SIGMA = 11, 1.5  # pixels (Wang et al. 2004, section III.C)
 _LUMINANCE, _CONTRAST = 0.01**2, 0.03**2  # K1² and K2² of the paper
 
 
-def l1(a: Tensor, b: Tensor) -> Tensor:
+def mean_absolute(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference: 0 for equal images, 2 between black and white."""
     return _by_image(lambda a, b: (a - b).abs().flatten(1).mean(dim=1), a, b)
 

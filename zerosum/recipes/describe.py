@@ -1,5 +1,8 @@
 """A recipe as data: what `zerosum recipes NAME --json` prints, and what forms and docs are made from."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
 import torch
@@ -7,7 +10,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from zerosum.data.conditions import NO_YES, Condition, width_of
-from zerosum.data.dataset import DatasetInfo
+from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.recipes.registry import Recipe
 from zerosum.recipes.settings import ConditionalSettings
 
@@ -27,15 +30,22 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     conditional = isinstance(settings, ConditionalSettings) and settings.conditional
     conditions = EXAMPLE_CONDITIONS if conditional else ()
     info = DatasetInfo("example", 1, recipe.example_shape, "uint8", (0, 255), False, classes, "", conditions)
+    if recipe.task == "translate":
+        maps = () if settings.data.maps == "auto" else EXAMPLE_CLASSES
+        info = replace(info, input=Side(channels, "uint8", (0, 255), False), labels=maps)
     system = recipe.build(settings, info)
     image = torch.zeros(2, channels, height, width)
     networks = {}
     if system.latents:
         asked = [torch.zeros(2, width_of(conditions))] if conditions else []
-        networks["generator"] = layers_of(system.network, system.latents([0, 1]), *asked)
+        latents = system.latents([0, 1])
+        networks["generator"] = layers_of(system.network, lambda: system.network(latents, *asked))
+    batch = {"input": image, "image": image, "map": torch.zeros(2, height, width, dtype=torch.int64), "images_seen": 0}
     for player in system.players:
         if player.name not in networks:
-            networks[player.name] = layers_of(player.module, image)
+            # a network of pairs takes what only its game knows
+            turn = partial(player.losses, batch) if recipe.task == "translate" else partial(player.module, image)
+            networks[player.name] = layers_of(player.module, turn)
     return {
         "name": recipe.name,
         "task": recipe.task,
@@ -78,9 +88,9 @@ def flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 
 @torch.no_grad()
-def layers_of(network: nn.Module, *example: Tensor) -> dict[str, Any]:
-    """Parameter count of a network, and its innermost layers in order, each with its output shape of one sample;
-    example is what the network is called with."""
+def layers_of(network: nn.Module, call: Callable[[], Any]) -> dict[str, Any]:
+    """Parameter count of a network, and its innermost layers in order, each with its output shape of one sample; call
+    makes the network see an example."""
     leaves = [module for module in network.modules() if not list(module.children())]
     shapes: dict[nn.Module, str] = {}
 
@@ -89,7 +99,8 @@ def layers_of(network: nn.Module, *example: Tensor) -> dict[str, Any]:
 
     hooks = [leaf.register_forward_hook(note) for leaf in leaves]
     try:
-        network.eval()(*example)
+        network.eval()
+        call()
     finally:
         for hook in hooks:
             hook.remove()

@@ -14,8 +14,9 @@ from zerosum.recipes.overrides import closest, validated
 from zerosum.recipes.settings import Settings
 
 Build = Callable[[Any, DatasetInfo], System]
-Task = Literal["generate", "classify"]
-"""What the network is for when it is trained: making images from latents, or naming the class of an image."""
+Task = Literal["generate", "classify", "translate"]
+"""What the network is for when it is trained: making images from latents, naming the class of an image, or making one
+picture from another."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,70 @@
+"""pix2pix's jitter: enlarged a little, cropped at random, and mirrored, an image and its labels alike."""
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+
+def jitter(
+    tensors: Mapping[str, Tensor], nearest: Collection[str], enlarge: tuple[int, int] | None, flip: bool
+) -> dict[str, Tensor]:
+    """A random crop of each sample, the same in every tensor, each as large as before (Isola et al. 2017, section 6.2).
+
+    tensors: (N, C, H, W) or (N, H, W), of one N, H and W. Floats are images in [-1, 1], and interpolated, bicubically;
+    those named in `nearest`, and integers, take the nearest pixel, so that they hold no value that was not there.
+    enlarge: height and width of what is cropped, in pixels; the paper has 286 for 256. Each place in it is as likely.
+    None leaves the geometry to flip. flip: mirror half of the samples, left and right.
+
+    Draws come from torch's current generator on the CPU, wherever the tensors are. With nothing on, the same tensors
+    come back and nothing is drawn. The paper enlarges images of 256 pixels, as is done here; its code the file itself.
+    Raises ValueError when shapes do not agree, a name in nearest is not there, or enlarge is less than H x W."""
+    count, height, width = _size(tensors)
+    if missing := sorted(set(nearest) - set(tensors)):
+        raise ValueError(f"nearest names {', '.join(missing)}, but there are {', '.join(tensors)} only")
+    tall, wide = enlarge or (height, width)
+    if tall < height or wide < width:
+        raise ValueError(f"images of {height}x{width} pixels can be enlarged, not made {tall}x{wide}")
+    if enlarge is None and not flip:
+        return dict(tensors)
+
+    rows, columns = torch.arange(height).expand(count, -1), torch.arange(width).expand(count, -1)
+    if flip:
+        mirrored = torch.rand(count, 1) < 0.5
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    if enlarge is not None:
+        rows = rows + torch.randint(tall - height + 1, (count, 1))
+        columns = columns + torch.randint(wide - width + 1, (count, 1))
+    # the pixel of the original whose area holds the centre of one of the enlarged
+    old_rows, old_columns = (2 * rows + 1) * height // (2 * tall), (2 * columns + 1) * width // (2 * wide)
+
+    def moved(name: str, tensor: Tensor) -> Tensor:
+        if name in nearest or not tensor.is_floating_point():
+            return _taken(tensor, old_rows, old_columns)
+        if enlarge is None:
+            return _taken(tensor, rows, columns)
+        images = tensor if tensor.ndim == 4 else tensor[:, None]
+        larger = interpolate(images, enlarge, mode="bicubic", align_corners=False).clamp(-1, 1)
+        return _taken(larger if tensor.ndim == 4 else larger[:, 0], rows, columns)
+
+    return {name: moved(name, tensor) for name, tensor in tensors.items()}
+
+
+def _size(tensors: Mapping[str, Tensor]) -> tuple[int, int, int]:
+    """N, H and W, which all have in common."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    sizes = {(shape[0], *shape[-2:]) for shape in shapes.values() if len(shape) in (3, 4)}
+    if len(sizes) != 1 or any(len(shape) not in (3, 4) for shape in shapes.values()):
+        raise ValueError(f"jitter needs tensors (N, C, H, W) or (N, H, W) of one N, H and W, got {shapes}")
+    count, height, width = sizes.pop()
+    return count, height, width
+
+
+def _taken(tensor: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """From each sample the pixels in its rows (N, H) and columns (N, W); with channels, these come last in memory."""
+    rows, columns = rows.to(tensor.device)[:, :, None], columns.to(tensor.device)[:, None]
+    sample = torch.arange(len(tensor), device=tensor.device)[:, None, None]
+    if tensor.ndim == 3:
+        return tensor[sample, rows, columns]
+    return tensor.permute(0, 2, 3, 1)[sample, rows, columns].permute(0, 3, 1, 2)

@@ -1,0 +1,132 @@
+"""pix2pix (Isola, Zhu, Zhou & Efros 2017): a U-Net from picture to picture, and a discriminator of patches."""
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.players import Batch, System, Terms
+from zerosum.errors import ConfigError
+from zerosum.networks import patch, unet
+from zerosum.networks.pix2pixhd import GlobalGenerator
+from zerosum.recipes.registry import recipe
+from zerosum.recipes.settings import Strict
+from zerosum.recipes.translation import (
+    PairedGame,
+    PairedSettings,
+    Stages,
+    halvings,
+    input_of,
+    nearest_size,
+    paired_players,
+    refuse_maps,
+)
+
+Norm = Literal["batch", "instance", "none"]
+Patch = Literal[1, 16, 34, 70, 142, 286]
+DEEPEST = 8  # the paper's U-Net, for 256 pixels
+
+
+class GeneratorSettings(Strict):
+    """From picture to picture."""
+
+    kind: Literal["unet", "resnet"] = Field(
+        "unet", description="U-Net (the paper); or residual blocks (its code's other)"
+    )
+    width: PositiveInt = Field(32, description="channels of the first layer; each halving doubles them, up to 8 times")
+    depth: PositiveInt | Literal["auto"] = Field(
+        "auto", description="unet: halvings; auto: as many as the size allows, at most 8"
+    )
+    downs: PositiveInt = Field(2, description="resnet: halvings")
+    blocks: PositiveInt = Field(9, description="resnet: residual blocks at the smallest size")
+    norm: Norm = Field("batch", description="batch or instance; instance at batch 1 is what the paper tests with")
+    dropout: float = Field(0.5, ge=0, lt=1, description="probability that a value of the innermost layers is dropped")
+    noise: bool = Field(False, description="dropout goes on when the trained network is used: the paper's only noise")
+
+
+class DiscriminatorSettings(Strict):
+    """Whether a patch of a picture is real."""
+
+    patch: Patch = Field(70, description="side in pixels of what one logit sees: 1, 16, 34, 70, 142 or 286")
+    width: PositiveInt = Field(
+        32, description="channels of the first layer; each further one doubles them, up to 8 times"
+    )
+    norm: Norm = Field("batch", description="batch, instance or none")
+    sees_input: bool = Field(True, description="it judges the picture beside what it was made from (the paper's cGAN)")
+
+
+class Pix2pixSettings(PairedSettings):
+    """Settings of `pix2pix`."""
+
+    generator: GeneratorSettings = GeneratorSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    l1: NonNegativeFloat = Field(100.0, description="weight of the mean absolute difference from the real picture")
+
+
+PAPER: dict[str, Any] = {
+    "generator": {"width": 64, "noise": True},
+    "discriminator": {"width": 64},
+    "batch": 1,
+    "epochs": 200,
+    "decay": 0,
+    "ema_half_life": 0,
+}
+CODE: dict[str, Any] = {**PAPER, "decay": 0.5}
+
+
+@recipe(
+    "pix2pix",
+    summary="from picture to picture, learnt from pairs: edges to objects, label maps to photographs, masks",
+    paper="Isola, Zhu, Zhou & Efros 2017, arXiv 1611.07004",
+    expect="64 px: the colours of what is drawn after minutes on two CPU cores; 256 px: hours, or a GPU",
+    settings=Pix2pixSettings,
+    nearest_size=nearest_size,
+    largest_default=128,
+    example_shape=(256, 256, 3),
+    presets={"paper": PAPER, "code": CODE},
+    task="translate",
+)
+def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
+    """`preset=paper` is the paper at batch 1, with dropout as noise whenever the network is used; `preset=code` the
+    authors' PyTorch version, whose learning rate falls over the second half. Both want a GPU. The default is half as
+    wide, sees four pairs at once, and keeps a moving average; without dropout in use it gives one answer to one input,
+    and the running averages of batch norm make that answer the same for a picture and for a part of it."""
+    refuse_maps(data, "pix2pix")
+    height, width, channels = data.shape
+    given, part, judge = input_of(data), settings.generator, settings.discriminator
+    generator: nn.Module
+    try:
+        if part.kind == "unet":
+            depth = min(halvings(height, width), DEEPEST) if part.depth == "auto" else part.depth
+            generator = unet.Generator(given.width, channels, depth, part.width, part.norm, part.dropout, part.noise)
+            unet.check_size(torch.empty(0, 0, height, width), generator.multiple)
+        else:
+            generator = GlobalGenerator(
+                given.width, channels, part.width, part.downs, part.blocks, part.norm, dropout=part.dropout
+            )
+        sees = channels + (given.width if judge.sees_input else 0)
+        layers = [patch.receptive_field(layers) for layers in range(6)].index(judge.patch)
+        discriminator = patch.Discriminator(sees, layers, judge.width, judge.norm)
+    except ValueError as error:
+        raise ConfigError(f"These networks cannot be built: {error}.") from error
+
+    def look(images: Tensor, batch: Batch) -> Stages:
+        return [[discriminator(torch.cat([batch["input"], images], dim=1) if judge.sees_input else images)]]
+
+    def compare(real: Tensor, fake: Tensor, *stages: Stages) -> Terms:
+        return {"l1": settings.l1 * (fake.float() - real).abs().mean()} if settings.l1 else {}
+
+    def make(batch: Batch) -> Tensor:
+        made: Tensor = generator(batch["input"])
+        return made
+
+    players = paired_players(settings, data, generator, discriminator, PairedGame(make, look, compare))
+    return System(
+        generator,
+        players,
+        translate=lambda network, batch: network(batch["input"]),
+        multiple=generator.multiple,
+        noisy=part.kind == "unet" and part.noise and part.dropout > 0,
+    )

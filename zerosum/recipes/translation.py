@@ -1,0 +1,230 @@
+"""From picture to picture: what pix2pix, pix2pixHD and the segmenter have in common."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from torch import Tensor, nn
+
+from zerosum.augment.jitter import jitter
+from zerosum.augment.settings import AugmentSettings
+from zerosum.data.dataset import DatasetInfo, Side
+from zerosum.data.order import held_out
+from zerosum.data.settings import PackSettings, Size
+from zerosum.engine.players import Batch, Player, Schedule, Terms
+from zerosum.errors import ConfigError, DataError
+from zerosum.losses.adversarial import ADVERSARIAL
+from zerosum.recipes.adversarial import adam
+from zerosum.recipes.settings import AdamSettings, LossName, Settings
+
+JITTER = 286 / 256
+"""How much larger an image is made before it is cropped at random (Isola et al. 2017, section 6.2)."""
+
+LAST = 0.01
+"""The share of the learning rate that is left at the end, so that a run that is trained for longer still learns."""
+
+PAIRED = ("image", "input", "instances", "map")
+"""What of a batch has one geometry."""
+
+Stages = list[list[Tensor]]
+"""What a discriminator gives: for each scale its maps, the last of them the logits."""
+
+
+class TranslationSettings(Settings):
+    """What recipes can be told that make one picture from another."""
+
+    data: PackSettings = PackSettings(pairs=True)
+    batch: PositiveInt = Field(4, description="pairs in a batch")
+    images: PositiveInt = Field(100_000, description="pairs to see when no goal is given, unless epochs says")
+    epochs: PositiveFloat | None = Field(
+        None, description="passes over the pairs that are trained on, in place of images"
+    )
+    decay: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="the last share of the images over which the learning rate falls to nothing; 0: never",
+    )
+    jitter: float = Field(
+        JITTER, ge=1, le=2, description="pairs are made so much larger and cropped at random; 1: not at all"
+    )
+    mirror: bool = Field(True, description="mirror half of the pairs, left and right")
+    validation: float = Field(
+        0.05, ge=0, le=0.5, description="share of the pairs held out, shown in the report and scored"
+    )
+    ema_half_life: float = Field(2_000, ge=0, description="half-life of the network's moving average, in images")
+
+    @field_validator("data")
+    @classmethod
+    def _has_pairs(cls, value: PackSettings) -> PackSettings:
+        if not value.pairs:
+            raise ValueError("pairs must be true: there is nothing else to learn a translation from")
+        return value
+
+    @field_validator("augment")
+    @classmethod
+    def _is_jitter(cls, value: AugmentSettings) -> AugmentSettings:
+        if value.active:
+            raise ValueError(
+                "pairs are varied by jitter and mirror, which treat input and image alike; leave augment out"
+            )
+        return value
+
+    def goal(self, count: int, classes: int) -> int:
+        """Images to see, and the length of the schedule."""
+        if self.epochs is None:
+            return self.images
+        return max(1, round(self.epochs * (count - round(self.validation * count))))
+
+
+class PairedSettings(TranslationSettings):
+    """What recipes with a discriminator can be told besides."""
+
+    loss: LossName = Field("non-saturating", description="the adversarial loss")
+    adversarial_weight: float = Field(1.0, ge=0, description="weight of the adversarial loss of the generator")
+    discriminator_weight: PositiveFloat = Field(
+        0.5, description="weight of the discriminator's loss: halved, so that it learns at half the generator's rate"
+    )
+    optimizer: AdamSettings = AdamSettings()
+
+
+def split(settings: TranslationSettings, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs to train on and those held out, sorted; of one pair none is held out."""
+    if not settings.validation or count < 2:
+        return np.arange(count), np.arange(0)
+    share = max(settings.validation, 1 / count)
+    held = held_out(count, None, share, seed)
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def input_of(data: DatasetInfo) -> Side:
+    """What the images of pairs are made from. Raises DataError for data that are no pairs."""
+    if data.input is None:
+        raise DataError(f"{data.source} holds images, not pairs: there is nothing to make them from.")
+    return data.input
+
+
+def nearest_size(height: int, width: int) -> Size:
+    """The nearest size with sides that halve five times; below 48 pixels, twice."""
+    height, width = (max(8, 4 * round(side / 4)) if side < 48 else 32 * round(side / 32) for side in (height, width))
+    return height, width
+
+
+def halvings(height: int, width: int) -> int:
+    """How often both sides can be halved."""
+    common = math.gcd(height, width)
+    return (common & -common).bit_length() - 1
+
+
+def jittered(settings: TranslationSettings, data: DatasetInfo, batch: Batch) -> Batch:
+    """The batch with its pairs enlarged, cropped and mirrored, input and image alike (`augment.jitter`)."""
+    tensors: dict[str, Tensor] = {name: batch[name] for name in PAIRED if name in batch}
+    height, width = data.shape[:2]
+    enlarge = None if settings.jitter == 1 else (round(height * settings.jitter), round(width * settings.jitter))
+    nearest = ["input"] if input_of(data).labels else []
+    return batch | jitter(tensors, nearest, enlarge, settings.mirror)
+
+
+def decaying(settings: TranslationSettings, lr: float, count: int) -> Schedule:
+    """The learning rate, constant and then falling in a line to a hundredth at the end."""
+    end = settings.goal(count, 0)
+    start = end * (1 - settings.decay)
+
+    def schedule(images_seen: int) -> list[dict[str, float]]:
+        done = (images_seen - start) / (end - start) if end > start else 0.0
+        return [{"lr": lr * (1 - (1 - LAST) * min(max(done, 0.0), 1.0))}]
+
+    return schedule
+
+
+@dataclass(frozen=True)
+class PairedGame:
+    """How the networks of a paired game are called.
+
+    make: a batch to the images that the generator makes of its inputs. look: images and the batch they belong to, to
+    what the discriminator finds in them. compare: real images, fakes, and what the discriminator finds in each, to the
+    terms beside the adversarial one that hold the generator to the real image, weighted. finds_real: compare needs the
+    third of these."""
+
+    make: Callable[[Batch], Tensor]
+    look: Callable[[Tensor, Batch], Stages]
+    compare: Callable[[Tensor, Tensor, Stages, Stages], Terms]
+    finds_real: bool = False
+
+
+def paired_players(
+    settings: PairedSettings,
+    data: DatasetInfo,
+    generator: nn.Module,
+    discriminator: nn.Module,
+    game: PairedGame,
+    generator_optimizer: torch.optim.Optimizer | None = None,
+    generator_schedule: Schedule | None = None,
+) -> list[Player]:
+    """Discriminator, then generator. The losses of several scales are summed."""
+    loss = ADVERSARIAL[settings.loss]
+    schedule = decaying(settings, settings.optimizer.lr, data.count)
+
+    def judge(batch: Batch) -> tuple[Terms, Terms]:
+        batch = jittered(settings, data, batch)
+        with torch.no_grad():
+            fake = game.make(batch)
+        reals, fakes = (last(game.look(images, batch)) for images in (batch["image"], fake))
+        terms: Terms = {}
+        for pair in zip(reals, fakes, strict=True):
+            for name, term in loss.discriminator(*pair).items():
+                terms[name] = terms.get(name, 0) + settings.discriminator_weight * term
+        kind = "score" if loss.probabilistic else "critic"
+        means = {f"{kind}/real": mean_of(reals).detach(), f"{kind}/fake": mean_of(fakes).detach()}
+        return terms, means
+
+    def mean_of(logits: list[Tensor]) -> Tensor:
+        values = [scale.sigmoid().mean() if loss.probabilistic else scale.mean() for scale in logits]
+        return torch.stack(values).mean()
+
+    def fool(batch: Batch) -> tuple[Terms, Terms]:
+        batch = jittered(settings, data, batch)
+        fake, real_stages = game.make(batch), []
+        if game.finds_real or loss.needs_real:
+            with torch.no_grad():
+                real_stages = game.look(batch["image"], batch)
+        terms: Terms = {}
+        fake_stages = game.look(fake, batch) if settings.adversarial_weight or game.finds_real else []
+        if settings.adversarial_weight:
+            if loss.needs_real:
+                pairs = zip(last(fake_stages), last(real_stages), strict=True)
+                fooling = [loss.generator(fakes, reals) for fakes, reals in pairs]
+            else:
+                fooling = [loss.generator(logits) for logits in last(fake_stages)]
+            terms["adversarial"] = settings.adversarial_weight * torch.stack(fooling).sum()
+        return terms | game.compare(batch["image"], fake, real_stages, fake_stages), {}
+
+    optimizer = partial(adam, settings.optimizer)
+    return [
+        Player("discriminator", discriminator, optimizer(discriminator), judge, schedule=schedule),
+        Player(
+            "generator",
+            generator,
+            optimizer(generator) if generator_optimizer is None else generator_optimizer,
+            fool,
+            schedule=generator_schedule or schedule,
+        ),
+    ]
+
+
+def last(stages: Stages) -> list[Tensor]:
+    """The logits of each scale, as one row."""
+    return [scale[-1].float().flatten() for scale in stages]
+
+
+def refuse_maps(data: DatasetInfo, name: str) -> None:
+    """Raises ConfigError where label maps would be made, for recipes that make images."""
+    if data.labels:
+        raise ConfigError(
+            f"{name} makes images, and what would be made of {data.source} are label maps. Turn the pairs around with "
+            "data.direction, learn the maps with the recipe segmenter, or take them for pictures with data.maps=none."
+        )

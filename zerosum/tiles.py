@@ -1,0 +1,87 @@
+"""Pictures of any size through a network that wants multiples, and larger ones piece by piece."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.engine.players import Batch, System
+
+MOST_PIXELS = 2**22  # translated in one piece
+TILE, OVERLAP = 1024, 256  # pixels a side; the overlap is more than the context that decides about a pixel
+MAPS = ("input", "instances")  # of a batch: what has height and width
+
+
+def translated(system: System, network: nn.Module, batch: Batch, tile: int | None = None) -> Tensor:
+    """What the network makes of a batch of any height and width, (N, C, H, W) float32 on the CPU.
+
+    Sides that are no multiples of `system.multiple` are made so by mirroring at the right and below, and what is made
+    there is cut off. Up to MOST_PIXELS, or without end where `tile` is given and covers it, the picture goes through in
+    one piece, without a seam; beyond in squares of `tile` pixels that overlap and fade into one another."""
+    assert system.translate is not None
+    height, width = batch["input"].shape[-2:]
+    side = tile or TILE
+    whole = max(height, width) <= side if tile else height * width <= MOST_PIXELS
+    if whole:
+        return piece(system, network, batch, (0, 0, height, width))
+    side = max(system.multiple, side // system.multiple * system.multiple)
+    overlap = min(OVERLAP, side // 4) // system.multiple * system.multiple or min(system.multiple, side // 2)
+    total = weights = torch.zeros(0)
+    for top in starts(height, side, overlap, system.multiple):
+        for left in starts(width, side, overlap, system.multiple):
+            bottom, right = min(top + side, height), min(left + side, width)
+            made = piece(system, network, batch, (top, left, bottom, right))
+            if not len(total):
+                total, weights = made.new_zeros(*made.shape[:2], height, width), made.new_zeros(height, width)
+            fade = ramp(bottom - top, overlap, top > 0, bottom < height)[:, None] * ramp(
+                right - left, overlap, left > 0, right < width
+            )
+            total[..., top:bottom, left:right] += made * fade
+            weights[top:bottom, left:right] += fade
+    return total / weights
+
+
+def piece(system: System, network: nn.Module, batch: Batch, box: tuple[int, int, int, int]) -> Tensor:
+    """What the network makes of the part from top, left to bottom, right."""
+    assert system.translate is not None
+    top, left, bottom, right = box
+    part = batch | {name: batch[name][..., top:bottom, left:right] for name in MAPS if name in batch}
+    height, width = bottom - top, right - left
+    more = tuple(-side % system.multiple for side in (height, width))
+    if any(more):
+        part |= {name: mirrored(part[name], *more) for name in MAPS if name in part}
+    return system.translate(network, part)[..., :height, :width].float().cpu()
+
+
+def mirrored(maps: Tensor, down: int, across: int) -> Tensor:
+    """(..., H, W) with so many more rows and columns, mirrored; as often as needed where there are fewer to mirror."""
+    rows, columns = (
+        reflected(size, more, maps.device) for size, more in zip(maps.shape[-2:], (down, across), strict=True)
+    )
+    return maps[..., rows, :][..., columns]
+
+
+def reflected(size: int, more: int, device: torch.device) -> Tensor:
+    """0, 1, ... size - 1, size - 2, ... 1, 0, 1, ...: `size` + `more` places."""
+    period = max(1, 2 * size - 2)
+    places = torch.arange(size + more, device=device) % period
+    return torch.where(places < size, places, period - places)
+
+
+def starts(size: int, side: int, overlap: int, multiple: int) -> list[int]:
+    """Where pieces of `side` begin that cover `size` and overlap by `overlap` or more: multiples, so that each halving
+    falls on the same pixels in all of them."""
+    count = max(1, math.ceil((size - overlap) / (side - overlap)))
+    last = max(0, -(-(size - side) // multiple) * multiple)
+    return sorted({min(last, place * (side - overlap)) for place in range(count)} | {last})
+
+
+def ramp(size: int, overlap: int, before: bool, after: bool) -> Tensor:
+    """(size,) weights: up over the overlap where there is a piece before, down where there is one after."""
+    weights = torch.ones(size)
+    rise = ((torch.arange(overlap) + 0.5) / overlap)[:size]
+    if before:
+        weights[: len(rise)] = rise
+    if after:
+        weights[size - len(rise) :] = torch.minimum(weights[size - len(rise) :], rise.flip(0)[-len(rise) :])
+    return weights
