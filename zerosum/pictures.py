@@ -182,8 +182,8 @@ def rgb(images: np.ndarray, value_range: tuple[float, float] | None = None) -> n
 
 
 def palette(count: int) -> np.ndarray:
-    """A colour for each of `count` classes, uint8 (256, 3): hues by the golden ratio, so that any few differ; 0 and what
-    is no class are dark."""
+    """A colour for each of `count` classes, uint8 (256, 3): hues by the golden ratio, so that any few differ; 0 and
+    what is no class are dark."""
     colours = np.zeros((256, 3), np.uint8)
     for number in range(count):
         hue, light = (number * 0.618034) % 1, (0.95, 0.7, 0.5)[number % 3]

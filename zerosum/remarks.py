@@ -3,13 +3,19 @@
 import json
 
 from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.recipes.pix2pixhd import Pix2pixHDSettings
 from zerosum.recipes.registry import Recipe
 from zerosum.recipes.settings import Settings
 
 
 def remarks(data: Dataset, recipe: Recipe, settings: Settings) -> list[str]:
     """What the user should know of the data that a run begins with."""
-    return [*packing_remarks(data), *condition_remarks(data, settings.batch), *augment_remarks(recipe, settings)]
+    return [
+        *packing_remarks(data),
+        *condition_remarks(data, settings.batch),
+        *augment_remarks(recipe, settings),
+        *pair_remarks(data, settings),
+    ]
 
 
 def packing_remarks(data: Dataset) -> list[str]:
@@ -84,3 +90,16 @@ def told(info: DatasetInfo) -> list[tuple[str, tuple[str, ...]]]:
 def told_text(info: DatasetInfo) -> str:
     """The conditions of a set in words."""
     return "; ".join(f"{c.name}: {', '.join(c.values[:20])}" for c in info.conditions) or "no conditions"
+
+
+def pair_remarks(data: Dataset, settings: Settings) -> list[str]:
+    """What a translator does without, and pairs too few to hold one out."""
+    found = []
+    if isinstance(settings, Pix2pixHDSettings) and settings.vgg == "none":
+        found.append(
+            "Trained without the perceptual loss of the paper: the weights of VGG-19 are no part of zerosum. "
+            "vgg=imagenet downloads them, vgg=FILE takes torchvision's."
+        )
+    if data.info.input is not None and len(data) == 1:
+        found.append("There is one pair, which will be learnt by heart, and none is left to judge by. Collect more.")
+    return found

@@ -20,6 +20,7 @@ from zerosum.metrics.classification import classification_scores
 from zerosum.model import generated
 from zerosum.paired_scores import paired_scores
 from zerosum.recipes.classifier import ClassifierSettings, check_start, split
+from zerosum.recipes.pix2pixhd import check_vgg
 from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
 from zerosum.recipes.translation import TranslationSettings
 from zerosum.recipes.translation import split as split_pairs
@@ -182,7 +183,7 @@ TASKS = {
         scorer=validation_scorer,
     ),
     "translate": Task(
-        check=lambda settings, init: None,
+        check=lambda settings, init: check_vgg(settings),
         classed=lambda data, settings: data,
         rows=paired_rows,
         show=pair_sheets,

@@ -3,14 +3,16 @@
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from zerosum import __version__
 from zerosum.augment.transforms import augment, draws
@@ -31,6 +33,7 @@ from zerosum.engine.transfer import start_from
 from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, ZerosumError
 from zerosum.model import Model, described, load_generator
+from zerosum.paired_scores import pairs
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
 from zerosum.recipes.settings import AdversarialSettings, Settings
@@ -327,12 +330,14 @@ def _prepare(
     keep_pages()
     seed, every = document["seed"], settings.every
     task = TASKS[get_recipe(document["recipe"]).task]
+    rows = task.rows(settings, data, seed)
     return Training(
         system,
         run,
-        draw=_draw(data, task.rows(settings, data, seed), settings, seed, device),
+        draw=_draw(data, rows, settings, seed, device),
         show=task.show(run.samples, system, settings, data, seed),
         scorer=scorer,
+        settle=None if system.settle is None else partial(_settle, system.settle, data, rows, device),
         batch=settings.batch,
         seed=seed,
         cadence=Cadence(every.log, every.sample, every.checkpoint, 60 * every.checkpoint_minutes),
@@ -409,6 +414,17 @@ def _draw(
         return {name: tensor.to(device) for name, tensor in tensors.items()}
 
     return draw
+
+
+def _settle(
+    settle: Callable[[nn.Module, Iterator[Batch]], None],
+    data: Dataset,
+    rows: np.ndarray,
+    device: torch.device,
+    network: nn.Module,
+) -> None:
+    """Let the network see the images it was trained on, in their order."""
+    settle(network, pairs(data, rows, device))
 
 
 def labels_of_pairs(info: DatasetInfo) -> int:

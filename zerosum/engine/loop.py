@@ -90,6 +90,7 @@ class Training:
     pure function.
     show(network, images) writes a sample of the averaged network and returns scalars to log.
     scorer scores it at checkpoints; None leaves scores and the best checkpoint out.
+    settle completes it from the data before each checkpoint, where it needs that.
     batch is the number of images in a batch, unless the system says otherwise."""
 
     def __init__(
@@ -108,10 +109,11 @@ class Training:
         metadata: dict[str, str],
         listeners: list[Listener],
         scorer: Scorer | None = None,
+        settle: Callable[[nn.Module], None] | None = None,
     ) -> None:
         self.system, self.run, self.draw, self.show = system, run, draw, show
         self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
-        self.metadata, self.listeners, self.scorer = metadata, listeners, scorer
+        self.metadata, self.listeners, self.scorer, self.settle = metadata, listeners, scorer, settle
         self.ema = Ema(system.network, ema_half_life)
         self.best: dict[str, Any] | None = None  # {"images", "name", "score"} of the best checkpoint
         self.progress = Progress(drawn={player.name: 0 for player in system.players})
@@ -194,6 +196,8 @@ class Training:
         if self._saved_at == self.progress.images:
             return
         self._check_weights()
+        if self.settle is not None:
+            self.settle(self.ema.average)
         before = self.best
         if scored:
             self._score()

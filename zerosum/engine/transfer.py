@@ -30,10 +30,13 @@ def start_from(
     path = newest_intact(checkpoints, skipped)
     players = load_state(path)["players"]
     average = {name: tensor for name, tensor in load_model(path).items() if name not in leave}
-    parts = [take_over(system.network, average)]
+    tensors = {"network": average} | {name: state["module"] for name, state in players.items()}
+    if system.renamed is not None:
+        tensors = system.renamed(tensors)
+    parts = [take_over(system.network, tensors["network"])]
     for player in system.players:
-        if player.module is not system.network and player.name in players:
-            parts.append(take_over(player.module, players[player.name]["module"]))
+        if player.module is not system.network and player.name in tensors:
+            parts.append(take_over(player.module, tensors[player.name]))
     return Taken(
         tuple(name for part in parts for name in part.taken),
         tuple(name for part in parts for name in part.left),

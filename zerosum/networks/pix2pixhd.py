@@ -7,13 +7,14 @@ equal all over an instance (section 3.4). The global generator is that of Johnso
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from zerosum.networks.patch import halved
 from zerosum.networks.unet import Norm, biased, check_size, norm_layer, start_normal
+from zerosum.seeds import rng
 
 
 class Residual(nn.Module):
@@ -195,3 +196,63 @@ def _layer(conv: nn.Module, norm: Norm, outputs: int) -> nn.Sequential:
 
 def _exit(width: int, out_channels: int) -> nn.Module:
     return nn.Conv2d(width, out_channels, 7, padding=3, padding_mode="reflect")
+
+
+class Painter(nn.Module):
+    """Label maps or pictures, the boundaries of instances and, with an encoder, a look for each instance, to images.
+
+    generator sees the input (N, C, H, W), with `edges` the boundaries of instances as one more channel, and with an
+    encoder its features. styles (classes, clusters, F) are looks found in training images, known (classes,) how many
+    there are of each class; both are filled by `keep_styles`."""
+
+    styles: Tensor
+    known: Tensor
+
+    def __init__(
+        self, generator: GlobalGenerator | LocalEnhancer, edges: bool, encoder: FeatureEncoder | None = None,
+        classes: int = 0, clusters: int = 10, features: int = 3,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.generator, self.encoder, self.edges = generator, encoder, edges
+        if encoder is not None:
+            self.register_buffer("styles", torch.zeros(classes, clusters, features))
+            self.register_buffer("known", torch.zeros(classes, dtype=torch.int64))
+
+    def seen(self, inputs: Tensor, ids: Tensor | None) -> Tensor:
+        """What both networks see of an input: itself, and the boundaries of its instances."""
+        return torch.cat([inputs, boundaries(ids)], dim=1) if self.edges and ids is not None else inputs
+
+    def forward(self, inputs: Tensor, ids: Tensor | None = None, features: Tensor | None = None) -> Tensor:
+        seen = self.seen(inputs, ids)
+        made: Tensor = self.generator(seen if features is None else torch.cat([seen, features], dim=1))
+        return made
+
+    def looks(self, inputs: Tensor, ids: Tensor, style: int) -> Tensor:
+        """Features (N, F, H, W) of the look `style`: for each instance one that its class has among the training
+        images, drawn by the numbers of the style and of the instance; 0 where its class has none."""
+        features = self.styles.new_zeros(len(ids), self.styles.shape[2], *ids.shape[1:])
+        for place in range(len(ids)):
+            for number, label in instance_classes(inputs[place], ids[place]).items():
+                count = int(self.known[label]) if label is not None else 0
+                if label is not None and count:
+                    look = self.styles[label, int(rng("style", style, number).integers(count))]
+                    features[place] = torch.where(ids[place] == number, look[:, None, None], features[place])
+        return features
+
+    def keep_styles(self, styles: Mapping[int, Tensor]) -> None:
+        """Take up looks (k, F) by class, k at most the clusters there is room for."""
+        self.styles.zero_()
+        self.known.zero_()
+        for label, centres in styles.items():
+            self.styles[label, : len(centres)] = centres.to(self.styles)
+            self.known[label] = len(centres)
+
+
+def instance_classes(inputs: Tensor, ids: Tensor) -> dict[int, int | None]:
+    """The class of each instance of one image: the commonest among its pixels in the zeros and ones (C, H, W) of the
+    input, or None where no pixel has one. ids (H, W)."""
+    found = {}
+    for number in ids.unique().tolist():
+        counts = inputs[:, ids == number].sum(dim=1)
+        found[number] = int(counts.argmax()) if counts.max() > 0 else None
+    return found

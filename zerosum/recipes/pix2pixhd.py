@@ -1,0 +1,236 @@
+"""pix2pixHD (Wang, Liu, Zhu, Tao, Kautz & Catanzaro 2018): from label maps to photographs, in high resolution."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.players import Batch, Schedule, System, Terms
+from zerosum.errors import ConfigError
+from zerosum.losses.matching import feature_matching
+from zerosum.losses.perceptual import Perceptual, vgg19_features
+from zerosum.networks.patch import MultiScale
+from zerosum.networks.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer, Painter
+from zerosum.recipes.registry import recipe
+from zerosum.recipes.settings import AdamSettings, LossName, Strict
+from zerosum.recipes.styles import settle_styles
+from zerosum.recipes.translation import (
+    PairedGame,
+    PairedSettings,
+    Stages,
+    decaying,
+    input_of,
+    nearest_size,
+    paired_players,
+    refuse_maps,
+)
+
+
+class NetworkSettings(Strict):
+    """The generator: global, for one resolution; or local, an enhancer around a global one of half the resolution."""
+
+    kind: Literal["global", "local"] = Field(
+        "global", description="local: twice the size, begun with --init GLOBAL-RUN"
+    )
+    width: PositiveInt = Field(
+        16, description="channels of the global generator at its full size; halvings double them"
+    )
+    downs: PositiveInt = Field(3, description="halvings of the global generator")
+    blocks: NonNegativeInt = Field(4, description="residual blocks at its smallest size")
+    local_blocks: NonNegativeInt = Field(3, description="local: residual blocks of the enhancer")
+    fix_global: NonNegativeInt = Field(5_000, description="local: images for which the enhancer learns alone")
+
+
+class DiscriminatorSettings(Strict):
+    """Patches at several scales."""
+
+    scales: PositiveInt = Field(2, description="discriminators, each at half the size of the one before")
+    layers: PositiveInt = Field(3, description="convolutions of stride 2; 3 see patches of 70 pixels")
+    width: PositiveInt = Field(
+        32, description="channels of the first layer; each further one doubles them, up to 8 times"
+    )
+
+
+class FeatureSettings(Strict):
+    """A look for each instance."""
+
+    enabled: bool = Field(False, description="learn looks of instances, which --style then chooses between")
+    count: PositiveInt = Field(3, description="numbers that describe a look")
+    width: PositiveInt = Field(16, description="channels of the encoder at full size")
+    clusters: PositiveInt = Field(10, description="looks that are kept for each class")
+
+
+class Pix2pixHDSettings(PairedSettings):
+    """Settings of `pix2pixhd`."""
+
+    network: NetworkSettings = NetworkSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    features: FeatureSettings = FeatureSettings()
+    loss: LossName = Field("least-squares", description="the adversarial loss")
+    instances: bool = Field(True, description="show both networks the boundaries of instances, where the data has them")
+    matching: NonNegativeFloat = Field(10.0, description="weight of the distance between what D finds in fake and real")
+    vgg: str = Field(
+        "none",
+        description="perceptual loss through VGG-19: none, imagenet (torchvision's weights, downloaded), or a FILE",
+    )
+    perceptual: NonNegativeFloat = Field(10.0, description="its weight")
+    jitter: float = Field(
+        1.0, ge=1, le=2, description="pairs are made so much larger and cropped at random; 1: not at all"
+    )
+    batch: PositiveInt = Field(2, description="pairs in a batch")
+    optimizer: AdamSettings = AdamSettings()
+
+
+PAPER: dict[str, Any] = {
+    "network": {"width": 64, "downs": 4, "blocks": 9},
+    "discriminator": {"scales": 3, "width": 64},
+    "vgg": "imagenet",
+    "batch": 1,
+    "epochs": 200,
+    "ema_half_life": 0,
+}
+CODE: dict[str, Any] = {**PAPER, "discriminator": {"scales": 2, "width": 64}}
+LOCAL: dict[str, Any] = {
+    **PAPER,
+    "network": {"kind": "local", "width": 64, "downs": 4, "blocks": 9, "fix_global": 10 * 2_975},
+    "epochs": 100,
+}
+
+
+@recipe(
+    "pix2pixhd",
+    summary="label maps, with instances, to photographs: coarse to fine, three scales, looks to choose from",
+    paper="Wang, Liu, Zhu, Tao, Kautz & Catanzaro 2018, arXiv 1711.11585",
+    expect="256x192: streets with the colours of streets after half an hour on two CPU cores; more wants a GPU",
+    settings=Pix2pixHDSettings,
+    nearest_size=nearest_size,
+    largest_default=256,
+    example_shape=(128, 256, 3),
+    presets={"paper": PAPER, "code": CODE, "local": LOCAL},
+    task="translate",
+)
+def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
+    """`preset=paper` is the paper's global generator, with discriminators at three scales and VGG's perceptual loss;
+    `preset=code` has two scales, as the released code by default; `preset=local` is the enhancer for twice the size, to
+    be begun with --init from a run of the former: for ten epochs of Cityscapes (2,975 images) it learns alone, then
+    with all the rest. These are for a GPU. The default is a quarter as wide, with half of the blocks, and without VGG,
+    whose weights are no part of this package. Each pair is judged, then learnt from; the authors' code does both on one
+    pass, the generator first."""
+    refuse_maps(data, "pix2pixhd")
+    given, part, channels = input_of(data), settings.network, data.shape[2]
+    if settings.features.enabled and not given.labels:
+        raise ConfigError(
+            "features.enabled=true gives each instance the look of its class, and the inputs are no label maps."
+        )
+    edges = settings.instances and data.instances
+    seen = given.width + edges
+    inputs = seen + (settings.features.count if settings.features.enabled else 0)
+    try:
+        inner = GlobalGenerator(inputs, channels, part.width, part.downs, part.blocks)
+        generator = (
+            inner
+            if part.kind == "global"
+            else LocalEnhancer(inner, inputs, channels, part.width // 2, part.local_blocks)
+        )
+        look = settings.features
+        encoder = FeatureEncoder(channels, look.count, look.width, part.downs) if look.enabled else None
+        network = Painter(generator, edges, encoder, len(given.labels), look.clusters, look.count)
+        judge = settings.discriminator
+        discriminator = MultiScale(seen + channels, judge.scales, judge.layers, judge.width)
+    except ValueError as error:
+        raise ConfigError(f"These networks cannot be built: {error}.") from error
+    vgg: list[Perceptual] = []
+
+    def ids_of(batch: Batch) -> Tensor | None:
+        ids: Tensor | None = batch.get("instances")
+        if ids is None and encoder is not None:  # a class is one object where nobody says otherwise
+            ids = batch["input"].argmax(dim=1)
+        return ids
+
+    def make(batch: Batch) -> Tensor:
+        ids = ids_of(batch)
+        made: Tensor = network(batch["input"], ids, None if encoder is None else encoder(batch["image"], ids))
+        return made
+
+    def judged(images: Tensor, batch: Batch) -> Stages:
+        found: Stages = discriminator(torch.cat([network.seen(batch["input"], ids_of(batch)), images], dim=1))
+        return found
+
+    def compare(real: Tensor, fake: Tensor, real_stages: Stages, fake_stages: Stages) -> Terms:
+        terms: Terms = {}
+        if settings.matching:
+            terms["matching"] = settings.matching * feature_matching(real_stages, fake_stages)
+        if settings.vgg != "none" and settings.perceptual:
+            if not vgg:  # when first needed: a run that is only used does without the file
+                vgg.append(Perceptual(vgg19_features(settings.vgg)).to(fake.device))
+            terms["perceptual"] = settings.perceptual * vgg[0](real, fake)
+        return terms
+
+    def translate(network: torch.nn.Module, batch: Batch) -> Tensor:
+        assert isinstance(network, Painter)
+        ids = ids_of(batch)
+        features = None
+        if network.encoder is not None and ids is not None:
+            features = network.looks(batch["input"], ids, batch.get("style", 0))
+        made: Tensor = network(batch["input"], ids, features)
+        return made
+
+    optimizer: torch.optim.Optimizer | None = None
+    schedule: Schedule | None = None
+    if isinstance(generator, LocalEnhancer):
+        fresh = {id(parameter) for parameter in generator.enhancer_parameters()}
+        new = [parameter for parameter in network.parameters() if id(parameter) in fresh]
+        old = [parameter for parameter in network.parameters() if id(parameter) not in fresh]
+        chosen = settings.optimizer
+        groups = [{"params": new}, {"params": old}]
+        optimizer = torch.optim.Adam(groups, chosen.lr, (chosen.beta1, chosen.beta2), fused=True)
+        usual = decaying(settings, chosen.lr, data.count)
+
+        def schedule(images_seen: int) -> list[dict[str, float]]:
+            (now,) = usual(images_seen)
+            alone = images_seen < part.fix_global
+            # Adam begins anew when the rest joins in, as in the authors' code
+            return [{**now, "phase": int(alone)}, {**now, **({"lr": 0.0} if alone else {}), "phase": int(alone)}]
+
+    game = PairedGame(make, judged, compare, finds_real=settings.matching > 0)
+    players = paired_players(settings, data, network, discriminator, game, optimizer, schedule)
+    return System(
+        network,
+        players,
+        translate=translate,
+        multiple=generator.multiple,
+        styled=encoder is not None,
+        settle=settle_styles if encoder is not None else None,
+        renamed=from_global if part.kind == "local" else None,
+    )
+
+
+def from_global(tensors: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    """The tensors of a run of the global generator under the names of a local one: the generator within the enhancer,
+    and each discriminator at the scale that has the size it has learnt. Those of a local run as they are."""
+    network = tensors["network"]
+    if any(name.startswith("generator.inner.") for name in network):
+        return tensors
+    moved = {
+        name.replace("generator.trunk.", "generator.inner.", 1): tensor
+        for name, tensor in network.items()
+        if not name.startswith("generator.exit.")
+    }
+    judges = {}
+    for name, tensor in tensors.get("discriminator", {}).items():
+        scale, _, rest = name.removeprefix("scales.").partition(".")
+        judges[f"scales.{int(scale) + 1}.{rest}"] = tensor
+    return tensors | {"network": moved, "discriminator": judges}
+
+
+def check_vgg(settings: Any) -> None:
+    """Raises ConfigError when the perceptual loss names a file that is not there."""
+    named = isinstance(settings, Pix2pixHDSettings) and settings.vgg not in ("none", "imagenet")
+    if named and not Path(settings.vgg).is_file():
+        raise ConfigError(
+            f"vgg={settings.vgg}: there is no such file. Give the state dict of torchvision's vgg19, imagenet to "
+            "download it, or none."
+        )
