@@ -1,19 +1,32 @@
 """The battery: every recipe is described, built, trained, sampled, resumed; a new one is, without a new test."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import zerosum
+from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.errors import ConfigError
 from zerosum.recipes.describe import describe
 from zerosum.recipes.registry import list_recipes
 
 RECIPES = list_recipes()
-SMALLER = {"anime": {"generator": {"blocks": 1, "width": 16}}}  # of those whose networks take long even here
 QUICK = {"every": {"log": 64, "sample": 256, "checkpoint": 256}, "batch": 16, "size": "8"}
+SMALLER = {  # of those whose networks take long even here, or cannot make 8 pixels
+    "anime": {"generator": {"blocks": 1, "width": 16}},
+    "pix2pix": {"size": "16", "generator": {"width": 4}, "discriminator": {"width": 4, "patch": 16}},
+    "segmenter": {"size": "16", "width": 4},
+    "pix2pixhd": {
+        "size": "16",
+        "network": {"width": 4, "downs": 1, "blocks": 1},
+        "discriminator": {"width": 4, "layers": 1},
+        "features": {"enabled": True, "width": 4},
+        "data.maps": "A",
+    },
+}
 
 
 @pytest.fixture(params=RECIPES, ids=lambda recipe: recipe.name)
@@ -36,6 +49,11 @@ def data(tmp_path_factory):
 
 def quick(name):
     return QUICK | SMALLER.get(name, {})
+
+
+def source(recipe, data):
+    """What a recipe can be trained on: pairs for those that translate."""
+    return "builtin:portraits:256" if recipe.task == "translate" else data
 
 
 def same_weights(a, b):
@@ -78,24 +96,30 @@ def test_the_defaults_that_are_described_are_those_that_are_used(recipe):
 
 
 def test_every_preset_is_valid_and_builds(recipe):
-    from zerosum.data.dataset import DatasetInfo
-
     height, width, channels = shape = recipe.example_shape
-    classes = ("a", "b", "c") if recipe.task == "classify" else ()
-    info = DatasetInfo("test", 8, shape, "uint8", (0, 255), False, classes, "")
+    classes = ("a", "b", "c")
+    info = DatasetInfo("test", 8, shape, "uint8", (0, 255), False, classes if recipe.task == "classify" else (), "")
+    made = channels
+    if recipe.task == "translate":
+        info = replace(info, input=Side(3, "uint8", (0, 255), False))
+    if recipe.name == "segmenter":
+        info, made = replace(info, labels=classes), 3
     for preset in ["default", *recipe.presets]:
         system = recipe.build(recipe.configure({"preset": preset}), info)
+        images = torch.zeros(2, channels, height, width)
         with torch.no_grad():
             if recipe.task == "classify":
-                assert system.network(torch.zeros(2, channels, height, width)).shape == (2, 3)
+                assert system.network(images).shape == (2, 3)
+            elif recipe.task == "translate":
+                assert system.translate(system.network.eval(), {"input": images}).shape == (2, made, height, width)
             else:
                 assert system.network(system.latents([0, 1])).shape == (2, channels, height, width)
 
 
 def test_trained_stopped_and_resumed_to_the_same_bits(recipe, data, tmp_path):
-    whole = zerosum.train(recipe.name, data, out=tmp_path / "whole", images=480, **quick(recipe.name))
+    whole = zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "whole", images=480, **quick(recipe.name))
     assert (whole.state, whole.images) == ("done", 480)
-    zerosum.train(recipe.name, data, out=tmp_path / "parts", images=160, **quick(recipe.name))
+    zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "parts", images=160, **quick(recipe.name))
     zerosum.resume(tmp_path / "parts", images=480)
     assert same_weights(tmp_path / "whole", tmp_path / "parts")
     stats = [json.loads(line) for line in (whole.path / "stats.jsonl").read_text().splitlines()]
@@ -106,7 +130,9 @@ def test_trained_stopped_and_resumed_to_the_same_bits(recipe, data, tmp_path):
 
 def test_a_trained_classifier_classifies(data, tmp_path):
     for recipe in [recipe for recipe in RECIPES if recipe.task == "classify"]:
-        run = zerosum.train(recipe.name, data, out=tmp_path / recipe.name, images=64, **quick(recipe.name))
+        run = zerosum.train(
+            recipe.name, source(recipe, data), out=tmp_path / recipe.name, images=64, **quick(recipe.name)
+        )
         model = zerosum.load(run.path)
         images = np.load(data)["images"][:5]
         assert set(model.classify(images)) <= {"left", "right"}
@@ -115,7 +141,7 @@ def test_a_trained_classifier_classifies(data, tmp_path):
 
 @pytest.mark.parametrize("recipe", [r for r in RECIPES if r.task == "generate"], ids=lambda recipe: recipe.name)
 def test_a_trained_generator_is_sampled(recipe, data, tmp_path):
-    run = zerosum.train(recipe.name, data, out=tmp_path / "run", images=64, **quick(recipe.name))
+    run = zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "run", images=64, **quick(recipe.name))
     model = run.model()
     images = model.sample(5, seed=3)
     assert images.shape == (5, 8, 8, 1)
@@ -128,9 +154,27 @@ def test_a_trained_generator_is_sampled(recipe, data, tmp_path):
     assert any("health/diversity" in line for line in stats)
 
 
+@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.task == "translate"], ids=lambda recipe: recipe.name)
+def test_a_trained_translator_translates(recipe, data, tmp_path):
+    """Pictures of other sizes than it has seen, each by itself: one answer to one input, whatever is beside it."""
+    run = zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "run", images=64, **quick(recipe.name))
+    model = zerosum.load(run.path)
+    shape = (3, 21, 34, 1 if model.input.labels else model.input.channels)
+    inputs = np.random.default_rng(0).integers(0, len(model.input.labels) or 256, shape, dtype=np.uint8)
+    made = model.translate(inputs)
+    assert made.shape == (3, 21, 34, 1 if model.info.labels else 3)
+    assert np.array_equal(made[1:2], model.translate(inputs[1:2]))
+    if model.system.styled:
+        assert not np.array_equal(model.translate(inputs, style=1), model.translate(inputs, style=2))
+    values = json.loads((run.path / "evaluation.jsonl").read_text().splitlines()[-1])
+    assert {"mean_iou", "l1"} & {name.removeprefix("eval/").removesuffix("@validation") for name in values}
+
+
 def test_another_seed_is_another_run(recipe, data, tmp_path):
     for seed in (0, 1):
-        zerosum.train(recipe.name, data, out=tmp_path / str(seed), images=32, seed=seed, **quick(recipe.name))
+        zerosum.train(
+            recipe.name, source(recipe, data), out=tmp_path / str(seed), images=32, seed=seed, **quick(recipe.name)
+        )
     assert not same_weights(tmp_path / "0", tmp_path / "1")
 
 
@@ -160,6 +204,12 @@ def test_it_trains_in_bfloat16(recipe, data, tmp_path):
     """Every layer, loss and penalty takes what autocast gives it; growth, too, which is half way here."""
     growth = {"growth": {"stable": 16, "fade": 64}} if recipe.name == "progressive" else {}
     run = zerosum.train(
-        recipe.name, data, out=tmp_path / "run", images=48, precision="bf16", **quick(recipe.name), **growth
+        recipe.name,
+        source(recipe, data),
+        out=tmp_path / "run",
+        images=48,
+        precision="bf16",
+        **quick(recipe.name),
+        **growth,
     )
     assert run.state == "done"
