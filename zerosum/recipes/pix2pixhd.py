@@ -57,7 +57,10 @@ class DiscriminatorSettings(Strict):
 class FeatureSettings(Strict):
     """A look for each instance."""
 
-    enabled: bool = Field(False, description="learn looks of instances, which --style then chooses between")
+    enabled: bool | Literal["auto"] = Field(
+        "auto",
+        description="learn looks of instances, which --style then chooses between; auto: where inputs are label maps",
+    )
     count: PositiveInt = Field(3, description="numbers that describe a look")
     width: PositiveInt = Field(16, description="channels of the encoder at full size")
     clusters: PositiveInt = Field(10, description="looks that are kept for each class")
@@ -86,6 +89,7 @@ class Pix2pixHDSettings(PairedSettings):
 
 PAPER: dict[str, Any] = {
     "network": {"width": 64, "downs": 4, "blocks": 9},
+    "features": {"enabled": False},
     "discriminator": {"scales": 3, "width": 64},
     "vgg": "imagenet",
     "batch": 1,
@@ -121,13 +125,14 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
     pass, the generator first."""
     refuse_maps(data, "pix2pixhd")
     given, part, channels = input_of(data), settings.network, data.shape[2]
-    if settings.features.enabled and not given.labels:
+    looks = bool(given.labels) if settings.features.enabled == "auto" else settings.features.enabled
+    if looks and not given.labels:
         raise ConfigError(
             "features.enabled=true gives each instance the look of its class, and the inputs are no label maps."
         )
     edges = settings.instances and data.instances
     seen = given.width + edges
-    inputs = seen + (settings.features.count if settings.features.enabled else 0)
+    inputs = seen + (settings.features.count if looks else 0)
     try:
         inner = GlobalGenerator(inputs, channels, part.width, part.downs, part.blocks)
         generator = (
@@ -136,7 +141,7 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
             else LocalEnhancer(inner, inputs, channels, part.width // 2, part.local_blocks)
         )
         look = settings.features
-        encoder = FeatureEncoder(channels, look.count, look.width, part.downs) if look.enabled else None
+        encoder = FeatureEncoder(channels, look.count, look.width, part.downs) if looks else None
         network = Painter(generator, edges, encoder, len(given.labels), look.clusters, look.count)
         judge = settings.discriminator
         discriminator = MultiScale(seen + channels, judge.scales, judge.layers, judge.width)
