@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from zerosum.evaluation.compare import compare
     from zerosum.evaluation.evaluate import evaluate
     from zerosum.evaluation.synthetic import synthetic_score
-    from zerosum.model import Classifier, Model, load
+    from zerosum.model import Classifier, Model, Translator, load
     from zerosum.recipes.registry import list_recipes
     from zerosum.training import Run, resume, train
+    from zerosum.translating import translate
 
 __all__ = [
     "Classifier",
     "Model",
     "Run",
+    "Translator",
     "__version__",
     "compare",
     "evaluate",
@@ -34,12 +36,14 @@ __all__ = [
     "synthetic_score",
     "tag",
     "train",
+    "translate",
 ]
 
 _HOMES = {
     "Classifier": "zerosum.model",
     "Model": "zerosum.model",
     "Run": "zerosum.training",
+    "Translator": "zerosum.model",
     "compare": "zerosum.evaluation.compare",
     "evaluate": "zerosum.evaluation.evaluate",
     "list_recipes": "zerosum.recipes.registry",
@@ -50,6 +54,7 @@ _HOMES = {
     "synthetic_score": "zerosum.evaluation.synthetic",
     "tag": "zerosum.tagging",
     "train": "zerosum.training",
+    "translate": "zerosum.translating",
 }
 
 

@@ -236,9 +236,10 @@ class Translator(Loaded):
 
     def _batch(self, inputs: np.ndarray, instances: np.ndarray | None, style: int | None) -> Batch:
         batch: Batch = {"input": to_input(inputs, self.input, self.device)}
-        if self.info.instances:
-            ids = inputs if instances is None else instances  # a class is one object where nobody says otherwise
-            batch["instances"] = torch.from_numpy(ids[..., 0].astype(np.int64)).to(self.device)
+        if self.system.sees_instances:
+            if instances is None:  # a class is one object, and a picture, where nobody says otherwise
+                instances = inputs if self.input.labels else np.zeros_like(inputs[..., :1])
+            batch["instances"] = torch.from_numpy(instances[..., 0].astype(np.int64)).to(self.device)
         if style is not None:
             batch["style"] = style
         return batch

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from zerosum.engine.players import Batch, System
 
 MOST_PIXELS = 2**22  # translated in one piece
-TILE, OVERLAP = 1024, 256  # pixels a side; the overlap is more than the context that decides about a pixel
+TILE, OVERLAP = 1024, 256  # pixels a side; of the overlap a quarter at each end counts for nothing
 MAPS = ("input", "instances")  # of a batch: what has height and width
 
 
@@ -17,15 +17,15 @@ def translated(system: System, network: nn.Module, batch: Batch, tile: int | Non
 
     Sides that are no multiples of `system.multiple` are made so by mirroring at the right and below, and what is made
     there is cut off. Up to MOST_PIXELS, or without end where `tile` is given and covers it, the picture goes through in
-    one piece, without a seam; beyond in squares of `tile` pixels that overlap and fade into one another."""
+    one piece, without a seam; beyond in squares of `tile` pixels, or of two multiples where that is more, that overlap
+    and fade into one another. Of a network that looks no further than 64 pixels around (at tiles of 1024), nor at means
+    over the picture, the squares are those of the picture in one piece."""
     assert system.translate is not None
     height, width = batch["input"].shape[-2:]
-    side = tile or TILE
-    whole = max(height, width) <= side if tile else height * width <= MOST_PIXELS
+    whole = max(height, width) <= tile if tile else height * width <= MOST_PIXELS
     if whole:
         return piece(system, network, batch, (0, 0, height, width))
-    side = max(system.multiple, side // system.multiple * system.multiple)
-    overlap = min(OVERLAP, side // 4) // system.multiple * system.multiple or min(system.multiple, side // 2)
+    side, overlap = measures(tile or TILE, system.multiple)
     total = weights = torch.zeros(0)
     for top in starts(height, side, overlap, system.multiple):
         for left in starts(width, side, overlap, system.multiple):
@@ -38,7 +38,13 @@ def translated(system: System, network: nn.Module, batch: Batch, tile: int | Non
             )
             total[..., top:bottom, left:right] += made * fade
             weights[top:bottom, left:right] += fade
-    return total / weights
+    return total.div_(weights)  # in place: a large picture is there once
+
+
+def measures(tile: int, multiple: int) -> tuple[int, int]:
+    """The side of pieces and how far they overlap at least, both multiples: a quarter of the side, up to OVERLAP."""
+    side = max(2 * multiple, tile // multiple * multiple)
+    return side, max(multiple, min(OVERLAP, side // 4) // multiple * multiple)
 
 
 def piece(system: System, network: nn.Module, batch: Batch, box: tuple[int, int, int, int]) -> Tensor:
@@ -47,10 +53,17 @@ def piece(system: System, network: nn.Module, batch: Batch, box: tuple[int, int,
     top, left, bottom, right = box
     part = batch | {name: batch[name][..., top:bottom, left:right] for name in MAPS if name in batch}
     height, width = bottom - top, right - left
-    more = tuple(-side % system.multiple for side in (height, width))
+    least = smallest(system, network)
+    more = tuple(max(least - side, -side % system.multiple) for side in (height, width))
     if any(more):
         part |= {name: mirrored(part[name], *more) for name in MAPS if name in part}
     return system.translate(network, part)[..., :height, :width].float().cpu()
+
+
+def smallest(system: System, network: nn.Module) -> int:
+    """The least side, a multiple; two where layers reflect borders, which one pixel is too few for."""
+    reflects = any(getattr(layer, "padding_mode", "zeros") == "reflect" for layer in network.modules())
+    return system.multiple * (2 if reflects else 1)
 
 
 def mirrored(maps: Tensor, down: int, across: int) -> Tensor:
@@ -77,11 +90,13 @@ def starts(size: int, side: int, overlap: int, multiple: int) -> list[int]:
 
 
 def ramp(size: int, overlap: int, before: bool, after: bool) -> Tensor:
-    """(size,) weights: up over the overlap where there is a piece before, down where there is one after."""
+    """(size,) weights: up over the overlap where there is a piece before, down where there is one after.
+
+    They rise over its middle half. Pixels nearer the edge, that know little of what surrounds them, count for nothing:
+    the other piece knows more."""
+    places = torch.arange(size) + 0.5
     weights = torch.ones(size)
-    rise = ((torch.arange(overlap) + 0.5) / overlap)[:size]
-    if before:
-        weights[: len(rise)] = rise
-    if after:
-        weights[size - len(rise) :] = torch.minimum(weights[size - len(rise) :], rise.flip(0)[-len(rise) :])
+    for near, distance in ((before, places), (after, size - places)):
+        if near:
+            weights = torch.minimum(weights, (2 * distance / overlap - 0.5).clamp(0, 1))
     return weights

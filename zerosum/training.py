@@ -223,6 +223,11 @@ def resume(
     folder = RunFolder.existing(run)
     document = folder.config()
     recipe, settings, info = described(document, folder.config_file)
+    if document.get("imported"):
+        raise ConfigError(
+            f"{run} was imported: it has no discriminator to go on with. Begin a run with its weights: `zerosum train "
+            f"{recipe.name} DATA --config {folder.config_file} --init {run}`."
+        )
     where = choose_device(device or document["device"])
     folder.lock()
     try:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from tests.report.made_run import make_run
@@ -90,6 +91,10 @@ def test_surprise_and_value_are_those_of_the_paper_also_where_the_code_halves_th
     halved = row | {"loss/discriminator/real": LN2 / 2, "loss/discriminator/fake": LN2 / 2}
     assert with_derived([halved], {"loss": "minimax", "half_discriminator_loss": True}) == [pytest.approx(whole)]
     assert with_derived([row], {"loss": "hinge"}) == [row]
+    assert with_derived([halved], {"loss": "minimax", "discriminator_weight": 0.5}) == [pytest.approx(whole)]
+    thrice = {"loss": "minimax", "discriminator_weight": 0.5, "discriminator": {"scales": 3}}
+    summed = row | {"loss/discriminator/real": 1.5 * LN2, "loss/discriminator/fake": 1.5 * LN2}
+    assert with_derived([summed], thrice) == [pytest.approx(whole)]
 
 
 def test_long_records_become_means_that_end_at_the_last_row() -> None:
@@ -455,6 +460,107 @@ def test_long_values_stand_upright_over_their_columns(browser: Any, tmp_path: Pa
         assert all(one["x"] + one["width"] <= other["x"] + 1 for one, other in pairwise(boxes))
         assert all(box["width"] < 18 and box["height"] > 60 for box in boxes)  # one line, from below
         assert window.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def make_translator(path: Path, labels: tuple[str, ...] = ()) -> Path:
+    """A run of pix2pix with its evaluation, or with labels of a segmenter, made from that of a generator."""
+    make_run(path, sheets=2, lines=80)
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    config |= {"recipe": "segmenter" if labels else "pix2pix", "task": "translate"}
+    config["settings"]["discriminator_weight"] = 0.5
+    config["data"] |= {"labels": list(labels), "input": {"labels": [] if labels else ["sky", "street"]}}
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+    stats = [json.loads(line) for line in (path / "stats.jsonl").read_text().splitlines()[:-1]]
+    times = ("images", "step", "seconds")
+    for line in stats:
+        if labels:
+            kept = {key: line[key] for key in times}
+            line.clear()
+            line |= kept | {"loss/segmenter/cross-entropy": 0.4, "accuracy/training": 0.9}
+        else:
+            line["loss/generator/l1"] = 20.0
+    (path / "stats.jsonl").write_text("\n".join(map(json.dumps, stats)))
+    tail = "test" if labels else "eye-1a2b3c4d"
+    scores = {f"mean_iou@{tail}": 0.31} | ({} if labels else {"l1@test": 0.25, "psnr@test": None})
+    baselines = (
+        {"commonest class": {"mean_iou@test": 0.05}}
+        if labels
+        else {"mean colour": {"l1@test": 0.5}, "nearest training pair": {"l1@test": 0.375}}
+    )
+    evaluation = {
+        **{f"eval/{name}": value for name, value in scores.items()},
+        "images": 200_000,
+        "kind": "evaluate",
+        "floor": {} if labels else {f"mean_iou@{tail}": 0.62},
+        "baselines": baselines,
+        "per_class": {"sky": {"iou": 0.9, "iou, real images": 0.95}, "street": {"iou": None, "iou, real images": 0.5}},
+        "pictures": {"worst pairs": "evaluation/worst-pairs.png"},
+        "made_by": {"part": "test", "data": "streets.zip"},
+    }
+    (path / "evaluation.jsonl").write_text(json.dumps(evaluation) + "\n")
+    (path / "evaluation").mkdir()
+    Image.new("RGB", (60, 40)).save(path / "evaluation" / "worst-pairs.png")
+    write_report(path)
+    return path
+
+
+@pytest.mark.browser
+def test_a_translator_is_told_of_as_what_it_is(browser: Any, tmp_path: Path) -> None:
+    run = make_translator(tmp_path / "run")
+    for window in opened_page(browser, run):
+        samples = window.inner_text("#samples")
+        assert "the input, what is made of it, the real image" in samples
+        assert "latent" not in samples
+        assert len(window.query_selector_all("#samples img")) == 1  # each sheet has the real images
+        assert window.get_attribute("#sheet", "alt").startswith("Inputs, what is made of them after 200,000 images")
+        assert window.inner_text("#needle-fake") == "D(x, G(x))"
+        assert re.search(r"Pairs\s+10,000\s+32 × 32 × 3 · 2 classes", window.inner_text("header"))
+        shown = {chart.get_attribute("id") for chart in window.query_selector_all(".chart")}
+        assert {"chart-scores", "chart-halves", "chart-generator", "chart-likeness"} <= shown
+        assert "−ln(1 − D(x, G(x)))" in window.inner_text("#chart-halves")
+        assert "l1" not in window.inner_text("#chart-generator")
+        assert "l1 20.0" in window.inner_text("#chart-likeness .legend")
+        assert "A judge that sees the input" in window.inner_text("#reading")
+        assert "In this run" not in window.inner_text("#reading")
+        on = window.inner_text("#go-on")
+        assert "zerosum translate run pictures/ --out made/" in on
+        assert "zerosum sample" not in on
+        assert ".translate(inputs)" in on
+
+
+@pytest.mark.browser
+def test_scores_of_a_translator_stand_beside_their_baselines(browser: Any, tmp_path: Path) -> None:
+    run = make_translator(tmp_path / "run")
+    for window in opened_page(browser, run):
+        lines = window.locator("#scored table >> nth=0").locator("tr").all_inner_texts()
+        heads, *rows = ([cell.strip() for cell in line.split("\t")] for line in lines)
+        assert heads == ["Score", "Value", "Real images in its place", "The mean colour", "The nearest training pair"]
+        assert [row[1:] for row in rows] == [
+            ["0.310", "0.620", "", ""],
+            ["0.250", "", "0.500", "0.375"],
+            ["–", "", "", ""],
+        ]
+        assert rows[1][0].startswith("l1@test\nMean absolute difference of pixels")
+        assert "The pairs on which it is farthest off" in window.inner_text("#scored")
+        window.click("#scored summary >> nth=0")
+        assert re.search(r"IoU, real images\s+sky\s+0.900\s+0.950\s+street\s+–\s+0.500", window.inner_text("#scored"))
+        window.click("#language")
+        assert "La paire apprise la plus proche" in window.inner_text("#scored")
+
+
+@pytest.mark.browser
+def test_a_segmenter_has_no_opponent(browser: Any, tmp_path: Path) -> None:
+    run = make_translator(tmp_path / "run", labels=("sky", "street", "tree"))
+    for window in opened_page(browser, run):
+        assert "the image, the classes it finds, the true ones" in window.inner_text("#samples")
+        assert "3 classes" in window.inner_text("header")
+        text = window.inner_text("main")
+        assert "How it learns" in text
+        assert "An eye for translations" in text
+        assert "The commonest class everywhere" in text
+        assert "fooled" not in text
+        assert "Its surprise at the truth" in window.inner_text("#chart-losses")
+        assert window.query_selector("#chart-accuracy")
 
 
 @pytest.mark.browser

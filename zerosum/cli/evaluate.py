@@ -19,13 +19,20 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
     data: Annotated[
         str,
-        typer.Argument(help="What to hold it against: for a generator, what it was trained on.", show_default=False),
+        typer.Argument(
+            help="What to hold it against: for a generator, what it was trained on; for a translator, pairs.",
+            show_default=False,
+        ),
     ],
     features: Annotated[
         str | None,
         typer.Option(
             help="What sees the images: random (the default), inception[:FILE], resnet50[:FILE] or others, or a RUN."
         ),
+    ] = None,
+    segmenter: Annotated[
+        Path | None,
+        typer.Option(help="A segmenter run: does it find the labels again in what a translator makes of label maps?"),
     ] = None,
     synthetic: Annotated[
         Path | None,
@@ -43,7 +50,8 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Score a run: a generator against real images, a classifier against labels. Each score with what made it."""
+    """Score a run: a generator against real images, a translator against the truth of its pairs, a classifier against
+    labels. Each score with what made it."""
     from zerosum.cli.live import Terminal
     from zerosum.cli.train import packing
     from zerosum.evaluation.evaluate import evaluate as evaluate_run
@@ -56,6 +64,7 @@ def evaluate(
             run,
             data,
             features=features,
+            segmenter=segmenter,
             n=n,
             part=part,
             checkpoint=checkpoint,
@@ -65,8 +74,10 @@ def evaluate(
             packing=packing(terminal),
         )
     else:
-        if features is not None or part != "auto" or seed:
-            raise ConfigError("--features, --part and --seed have no meaning with --synthetic; leave them out.")
+        if features is not None or segmenter is not None or part != "auto" or seed:
+            raise ConfigError(
+                "--features, --segmenter, --part and --seed have no meaning with --synthetic; leave them out."
+            )
         from zerosum.evaluation.synthetic import synthetic_score
 
         found = synthetic_score(
@@ -91,15 +102,16 @@ def evaluate(
 def _print_scores(found: dict[str, Any]) -> None:
     facts = found["made_by"]
     print(f"{found['run']} ({found['recipe']}, {found['images']:,} images seen)")
-    floor = found.get("floor", {})
-    lines = [["", "score", *(["real images in its place"] if floor else [])]]
+    floor, beside = found.get("floor", {}), found.get("baselines", {})
+    columns = ({"real images in its place": floor} if floor else {}) | beside
+    lines = [["", "score", *columns]]
     for name, value in found["scores"].items():
         error = found["errors"].get(name)
         lines.append(
             [
                 name,
-                f"{value:.4g}" + (f" ± {error:.2g}" if error else ""),
-                *([f"{floor[name]:.4g}"] if name in floor else []),
+                _digits(value) + (f" ± {error:.2g}" if error else ""),
+                *(_digits(column[name]) if name in column else "" for column in columns.values()),
             ]
         )
     print_table(lines)
@@ -117,7 +129,13 @@ def _print_scores(found: dict[str, Any]) -> None:
         print(f"Picture ({words}): {Path(found['run']) / place}")
 
 
-def _short(value: float | int) -> str:
+def _digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _short(value: float | int | None) -> str:
+    if value is None:
+        return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 

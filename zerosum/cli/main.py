@@ -13,11 +13,13 @@ from zerosum.cli.compare import compare
 from zerosum.cli.demo import demo
 from zerosum.cli.doctor import doctor
 from zerosum.cli.evaluate import evaluate
+from zerosum.cli.import_ import import_
 from zerosum.cli.prepare import prepare
 from zerosum.cli.recipes import recipes
 from zerosum.cli.sample import sample
 from zerosum.cli.tag import tag
 from zerosum.cli.train import resume, train
+from zerosum.cli.translate import translate
 from zerosum.errors import EXIT_DONE, EXIT_ERROR, ZerosumError
 
 EXIT_TERMINATED = 128 + signal.SIGTERM  # as shells count it: nothing was being trained that could be resumed
@@ -31,8 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (recipes, prepare, train, resume, sample, evaluate, compare, tag, doctor, demo):
+for command in (recipes, prepare, train, resume, sample, translate, evaluate, compare, tag, doctor, demo):
     app.command()(command)
+app.command("import")(import_)
 
 
 def _version(wanted: bool) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zerosum.data.dataset import DatasetInfo
+from zerosum.data.label_maps import VOID
 from zerosum.data.records import Skip, counted
 from zerosum.data.settings import Size
 from zerosum.data.values import FAR
@@ -77,21 +78,17 @@ class Report:
         if info.is_vectors:
             return f"{counted(info.count, 'point')} of {counted(info.shape[0], 'dimension')} from {info.source}."
         height, width, channels = info.shape
-        kind = {(1, False): "gray", (2, True): "gray+alpha", (3, False): "RGB", (4, True): "RGBA"}.get(
-            (channels, info.alpha), f"{channels}-channel"
-        )
-        depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}[info.dtype]
-        span = f" with values from {range_words(info)}" if info.dtype == "float32" else ""
-        if info.input is not None:
-            made = f"label maps of {len(info.labels)} classes" if info.labels else f"{depth} {kind}{span}"
-            given = info.input
-            what = f"label maps of {len(given.labels)} classes" if given.labels else f"{given.channels} channels"
-            beside = " and maps of instances" if info.instances else ""
-            return (
-                f"{counted(info.count, 'pair')} from {info.source}, packed as {height}x{width} {made}, each made from "
-                f"{what}{beside}."
-            )
-        return f"{counted(info.count, 'image')} from {info.source}, packed as {height}x{width} {depth} {kind}{span}."
+        made = _form_words(channels, info.alpha, info.dtype, info.labels, info.value_range)
+        packed = f"{self.counted(info.count)} from {info.source}, packed as {height}x{width} {made}"
+        if info.input is None:
+            return f"{packed}."
+        side = info.input
+        given = _form_words(side.channels, side.alpha, side.dtype, side.labels, side.value_range)
+        return f"{packed}, each made from {given}{' and a map of instances' if info.instances else ''}."
+
+    def counted(self, count: int) -> str:
+        """So many of what the set consists of: 1 image, 3 pairs."""
+        return counted(count, "image" if self.info.input is None else "pair")
 
 
 def size_words(size: Size) -> str:
@@ -99,9 +96,22 @@ def size_words(size: Size) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def range_words(info: DatasetInfo) -> str:
+def _form_words(
+    channels: int, alpha: bool, dtype: str, labels: tuple[str, ...], value_range: tuple[float, float] | None
+) -> str:
+    """8-bit RGB; float gray with values from 0 to 1; label maps of 12 classes."""
+    if labels:
+        return f"label maps of {counted(len(labels), 'class', 'classes')}"
+    kind = {(1, False): "gray", (2, True): "gray+alpha", (3, False): "RGB", (4, True): "RGBA"}.get(
+        (channels, alpha), f"{channels}-channel"
+    )
+    depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}[dtype]
+    return f"{depth} {kind}" + (f" with values from {range_words(value_range)}" if dtype == "float32" else "")
+
+
+def range_words(value_range: tuple[float, float] | None) -> str:
     """The values that become -1 and 1: 0 to 1."""
-    low, high = info.value_range or (-1.0, 1.0)
+    low, high = value_range or (-1.0, 1.0)
     return f"{low:g} to {high:g}"
 
 
@@ -110,8 +120,10 @@ def _warnings(report: Report) -> Iterator[str]:
     if info.is_vectors:
         return
     if info.count < FEW_IMAGES:
-        there = "is 1 image" if info.count == 1 else f"are {info.count} images"
-        yield f"There {there} in all: fewer than {FEW_IMAGES} are soon learnt by heart."
+        there = "is" if info.count == 1 else "are"
+        yield f"There {there} {report.counted(info.count)} in all: fewer than {FEW_IMAGES} are soon learnt by heart."
+    if len(info.labels or (info.input.labels if info.input else ())) == 1:
+        yield f"The label maps have one class, 0. In masks of 0 and {VOID}, save {VOID} as 1: {VOID} is no class."
     small = [f"{name} ({count})" for name, count in report.classes.items() if count < FEW_OF_A_CLASS]
     if small:
         shown = ", ".join(small[:5]) + (f" and {len(small) - 5} more" if len(small) > 5 else "")
@@ -134,7 +146,7 @@ def _warnings(report: Report) -> Iterator[str]:
         yield f"{counted(copies, 'exact copy', 'exact copies')}: the generator will favour them."
     if len(report.skipped) > MANY * (info.count + len(report.skipped)):
         were = "was" if len(report.skipped) == 1 else "were"
-        yield f"{counted(len(report.skipped), 'image')} {were} left out; the reasons are below."
+        yield f"{report.counted(len(report.skipped))} {were} left out; the reasons are below."
     if report.opaque:
         yield "Every image is opaque: channels rgb or gray would pack the same pictures without an alpha channel."
 
@@ -148,15 +160,15 @@ def _value_warnings(report: Report) -> Iterator[str]:
     if names := report.stretching:
         few = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
         yield (
-            f"The values run from {range_words(info)} only because of {few}: beside that the other images have almost "
-            "no contrast. Leave such files out, or rescale them."
+            f"The values run from {range_words(info.value_range)} only because of {few}: beside that the other images "
+            "have almost no contrast. Leave such files out, or rescale them."
         )
     integers = report.changes["uint8 to float32"] + report.changes["uint16 to float32"]
     if integers and high - low >= FAR:
         shade = "nearly black" if low > -(high - low) / FAR else "nearly one gray"
         yield (
-            f"{counted(integers, 'image')} of 8 or 16 bits became 0 to 1 in a set of values from {range_words(info)}, "
-            f"and so {shade}. Pack them apart from the others."
+            f"{counted(integers, 'image')} of 8 or 16 bits became 0 to 1 in a set of values from "
+            f"{range_words(info.value_range)}, and so {shade}. Pack them apart from the others."
         )
 
 

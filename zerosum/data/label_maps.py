@@ -17,23 +17,30 @@ VOID = 255
 """In a label map: no class. The custom of most sets; also what surrounds a padded map."""
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NUMPY = b"\x93NUMPY"
 
 
 def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
-    """(H, W) int32 from one channel of 8, 16 or 32 bits. In a palette image the numbers count, not the colours.
+    """(H, W) int32 from one channel of up to 32 bits, every number as it is in the file: of a palette image those that
+    stand for colours, of a 1-bit image 0 and 1.
 
     Raises BadImage for a picture, and for numbers that are not whole or do not fit into 31 bits."""
     header = read_header(open_map, name)
     with plain_reasons(), closed_afterwards(open_map()) as opened:
-        if isinstance(opened, np.ndarray):
-            values = opened
-        elif header.mode.startswith("palette"):
-            values = np.asarray(opened if isinstance(opened, Image.Image) else pillow.open_image(opened))
-        elif not isinstance(opened, Image.Image) and opened.read(4) in _TIFF:  # Pillow knows no unsigned 32 bits
-            opened.seek(0)
-            values = np.asarray(tifffile.TiffFile(opened).pages.first.asarray())
+        if isinstance(opened, np.ndarray | Image.Image):
+            values = np.asarray(opened)
         else:
-            values = decode(open_map, name=name).pixels
+            start = opened.read(len(_NUMPY))
+            opened.seek(0)
+            if header.mode.startswith(("palette", "1-bit")):
+                values = np.asarray(pillow.open_image(opened))
+            elif start[:4] in _TIFF:  # Pillow knows no unsigned 32 bits
+                with tifffile.TiffFile(opened) as document:
+                    values = np.asarray(document.pages.first.asarray())
+            elif start == _NUMPY:  # images would become float32, which ends at 2^24
+                values = np.load(opened, allow_pickle=False)
+            else:
+                values = decode(open_map, name=name).pixels
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if values.ndim != 2:

@@ -5,9 +5,10 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from zerosum.data.cache import cache_folder, clear_leftovers
-from zerosum.data.dataset import Dataset, DatasetInfo, is_prepared, load_dataset
+from zerosum.data.dataset import Dataset, DatasetInfo, Side, is_prepared, load_dataset
 from zerosum.data.prepare import PACKING_VERSION, pack
 from zerosum.data.records import Source
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
@@ -31,7 +32,7 @@ def open_dataset(
 
     A changed source (names, sizes, times of change), size or setting is packed anew. Several processes may ask for the
     same set at once. Raises DataError when DATA cannot be read, its kind NoTestPart when there is no test part, and
-    ConfigError when it was prepared with another fit or background than asked for."""
+    ConfigError when it was prepared with another fit, background or kind of pairs than asked for."""
     path = Path(source)
     if part == "train" and not str(source).startswith(("builtin:", "torchvision:")) and is_prepared(path):
         dataset = load_dataset(path)
@@ -54,10 +55,14 @@ def _fits(info: DatasetInfo, size: Size | None, settings: PackSettings) -> bool:
     return (
         settings.pairs == (info.input is not None)
         and size in (None, info.shape[:2])
-        and settings.channels
-        in ("auto", next((n for n, kind in CHANNELS.items() if kind == (info.shape[2], info.alpha)), ""))
+        and settings.channels in ("auto", _channels(info.shape[2], info.alpha))
         and (settings.depth == "auto" or DEPTHS[settings.depth] == info.dtype)
     )
+
+
+def _channels(channels: int, alpha: bool) -> str:
+    """The setting that asks for these channels, or nothing."""
+    return next((name for name, kind in CHANNELS.items() if kind == (channels, alpha)), "")
 
 
 def _refuse_other_packing(path: Path, info: DatasetInfo, settings: PackSettings) -> None:
@@ -65,13 +70,28 @@ def _refuse_other_packing(path: Path, info: DatasetInfo, settings: PackSettings)
     if info.is_vectors:
         return
     packed = json.loads((path / "dataset.json").read_text(encoding="utf-8")).get("settings", {})
-    for key in ("fit", "background"):
-        asked, was = getattr(settings, key), packed.get(key)
+    made = {key: packed.get(key) for key in ("fit", "background")}
+    if info.input is not None:
+        made |= _made_of_pairs(info, info.input, packed.get("direction", DEFAULT_SETTINGS.direction))
+    for key, was in made.items():
+        asked = getattr(settings, key)
         if asked not in (was, getattr(DEFAULT_SETTINGS, key)):
             raise ConfigError(
                 f"{path} was packed with {key}={was}, so data.{key}={asked} comes too late. Leave it out, or prepare "
-                f"the images again with --{key} {asked}."
+                f"the images again with --{key.replace('_', '-')} {asked}."
             )
+
+
+def _made_of_pairs(info: DatasetInfo, side: Side, direction: str) -> dict[str, Any]:
+    """What packed pairs became by each setting, whether that was asked for or found."""
+    maps = (bool(side.labels), bool(info.labels))
+    a, b = maps[::-1] if direction == "BtoA" else maps
+    return {
+        "direction": direction,
+        "maps": "both" if a and b else "A" if a else "B" if b else "none",
+        "labels": len(info.labels or side.labels),
+        "input_channels": _channels(side.channels, side.alpha),
+    }
 
 
 def _cached(folder: Path) -> Dataset | None:

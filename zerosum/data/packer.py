@@ -16,11 +16,12 @@ import numpy as np
 from zerosum.data.conform import TOP, Conformed, Form
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.duplicates import impressions, near, same
-from zerosum.data.label_maps import most_label
+from zerosum.data.label_maps import VOID, most_label
 from zerosum.data.npy import ArrayWriter
 from zerosum.data.records import Record
 from zerosum.data.settings import Size
 from zerosum.data.values import stretching, usual_range, value_range
+from zerosum.errors import DataError
 
 Groups = tuple[tuple[str, ...], ...]
 
@@ -72,6 +73,7 @@ class Packer:
         self._input_limits: list[tuple[float, float]] = []
         self._most_label = -1
         self._content = hashlib.sha256()
+        self._content_beside: dict[str, Any] = {}
 
     def __enter__(self) -> "Packer":
         with ExitStack() as files:
@@ -84,6 +86,7 @@ class Packer:
                 for name, (channels, dtype) in kinds.items():
                     writer = ArrayWriter(self.folder / f"{name}.npy", (*self.form.size, channels), dtype)
                     self._beside[name] = files.enter_context(writer)
+                    self._content_beside[name] = hashlib.sha256()
             self._files = files.pop_all()
         return self
 
@@ -99,16 +102,18 @@ class Packer:
         rows = np.stack([packed.image.pixels for packed in batch])
         self._images.append(rows)
         self._content.update(rows.data)
-        if self.pairs is not None:
-            self._add_beside(self.pairs, batch, rows)
+        beside = {} if self.pairs is None else self._add_beside(self.pairs, batch, rows)
         self._seen.append(impressions(rows))
         if self.form.dtype == "float32":
             self._limits.extend(zip(rows.min(axis=(1, 2, 3)), rows.max(axis=(1, 2, 3)), strict=True))
         if self.opaque:
             self.opaque = rows[..., -1].min() == TOP[self.form.dtype]
-        for packed, row in zip(batch, rows, strict=True):
-            self._digests.append(hashlib.sha256(row.data).digest())
-            self._index.write(_index_line(packed, self._digests[-1].hex()))
+        for place, (packed, row) in enumerate(zip(batch, rows, strict=True)):
+            digest = hashlib.sha256(row.data)
+            self._index.write(_index_line(packed, digest.hexdigest()))
+            for others in beside.values():  # two pairs are the same if all that belongs to them is
+                digest.update(others[place].data)
+            self._digests.append(digest.digest())
             self.names.append(packed.record.name)
             self.sizes[packed.size] += 1
             self.modes[packed.mode] += 1
@@ -118,20 +123,22 @@ class Packer:
             if packed.record.label is not None:
                 self.labels.append(self._numbers[packed.record.label])
 
-    def _add_beside(self, pairs: PairForm, batch: Sequence[Packed], images: np.ndarray) -> None:
-        for name, writer in self._beside.items():
-            rows = np.stack([packed.beside[name] for packed in batch])
-            writer.append(rows)
-            self._content.update(rows.data)
+    def _add_beside(self, pairs: PairForm, batch: Sequence[Packed], images: np.ndarray) -> dict[str, np.ndarray]:
+        beside = {name: np.stack([packed.beside[name] for packed in batch]) for name in self._beside}
+        for name, rows in beside.items():
+            self._beside[name].append(rows)
+            self._content_beside[name].update(rows.data)
             if name == "inputs" and pairs.input.dtype == "float32":
                 self._input_limits.extend(zip(rows.min(axis=(1, 2, 3)), rows.max(axis=(1, 2, 3)), strict=True))
             if name == "inputs" and pairs.input_maps:
                 self._most_label = max(self._most_label, most_label(rows))
         if pairs.target_maps:
             self._most_label = max(self._most_label, most_label(images))
+        return beside
 
     def finish(self, source: str) -> DatasetInfo:
-        """Write labels and attributes, and say what the set is. `source` is DATA as the user gave it."""
+        """Write labels and attributes, and say what the set is. `source` is DATA as the user gave it. Raises DataError
+        for label maps without any class."""
         if self.classes:
             labels = np.array(self.labels, np.int64)
             np.save(self.folder / "labels.npy", labels)
@@ -143,6 +150,8 @@ class Packer:
                     column = np.array([facts[key] for facts in self._attributes])
                     with archive.open(f"{key}.npy", "w", force_zip64=True) as file:
                         np.lib.format.write_array(file, column, allow_pickle=False)
+        for content in self._content_beside.values():  # apart, so that the hash does not depend on the batches
+            self._content.update(content.digest())
         shape = (len(self.names), *self.shape)
         self._content.update(str(shape).encode())
         return DatasetInfo(
@@ -154,14 +163,16 @@ class Packer:
             self.form.alpha,
             self.classes,
             self._content.hexdigest(),
-            **self._pair_facts(),
+            **self._pair_facts(source),
         )
 
-    def _pair_facts(self) -> dict[str, Any]:
+    def _pair_facts(self, source: str) -> dict[str, Any]:
         if self.pairs is None:
             return {}
         form, maps = self.pairs.input, self.pairs.input_maps
         labels = self.pairs.labels or tuple(map(str, range(self._most_label + 1)))
+        if not labels and (maps or self.pairs.target_maps):
+            raise DataError(f"The label maps of {source} hold {VOID} alone, which is no class. Number classes from 0.")
         limits = value_range(form.dtype, self._input_limits)
         return {
             "input": Side(form.channels, form.dtype, limits, form.alpha, labels if maps else ()),

@@ -79,12 +79,15 @@ def page(report: Report, dataset: Dataset) -> str:
 def _contact_sheet(dataset: Dataset) -> list[str]:
     """Images spread evenly over the set, so that every class and every part of it is seen."""
     width, rows = SHEET
-    columns = min(width // (min(max(dataset.info.shape[1], pictures.SMALL), MAX_SIDE) + 2), len(dataset))
+    paired = dataset.inputs is not None
+    tile = min(max(dataset.info.shape[1], pictures.SMALL), MAX_SIDE) + 2
+    columns = max(1, min(width // (2 * tile if paired else tile), len(dataset)))
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(columns * rows, len(dataset))).round().astype(int))
     picture = _picture(dataset, chosen, columns)
+    noun, order = ("pair", ", each image right of what it is made from") if paired else ("image", "")
     return [
-        f"<h2>{len(chosen)} of {counted(len(dataset), 'image')}, as packed</h2>",
-        _image(picture, "Images spread evenly over the set"),
+        f"<h2>{len(chosen)} of {counted(len(dataset), noun)}, as packed{order}</h2>",
+        _image(picture, f"{noun.capitalize()}s spread evenly over the set"),
     ]
 
 
@@ -104,10 +107,19 @@ def _copies(title: str, groups: Sequence[Sequence[str]], dataset: Dataset) -> li
 
 
 def _picture(dataset: Dataset, indices: np.ndarray, columns: int) -> Image.Image:
-    images = dataset.images[indices]
-    step = -(-max(images.shape[1:3]) // MAX_SIDE)
-    rows = -(-len(indices) // columns)
-    return pictures.grid(images[:, ::step, ::step], rows, columns, value_range=dataset.info.value_range)
+    info, rows = dataset.info, -(-len(indices) // columns)
+    step = -(-max(info.shape[:2]) // MAX_SIDE)
+    images = dataset.images[indices][:, ::step, ::step]
+    if dataset.inputs is None or info.input is None:
+        return pictures.grid(images, rows, columns, value_range=info.value_range)
+    inputs = dataset.inputs[indices][:, ::step, ::step]
+    sides = _seen(inputs, info.input.labels, info.input.value_range), _seen(images, info.labels, info.value_range)
+    return pictures.grid(np.stack(sides, axis=1).reshape(-1, *sides[0].shape[1:]), rows, 2 * columns)
+
+
+def _seen(images: np.ndarray, labels: Sequence[str], value_range: tuple[float, float] | None) -> np.ndarray:
+    """One side of pairs, (N, H, W, C) as stored to uint8 (N, H, W, 3); the numbers of label maps would be too dark."""
+    return pictures.coloured(images[..., 0], len(labels)) if labels else pictures.rgb(images, value_range)
 
 
 def _image(picture: Image.Image, words: str) -> str:

@@ -1,6 +1,7 @@
 """Making pairs alike: one geometry for an input and its image, numbers of classes and objects never mixed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from zerosum.data.label_maps import VOID, as_labels, decode_map, resize_map
 from zerosum.data.packer import Packed, PairForm
 from zerosum.data.records import Opened, Pairs, Record, Skip, Source
 from zerosum.data.settings import PackSettings, Size
-from zerosum.data.survey import input_survey
+from zerosum.data.survey import half, input_survey
 from zerosum.errors import ConfigError
 
 
@@ -44,17 +45,28 @@ def convert_pair(record: Record, form: Form, pairs: PairForm, facts: Pairs, coun
         else:
             assert record.beside.input is not None
             made, size, mode = _side(record.open, record.name, form, facts.target_maps, count)
-            given, other, _ = _side(record.beside.input, record.name, pairs.input, facts.input_maps, count)
-            _same_size(size, other, "the input")
+            with _said_of("its input"):
+                given, other, _ = _side(record.beside.input, record.name, pairs.input, facts.input_maps, count)
+            _same_size(size, other, "its input")
         beside = {"inputs": given.pixels}
         if record.beside.instances is not None:
-            ids = decode_map(record.beside.instances, record.name)
-            _same_size(size, ids.shape, "the map of instances")
+            with _said_of("its map of instances"):
+                ids = decode_map(record.beside.instances, record.name)
+            _same_size(size, ids.shape, "its map of instances")
             beside["instances"] = _map_pixels(ids, form, ground=0)
     except BadImage as reason:
         return Skip(record.name, str(reason))
     changes = tuple(dict.fromkeys((*made.changes, *given.changes)))
     return Packed(record, replace(made, changes=changes), size, mode, beside)
+
+
+@contextmanager
+def _said_of(what: str) -> Iterator[None]:
+    """A pair goes by the name of its image, so a reason that lies elsewhere says where."""
+    try:
+        yield
+    except BadImage as reason:
+        raise BadImage(f"{what}: {reason}") from None
 
 
 def _side(
@@ -73,21 +85,15 @@ def _halves(
 ) -> tuple[Conformed, Conformed, Size, str]:
     """Input and image of one file."""
     whole = decode(record.open, name=record.name)
-    width = whole.header.width // 2
-    if whole.header.width % 2:
-        raise BadImage(f"{whole.header.width} pixels wide, which cannot be two images side by side")
-    header = replace(whole.header, width=width)
-    sides = [replace(whole, pixels=np.ascontiguousarray(part), header=header) for part in _split(whole.pixels, width)]
+    header = half(whole.header)
+    parts = whole.pixels[:, : header.width], whole.pixels[:, header.width :]
+    sides = [replace(whole, pixels=np.ascontiguousarray(part), header=header) for part in parts]
     if facts.swapped:
         sides.reverse()
     made = []
     for side, to, is_map in zip(sides, (pairs.input, form), (facts.input_maps, facts.target_maps), strict=True):
         made.append(_labels(decode_map(partial(_as_array, side)), to, count) if is_map else conform(side, to))
-    return made[0], made[1], (header.height, width), f"{header.mode}, side by side"
-
-
-def _split(pixels: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    return pixels[:, :width], pixels[:, width:]
+    return made[0], made[1], (header.height, header.width), f"{header.mode}, side by side"
 
 
 def _as_array(side: Decoded) -> np.ndarray:

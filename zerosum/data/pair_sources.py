@@ -8,9 +8,9 @@ import numpy as np
 
 from zerosum.data import portraits
 from zerosum.data.pairing import how_pairs_lie, read_pairs
-from zerosum.data.records import Beside, Header, Opened, Pairs, Record, Source, counted
+from zerosum.data.records import Beside, Header, Opened, Pairs, Record, Source, counted, printable
 from zerosum.data.settings import PackSettings, Part, Size
-from zerosum.errors import DataError
+from zerosum.errors import ConfigError, DataError
 
 
 def paired(source: Source, settings: PackSettings, part: Part) -> Source:
@@ -24,7 +24,7 @@ def paired(source: Source, settings: PackSettings, part: Part) -> Source:
         first = ""
         if alone := pairing.alone:
             first = f" {counted(len(alone), 'file')} without a partner, the first {alone[0].name}: {alone[0].reason}."
-        raise DataError(f"There are no pairs in {source.text}.{first} {how_pairs_lie().capitalize()}.")
+        raise DataError(f"There are no pairs in {printable(source.text)}.{first} P{how_pairs_lie()[1:]}.")
 
     def pairs() -> Iterator[Record]:
         for a, b, instances in pairing.rows:
@@ -54,7 +54,10 @@ def paired(source: Source, settings: PackSettings, part: Part) -> Source:
 
 
 def paired_portraits(source: Source, size: Size, settings: PackSettings, seed: int, first: str) -> Source:
-    """Portraits as pairs: A is the outline, or with maps=A the label map beside the map of parts; B is the picture."""
+    """Portraits as pairs: A is the outline, or with maps=A the label map beside the map of parts; B is the picture.
+    Raises ConfigError when B is to be label maps."""
+    if settings.maps in ("B", "both"):
+        raise ConfigError(f"data.maps={settings.maps}: of portraits only A can be label maps, as data.maps=A has it.")
     labels, swapped = settings.maps == "A", settings.direction == "BtoA"
     given, made = ("labels" if labels else "outline"), "image"
     if swapped:

@@ -22,7 +22,9 @@ ROLES: dict[str, Role] = {
 }
 MAPS = ("label", "labels", "mask", "masks", "segmentation")
 """Folders whose name says that they hold label maps; they are A, whatever lies beside them."""
+OUTSIDE = "lies beside the folders of the parts"
 PLAIN = ("img", "image", "images", "photo", "photos")  # folders of that name alone may hold files of both
+_ENDINGS = re.compile(r"_(gt(Fine|Coarse)_\w+|leftImg8bit)$")  # of Cityscapes, whose partners share what stands before
 _FOLDER = re.compile(
     rf"(?:(?P<part>{'|'.join(sorted(SPLITS))})[_-]?|(?P<more>.+)[_-])?(?P<role>{'|'.join(ROLES)})", re.IGNORECASE
 )
@@ -41,38 +43,49 @@ class Pairing:
 
 
 def read_pairs(paths: Sequence[str], part: Part = "train") -> Pairing:
-    """Pairs of the part, in the order of their names. Of parts side by side train is taken, or for the test part the
-    first of TESTS; paths without parts, or of one part alone, belong to the training part."""
+    """Pairs of the part, in the order of their names, whatever that of the paths. Of parts side by side train is taken,
+    or for the test part the first of TESTS; paths without parts, or of one part alone, belong to the training part."""
     found = [_roles(path) for path in paths]
-    halves = not {role for role, _, _, _ in found} >= {"A", "B"}
+    roles = {role for role, _, _, _ in found if role is not None}
+    halves = not roles >= {"A", "B"}
     splits = {(_split(path) if halves else split) for path, (_, split, _, _) in zip(paths, found, strict=True)} - {""}
     taken, notes = _taken(splits, part)
     if part == "test" and not taken:
         return Pairing([], halves, False, (), ())
-    if halves:
-        rows: list[tuple[int, int, int | None]] = [
-            (i, i, None) for i, path in enumerate(paths) if not taken or _split(path) == taken
-        ]
-        lonely = [i for i, (role, _, _, word) in enumerate(found) if role is not None and word not in PLAIN]
-        if lonely and len(lonely) == len(paths):
-            role = found[lonely[0]][0]
-            other = "B" if role == "A" else "A"
-            reason = f"there is a folder for {role} and none for {other}; {how_pairs_lie()}"
-            return Pairing([], False, False, tuple(Skip(printable(paths[i]), reason) for i in lonely), notes)
-        return Pairing(rows, True, False, (), notes)
-    return _in_folders(paths, found, taken, notes)
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    if not halves:
+        return _in_folders(paths, order, found, taken, notes)
+    rows: list[tuple[int, int, int | None]] = []
+    alone: list[Skip] = []
+    for i in order:
+        role, _, _, word = found[i]
+        if role is not None and word not in PLAIN:
+            missing = " and ".join(sorted({"A", "B"} - roles))
+            alone.append(Skip(printable(paths[i]), f"there is a folder for {role} and none for {missing}"))
+        elif not taken or _split(paths[i]) == taken:
+            rows.append((i, i, None))
+        elif not _split(paths[i]):
+            alone.append(Skip(printable(paths[i]), OUTSIDE))
+    return Pairing(rows, True, False, tuple(alone), notes)
 
 
 def _in_folders(
-    paths: Sequence[str], found: Sequence[tuple[Role | None, str, str, str]], taken: str, notes: tuple[str, ...]
+    paths: Sequence[str],
+    order: Sequence[int],
+    found: Sequence[tuple[Role | None, str, str, str]],
+    taken: str,
+    notes: tuple[str, ...],
 ) -> Pairing:
-    """Pairs of files under the same names."""
+    """Pairs of files under the same names; of two files for one place, the first in this order has it."""
     places: dict[tuple[str, str], dict[str, int]] = {}
     alone: list[Skip] = []
     maps = False
-    for i, (role, split, key, folder) in enumerate(found):
+    for i in order:
+        role, split, key, folder = found[i]
         if role is None:
             alone.append(Skip(printable(paths[i]), "lies in none of the folders of the pairs"))
+        elif taken and not split:
+            alone.append(Skip(printable(paths[i]), OUTSIDE))
         elif taken and split != taken:
             continue
         elif role in (roles := places.setdefault((split, key), {})):
@@ -90,7 +103,8 @@ def _in_folders(
             missing = "B" if "A" in roles else "A" if "B" in roles else "A and B"
             alone += [Skip(printable(paths[i]), f"no file of that name in {missing}") for i in roles.values()]
     if any(row[2] is not None for row in rows):
-        alone += [Skip(printable(paths[row[0]]), "no map of instances of that name") for row in rows if row[2] is None]
+        lacking = [place for a, b, instances in rows if instances is None for place in (a, b)]
+        alone += [Skip(printable(paths[place]), "no map of instances of that name") for place in lacking]
         rows = [row for row in rows if row[2] is not None]
     return Pairing(sorted(rows, key=lambda row: paths[row[1]]), False, maps, tuple(alone), notes)
 
@@ -111,7 +125,7 @@ def _roles(path: str) -> tuple[Role | None, str, str, str]:
         if match is None:
             continue
         others = [folder for folder in (*folders[:place], *folders[place + 1 :]) if folder.lower() not in SPLITS]
-        word, key = match["role"].lower(), [*others, match["more"] or "", PurePosixPath(name).stem]
+        word, key = match["role"].lower(), [*others, match["more"] or "", _ENDINGS.sub("", PurePosixPath(name).stem)]
         return ROLES[word], (match["part"] or _split(path)).lower(), "/".join(key), word
     return None, "", "", ""
 

@@ -69,12 +69,14 @@ def _in_words(error: ValidationError) -> str:
         near = get_close_matches(key, PackSettings.model_fields, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         return f"Unknown data setting {key!r}: there are {', '.join(PackSettings.model_fields)}.{hint}"
-    allowed = get_args(PackSettings.model_fields[key].annotation)
-    if allowed:
+    if detail["type"] == "literal_error":
+        allowed = get_args(PackSettings.model_fields[key].annotation)
         near = get_close_matches(str(detail["input"]), allowed, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         return f"{key} must be one of {', '.join(allowed)}, not {detail['input']!r}.{hint}"
-    return detail["msg"].removeprefix("Value error, ") + "."
+    if detail["type"] == "value_error":
+        return detail["msg"].removeprefix("Value error, ") + "."
+    return f"{key}: {detail['msg'].lower().removeprefix('input ')}, not {detail['input']!r}."
 
 
 def parse_size(value: str | int) -> Size:

@@ -10,13 +10,13 @@ from typing import get_args
 from zerosum.data.archives import tar_source, zip_source
 from zerosum.data.arrays import array_source, find_idx, idx_source, idx_test, is_idx, numpy_source, vector_source
 from zerosum.data.builtin import builtin_names, builtin_source
-from zerosum.data.dataset import is_prepared, load_dataset
+from zerosum.data.dataset import DatasetInfo, is_prepared, load_dataset
 from zerosum.data.folders import folder_source
 from zerosum.data.layout import TESTS, TRAINS
 from zerosum.data.pair_sources import paired
 from zerosum.data.pairing import how_pairs_lie
 from zerosum.data.records import NoTestPart, Source, counted, printable
-from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
+from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size, size_text
 from zerosum.data.torchvision_sets import torchvision_source
 from zerosum.errors import ConfigError, DataError
 
@@ -49,7 +49,7 @@ def _opened(text: str, size: Size | None, part: Part, settings: PackSettings) ->
             raise DataError(f"{text} has no pairs: {how_pairs_lie()}.")
         return torchvision_source(text, part)
     if settings.pairs:
-        _refuse_prepared(text)
+        _refuse_prepared(text, size, part)
         source = paired(_from_path(text, Path(text), None), settings, part)
     else:
         source = _from_path(text, Path(text), part)
@@ -63,16 +63,20 @@ def _opened(text: str, size: Size | None, part: Part, settings: PackSettings) ->
     return source
 
 
-def _refuse_prepared(text: str) -> None:
+def _refuse_prepared(text: str, size: Size | None, part: Part) -> None:
     """Packed pairs are taken as they are or not at all: label maps do not bear being resized twice."""
     if not is_prepared(Path(text)):
         return
     info = load_dataset(text).info
     if info.input is None:
         raise DataError(f"{text} was packed as images without inputs: prepare its source again with --pairs.")
+    if part == "test":
+        raise _no_test_part(text, info)
+    packed = (info.shape[0], info.shape[1])
+    other = "other channels or another depth are" if size in (None, packed) else f"{size_text(size)} is"
     raise DataError(
-        f"{text} was packed as pairs of {info.shape[0]}x{info.shape[1]} pixels, and another size, depth or part is "
-        "asked for. Leave size and data settings out, or prepare its source again."
+        f"{text} was packed as pairs of size {size_text(packed)}, and {other} asked for. Ask for size="
+        f"{size_text(packed)} and no other form, or prepare its source again."
     )
 
 
@@ -83,9 +87,12 @@ def _from_path(text: str, path: Path, part: Part | None) -> Source:
             return _from_folder(text, path, part)
         if not path.exists():
             raise DataError(f"There is no {printable(text)}. {what_data_can_be()}")
+        arrays = path.suffix.lower() in (".npy", ".npz")
+        if part is None and (arrays or is_idx(path)):
+            raise DataError(f"{printable(text)} has no pairs: {how_pairs_lie()}.")
         if part is not None and is_idx(path):
             return _idx_source(text, path, part)
-        if part is not None and path.suffix.lower() in (".npy", ".npz"):
+        if part is not None and arrays:
             return numpy_source(text, path, part)
         if path.is_file() and zipfile.is_zipfile(path):
             return zip_source(text, path, part)
@@ -121,10 +128,7 @@ def _prepared_source(text: str, path: Path, part: Part) -> Source:
     dataset = load_dataset(path)
     info = dataset.info
     if part == "test":
-        raise NoTestPart(
-            f"{printable(text)} has no test part: a prepared folder holds the one part that it was made from. The "
-            f"test part of {info.source}, if it has one, must be taken from there."
-        )
+        raise _no_test_part(text, info)
     facts = hashlib.sha256()  # which the hash of the set knows nothing of
     for name, column in sorted(dataset.attributes.items()):
         facts.update(f"{name} {column.dtype}".encode() + column.tobytes())
@@ -142,6 +146,13 @@ def _prepared_source(text: str, path: Path, part: Part) -> Source:
         attributes=dataset.attributes,
     )
     return replace(source, drawn=info.source.startswith("builtin:"))
+
+
+def _no_test_part(text: str, info: DatasetInfo) -> NoTestPart:
+    return NoTestPart(
+        f"{printable(text)} has no test part: a prepared folder holds the one part that it was made from. The "
+        f"test part of {info.source}, if it has one, must be taken from there."
+    )
 
 
 def _what_instead(source: Source) -> str:

@@ -9,7 +9,8 @@ from statistics import median_low
 from typing import TypeVar
 
 from zerosum.data.conform import Form
-from zerosum.data.decoded import BadImage
+from zerosum.data.dataset import DatasetInfo, is_prepared, load_dataset
+from zerosum.data.decoded import BadImage, mode_words
 from zerosum.data.images import own_pixel_cap, read_header
 from zerosum.data.parallel import in_order
 from zerosum.data.records import Header, Record, Skip, Source
@@ -78,6 +79,9 @@ def survey(
     """Read every header of DATA, or of a source that is open already; of pairs, what is made. Raises DataError when not
     one can be read."""
     if not isinstance(source, Source):
+        # which are no source: they are taken as they are
+        if settings.pairs and is_prepared(Path(source)) and (info := load_dataset(source).info).input is not None:
+            return _of_packed(info)
         source = open_source(source, settings=settings)
     if source.vectors is not None:
         return Survey(source.count, Counter(), Counter(), (), None, (1, 1), 1, False, "float32", True, True, ())
@@ -116,6 +120,14 @@ def survey(
     )
 
 
+def _of_packed(info: DatasetInfo) -> Survey:
+    height, width, channels = info.shape
+    size, floats = (height, width), info.dtype == "float32"
+    kind = mode_words(channels, info.alpha, info.dtype)
+    sizes, modes = Counter({size: info.count}), Counter({kind: info.count})
+    return Survey(info.count, sizes, modes, (), size, size, channels, info.alpha, info.dtype, floats, False, ())
+
+
 def nothing_readable(source: Source, skipped: list[Skip]) -> DataError:
     """The error for a source of which every image is bad."""
     first = f"{skipped[0].name}: {skipped[0].reason}." if skipped else ""
@@ -143,12 +155,18 @@ def input_survey(source: Source, settings: PackSettings) -> Survey:
 def _header(record: Record, halves: bool) -> Header | Skip:
     try:
         header = read_header(record.open, record.name)
-        if halves and (header.width % 2 or 2 * header.width < 3 * header.height):
-            size = f"{header.height}x{header.width} (height x width)"
-            return Skip(record.name, f"{size}, which cannot be two images of one size side by side")
-        return replace(header, width=header.width // 2) if halves else header
+        return half(header) if halves else header
     except BadImage as reason:
         return Skip(record.name, str(reason))
+
+
+def half(header: Header) -> Header:
+    """One of two images side by side in a file. Raises BadImage where there cannot be two: in a file of odd width, or
+    one that would have halves less than 3/4 as wide as high."""
+    if header.width % 2 or 2 * header.width < 3 * header.height:
+        size = f"{header.height}x{header.width} (height x width)"
+        raise BadImage(f"{size}, which cannot be two images of one size side by side")
+    return replace(header, width=header.width // 2)
 
 
 def _most_channels(headers: Counter[Header]) -> tuple[int, bool]:

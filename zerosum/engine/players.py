@@ -75,7 +75,8 @@ class System:
     simultaneous: every player's gradient is taken before any of them steps.
 
     translate is how a network is asked that makes pictures from pictures, of sides that are multiples of `multiple`;
-    noisy says that it draws from torch's stream even then, styled that a `style` in the batch chooses between looks.
+    noisy says that it draws from torch's stream even then, styled that a `style` in the batch chooses between looks,
+    sees_instances that `instances` change what is made.
     renamed gives the tensors of an earlier run, of `network` and of each player by its name, the names they have here,
     where another configuration of the recipe calls them otherwise. settle is given the averaged network and the
     training pairs, batch by batch, before each checkpoint, to keep in it what they tell beyond the weights."""
@@ -95,6 +96,7 @@ class System:
     multiple: int = 1
     noisy: bool = False
     styled: bool = False
+    sees_instances: bool = False
     renamed: Callable[[dict[str, dict[str, Tensor]]], dict[str, dict[str, Tensor]]] | None = None
     settle: Callable[[nn.Module, Iterator[Batch]], None] | None = None
 

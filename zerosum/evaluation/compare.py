@@ -27,11 +27,15 @@ ALIKE = (
     "checkpoint",
     "labels",
     "part",
+    "held_out_by",
     "data_hash",
 )
 """What two scores of one name must share, so that their difference is that of the runs."""
 PICTURE_BYTES = 1_500_000
-HIGHER = ("accuracy", "macro_f1", "precision", "recall", "density", "coverage", "is", "agreement")
+HIGHER = (
+    "accuracy", "macro_f1", "precision", "recall", "density", "coverage", "is", "agreement",
+    "psnr", "ssim", "pixel_accuracy", "class_accuracy", "mean_iou",
+)  # fmt: skip
 
 
 @dataclass

@@ -10,7 +10,8 @@ from zerosum.errors import ConfigError
 from zerosum.evaluation.classifiers import examine_classifier
 from zerosum.evaluation.generators import score_generator
 from zerosum.evaluation.parts import AskedPart, keep_scores
-from zerosum.model import Checkpoint, Model, load
+from zerosum.evaluation.translators import examine_segmenter, score_translator
+from zerosum.model import Checkpoint, Model, Translator, load
 
 USUAL = 10_000  # images a side
 
@@ -20,6 +21,7 @@ def evaluate(
     data: str | Path,
     *,
     features: str | None = None,
+    segmenter: str | Path | None = None,
     n: int | None = None,
     part: AskedPart = "auto",
     checkpoint: Checkpoint = "latest",
@@ -34,15 +36,32 @@ def evaluate(
     if these are fewer), beside n real images as `features` sees them (random unless you say: inception, resnet50 or
     another network, or a classifier run); n other real images give the floor. A classifier is tested on the test part
     of the data; where there is none, on the images it held out if these are the data it was trained on, else on all of
-    them. part asks for the train or the test part of the data. Raises ConfigError and DataError that say what does not
+    them. A translator is held against the real images of such pairs, one by one and as `features` sees the sets, and
+    where it is given label maps a `segmenter` run says whether it finds them again; a segmenter itself is tested.
+    part asks for the train or the test part of the data. Raises ConfigError and DataError that say what does not
     fit."""
     folder = RunFolder.existing(run)
     model = load(run, device, warn, checkpoint)
     if model.info.is_vectors:
         raise ConfigError(f"{run} makes points, not images; its report shows them beside the density of the data.")
+    maps = isinstance(model, Translator) and bool(model.info.labels)
+    if segmenter is not None and (maps or not isinstance(model, Translator)):
+        raise ConfigError(
+            f"{run} is a {model.recipe.name}: a segmenter labels what is made from label maps; leave it out."
+        )
     if isinstance(model, Model):
         n = USUAL if n is None else n
         found = score_generator(folder, model, str(data), features or "random", n, part, seed, packing)
+    elif isinstance(model, Translator):
+        if n is not None:
+            raise ConfigError(f"{run} is a {model.recipe.name}: it is scored on all pairs of a part; leave n out.")
+        if not maps:
+            eye = None if segmenter is None else str(segmenter)
+            found = score_translator(folder, model, str(data), features or "random", eye, part, seed, packing)
+        elif features is not None:
+            raise ConfigError(f"{run} makes label maps, which no extractor sees; leave features out.")
+        else:
+            found = examine_segmenter(folder, model, str(data), part, packing)
     elif features is not None or n is not None:
         raise ConfigError(f"{run} is a classifier: it is tested on all images of a part; leave features and n out.")
     else:

@@ -1,5 +1,6 @@
 """Data in the form that a run knows, and pictures into its folder."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from zerosum.data.dataset import Dataset
+from zerosum.data.dataset import Dataset, DatasetInfo, Side, is_prepared
 from zerosum.data.labels import matched
 from zerosum.data.open import open_dataset
 from zerosum.data.records import NoTestPart
@@ -16,17 +17,20 @@ from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.errors import DataError
-from zerosum.model import Classifier, Model
+from zerosum.model import Classifier, Model, Translator
 from zerosum.pictures import save_picture
 from zerosum.report.page import write_report
 from zerosum.tasks import TASKS
 
-KEPT = ("errors", "floor", "made_by", "pictures", "warnings", "classes", "per_class", "confusion")
+KEPT = ("errors", "floor", "baselines", "made_by", "pictures", "warnings", "classes", "per_class", "confusion")
 AskedPart = Literal["auto", "train", "test"]
+AnyModel = Model | Classifier | Translator
 
 
-def open_like(model: Model | Classifier, data: str, part: Part, packing: Progress | None = None) -> Dataset:
-    """A part of DATA as the run was trained on: its size, channels and depth. Raises DataError when it has others."""
+def open_like(model: AnyModel, data: str, part: Part, packing: Progress | None = None) -> Dataset:
+    """A part of DATA as the run was trained on: its size, channels and depth, and the classes of its label maps.
+
+    Raises DataError when it has others."""
     size = model.info.shape[0], model.info.shape[1]
     dataset = open_dataset(data, size, model.settings.data, progress=packing, part=part)
     try:
@@ -35,19 +39,47 @@ def open_like(model: Model | Classifier, data: str, part: Part, packing: Progres
         if isinstance(model, Classifier):
             raise
         # images can be compared without what the generator was told
-    found = dataset.info
-    if (found.shape, found.dtype, found.alpha) != (model.info.shape, model.info.dtype, model.info.alpha):
+    found, known = dataset.info, model.info
+    if (found.shape, found.dtype, found.alpha) != (known.shape, known.dtype, known.alpha):
         raise DataError(
-            f"{data} gives {_form(found.shape, found.dtype)}; the run knows "
-            f"{_form(model.info.shape, model.info.dtype)}. Bring the data to that form with `zerosum prepare` (--size, "
+            f"{data} gives {form_words(found.shape, found.dtype)}; the run knows "
+            f"{form_words(known.shape, known.dtype)}. Bring the data to that form with `zerosum prepare` (--size, "
             "--channels, --depth), or train a run on it."
         )
-    dataset.info = replace(found, value_range=model.info.value_range)  # of floats: what was -1 and 1 in training
+    if known.input is not None:
+        found = _like_pairs(found, known, known.input, data)
+    dataset.info = replace(found, value_range=known.value_range)  # of floats: what was -1 and 1 in training
     return dataset
 
 
-def open_test_part(model: Model | Classifier, data: str, packing: Progress | None = None) -> Dataset | None:
+def _like_pairs(found: DatasetInfo, known: DatasetInfo, side: Side, data: str) -> DatasetInfo:
+    """Pairs with the inputs and the classes that a run knows, known.input being `side`: a set in which the highest
+    class does not occur has as many as the others all the same. Raises DataError when they differ from those."""
+    given = found.input
+    assert given is not None  # packed as pairs, as the run's were
+    if bool(given.labels) != bool(side.labels) or (given.channels, given.dtype, given.alpha) != (
+        side.channels,
+        side.dtype,
+        side.alpha,
+    ):
+        raise DataError(
+            f"The inputs of {data} are {form_words((*found.shape[:2], given.channels), given.dtype, given.labels)}; "
+            f"the run takes {form_words((*known.shape[:2], side.channels), side.dtype, side.labels)}. Bring them to "
+            "that form with `zerosum prepare --pairs` (--input-channels, --depth), or train a run on them."
+        )
+    for labels, names in ((given.labels, side.labels), (found.labels, known.labels)):
+        numbered = labels == tuple(map(str, range(len(labels))))  # for want of names
+        if len(labels) > len(names) or not (numbered or labels == names):
+            raise DataError(
+                f"{data} has label maps of the classes {', '.join(labels[:20])}; the run knows {', '.join(names[:20])}."
+            )
+    return replace(found, input=replace(given, value_range=side.value_range, labels=side.labels), labels=known.labels)
+
+
+def open_test_part(model: AnyModel, data: str, packing: Progress | None = None) -> Dataset | None:
     """The test part of DATA as the run was trained on its kind, or None when DATA has none."""
+    if is_prepared(Path(data)):  # which holds one part
+        return None
     try:
         return open_like(model, data, "test", packing)
     except NoTestPart:
@@ -66,18 +98,34 @@ def true_labels(dataset: Dataset, rows: np.ndarray, names: Sequence[str]) -> np.
     return matched(dataset.labels[rows], dataset.info.classes, names, source)
 
 
-def _form(shape: tuple[int, ...], dtype: str) -> str:
+def form_words(shape: tuple[int, ...], dtype: str, labels: Sequence[str] = ()) -> str:
+    """Images of that form, or label maps of such classes, in words."""
+    if len(shape) == 1:
+        return f"points of {shape[0]} dimensions"
+    if labels:
+        return f"label maps of {len(labels)} classes"
     return f"{dtype} images of {shape[0]}x{shape[1]} pixels and {shape[2]} channel{'s' if shape[2] > 1 else ''}"
 
 
 def keep_scores(
-    folder: RunFolder, model: Model | Classifier, run: str | Path, kind: str, found: dict[str, Any]
+    folder: RunFolder, model: AnyModel, run: str | Path, kind: str, found: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write what was found into `evaluation.jsonl` and the report of the run; returns it with what it was found of."""
-    scores = {f"eval/{name}": value for name, value in found["scores"].items()}
+    """Write what was found into `evaluation.jsonl` and the report of the run; returns it with what it was found of.
+    What is not finite becomes None, as JSON has no word for it."""
+    found = _plain(found)
+    scores = {f"eval/{name}": math.nan if value is None else value for name, value in found["scores"].items()}
     folder.add_scores(model.images, scores, {"kind": kind, **{key: found[key] for key in KEPT if key in found}})
     write_report(folder.path)
     return {"run": str(run), "recipe": model.recipe.name, "images": model.images} | found
+
+
+def _plain(value: Any) -> Any:
+    """The same dicts and lists, without numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def keep_picture(folder: RunFolder, name: str, picture: Image.Image) -> str:

@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
+from torch.nn.functional import instance_norm
 
-Norm = Literal["batch", "instance", "none"]
+Norm = Literal["batch", "picture", "instance", "none"]
 
 MOST_DROPPED = 3  # blocks with dropout, of those as wide as the bottleneck
 
@@ -18,7 +19,8 @@ class Generator(nn.Module):
 
     depth: halvings, 8 in the paper, so that 256 pixels become one; H and W are multiples of 2^depth (`multiple`).
     width: channels of the first map; each further one has twice as many, up to 8 * width.
-    norm: `batch`; `instance`, without gains and shifts; `none`. There is none over the first map, nor over the
+    norm: `batch`; `picture`, which is batch norm in training and goes by the picture itself in eval mode, as the paper
+    tests; `instance`, without gains and shifts; `none`. There is none over the first map, nor over the
     innermost: over a single pixel of a single image batch norm would leave nothing (the authors' correction).
     Convolutions have biases where no batch norm follows them anywhere in the network, and at the output always.
     dropout: its probability in the innermost blocks upwards, at most three, if they give 8 * width channels: d1 to d3
@@ -104,20 +106,32 @@ class Dropout(nn.Module):
         return f"probability={self.probability}, noise={self.noise}"
 
 
+class PictureNorm(nn.BatchNorm2d):
+    """Batch norm that in eval mode uses the statistics of each picture by itself (Isola et al. 2017, section 3.3): then
+    it is instance norm with the gains and shifts of batch norm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(x)
+        return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """A norm over maps of as many channels; only batch norm has parameters. Raises ValueError for an unknown one."""
+    """A norm over maps of as many channels; only batch and picture norm have parameters. Raises ValueError for an unknown one."""
     if norm == "batch":
         return nn.BatchNorm2d(channels)
+    if norm == "picture":
+        return PictureNorm(channels)
     if norm == "instance":
         return nn.InstanceNorm2d(channels)
     if norm == "none":
         return nn.Identity()
-    raise ValueError(f"norm must be batch, instance or none, got {norm!r}")
+    raise ValueError(f"norm must be batch, picture, instance or none, got {norm!r}")
 
 
 def biased(norm: Norm) -> bool:
     """Whether convolutions have biases beside such norms: the shift of batch norm takes their place."""
-    return norm != "batch"
+    return norm not in ("batch", "picture")
 
 
 def check_size(images: Tensor, multiple: int, least: int = 1) -> None:

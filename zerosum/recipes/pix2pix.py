@@ -24,7 +24,7 @@ from zerosum.recipes.translation import (
     refuse_maps,
 )
 
-Norm = Literal["batch", "instance", "none"]
+Norm = Literal["batch", "picture", "instance", "none"]
 Patch = Literal[1, 16, 34, 70, 142, 286]
 DEEPEST = 8  # the paper's U-Net, for 256 pixels
 
@@ -41,8 +41,14 @@ class GeneratorSettings(Strict):
     )
     downs: PositiveInt = Field(2, description="resnet: halvings")
     blocks: PositiveInt = Field(9, description="resnet: residual blocks at the smallest size")
-    norm: Norm = Field("batch", description="batch or instance; instance at batch 1 is what the paper tests with")
+    norm: Norm = Field(
+        "batch",
+        description="batch; picture, batch norm that goes by the picture itself in use (the paper); instance; none",
+    )
     dropout: float = Field(0.5, ge=0, lt=1, description="probability that a value of the innermost layers is dropped")
+    dropout_innermost: bool = Field(
+        True, description="unet: dropout begins innermost (the paper); false: a block later, as in its PyTorch code"
+    )
     noise: bool = Field(False, description="dropout goes on when the trained network is used: the paper's only noise")
 
 
@@ -66,14 +72,14 @@ class Pix2pixSettings(PairedSettings):
 
 
 PAPER: dict[str, Any] = {
-    "generator": {"width": 64, "noise": True},
+    "generator": {"width": 64, "norm": "picture", "noise": True},
     "discriminator": {"width": 64},
     "batch": 1,
     "epochs": 200,
     "decay": 0,
     "ema_half_life": 0,
 }
-CODE: dict[str, Any] = {**PAPER, "decay": 0.5}
+CODE: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "dropout_innermost": False}, "decay": 0.5}
 
 
 @recipe(
@@ -89,8 +95,8 @@ CODE: dict[str, Any] = {**PAPER, "decay": 0.5}
     task="translate",
 )
 def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
-    """`preset=paper` is the paper at batch 1, with dropout as noise whenever the network is used; `preset=code` the
-    authors' PyTorch version, whose learning rate falls over the second half. Both want a GPU. The default is half as
+    """`preset=paper` is the paper at batch 1, with dropout as noise and norms by the picture itself whenever the
+    network is used; `preset=code` the authors' PyTorch version, whose learning rate falls over the second half. Both want a GPU. The default is half as
     wide, sees four pairs at once, and keeps a moving average; without dropout in use it gives one answer to one input,
     and the running averages of batch norm make that answer the same for a picture and for a part of it."""
     refuse_maps(data, "pix2pix")
@@ -100,7 +106,10 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
     try:
         if part.kind == "unet":
             depth = min(halvings(height, width), DEEPEST) if part.depth == "auto" else part.depth
-            generator = unet.Generator(given.width, channels, depth, part.width, part.norm, part.dropout, part.noise)
+            generator = unet.Generator(
+                given.width, channels, depth, part.width, part.norm, part.dropout, part.noise,
+                dropout_innermost=part.dropout_innermost,
+            )  # fmt: skip
             unet.check_size(torch.empty(0, 0, height, width), generator.multiple)
         else:
             generator = GlobalGenerator(

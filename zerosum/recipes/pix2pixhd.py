@@ -208,6 +208,7 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
         translate=translate,
         multiple=generator.multiple,
         styled=encoder is not None,
+        sees_instances=data.instances and (edges or encoder is not None),
         settle=settle_styles if encoder is not None else None,
         renamed=from_global if part.kind == "local" else None,
     )

@@ -61,10 +61,14 @@ def gather(run: Path) -> dict[str, Any]:
     data = config.get("data") or {}
     vectors = len(data.get("shape") or ()) == 1
     asked = conditions(data)
+    task = str(config.get("task", "generate"))
+    drawn = pictures(run / "samples", vectors, {row["images"]: row.get("growth/level") for row in rows})
+    if task == "translate":  # each sheet has the real images beside what is made
+        drawn["reals"] = None
     return {
         "run": name_of(run),
         "recipe": str(config.get("recipe", "")),
-        "task": str(config.get("task", "generate")),
+        "task": task,
         "source": title_of(str(config.get("source", ""))),
         "version": str(config.get("zerosum", "")),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -88,7 +92,7 @@ def gather(run: Path) -> dict[str, Any]:
         "checkpoints": checkpoints(run / "checkpoints"),
         "floors": floors(run),
         "evaluations": evaluations(run),
-        **pictures(run / "samples", vectors, {row["images"]: row.get("growth/level") for row in rows}),
+        **drawn,
     }
 
 
@@ -231,10 +235,13 @@ def finite(value: float | None) -> float | None:
 
 def with_derived(rows: list[Row], settings: dict[str, Any]) -> list[Row]:
     """The rows with what the lecture speaks of: the discriminator's surprise on real and on generated images, and the
-    value V(D, G) = -(the sum of both). Goodfellow's code halves the loss; here it is whole, as in the paper."""
+    value V(D, G) = -(the sum of both). Goodfellow's code halves the loss; here it is whole, as in the paper, and of
+    several discriminators the mean."""
     if settings.get("loss") not in LOG_LOSSES:
         return rows
-    weight = 0.5 if settings.get("half_discriminator_loss") else 1.0
+    judge = settings.get("discriminator")
+    weight = 0.5 if settings.get("half_discriminator_loss") else settings.get("discriminator_weight", 1.0)
+    weight *= judge.get("scales", 1) if isinstance(judge, dict) else 1
     derived = []
     for row in rows:
         real, fake = row.get("loss/discriminator/real"), row.get("loss/discriminator/fake")

@@ -3,7 +3,9 @@
 const words = JSON.parse(document.getElementById("words").textContent);
 const data = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
-const stats = data.stats, at = stats.images || [], names = data.task === "classify";
+const stats = data.stats, at = stats.images || [], names = data.task === "classify", pairs = data.task === "translate";
+const maps = pairs && (data.data.labels || []).length > 0, alone = names || maps;  // a network that nobody plays against
+const tasks = maps ? ["-maps", "-pairs", "-classify"] : pairs ? ["-pairs"] : names ? ["-classify"] : [];
 
 // ---- what the reader chose, kept where the browser allows it (a page opened from a file may not store) ----
 const remembered = (key, otherwise) => { try { return localStorage.getItem("zerosum." + key) || otherwise; } catch { return otherwise; } };
@@ -15,6 +17,8 @@ let theme = remembered("theme", "auto");
 const say = (key, values = {}) => (words[key] || [key, key])[language === "fr" ? 1 : 0]
   .replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 const has = key => key in words;
+// The words for what this run does, where these are not those of a generator.
+const suited = (key, values) => say(key + (tasks.find(task => has(key + task)) || ""), values);
 const whole = value => Math.round(value).toLocaleString(language);
 const share = (value, digits = 0) => value.toLocaleString(language, { style: "percent", maximumFractionDigits: digits });
 const hundredths = value => value.toLocaleString(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
@@ -95,12 +99,13 @@ function header() {
   const budget = data.budget, goal = ["images", "steps", "minutes"].find(name => budget[name] != null);
   const done = goal && Math.min(1, { images: data.images, steps: data.step, minutes: data.seconds / 60 }[goal] / budget[goal]);
   const shape = data.data.shape || [], pace = recent("time/images_per_second"), wait = recent("time/data_wait");
+  const classes = ((maps ? data.data.labels : pairs ? data.data.input?.labels : data.data.classes) || []).length;
   const facts = [
     [say("fact-images"), whole(data.images), data.data.count ? say("fact-epochs", { n: (data.images / data.data.count).toLocaleString(language, { maximumFractionDigits: 1 }) }) : ""],
     [say("fact-time"), duration(data.seconds), ""],
     [say("fact-speed"), pace == null ? "–" : whole(pace), wait == null ? "" : say("fact-wait", { share: share(wait, 1) })],
-    [say(data.vectors ? "fact-points" : "fact-set"), data.data.count ? whole(data.data.count) : "–",
-      [data.vectors ? say("fact-dimensions", { n: shape[0] }) : shape.join(" × "), (data.data.classes || []).length > 1 ? say("fact-classes", { n: data.data.classes.length }) : ""].filter(Boolean).join(" · ")],
+    [data.vectors ? say("fact-points") : suited("fact-set"), data.data.count ? whole(data.data.count) : "–",
+      [data.vectors ? say("fact-dimensions", { n: shape[0] }) : shape.join(" × "), classes > 1 ? say("fact-classes", { n: classes }) : ""].filter(Boolean).join(" · ")],
     [say("fact-device"), data.device === "cpu" ? "CPU" : data.device || "–", data.precision],
   ];
   const themes = ["auto", "light", "dark"];
@@ -128,18 +133,18 @@ function recent(name) {
 
 // ---- the samples, and the judge's belief at the same moment ----
 function samples() {
-  if (!data.frames.length) return section("samples", say("samples"), make("p", { class: "quiet" }, say("no-samples")));
+  if (!data.frames.length) return section("samples", suited("samples"), make("p", { class: "quiet" }, say("no-samples")));
   const { src } = data.frames[frame];
   const picture = make("img", { id: "sheet", width: src.width, height: src.height });
   const slider = make("input", { type: "range", id: "slider", min: 0, max: data.frames.length - 1, step: 1, value: frame,
     "aria-label": say("moment"), oninput: event => { stop(); show(+event.target.value); } });
-  const figure = make("figure", { class: data.vectors || names ? "plot" : "" }, data.vectors ? null : make("figcaption", {}, swatch("fake"), say(names ? "looked-at" : "generated")), heads(), picture);
-  const reals = data.reals && make("figure", { class: names ? "plot" : "" }, make("figcaption", {}, swatch("real"), say(names ? "shown" : "real")), heads(),
+  const figure = make("figure", { class: data.vectors || names || pairs ? "plot" : "" }, data.vectors ? null : make("figcaption", {}, swatch("fake"), suited("generated")), heads(), picture);
+  const reals = data.reals && make("figure", { class: names ? "plot" : "" }, make("figcaption", {}, swatch("real"), suited("real")), heads(),
     make("img", { src: data.reals.uri, width: data.reals.width, height: data.reals.height, alt: say("alt-real") }));
   // A sheet of few columns is tall: no higher than a square one.
   if (data.columns) for (const node of [figure, reals]) if (node) node.style.maxWidth = Math.round(640 * Math.min(1, src.width / src.height)) + "px";
-  return section("samples", say(names ? "looks" : "samples"),
-    make("p", { class: "lead" }, say(data.vectors ? "points-intro" : names ? "looks-intro" : "samples-intro"), grows ? " " + say("growth-intro") : null),
+  return section("samples", suited("samples"),
+    make("p", { class: "lead" }, data.vectors ? say("points-intro") : suited("samples-intro"), grows ? " " + say("growth-intro") : null),
     make("div", { class: "player" },
       make("button", { type: "button", id: "play", class: "round", onclick: toggle, disabled: data.frames.length < 2 }),
       make("div", { class: "rail" }, slider, data.frames.length > 1 ? make("div", { class: "ends", "aria-hidden": "true" },
@@ -161,6 +166,8 @@ function heads() {
 }
 const swatch = name => make("span", { class: "swatch " + name, "aria-hidden": "true" });
 
+// As the papers write it: pix2pix's discriminator sees the input x beside the image.
+const belief = pairs ? { real: "D(x, y)", fake: "D(x, G(x))" } : { real: "D(x)", fake: "D(G(z))" };
 function gauge() {
   if (stats["critic/real"]) return make("p", { class: "says", id: "says" });
   if (!stats["score/real"]) return null;
@@ -168,8 +175,8 @@ function gauge() {
     make("h3", {}, say("gauge")),
     make("div", { class: "scale", "aria-hidden": "true" },
       make("span", { class: "middle" }), make("span", { class: "lead-of", id: "lead-of" }),
-      make("span", { class: "needle fake", id: "needle-fake" }, make("b", {}, "D(G(z))")),
-      make("span", { class: "needle real", id: "needle-real" }, make("b", {}, "D(x)"))),
+      make("span", { class: "needle fake", id: "needle-fake" }, make("b", {}, belief.fake)),
+      make("span", { class: "needle real", id: "needle-real" }, make("b", {}, belief.real))),
     make("div", { class: "ends", "aria-hidden": "true" }, make("span", {}, say("gauge-left")), make("span", {}, say("gauge-middle")), make("span", {}, say("gauge-right"))),
     make("p", { class: "says", id: "says" }));
 }
@@ -180,7 +187,7 @@ function show(index) {
   const after = say("after", { n: whole(images) }), grown = level == null ? null : size(level);
   const together = words => [words, grown].filter(Boolean).join(", ");
   picture.src = src.uri;
-  picture.alt = together(say(names ? "alt-looks" : "alt-generated", { n: whole(images) }));
+  picture.alt = together(suited("alt-generated", { n: whole(images) }));
   const slider = document.getElementById("slider");
   slider.value = frame;
   slider.setAttribute("aria-valuetext", together(after));
@@ -239,32 +246,40 @@ function findings() {
       make("p", { lang: "en" }, String(event.text ?? "")),
       event.advice ? make("p", { lang: "en" }, make("b", {}, say("try") + ": "), String(event.advice)) : null);
   });
-  return section("findings", say("findings"), ...(cards.length ? cards : [make("p", { class: "fine" }, say(names ? "findings-none-classify" : "findings-none"))]));
+  return section("findings", say("findings"), ...(cards.length ? cards : [make("p", { class: "fine" }, suited("findings-none"))]));
 }
 
 // ---- scores that were asked for ----
+// What Python calls something, in the words of the reader where there are any.
+function named(what, name) { const key = `${what}-${name.replaceAll(",", "").replaceAll(" ", "-")}`; return has(key) ? say(key) : name; }
+// A score keeps the name by which it is compared; what it measures stands beside it.
+function meaning(name) {
+  const words = "score-" + name.replace(/@.*/, "").replace(/^(fd|kid)\d.*/, "$1");
+  return has(words) ? say(words) : "";
+}
+const titled = name => make("span", {}, name, meaning(name) ? make("small", { class: "means" }, meaning(name)) : null);
 function scores() {
   if (!data.evaluations.length) return null;
   const table = (heads, rows) => make("div", { class: "sideways", tabindex: 0 }, make("table", { class: "scores" },
     make("thead", {}, make("tr", {}, heads.map(head => make("th", { scope: "col" }, head)))),
     make("tbody", {}, rows.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), cells.map(cell => make("td", { class: "number" }, cell)))))));
   const one = evaluation => {
-    const { scores, errors = {}, floor = {}, made_by = {}, per_class, classes, pictures, warnings = [] } = evaluation;
-    const floored = Object.keys(floor).length > 0;
-    const rows = Object.entries(scores).map(([name, value]) => [name,
-      number(value) + (errors[name] ? " ± " + number(errors[name]) : ""), ...(floored ? [number(floor[name])] : [])]);
+    const { scores, errors = {}, floor = {}, baselines = {}, made_by = {}, per_class, classes, pictures, warnings = [] } = evaluation;
+    const beside = [...(Object.keys(floor).length ? [[say("floor"), floor]] : []), ...Object.entries(baselines).map(([name, values]) => [named("baseline", name), values])];
+    const rows = Object.entries(scores).map(([name, value]) => [titled(name),
+      number(value) + (errors[name] ? " ± " + number(errors[name]) : ""), ...beside.map(([, values]) => name in values ? number(values[name]) : "")]);
     const each = per_class || classes, columns = each ? Object.keys(Object.values(each)[0] || {}) : [];
     return make("article", { class: "evaluation" },
       make("h3", {}, say("after", { n: whole(evaluation.images) }), make("span", { class: "quiet" }, " · " + String(made_by.data ?? "").replace(/^\/.*\//, "") + (made_by.part ? ` (${made_by.part})` : ""))),
       warnings.map(text => make("p", { class: "caution", lang: "en" }, String(text))),
-      table([say("score"), say("value"), ...(floored ? [say("floor")] : [])], rows),
-      pictures.map(({ words, src }) => make("figure", { class: "found" }, make("figcaption", {}, say(has("picture-" + words) ? "picture-" + words : "picture-other", { words })),
+      table([say("score"), say("value"), ...beside.map(([words]) => words)], rows),
+      pictures.map(({ words, src }) => make("figure", { class: "found" }, make("figcaption", {}, named("picture", words)),
         make("img", { src: src.uri, width: src.width, height: src.height, alt: words }))),
-      each ? make("details", {}, make("summary", {}, say("by-class")), table([say("class"), ...columns],
+      each ? make("details", {}, make("summary", {}, say("by-class")), table([say("class"), ...columns.map(column => named("column", column))],
         Object.entries(each).map(([name, row]) => [name, ...columns.map(column => number(row[column]))]))) : null,
       make("details", {}, make("summary", {}, say("made-by")), tree(made_by)));
   };
-  return section("scored", say("scores"), make("p", { class: "lead" }, say(names ? "scores-intro-classify" : "scores-intro")), ...data.evaluations.map(one));
+  return section("scored", say("scores"), make("p", { class: "lead" }, suited("scores-intro")), ...data.evaluations.map(one));
 }
 
 // ---- the curves ----
@@ -276,11 +291,11 @@ function charts() {
     series.forEach(([name]) => taken.add(name));
     if (found.length) list.push({ id, series: found, title: say("chart-" + id, options.words), read: say("read-" + id), ...options });
   }
-  add("accuracy", [["accuracy/training", say("in-training"), "fake"], ["eval/accuracy@validation", say("held-out"), "real"]], { percent: true });
-  add("scores", [["score/real", "D(x)", "real"], ["score/fake", "D(G(z))", "fake"]], { range: [0, 1], line: [0.5, "½"] });
+  add("accuracy", [["accuracy/training", say("in-training"), "fake"], ["eval/accuracy@validation", say("held-out"), "real"], ["eval/pixel_accuracy@validation", say("held-out"), "real"]], { percent: true });
+  add("scores", [["score/real", belief.real, "real"], ["score/fake", belief.fake, "fake"]], { range: [0, 1], line: [0.5, "½"] });
   add("critic", [["critic/real", say("term-real"), "real"], ["critic/fake", say("term-fake"), "fake"]]);
   add("gap", [["gap", say("gap"), "judge"]], { line: [0, "0"] });
-  add("halves", [["surprise/real", say("on-real"), "real"], ["surprise/fake", say("on-fake"), "fake"]], { line: [ln2, "ln 2"], floor: 0 });
+  add("halves", [["surprise/real", say("on-real", { d: belief.real }), "real"], ["surprise/fake", say("on-fake", { d: belief.fake }), "fake"]], { line: [ln2, "ln 2"], floor: 0 });
   add("value", [["value", "V(D, G)", "judge"]], { line: [-2 * ln2, "−log 4"], range: [null, 0] });
   const players = {};
   for (const name of Object.keys(stats)) {
@@ -288,18 +303,21 @@ function charts() {
     if (player) (players[player] ||= []).push([name, { real: say("term-real"), fake: say("term-fake") }[term] || term]);
   }
   if (players.generator) {
-    add("generator", players.generator.map(([name, words], i) => [name, words, ["fake", "judge", "real", "ink"][i % 4]]),
-      { read: say("read-generator" + generatorKind), line: { "-minimax": [-ln2, "−ln 2"], "-non-saturating": [ln2, "ln 2"] }[generatorKind] });
+    const tinted = terms => terms.map(([name, words], i) => [name, words, ["fake", "judge", "real", "ink"][i % 4]]);
+    const game = players.generator.filter(([, term]) => !pairs || term === "adversarial"), settings = data.config.settings || {};
+    const unweighted = (settings.adversarial_weight ?? 1) === 1 && !((settings.discriminator || {}).scales > 1);
+    add("generator", tinted(game), { read: suited("read-generator" + generatorKind), line: unweighted ? { "-minimax": [-ln2, "−ln 2"], "-non-saturating": [ln2, "ln 2"] }[generatorKind] : undefined });
+    add("likeness", tinted(players.generator.filter(term => !game.includes(term))), { floor: 0 });
     delete players.generator;
   }
   for (const [player, terms] of Object.entries(players))
-    add("losses", terms.map(([name, words], i) => [name, words, name.endsWith("/real") ? "real" : name.endsWith("/fake") ? "fake" : ["judge", "ink"][i % 2]]), { words: { player }, ...(names ? { read: say("read-cross-entropy"), floor: 0 } : {}) });
+    add("losses", terms.map(([name, words], i) => [name, words, name.endsWith("/real") ? "real" : name.endsWith("/fake") ? "fake" : ["judge", "ink"][i % 2]]), { words: { player }, ...(alone ? { read: say("read-cross-entropy"), floor: 0 } : {}) });
   add("diversity", [["health/diversity", say("chart-diversity"), "fake"]], { line: [1, "1"], floor: 0 });
   add("growth", [["growth/level", say("growth-side"), "judge"]], { written: size, tick: level => whole(2 ** level), steps: [1, 2, 4], clean: true });
   const prefixed = prefix => Object.keys(stats).filter(name => name.startsWith(prefix));
   for (const name of prefixed("eval/")) if (stats[name].filter(value => value != null).length < 2) taken.add(name);  // no curve: it is in the table
   for (const name of prefixed("eval/").filter(name => !taken.has(name))) add("eval", [[name, name.slice(5), "judge"]],
-    { words: { name: name.slice(5) }, ...(data.floors[name] != null ? { line: [data.floors[name], say("real-line")], floor: 0 } : {}) });
+    { words: { name: name.slice(5) }, read: [meaning(name.slice(5)), say("read-eval")].filter(Boolean).join(" "), ...(data.floors[name] != null ? { line: [data.floors[name], say("real-line")], floor: 0 } : {}) });
   add("gradients", prefixed("grad/").map((name, i) => [name, name.slice(5), name === "grad/generator" ? "fake" : name === "grad/discriminator" ? "judge" : ["real", "ink"][i % 2]]), { log: true });
   add("penalties", prefixed("penalty/").map((name, i) => [name, name.slice(8), ["judge", "real", "fake", "ink"][i % 4]]), { floor: 0 });
   add("speed", [["time/images_per_second", say("chart-speed"), "ink"]], { floor: 0 });
@@ -310,7 +328,7 @@ function charts() {
 
 function curves() {
   const list = charts();
-  if (!at.length || !list.length) return { node: section("curves", say(names ? "curves-classify" : "curves"), make("p", { class: "quiet" }, say("no-curves"))), draw() {} };
+  if (!at.length || !list.length) return { node: section("curves", suited("curves"), make("p", { class: "quiet" }, say("no-curves"))), draw() {} };
   const holders = list.map(chart => {
     const values = chart.series.map(() => make("output", {}));
     const holder = make("div", { class: "canvas", role: "img", "aria-label": chart.series.map(([name, label]) => {
@@ -325,7 +343,7 @@ function curves() {
     return { chart, node, holder, values };
   });
   return {
-    node: section("curves", say(names ? "curves-classify" : "curves"), make("p", { class: "lead" }, say("curves-intro")), make("div", { class: "charts" }, holders.map(({ node }) => node))),
+    node: section("curves", suited("curves"), make("p", { class: "lead" }, say("curves-intro")), make("div", { class: "charts" }, holders.map(({ node }) => node))),
     draw: () => holders.map(plot),
   };
 }
@@ -411,10 +429,10 @@ function plot({ chart, holder, values }) {
 // ---- the lecture ----
 function reading() {
   const critic = Boolean(stats["critic/real"]), value = last("value");
-  const parts = names ? ["class-1", "class-2", "class-3", "class-4"] : critic ? ["critic-1", "critic-2", "critic-3"] : ["read-1", "read-2", "read-3", "read-4"];
+  const parts = maps ? ["class-1", "class-2", "maps-1", "maps-2"] : pairs ? ["pairs-1", "pairs-2", ...(critic ? ["critic-1"] : []), "pairs-3"] : names ? ["class-1", "class-2", "class-3", "class-4"] : critic ? ["critic-1", "critic-2", "critic-3"] : ["read-1", "read-2", "read-3", "read-4"];
   return section("reading", say("reading"), make("div", { class: "lecture" },
     parts.map(part => make("article", {}, make("h3", {}, say(part + "-title")), make("p", {}, say(part)))),
-    value != null ? make("article", { class: "now" }, make("h3", {}, say("now-title")),
+    value != null && !pairs ? make("article", { class: "now" }, make("h3", {}, say("now-title")),
       make("p", {}, say("now", { value: number(value), jsd: number(Math.max(0, value / 2 + Math.LN2)) }))) : null));
 }
 
@@ -441,11 +459,11 @@ function goOn() {
   const more = Math.max(1000, 2 * (data.budget.images || data.images));
   const entries = [
     [say(data.state === "diverged" ? "go-diverged" : finished ? "go-longer" : "go-resume"), `zerosum resume ${run}` + (finished ? ` --images ${more}` : "")],
-    ...(data.vectors || names ? [] : [
+    ...(pairs ? [[say("go-translate"), `zerosum translate ${run} pictures/ --out made/`]] : data.vectors || names ? [] : [
       [say("go-grid"), `zerosum sample ${run} -n 64 --grid 8x8 --out grid.png`],
       [say("go-folder"), `zerosum sample ${run} --seeds 0-999 --out ${quoted(data.run + "-images")}/`]]),
-    ...(data.vectors ? [] : [[say(names ? "go-test" : "go-evaluate"), `zerosum evaluate ${run} ${quoted(data.source)}`]]),
-    [say("go-python"), `import zerosum\n` + (names ? `words = zerosum.load(${JSON.stringify(data.run)}).classify(images)  # uint8 (N, H, W, C)`
+    ...(data.vectors ? [] : [[suited("go-evaluate"), `zerosum evaluate ${run} ${quoted(data.source)}`]]),
+    [say("go-python"), `import zerosum\n` + (pairs ? `images = zerosum.load(${JSON.stringify(data.run)}).translate(inputs)  # as the data is stored, (N, H, W, C)` : names ? `words = zerosum.load(${JSON.stringify(data.run)}).classify(images)  # uint8 (N, H, W, C)`
       : `images = zerosum.load(${JSON.stringify(data.run)}).sample(16, seed=0)`)],
   ];
   return section("go-on", say("go-on"), commands(entries));
@@ -461,7 +479,7 @@ function tree(value) {
   return document.createTextNode(value == null ? "–" : String(value));
 }
 function record() {
-  const { names, latest } = data.checkpoints;
+  const { names: saved, latest } = data.checkpoints;
   const events = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": say("events") }, make("table", {},
     make("thead", {}, make("tr", {}, ["col-time", "col-images", "col-event"].map(key => make("th", { scope: "col" }, say(key))))),
     make("tbody", {}, data.events.toReversed().map(event => make("tr", { class: "event " + (["warning", "failed", "diverged"].includes(event.kind) ? event.kind : "") },
@@ -471,7 +489,7 @@ function record() {
   return section("record", say("details"),
     fold("settings", tree(data.config)),
     fold("events", data.eventCount > data.events.length ? make("p", { class: "quiet small" }, say("events-shortened", { n: data.events.length })) : null, events),
-    fold("checkpoints", names.length ? make("ul", { class: "names" }, names.map(name => make("li", {}, name, name === latest ? make("span", { class: "tag" }, say("latest")) : null))) : make("p", { class: "quiet" }, say("no-checkpoints"))),
+    fold("checkpoints", saved.length ? make("ul", { class: "names" }, saved.map(name => make("li", {}, name, name === latest ? make("span", { class: "tag" }, say("latest")) : null))) : make("p", { class: "quiet" }, say("no-checkpoints"))),
     fold("environment", tree(data.environment)));
 }
 

@@ -1,0 +1,419 @@
+"""`zerosum translate`: pictures of any size, depth and name become files; what cannot be read is told."""
+
+import json
+import sys
+from functools import partial
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import zerosum
+from zerosum import pictures
+from zerosum.cli.main import main
+from zerosum.data import portraits
+from zerosum.data.label_maps import decode_map
+from zerosum.errors import ConfigError, DataError, ZerosumError
+from zerosum.model import Translator
+from zerosum.sampling import write_image
+from zerosum.translating import MOST_CELLS, translate
+
+PAIRS = "builtin:portraits:40"
+TINY = {"size": "16", "batch": 4, "every": {"log": 64, "sample": 4096, "checkpoint": 4096}}
+SMALL = {**TINY, "generator": {"width": 4, "depth": 2}, "discriminator": {"width": 4, "patch": 16}}
+quiet = partial(translate, warn=lambda text: None)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Translators by what they do: outlines to pictures, pictures to label maps, label maps to pictures in looks."""
+    root = tmp_path_factory.mktemp("runs")
+    zerosum.train("pix2pix", PAIRS, out=root / "faces", images=8, **SMALL)
+    zerosum.train("segmenter", PAIRS, out=root / "maps", images=8, width=4, depth=2, **TINY)
+    looks = {"network": {"width": 4, "downs": 1, "blocks": 1}, "features": {"enabled": True, "width": 4, "clusters": 3}}
+    judge = {"discriminator": {"scales": 1, "layers": 1, "width": 4}, "matching": 0}
+    maps = ["data.maps=A"]
+    zerosum.train("pix2pixhd", PAIRS, out=root / "looks", images=8, overrides=maps, **TINY, **looks, **judge)
+    return root
+
+
+@pytest.fixture(scope="module")
+def deep_run(tmp_path_factory):
+    """From gray to colour with opacity, 16 bits each."""
+    root = tmp_path_factory.mktemp("deep")
+    rng = np.random.default_rng(0)
+    for side, channels in (("A", 1), ("B", 4)):
+        (root / "pairs" / side).mkdir(parents=True)
+        for i in range(6):
+            image = rng.integers(0, 65536, (16, 16, channels), dtype=np.uint16)
+            write_image(root / "pairs" / side / str(i), image, alpha=channels == 4)
+    zerosum.train("pix2pix", root / "pairs", out=root / "run", images=8, **SMALL)
+    return root / "run"
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["zerosum", "translate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return ended.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def noise(*shape, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+
+
+def save(path, pixels, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def tree(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def read(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 31), (17, 3), (33, 50)])
+def test_one_picture_keeps_its_size_and_is_what_python_gives(runs, tmp_path, size):
+    source = save(tmp_path / "in.png", noise(*size))
+    found = quiet(runs / "faces", source, tmp_path / "out")
+    assert found == {"out": str(tmp_path / "out"), "images": 1, "trained_on": 8, "skipped": []}
+    made = read(tmp_path / "out" / "in.png")
+    assert made.shape == (*size, 3)
+    assert np.array_equal(made, zerosum.load(runs / "faces").translate(read(source)[None, ..., None])[0])
+
+
+def test_a_folder_keeps_names_and_sub_folders_and_each_its_size(runs, tmp_path):
+    sizes = {"a.png": (16, 20), "b/c.d.jpg": (20, 16), "b/e.tif": (20, 16), "f.bmp": (7, 9)}
+    for seed, (name, size) in enumerate(sizes.items()):
+        save(tmp_path / "in" / name, noise(*size, 3, seed=seed))
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    found = quiet(runs / "faces", tmp_path / "in", tmp_path / "out")
+    assert found["images"] == 4
+    made = {name: read(tmp_path / "out" / name).shape for name in tree(tmp_path / "out")}
+    assert made == {"a.png": (16, 20, 3), "b/c.d.png": (20, 16, 3), "b/e.png": (20, 16, 3), "f.png": (7, 9, 3)}
+
+
+def test_pictures_of_one_name_do_not_replace_one_another(runs, tmp_path):
+    for seed, name in enumerate(["x.bmp", "x.png", "X.tif", "x.png.png"]):
+        save(tmp_path / "in" / name, noise(8, 8, seed=seed))
+    assert quiet(runs / "faces", tmp_path / "in", tmp_path / "out")["images"] == 4
+    assert sorted(tree(tmp_path / "out")) == ["X.png", "x.bmp.png", "x.png.png", "x.png.png.png"]
+    model = zerosum.load(runs / "faces")
+    for name, made in (("X.tif", "X.png"), ("x.bmp", "x.bmp.png"), ("x.png", "x.png.png")):
+        expected = model.translate(read(tmp_path / "in" / name)[None, ..., None])[0]
+        assert np.abs(read(tmp_path / "out" / made).astype(int) - expected).max() <= 1  # alone or beside others
+
+
+def test_a_bad_file_is_told_and_the_others_go_on(runs, tmp_path, command):
+    for seed, name in enumerate(["a.png", "sub/c.png"]):
+        save(tmp_path / "in" / name, noise(8, 8, seed=seed))
+    (tmp_path / "in" / "b.png").write_bytes(b"no picture")
+    code, out, err = command(runs / "faces", tmp_path / "in", "--out", tmp_path / "out", "--json", "--device", "cpu")
+    assert (code, err) == (0, "warning: b.png: no image of a known format\n")
+    skipped = [{"name": "b.png", "reason": "no image of a known format"}]
+    assert json.loads(out) == {"out": str(tmp_path / "out"), "images": 2, "trained_on": 8, "skipped": skipped}
+    assert sorted(tree(tmp_path / "out")) == ["a.png", "sub/c.png"]
+    code, out, _ = command(runs / "faces", tmp_path / "in", "--out", tmp_path / "out", "--device", "cpu")
+    assert out == f"2 pictures in {tmp_path / 'out'}, 1 left out, from {runs / 'faces'} after 8 images.\n"
+
+
+def test_what_cannot_be_read_at_all_is_an_error(runs, tmp_path, command):
+    (tmp_path / "in").mkdir()
+    for arguments, words in (
+        (["nowhere"], "There is no nowhere"),
+        ([tmp_path / "in"], "There are no images in"),
+    ):
+        code, out, err = command(runs / "faces", *arguments, "--out", tmp_path / "out")
+        assert (code, out) == (3, "")
+        assert words in err
+    for name in ("a.png", "b.png"):
+        (tmp_path / "in" / name).write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"in/a.png: no image of a known format\."):
+        quiet(runs / "faces", tmp_path / "in" / "a.png", tmp_path / "out")
+    with pytest.raises(DataError, match=r"None of the 2 images .* The first is a.png"):
+        quiet(runs / "faces", tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_than_a_hundred_megapixels_are_to_be_cut(runs, tmp_path):
+    Image.new("1", (10_001, 10_000)).save(tmp_path / "large.png")
+    with pytest.raises(DataError, match="100 megapixels; cut it into pieces"):
+        quiet(runs / "faces", tmp_path / "large.png", tmp_path / "out")
+
+
+def test_sixteen_bits_and_opacity(deep_run, tmp_path):
+    model = zerosum.load(deep_run)
+    gray = noise(9, 12, dtype=np.uint16)
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(tmp_path / "in" / "deep.tif", gray)
+    save(tmp_path / "in" / "colour.png", noise(9, 12, 3))
+    quiet(deep_run, tmp_path / "in", tmp_path / "out")
+    made = imagecodecs.png_decode((tmp_path / "out" / "deep.png").read_bytes())
+    assert (made.shape, made.dtype) == ((9, 12, 4), np.uint16)
+    expected = model.translate(gray[None, ..., None])[0].astype(int)
+    assert np.abs(made - expected).max() <= 1
+    luma = np.rint(read(tmp_path / "in" / "colour.png").astype(np.float32) * 257 @ [0.299, 0.587, 0.114])
+    expected = model.translate(luma.astype(np.uint16)[None, ..., None])[0].astype(int)
+    made = imagecodecs.png_decode((tmp_path / "out" / "colour.png").read_bytes())
+    assert np.abs(made - expected).max() <= 2
+    quiet(deep_run, tmp_path / "in" / "deep.tif", tmp_path / "new" / "named.png")
+    assert imagecodecs.png_decode((tmp_path / "new" / "named.png").read_bytes()).dtype == np.uint16
+    for name in ("a.jpg", "a.tif", "a.PNG"):
+        with pytest.raises(
+            ConfigError, match=r"cannot hold what the run makes, uint16 of 4 channels: name it .*a\.png"
+        ):
+            quiet(deep_run, tmp_path / "in" / "deep.tif", tmp_path / name)
+
+
+def test_opacity_is_laid_on_the_background_of_the_run(runs, tmp_path):
+    clear = np.zeros((8, 8, 4), np.uint8)
+    save(tmp_path / "clear.png", clear)
+    quiet(runs / "faces", tmp_path / "clear.png", tmp_path / "out")
+    white = zerosum.load(runs / "faces").translate(np.full((1, 8, 8, 1), 255, np.uint8))
+    assert np.array_equal(read(tmp_path / "out" / "clear.png"), white[0])
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.webp", "a.tiff"])
+def test_a_named_file_of_each_format(runs, tmp_path, name):
+    source = save(tmp_path / "in.png", noise(10, 14))
+    assert quiet(runs / "faces", source, tmp_path / "deeper" / name)["out"] == str(tmp_path / "deeper" / name)
+    assert list(tree(tmp_path / "deeper")) == [name]
+    assert read(tmp_path / "deeper" / name).shape == (10, 14, 3)
+
+
+def test_label_maps_come_as_numbers_in_colours(runs, tmp_path):
+    save(tmp_path / "in.png", noise(15, 22, 3))
+    quiet(runs / "maps", tmp_path / "in.png", tmp_path / "out")
+    file = tmp_path / "out" / "in.png"
+    expected = zerosum.load(runs / "maps").translate(read(tmp_path / "in.png")[None])[0, ..., 0]
+    assert np.array_equal(decode_map(partial(open, file, "rb")), expected)
+    with Image.open(file) as image:
+        assert image.mode == "P"
+        shown = np.asarray(image.convert("RGB"))
+    assert np.array_equal(shown, pictures.coloured(expected, len(portraits.LABELS)))
+    with pytest.raises(ConfigError, match=r"label maps: name it .*a\.png"):
+        quiet(runs / "maps", tmp_path / "in.png", tmp_path / "a.jpg")
+
+
+def test_label_maps_as_inputs_are_read_as_numbers(runs, tmp_path, command):
+    numbers = noise(12, 18) % len(portraits.LABELS)
+    numbers[0] = 255
+    picture = Image.fromarray(numbers)
+    picture.putpalette(pictures.palette(255)[::-1].tobytes())
+    picture.save(tmp_path / "palette.png")
+    save(tmp_path / "gray.png", numbers)
+    for name in ("palette", "gray"):
+        assert command(runs / "looks", tmp_path / f"{name}.png", "--out", tmp_path / "out", "--device", "cpu")[0] == 0
+    made = read(tmp_path / "out" / "palette.png")
+    assert np.array_equal(made, read(tmp_path / "out" / "gray.png"))
+    assert np.array_equal(made, zerosum.load(runs / "looks").translate(numbers[None, ..., None])[0])
+    code, _, err = command(runs / "looks", save(tmp_path / "bad.png", numbers + 40), "--out", tmp_path / "out")
+    assert code == 3
+    assert "in a label map" in err
+    code, _, err = command(runs / "looks", save(tmp_path / "colour.png", noise(9, 9, 3)), "--out", tmp_path / "out")
+    assert code == 3
+    assert "where a label map is expected" in err
+
+
+def test_instances_belong_to_pictures_by_their_names(runs, tmp_path):
+    numbers = {name: noise(14, 14, seed=seed) % len(portraits.LABELS) for seed, name in enumerate("abc")}
+    ids = {name: noise(14, 14, dtype=np.uint16, seed=seed + 9) % 5 for seed, name in enumerate("ab")}
+    for name, values in numbers.items():
+        save(tmp_path / "in" / f"{name}.png", values)
+    for name, values in ids.items():
+        save(tmp_path / "ids" / f"{name}.png", values)
+    save(tmp_path / "ids" / "c.png", np.zeros((9, 14), np.uint8))
+    said = []
+    found = translate(runs / "looks", tmp_path / "in", tmp_path / "out", instances=tmp_path / "ids", warn=said.append)
+    assert found["images"] == 2
+    assert "c.png: 14x14 pixels (height x width), but the map of its instances has 9x14" in said
+    model = zerosum.load(runs / "looks")
+    for name in ids:
+        given = numbers[name][None, ..., None]
+        expected = model.translate(given, instances=ids[name][None, ..., None].astype(np.int32))[0].astype(int)
+        assert np.abs(read(tmp_path / "out" / f"{name}.png") - expected).max() <= 1
+        assert np.abs(model.translate(given)[0] - expected).max() > 1  # they make a difference
+    (tmp_path / "ids" / "b.png").unlink()
+    found = quiet(runs / "looks", tmp_path / "in", tmp_path / "out", instances=tmp_path / "ids")
+    assert found["skipped"][0] == {"name": "b.png", "reason": "no map of instances of that name"}
+    one = quiet(runs / "looks", tmp_path / "in/b.png", tmp_path / "one", instances=tmp_path / "ids/a.png")
+    assert one["images"] == 1
+
+
+def test_a_notice_says_once_that_classes_serve_as_objects(runs, tmp_path):
+    for name in "ab":
+        save(tmp_path / "in" / f"{name}.png", noise(8, 8) % 3)
+    said = []
+    translate(runs / "looks", tmp_path / "in", tmp_path / "out", warn=said.append)
+    assert len(said) == 1
+    assert "each class counts as one object" in said[0]
+    translate(runs / "faces", tmp_path / "in", tmp_path / "out", warn=said.append)
+    assert len(said) == 1
+
+
+def test_looks_are_chosen_or_shown_side_by_side(runs, tmp_path):
+    model = zerosum.load(runs / "looks")
+    assert int(model.network.known.max()) > 1
+    numbers = noise(50, 50) % len(portraits.LABELS)
+    numbers[10:40, 10:40] = int(model.network.known.argmax())
+    save(tmp_path / "in" / "a.png", numbers)
+    save(tmp_path / "in" / "b.png", numbers[:20])
+    quiet(runs / "looks", tmp_path / "in", tmp_path / "out", style=3)
+    made = read(tmp_path / "out" / "a.png")
+    assert np.array_equal(made, model.translate(numbers[None, ..., None], style=3)[0])
+    found = quiet(runs / "looks", tmp_path / "in", tmp_path / "sheet.png", styles=4)
+    assert found["images"] == 2
+    sheet = read(tmp_path / "sheet.png")
+    assert sheet.shape == (2 * 52 + 2, 5 * 52 + 2, 3)  # 50 pixels and a gutter of 2
+    assert np.array_equal(sheet[2:52, 2:52], pictures.coloured(numbers, len(portraits.LABELS)))
+    assert np.array_equal(sheet[2:52, 2 + 4 * 52 : 52 + 4 * 52], made)
+    assert (sheet[54 : 54 + 15, 2:52] == 255).all()  # b, of 20 rows, in the middle of a square
+    assert not (sheet[54 + 15 : 54 + 35, 2:52] == 255).all()
+
+
+def test_looks_where_none_were_learnt(runs, tmp_path, command):
+    source = save(tmp_path / "in.png", noise(8, 8) % 3)
+    for arguments, words in (
+        (["faces", "--style", 0], "features.enabled=true"),
+        (["faces", "--styles", 3], "learnt no looks"),
+        (["looks", "--style", 0, "--styles", 3], "Give either --style"),
+        (["looks", "--styles", 0], "styles is 0; it must be at least 1"),
+        (["looks", "--styles", MOST_CELLS], f"has room for {MOST_CELLS}"),
+        (["looks", "--styles", 2, "--out", tmp_path / "sheet"], "no picture format"),
+        (["looks", "--tile", 0], "tile is 0"),
+        (["faces", "--instances", source], "without maps of instances"),
+    ):
+        name, *options = arguments
+        code, out, err = command(runs / name, source, *options, "--device", "cpu")
+        assert (code, out) == (2, ""), err
+        assert words in err
+    assert list(tree(tmp_path)) == ["in.png"]
+
+
+def test_inputs_are_never_written_over(runs, tmp_path, monkeypatch):
+    folder = tmp_path / "in"
+    source = save(folder / "a.png", noise(8, 8) % 3)
+    save(tmp_path / "ids" / "a.png", noise(8, 8) % 3)
+    (tmp_path / "link").symlink_to(folder)
+    before = tree(tmp_path)
+    for given, out, words in (
+        (folder, folder, "among what is read"),
+        (folder, folder / "made", "among what is read"),
+        (folder, tmp_path / "link", "among what is read"),
+        (source, source, "over what is read"),
+        (source, tmp_path / "link" / "a.png", "over what is read"),
+        (source, folder, "is the folder of"),
+        (folder, tmp_path / "a.png", "named as a picture"),
+        (folder, tmp_path / "a.gif", "named as a picture"),
+        (source, tmp_path / "a.gif", "no picture format"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            quiet(runs / "faces", given, out)
+    with pytest.raises(ConfigError, match="among what is read"):
+        quiet(runs / "looks", folder, tmp_path / "ids", instances=tmp_path / "ids")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is a file"):
+        quiet(runs / "faces", folder, tmp_path / "file")
+    (tmp_path / "file").unlink()
+    monkeypatch.chdir(folder)
+    with pytest.raises(ConfigError, match="among what is read"):
+        quiet(runs / "faces", ".")
+    assert tree(tmp_path) == before
+    quiet(runs / "faces", source, folder / "b.png")  # beside it, by a name of its own
+    assert sorted(set(tree(tmp_path)) - set(before)) == ["in/b.png"]
+
+
+def test_the_folder_above_the_inputs_may_take_what_lies_beside_them(runs, tmp_path):
+    save(tmp_path / "a" / "x.png", noise(8, 8))
+    quiet(runs / "faces", tmp_path / "a", tmp_path)
+    assert sorted(tree(tmp_path)) == ["a/x.png", "x.png"]
+    save(tmp_path / "a" / "a" / "x.png", noise(8, 8))
+    with pytest.raises(ConfigError, match="among what is read"):  # a/a/x.png would become a/x.png
+        quiet(runs / "faces", tmp_path / "a", tmp_path)
+
+
+def test_defaults_lie_beside_and_not_in_the_run(runs, tmp_path, monkeypatch, command):
+    before = tree(runs / "looks")
+    source = save(tmp_path / "in" / "a.png", noise(8, 8) % 3)
+    monkeypatch.chdir(tmp_path)
+    assert command(runs / "looks", source)[0] == 0
+    assert command(runs / "looks", "in", "--styles", 2)[0] == 0
+    assert sorted(tree(tmp_path)) == ["in/a.png", "looks-translated.png", "looks-translated/a.png"]
+    assert tree(runs / "looks") == before
+
+
+def test_large_pictures_go_through_in_squares(runs, tmp_path):
+    save(tmp_path / "in.png", noise(40, 90))
+    quiet(runs / "faces", tmp_path / "in.png", tmp_path / "out", tile=32)
+    model = zerosum.load(runs / "faces")
+    tiled = read(tmp_path / "out" / "in.png")
+    assert np.array_equal(tiled, model.translate(read(tmp_path / "in.png")[None, ..., None], tile=32)[0])
+
+
+def test_neighbours_of_one_size_go_through_together_but_not_without_end(runs, tmp_path, monkeypatch):
+    for place, height in enumerate([8, 8, 8, 9, 8]):
+        save(tmp_path / "in" / f"{place}.png", noise(height, 8))
+    seen, plain = [], Translator.translate
+
+    def spied(self, inputs, **options):
+        seen.append(inputs.shape)
+        return plain(self, inputs, **options)
+
+    monkeypatch.setattr(Translator, "translate", spied)
+    monkeypatch.setattr("zerosum.translating.MOST_AT_ONCE", 2 * 8 * 8)
+    quiet(runs / "faces", tmp_path / "in", tmp_path / "out")
+    assert seen == [(2, 8, 8, 1), (1, 8, 8, 1), (1, 9, 8, 1), (1, 8, 8, 1)]
+    assert len(tree(tmp_path / "out")) == 5
+
+
+def test_progress_counts_what_is_done(runs, tmp_path):
+    for i in range(3):
+        save(tmp_path / "in" / f"{i}.png", noise(8 + i, 8))
+    (tmp_path / "in" / "3.png").touch()
+    told = []
+    quiet(runs / "faces", tmp_path / "in", tmp_path / "out", progress=lambda *what: told.append(what))
+    assert told[-1] == ("translating", 4, 4)
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+
+
+def test_memory_that_runs_out_names_the_picture_and_the_remedy(runs, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    save(tmp_path / "in.png", noise(8, 9))
+    monkeypatch.setattr("zerosum.model.translated", full)
+    with pytest.raises(ZerosumError, match=r"Not enough memory for in.png, 8x9 pixels: .*--tile 512"):
+        quiet(runs / "faces", tmp_path / "in.png", tmp_path / "out")
+
+
+def test_runs_that_translate_nothing(tmp_path, pictures_file, command):
+    networks = {"generator": {"hidden": [8]}, "discriminator": {"hidden": [8]}}
+    zerosum.train("gan", pictures_file, out=tmp_path / "gan", images=16, batch=16, size="8", **networks)
+    source = save(tmp_path / "in.png", noise(8, 8))
+    code, out, err = command(tmp_path / "gan", source, "--out", tmp_path / "out", "--device", "cpu")
+    assert (code, out) == (2, "")
+    assert "makes no picture from another" in err
+    assert command(tmp_path / "nothing", source)[0] == 2
+
+
+def test_noise_is_a_function_of_the_seed(tmp_path):
+    noisy = {**SMALL, "size": "32", "generator": {"width": 4, "depth": 5, "noise": True}, "optimizer": {"lr": 0.05}}
+    zerosum.train("pix2pix", PAIRS, out=tmp_path / "run", images=40, ema_half_life=0, **noisy)
+    save(tmp_path / "in" / "a.png", noise(32, 32))
+    save(tmp_path / "in" / "b.png", noise(32, 32))
+    for seed, name in ((0, "first"), (0, "again"), (1, "other")):
+        quiet(tmp_path / "run", tmp_path / "in", tmp_path / name, seed=seed)
+    assert tree(tmp_path / "first") == tree(tmp_path / "again")
+    assert tree(tmp_path / "first")["a.png"] == tree(tmp_path / "first")["b.png"] != tree(tmp_path / "other")["a.png"]

@@ -1,0 +1,68 @@
+"""`zerosum translate`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def translate(
+    run: Annotated[Path, typer.Argument(help="The run folder, of pix2pix or its like.", show_default=False)],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT", help="A picture of any size, or a folder of them.", show_default=False),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder, or for one picture a file; by default RUN-translated, of looks RUN-translated.png."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the noise, where the network has any.")] = 0,
+    style: Annotated[int | None, typer.Option(help="The number of a look, where looks were learnt.")] = None,
+    styles: Annotated[
+        int | None, typer.Option(help="One sheet: a row for each picture, itself and so many looks of it.")
+    ] = None,
+    instances: Annotated[
+        Path | None,
+        typer.Option(help="The map of its objects, or a folder of maps under the same names; else a class is one."),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            help="Larger pictures go through in squares of so many pixels; by default 1024, from 4 megapixels."
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Literal["latest", "best"], typer.Option(help="best: by the scores at checkpoints.")
+    ] = "latest",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Make pictures from pictures: of any size, in the depth of the run; what cannot be read is told and left out."""
+    from zerosum.cli.live import Terminal
+    from zerosum.cli.train import packing
+    from zerosum.translating import translate as translate_pictures
+
+    found = translate_pictures(
+        run,
+        source,
+        out,
+        seed=seed,
+        style=style,
+        styles=styles,
+        instances=instances,
+        tile=tile,
+        checkpoint=checkpoint,
+        device=device,
+        warn=lambda text: print(f"warning: {text}", file=sys.stderr),
+        progress=packing(Terminal()),
+    )
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    left = f", {len(found['skipped']):,} left out" if found["skipped"] else ""
+    count = f"{found['images']:,} picture{'' if found['images'] == 1 else 's'}"
+    print(f"{count} in {found['out']}{left}, from {run} after {found['trained_on']:,} images.")
