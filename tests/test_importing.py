@@ -85,7 +85,7 @@ def test_pix2pix_makes_the_same_pictures(name, tmp_path, command):
     count = sum(parameter.numel() for parameter in reference.parameters())
     assert f"{count:,} parameters, {channels} channels to " in said
     assert ("Dropout is off" in said) == ("9 blocks" not in name)
-    assert ("turns it on" in said) == ("U-Net" in name)
+    assert ("--as-trained turns it on" in said) == ("U-Net" in name)
     assert ("running averages" in said) == ("batch" in name)
 
     model = zerosum.load(out)
@@ -148,22 +148,25 @@ def test_a_checkpoint_with_other_things_in_half_precision(tmp_path):
         torch.testing.assert_close(model.network(images), reference(images.clone()), rtol=0, atol=2e-2)
 
 
-def test_dropout_is_off_until_noise_is_asked_for_and_where_the_reference_has_it(tmp_path):
-    reference = PIX2PIX["U-Net, instance norm, gray"]
-    import_weights(saved(reference, tmp_path / "G.pth"), "pix2pix", tmp_path / "old", size=64)
-    inputs = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 1), dtype=np.uint8)
-    quiet = zerosum.load(tmp_path / "old")
+@pytest.mark.parametrize("name", ["U-Net, batch norm", "U-Net, instance norm, gray"])
+def test_as_trained_is_what_the_reference_does_without_eval(name, tmp_path):
+    """Norms by the picture itself, and dropout, whose masks come from one stream."""
+    reference = PIX2PIX[name]
+    channels = next(reference.parameters()).shape[1]
+    file = saved(reference, tmp_path / "G.pth")
+    inputs = np.random.default_rng(0).integers(0, 256, (1, 64, 64, channels), dtype=np.uint8)
+    import_weights(file, "pix2pix", tmp_path / "quiet", size=64)
+    quiet = zerosum.load(tmp_path / "quiet")
     assert np.array_equal(quiet.translate(inputs, seed=0), quiet.translate(inputs, seed=1))
-    config = tmp_path / "old" / "config.yaml"
-    config.write_text(config.read_text("utf-8").replace("    noise: false", "    noise: true"), "utf-8")
-    noisy = zerosum.load(tmp_path / "old")
+    import_weights(file, "pix2pix", tmp_path / "noisy", size=64, as_trained=True)
+    noisy = zerosum.load(tmp_path / "noisy")
     assert not np.array_equal(noisy.translate(inputs, seed=0), noisy.translate(inputs, seed=1))
-    images = torch.rand(2, 1, 64, 64)
+    picture = torch.rand(1, channels, 64, 64)
     with torch.inference_mode():
         torch.manual_seed(5)
-        theirs = reference.train()(images.clone())
+        theirs = reference.train()(picture.clone())
         torch.manual_seed(5)
-        torch.testing.assert_close(noisy.network(images), theirs, rtol=0, atol=1e-5)
+        torch.testing.assert_close(noisy.network(picture), theirs, rtol=0, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -68,13 +68,16 @@ def import_weights(
     size: str | int = 256,
     labels: int = 0,
     instances: bool = False,
+    as_trained: bool = False,
 ) -> Imported:
     """Turn a file of generator weights into a run folder of the recipe, `pix2pix` or `pix2pixhd`, that has no images
     seen and no discriminator: `zerosum.load` opens it, `train --init` begins with its weights.
 
     size: what the run says its pictures have; the networks take others too. labels: of pix2pixhd, how many classes its
     label maps have (`label_nc`); 0 for pictures. instances: whether it sees boundaries of instances besides, as it does
-    unless it was trained with `--no_instance`. The folder appears whole or not at all. Raises DataError when the file
+    unless it was trained with `--no_instance`. as_trained: of pix2pix, pictures are made as the reference code makes
+    them unless it is told `--eval`: by the statistics of the picture itself, and with the dropout of a U-Net.
+    The folder appears whole or not at all. Raises DataError when the file
     holds no generator that can be imported; ConfigError when it holds one of another recipe, when labels and instances
     do not make up its input, when it does not take the size, and when `out` exists."""
     file, out = Path(file), Path(out)
@@ -90,7 +93,7 @@ def import_weights(
     given = _input(file, found, recipe, labels, instances)
     chosen = get_recipe(recipe)
     channels = found.arguments["out_channels"]
-    values = _pix2pix(found) if recipe == "pix2pix" else _pix2pixhd(found, instances)
+    values = _pix2pix(found, as_trained) if recipe == "pix2pix" else _pix2pixhd(found, instances)
     settings = chosen.configure(values | {"size": str(size), "data": _data(given, channels)})
     shape = chosen.size_for(settings, parse_size(size))
     info = DatasetInfo(
@@ -121,7 +124,7 @@ def import_weights(
         found.arguments["in_channels"],
         channels,
         shape,
-        _notes(found),
+        () if as_trained else _notes(found),
     )
     document = {
         "schema": SCHEMA,
@@ -204,10 +207,12 @@ def _input(file: Path, found: Recognised, recipe: str, labels: int, instances: b
     return Side(rest, "uint8", (0, 255), rest in OPAQUE)
 
 
-def _pix2pix(found: Recognised) -> dict[str, Any]:
+def _pix2pix(found: Recognised, as_trained: bool) -> dict[str, Any]:
     """Settings of `pix2pix`, nested. The reference code has one norm in both networks."""
     parts = {name: value for name, value in found.arguments.items() if name not in ("in_channels", "out_channels")}
-    generator = {**parts, "kind": found.kind, "noise": False}
+    generator = {**parts, "kind": found.kind, "noise": as_trained and found.kind == "unet"}
+    if as_trained and generator["norm"] == "batch":
+        generator["norm"] = "picture"
     return {"preset": "code", "generator": generator, "discriminator": {"norm": found.arguments["norm"]}}
 
 
@@ -235,11 +240,11 @@ def _notes(found: Recognised) -> tuple[str, ...]:
     """Where the reference code, which tests in train mode, gets other pictures from the same weights."""
     notes = []
     if found.arguments.get("dropout"):
-        noise = "; generator.noise: true in config.yaml turns it on" if found.kind == "unet" else ""
-        notes.append(f"Dropout is off, which the reference code by default leaves on when it tests{noise}.")
+        on = "; --as-trained turns it on" if found.kind == "unet" else ""
+        notes.append(f"Dropout is off, which the reference code by default leaves on when it tests{on}.")
     if found.arguments.get("norm") == "batch":
         notes.append(
-            "Batch norm uses the running averages of the file, as the reference code does with --eval; without, it "
-            "takes those of the picture."
+            "Batch norm uses the running averages of the file, as the reference code does with --eval; with "
+            "--as-trained, as it does without, those of the picture."
         )
     return tuple(notes)

@@ -190,8 +190,8 @@ def test_each_pixel_is_the_one_that_its_middle_lies_in() -> None:
     assert resize_map(row, (1, 3), (0, 0, 5, 1)).tolist() == [[0, 2, 4]]
     row = np.arange(8)[None]  # from 2 to 6: middles at 3 and 5
     assert resize_map(row, (1, 2), (2, 0, 6, 1)).tolist() == [[3, 5]]
-    column = np.arange(9)[:, None]
-    assert resize_map(column, (3, 1), (0, 0, 1, 9)).tolist() == [[1], [4], [7]]
+    column = np.arange(10)[:, None]  # middles at 1.67, 5 and 8.33
+    assert resize_map(column, (3, 1), (0, 0, 1, 10)).tolist() == [[1], [5], [8]]
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from zerosum.networks.unet import Generator
+from zerosum.networks.unet import Generator, norm_layer
 
 torch.set_num_threads(1)
 
@@ -180,5 +180,18 @@ def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="depth must be at least 2, got 1"):
         Generator(3, 3, depth=1)
     wrong: Any = "layer"
-    with pytest.raises(ValueError, match="batch, instance or none, got 'layer'"):
+    with pytest.raises(ValueError, match="batch, picture, instance or none, got 'layer'"):
         Generator(3, 3, norm=wrong)
+
+
+def test_picture_norm_goes_by_the_picture_in_use_and_by_the_batch_in_training():
+    torch.manual_seed(0)
+    norm = norm_layer("picture", 3)
+    torch.nn.init.normal_(norm.weight)
+    images = 2 * torch.randn(2, 3, 8, 8) + torch.tensor([0.0, 5.0])[:, None, None, None]
+    norm.eval()
+    one, both = norm(images[:1]), norm(images)
+    torch.testing.assert_close(both[:1], one)
+    torch.testing.assert_close(one.mean(dim=(2, 3)), norm.bias.detach().expand(1, 3), atol=1e-5, rtol=0)
+    assert (norm.train()(images)[:1] - one).abs().max() > 0.1
+    assert norm_layer("picture", 3).state_dict().keys() == norm_layer("batch", 3).state_dict().keys()

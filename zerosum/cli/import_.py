@@ -23,6 +23,13 @@ def import_(
     instances: Annotated[
         bool, typer.Option("--instances", help="pix2pixhd: it sees boundaries of instances (no --no_instance).")
     ] = False,
+    as_trained: Annotated[
+        bool,
+        typer.Option(
+            "--as-trained",
+            help="pix2pix: make pictures as the reference code does without --eval: norms by the picture, dropout on.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
     ] = False,
@@ -30,7 +37,7 @@ def import_(
     """Make a run of a generator that the reference code of pix2pix or pix2pixHD has trained."""
     from zerosum.importing import import_weights
 
-    found = import_weights(file, recipe, out, size=size, labels=labels, instances=instances)
+    found = import_weights(file, recipe, out, size=size, labels=labels, instances=instances, as_trained=as_trained)
     if as_json:
         print(json.dumps(found.to_json(), indent=1))
         return

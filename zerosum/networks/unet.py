@@ -117,7 +117,8 @@ class PictureNorm(nn.BatchNorm2d):
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """A norm over maps of as many channels; only batch and picture norm have parameters. Raises ValueError for an unknown one."""
+    """A norm over maps of as many channels, with parameters if it is batch or picture. Raises ValueError for an unknown
+    one."""
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "picture":

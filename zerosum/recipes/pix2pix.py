@@ -96,9 +96,10 @@ CODE: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "dropout_in
 )
 def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper at batch 1, with dropout as noise and norms by the picture itself whenever the
-    network is used; `preset=code` the authors' PyTorch version, whose learning rate falls over the second half. Both want a GPU. The default is half as
-    wide, sees four pairs at once, and keeps a moving average; without dropout in use it gives one answer to one input,
-    and the running averages of batch norm make that answer the same for a picture and for a part of it."""
+    network is used; `preset=code` the authors' PyTorch version, whose learning rate falls over the second half. Both
+    want a GPU. The default is half as wide, sees four pairs at once, and keeps a moving average; without dropout in use
+    it gives one answer to one input, and the running averages of batch norm make that answer the same for a picture and
+    for a part of it."""
     refuse_maps(data, "pix2pix")
     height, width, channels = data.shape
     given, part, judge = input_of(data), settings.generator, settings.discriminator
