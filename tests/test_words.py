@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import zerosum
+from tests.networks.reference_code import BATCH, u_net
 from zerosum.recipes import registry
 
 ROOT = Path(zerosum.__file__).parent.parent
@@ -22,6 +24,12 @@ LESS = {  # of the commands that ask a generator for something
     "builtin:portraits size=32": "builtin:portraits:150 size=16 generator.width=8 generator.blocks=1 --images 128",
     "--label cat": "--label dark",
     "unsorted/": "photos/",
+}
+PAIRED_LESS = {
+    "pix2pix pairs/": "pix2pix pairs/ size=64 generator.width=4 discriminator.width=4 --images 16",
+    "pix2pixhd builtin:portraits": "pix2pixhd builtin:portraits:40 network.width=4 discriminator.width=4 --images 8",
+    "segmenter builtin:portraits": "segmenter builtin:portraits:40 width=4 --images 32",
+    "evaluate runs/painted builtin:portraits": "evaluate runs/painted builtin:portraits:40",
 }
 
 
@@ -86,6 +94,29 @@ def test_the_commands_of_the_readme(photos):
     assert len(list((photos / "folder").iterdir())) == 10
     assert (photos / "compare.html").exists()
     assert (photos / "preview.png").exists()
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_for_pairs(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("pairs", "drawings"):
+        (tmp_path / folder).mkdir()
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 255, (64, 128, 3), dtype=np.uint8)).save(tmp_path / "pairs" / f"{i}.jpg")
+        Image.fromarray(rng.integers(0, 255, (50 + i, 70, 3), dtype=np.uint8)).save(tmp_path / "drawings" / f"{i}.png")
+    Image.fromarray(rng.integers(0, 9, (64, 64), dtype=np.uint8)).save(tmp_path / "label.png")
+    torch.save(u_net(3, 3, BATCH, False).state_dict(), tmp_path / "latest_net_G.pth")
+    (lines,) = [block.splitlines() for block in blocks("README.md", "sh") if "translate" in block]
+    assert len(lines) == 7
+    for line in lines:
+        for long, short in PAIRED_LESS.items():
+            line = line.replace(long, short)
+        run_line(line, tmp_path)
+    assert {path.name for path in (tmp_path / "coloured").iterdir()} == {f"{i}.png" for i in range(12)}
+    with Image.open(tmp_path / "coloured/3.png") as made, Image.open(tmp_path / "sheet.png") as sheet:
+        assert made.size == (70, 53)
+        assert sheet.width > 9 * 64
+    assert zerosum.load(tmp_path / "runs/theirs").recipe.name == "pix2pix"
 
 
 @pytest.mark.slow

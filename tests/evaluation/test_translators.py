@@ -278,6 +278,20 @@ def test_a_set_that_lacks_a_class_is_scored_under_the_classes_of_the_run(tmp_pat
         zerosum.evaluate(run, six)
 
 
+def test_numbered_classes_take_the_names_of_the_run(eye, painter, tmp_path):
+    """Portraits as files, whose label maps hold numbers, are scored as the portraits themselves."""
+    drawn = open_dataset("builtin:portraits:12", (16, 16), PackSettings(pairs=True, maps="A"))
+    for name, images in (("A", drawn.inputs[..., 0]), ("B", drawn.images)):
+        (tmp_path / name).mkdir()
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / name / f"{i:02d}.png")
+    own, found = (zerosum.evaluate(eye, data, part="train") for data in ("builtin:portraits:12", tmp_path))
+    assert found["per_class"] == own["per_class"]
+    assert list(found["per_class"])[:2] == ["background", "clothes"]
+    found = zerosum.evaluate(painter, tmp_path, segmenter=eye)
+    assert list(found["per_class"]) == list(own["per_class"])
+
+
 def test_what_does_not_fit_is_said(painter, drawer, eye, folder, sketches, runs, tmp_path):
     with pytest.raises(ConfigError, match="is a pix2pix: it is scored on all pairs of a part; leave n out"):
         zerosum.evaluate(painter, DATA, n=20)
@@ -307,6 +321,8 @@ def test_what_does_not_fit_is_said(painter, drawer, eye, folder, sketches, runs,
     zerosum.train("dcgan", "builtin:portraits:40", out=gan, images=8, size="16", batch=4, score={"images": 0})
     with pytest.raises(ConfigError, match="is a dcgan: a segmenter labels what is made from label maps"):
         zerosum.evaluate(gan, DATA, segmenter=eye)
+    with pytest.raises(DataError, match="gives points of 2 dimensions; the run knows"):
+        zerosum.evaluate(gan, "builtin:ring")
     large = zerosum.train(
         "segmenter", DATA, out=tmp_path / "large", width=4, images=4, device="cpu", **QUICK | {"size": "32"}
     ).path

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from zerosum.data.dataset import Dataset, DatasetInfo, Side, is_prepared
+from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.labels import matched
 from zerosum.data.open import open_dataset
 from zerosum.data.records import NoTestPart
@@ -78,8 +78,6 @@ def _like_pairs(found: DatasetInfo, known: DatasetInfo, side: Side, data: str) -
 
 def open_test_part(model: AnyModel, data: str, packing: Progress | None = None) -> Dataset | None:
     """The test part of DATA as the run was trained on its kind, or None when DATA has none."""
-    if is_prepared(Path(data)):  # which holds one part
-        return None
     try:
         return open_like(model, data, "test", packing)
     except NoTestPart:

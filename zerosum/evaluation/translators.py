@@ -347,7 +347,7 @@ def baselines(
         if len(learnt) > MOST_SEARCHED:
             learnt = np.sort(learnt[epoch_order(len(learnt), seed, 0)[:MOST_SEARCHED]])
         places = nearest_inputs(data, rows, known, learnt)
-        found["nearest training pair"] = partial(_images_of, known, places)
+        found["nearest training pair"] = partial(_images_of, known, learnt[places])
     return found
 
 
