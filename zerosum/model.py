@@ -278,7 +278,7 @@ def load_translator(
     model = load(path, device, skipped, checkpoint)
     if not isinstance(model, Translator):
         raise ConfigError(
-            f"{path} is a {model.recipe.name}, which makes no picture from another; give a run of pix2pix or its like."
+            f"{path} is a run of {model.recipe.name}, which makes no picture from another; give one of pix2pix."
         )
     return model
 
@@ -293,10 +293,12 @@ def load_generator(
     model = load(path, device, skipped, checkpoint)
     if isinstance(model, Translator):
         raise ConfigError(
-            f"{path} is a {model.recipe.name}, which makes its images from others: use `zerosum translate`."
+            f"{path} is a run of {model.recipe.name}, which makes its images from others: use `zerosum translate`."
         )
     if not isinstance(model, Model):
-        raise ConfigError(f"{path} is a {model.recipe.name}, which makes no images; give the run of a generator.")
+        raise ConfigError(
+            f"{path} is a run of {model.recipe.name}, which makes no images; give the run of a generator."
+        )
     return model
 
 
@@ -309,7 +311,9 @@ def load_classifier(
     """`load` for a run that must be a classifier. Raises ConfigError when it is a generator."""
     model = load(path, device, skipped, checkpoint)
     if not isinstance(model, Classifier):
-        raise ConfigError(f"{path} is a {model.recipe.name}, no classifier; train one with `zerosum train classifier`.")
+        raise ConfigError(
+            f"{path} is a run of {model.recipe.name}, no classifier; train one with `zerosum train classifier`."
+        )
     return model
 
 

@@ -1,6 +1,7 @@
 """Sentences about a set of images: what a user should know before training on it, and what a run depends on."""
 
 import json
+from collections.abc import Sequence
 
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.recipes.pix2pixhd import Pix2pixHDSettings
@@ -80,7 +81,21 @@ def shape_text(info: DatasetInfo) -> str:
     if info.is_vectors:
         return f"{info.shape[0]} numbers each"
     height, width, channels = info.shape
-    return f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}, {info.dtype}"
+    made = side_text(info.labels, channels, info.dtype)
+    if info.input is None:
+        return f"{height}x{width} pixels, {made}"
+    given = side_text(info.input.labels, info.input.channels, info.input.dtype)
+    beside = " with instances" if info.instances else ""
+    return f"{height}x{width} pixels, from {given}{beside} to {made}"
+
+
+def side_text(labels: Sequence[str], channels: int, dtype: str) -> str:
+    """A kind of image in words: 3 channels, uint8; or label maps of 12 classes."""
+    return (
+        f"label maps of {len(labels)} classes"
+        if labels
+        else f"{channels} channel{'s' if channels > 1 else ''}, {dtype}"
+    )
 
 
 def told(info: DatasetInfo) -> list[tuple[str, tuple[str, ...]]]:

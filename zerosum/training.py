@@ -21,6 +21,7 @@ from zerosum.data.convert import to_float, to_tensors
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.open import open_dataset
 from zerosum.data.order import batch_indices, epoch_order
+from zerosum.data.records import counted
 from zerosum.data.settings import Size
 from zerosum.data.survey import Progress, Survey, survey
 from zerosum.engine.device import choose_device, choose_precision, keep_pages, plain_memory_errors
@@ -99,6 +100,8 @@ def plan(
     values = merged(values, parse_overrides(overrides))
     resolved = chosen.configure(values)
     TASKS[chosen.task].check(resolved, init)
+    if resolved.data.pairs and chosen.task != "translate":
+        raise ConfigError(f"{recipe} learns from images by themselves, not from pairs; leave data.pairs out.")
     found = survey(str(data), resolved.data)
     goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(found.count, len(found.classes)))
     if found.vector and not chosen.vectors:
@@ -194,7 +197,10 @@ def train(
         training.ema.restart(system.network)
         words = ", ".join(condition.name for condition in dataset.info.conditions)
         also = f", told {words}" if words else ""
-        training.event("start", f"{recipe} on {data}: {len(dataset):,} images of {shape_text(dataset.info)}{also}.")
+        kind = "image" if dataset.info.input is None else "pair"
+        training.event(
+            "start", f"{recipe} on {data}: {counted(len(dataset), kind)} of {shape_text(dataset.info)}{also}."
+        )
         if origin is not None:
             training.event("init", origin)
         for remark in remarks(dataset, planned.recipe, resolved):

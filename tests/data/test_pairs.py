@@ -395,7 +395,10 @@ def test_more_classes_than_declared(tmp_path: Path) -> None:
     assert data.names == ["img/1.png"]
     assert data.info.input is not None
     assert data.info.input.labels == ("0", "1", "2")
-    reason = "its input: class 3 in a label map, where data.labels=3 has 0 to 2, and 255 for none"
+    reason = (
+        "its input: class 3 in a label map, where there are 3 classes, 0 to 2, and 255 for none; mend it, or train "
+        "with data.labels=4 or more"
+    )
     assert skips(tmp_path / "out") == {"img/0.png": reason, "img/2.png": reason}
     with pytest.raises(DataError, match=r"None of the 3 images in .* class 3 in a label map"):
         prepare(tmp_path / "set", tmp_path / "no", settings=settings(labels=2))
@@ -667,7 +670,7 @@ def test_portraits_of_the_test_part_are_other_people(tmp_path: Path) -> None:
     for asked, words in (({"maps": "both"}, "of portraits only A"), ({"maps": "B"}, "of portraits only A")):
         with pytest.raises(ConfigError, match=words):
             open_dataset("builtin:portraits:4", settings=settings(**asked), cache=tmp_path)
-    with pytest.raises(DataError, match=r"class \d+ in a label map, where data\.labels=2 has 0 to 1"):
+    with pytest.raises(DataError, match=r"class \d+ in a label map, where there are 2 classes, 0 to 1"):
         open_dataset("builtin:portraits:4", settings=settings(maps="A", labels=2), cache=tmp_path)
 
 
@@ -687,7 +690,7 @@ def test_pairs_as_typed(tmp_path: Path) -> None:
         (("--maps", "C"), 2, "maps must be one of auto, none, A, B, both, not 'C'"),
         (("--direction", "BtoB"), 2, "Did you mean BtoA?"),
         (("--labels", "0"), 2, "labels: should be greater than 0, not 0."),
-        (("--labels", "2"), 3, "class 3 in a label map, where data.labels=2"),
+        (("--labels", "2"), 3, "class 3 in a label map, where there are 2 classes"),
     ):
         done = zerosum(source, tmp_path / "no", "--pairs", *words)
         assert (done.returncode, done.stdout) == (code, "")

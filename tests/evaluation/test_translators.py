@@ -274,7 +274,7 @@ def test_a_set_that_lacks_a_class_is_scored_under_the_classes_of_the_run(tmp_pat
     paint = zerosum.train("pix2pix", two, out=tmp_path / "paint", overrides=["data.maps=A"], **SMALL, **QUICK).path
     with pytest.raises(ConfigError, match=r"knows the 4 classes 0, 1, 2, 3, and .* is given the 2 classes 0, 1\."):
         zerosum.evaluate(paint, two, segmenter=run)
-    with pytest.raises(DataError, match=r"class 5 in a label map, where data.labels=4"):
+    with pytest.raises(DataError, match=r"class 5 in a label map, where there are 4 classes"):
         zerosum.evaluate(run, six)
 
 
@@ -293,11 +293,11 @@ def test_numbered_classes_take_the_names_of_the_run(eye, painter, tmp_path):
 
 
 def test_what_does_not_fit_is_said(painter, drawer, eye, folder, sketches, runs, tmp_path):
-    with pytest.raises(ConfigError, match="is a pix2pix: it is scored on all pairs of a part; leave n out"):
+    with pytest.raises(ConfigError, match="is a run of pix2pix: it is scored on all pairs of a part; leave n out"):
         zerosum.evaluate(painter, DATA, n=20)
     with pytest.raises(ConfigError, match="makes label maps, which no extractor sees"):
         zerosum.evaluate(eye, DATA, features="random")
-    with pytest.raises(ConfigError, match="is a segmenter: a segmenter labels what is made from label maps"):
+    with pytest.raises(ConfigError, match="is a run of segmenter: a segmenter labels what is made from label maps"):
         zerosum.evaluate(eye, DATA, segmenter=eye)
     with pytest.raises(ConfigError, match="from pictures, not from label maps: there are no labels to find again"):
         zerosum.evaluate(drawer, folder, segmenter=eye)

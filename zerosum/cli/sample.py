@@ -54,6 +54,8 @@ def sample(
         raise ConfigError(f"-n is {n}; it must be at least 1.")
     if sweep is not None and shape is not None:
         raise ConfigError("Give either --sweep or --grid: a sweep has a column for each value.")
+    if sweep is not None and sweep in wishes:
+        raise ConfigError(f"{sweep} is swept over all its values; leave {sweep}={wishes[sweep]} out.")
     usual = shape[0] * shape[1] if shape else ROWS if sweep is not None else 64
     wanted = parse_seeds(seeds) if seeds else range(usual if n is None else n)
     if out is None:  # not `samples`, which a run folder has: the user may be in one

@@ -65,4 +65,5 @@ def translate(
         return
     left = f", {len(found['skipped']):,} left out" if found["skipped"] else ""
     count = f"{found['images']:,} picture{'' if found['images'] == 1 else 's'}"
-    print(f"{count} in {found['out']}{left}, from {run} after {found['trained_on']:,} images.")
+    columns = "" if styles is None else f" In each row the input, then the styles 0 to {styles - 1}."
+    print(f"{count} in {found['out']}{left}, from {run} after {found['trained_on']:,} images.{columns}")

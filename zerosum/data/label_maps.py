@@ -45,8 +45,8 @@ def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
         values = values[..., 0]
     if values.ndim != 2:
         raise BadImage(
-            f"a picture ({header.mode}) where a label map is expected, which has the number of a class in each pixel: "
-            "save it as gray or palette PNG, or give data.maps=none if it is meant as a picture"
+            f"a picture ({header.mode}) where a label map is expected, which has the number of a class in each pixel; "
+            "save it as gray or palette PNG"
         )
     if values.dtype.kind == "f" and not (values == np.floor(values)).all():
         raise BadImage("numbers that are not whole, in a map of classes or instances")
@@ -60,8 +60,9 @@ def as_labels(values: np.ndarray, count: int | None) -> np.ndarray:
     most = VOID if count is None else count
     bad = values[(values >= most) & (values != VOID)]
     if bad.size:
-        said = f"data.labels={count} has 0 to {most - 1}" if count else "classes go from 0 to 254"
-        raise BadImage(f"class {bad.max()} in a label map, where {said}, and {VOID} for none")
+        said = f"there are {count} classes, 0 to {most - 1}" if count else "classes go from 0 to 254"
+        remedy = f"; mend it, or train with data.labels={bad.max() + 1} or more" if count and bad.max() < VOID else ""
+        raise BadImage(f"class {bad.max()} in a label map, where {said}, and {VOID} for none{remedy}")
     return values.astype(np.uint8)
 
 

@@ -47,14 +47,16 @@ def evaluate(
     maps = isinstance(model, Translator) and bool(model.info.labels)
     if segmenter is not None and (maps or not isinstance(model, Translator)):
         raise ConfigError(
-            f"{run} is a {model.recipe.name}: a segmenter labels what is made from label maps; leave it out."
+            f"{run} is a run of {model.recipe.name}: a segmenter labels what is made from label maps; leave it out."
         )
     if isinstance(model, Model):
         n = USUAL if n is None else n
         found = score_generator(folder, model, str(data), features or "random", n, part, seed, packing)
     elif isinstance(model, Translator):
         if n is not None:
-            raise ConfigError(f"{run} is a {model.recipe.name}: it is scored on all pairs of a part; leave n out.")
+            raise ConfigError(
+                f"{run} is a run of {model.recipe.name}: it is scored on all pairs of a part; leave n out."
+            )
         if not maps:
             eye = None if segmenter is None else str(segmenter)
             found = score_translator(folder, model, str(data), features or "random", eye, part, seed, packing)

@@ -105,6 +105,11 @@ def score_translator(
             f"{folder.config()['source']}, which it was trained on, cannot be read now or has changed: the mean colour "
             "is that of these images, no nearest training pair is looked for, and distances have no floor."
         )
+    if any(name.startswith("fd") for name in floor):
+        warnings.append(
+            "The floor of fd and kid is other images in the place of these. What is made of the inputs of the very "
+            "images it is held against shares their scenes: its distance may lie below the floor without being better."
+        )
     if len(rows) >= FEWEST:
         warnings += cautions(len(rows), extractor, 0)
     else:
@@ -209,7 +214,7 @@ def open_eye(path: str, folder: RunFolder, model: Translator) -> Eye:
         )
     eye = load_translator(path, str(model.device))
     if not eye.info.labels:
-        raise ConfigError(f"{path} is a {eye.recipe.name}, which names no classes; give a run of segmenter.")
+        raise ConfigError(f"{path} is a run of {eye.recipe.name}, which names no classes; give a run of segmenter.")
     if eye.info.labels != model.input.labels:
         raise ConfigError(
             f"{path} knows the {len(eye.info.labels)} classes {', '.join(eye.info.labels[:20])}, and {folder.path} is "

@@ -16,7 +16,7 @@ from zerosum.networks.patch import MultiScale
 from zerosum.networks.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer, Painter
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import AdamSettings, LossName, Strict
-from zerosum.recipes.styles import settle_styles
+from zerosum.recipes.styles import objects_of, settle_styles
 from zerosum.recipes.translation import (
     PairedGame,
     PairedSettings,
@@ -150,9 +150,9 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
     vgg: list[Perceptual] = []
 
     def ids_of(batch: Batch) -> Tensor | None:
+        if encoder is not None:
+            return objects_of(batch)
         ids: Tensor | None = batch.get("instances")
-        if ids is None and encoder is not None:  # a class is one object where nobody says otherwise
-            ids = batch["input"].argmax(dim=1)
         return ids
 
     def make(batch: Batch) -> Tensor:

@@ -35,7 +35,7 @@ class SegmenterSettings(TranslationSettings):
     expect="64 px portraits: nine pixels of ten after a minute on two CPU cores",
     settings=SegmenterSettings,
     nearest_size=nearest_size,
-    largest_default=128,
+    largest_default=256,
     example_shape=(64, 64, 3),
     task="translate",
 )

@@ -24,8 +24,9 @@ def settle_styles(network: nn.Module, batches: Iterator[Batch]) -> None:
     found: dict[int, list[Tensor]] = {}
     images = 0
     for batch in batches:
-        features = network.encoder(batch["image"], batch["instances"])
-        for place, ids in enumerate(batch["instances"]):
+        instances = objects_of(batch)
+        features = network.encoder(batch["image"], instances)
+        for place, ids in enumerate(instances):
             for number, label in instance_classes(batch["input"][place], ids).items():
                 inside = ids == number
                 if label is not None and inside.float().mean() > SMALLEST:
@@ -35,6 +36,12 @@ def settle_styles(network: nn.Module, batches: Iterator[Batch]) -> None:
             break
     clusters = network.styles.shape[1]
     network.keep_styles({label: centres_of(torch.stack(rows), clusters) for label, rows in found.items()})
+
+
+def objects_of(batch: Batch) -> Tensor:
+    """Maps of instances (N, H, W); where the data has none, each class is one object."""
+    ids: Tensor = batch["instances"] if "instances" in batch else batch["input"].argmax(dim=1)
+    return ids
 
 
 def centres_of(rows: Tensor, count: int) -> Tensor:

@@ -70,6 +70,7 @@ def gather(run: Path) -> dict[str, Any]:
         "recipe": str(config.get("recipe", "")),
         "task": task,
         "source": title_of(str(config.get("source", ""))),
+        "path": path_of(str(config.get("source", ""))),
         "version": str(config.get("zerosum", "")),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "state": state_of(events),
@@ -143,6 +144,12 @@ def name_of(run: Path) -> str:
     resolved = run.resolve()
     here = Path.cwd()
     return resolved.relative_to(here).as_posix() if resolved.is_relative_to(here) else resolved.name
+
+
+def path_of(source: str) -> str:
+    """The data as commands name it from here."""
+    path, here = Path(source), Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else source
 
 
 def title_of(source: str) -> str:

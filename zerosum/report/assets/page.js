@@ -462,7 +462,7 @@ function goOn() {
     ...(pairs ? [[say("go-translate"), `zerosum translate ${run} pictures/ --out made/`]] : data.vectors || names ? [] : [
       [say("go-grid"), `zerosum sample ${run} -n 64 --grid 8x8 --out grid.png`],
       [say("go-folder"), `zerosum sample ${run} --seeds 0-999 --out ${quoted(data.run + "-images")}/`]]),
-    ...(data.vectors ? [] : [[suited("go-evaluate"), `zerosum evaluate ${run} ${quoted(data.source)}`]]),
+    ...(data.vectors ? [] : [[suited("go-evaluate"), `zerosum evaluate ${run} ${quoted(data.path)}`]]),
     [say("go-python"), `import zerosum\n` + (pairs ? `images = zerosum.load(${JSON.stringify(data.run)}).translate(inputs)  # as the data is stored, (N, H, W, C)` : names ? `words = zerosum.load(${JSON.stringify(data.run)}).classify(images)  # uint8 (N, H, W, C)`
       : `images = zerosum.load(${JSON.stringify(data.run)}).sample(16, seed=0)`)],
   ];
