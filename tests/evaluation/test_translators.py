@@ -301,7 +301,7 @@ def test_what_does_not_fit_is_said(painter, drawer, eye, folder, sketches, runs,
         zerosum.evaluate(eye, DATA, segmenter=eye)
     with pytest.raises(ConfigError, match="from pictures, not from label maps: there are no labels to find again"):
         zerosum.evaluate(drawer, folder, segmenter=eye)
-    with pytest.raises(ConfigError, match="is a pix2pix, which names no classes; give a run of segmenter"):
+    with pytest.raises(ConfigError, match="is a run of pix2pix, which names no classes; give a run of segmenter"):
         zerosum.evaluate(painter, DATA, segmenter=drawer)
     with pytest.raises(DataError, match="holds points, not pairs of images"):
         zerosum.evaluate(painter, "builtin:ring")
@@ -319,7 +319,7 @@ def test_what_does_not_fit_is_said(painter, drawer, eye, folder, sketches, runs,
         zerosum.evaluate(drawer, packed)
     gan = runs / "gan"
     zerosum.train("dcgan", "builtin:portraits:40", out=gan, images=8, size="16", batch=4, score={"images": 0})
-    with pytest.raises(ConfigError, match="is a dcgan: a segmenter labels what is made from label maps"):
+    with pytest.raises(ConfigError, match="is a run of dcgan: a segmenter labels what is made from label maps"):
         zerosum.evaluate(gan, DATA, segmenter=eye)
     with pytest.raises(DataError, match="gives points of 2 dimensions; the run knows"):
         zerosum.evaluate(gan, "builtin:ring")
