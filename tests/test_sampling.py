@@ -50,6 +50,16 @@ def test_a_folder_has_one_file_a_seed(tmp_path):
     assert imagecodecs.png_decode(files[69].read_bytes()).max() == 69
 
 
+def test_a_wish_in_vain_leaves_no_folder(tmp_path):
+    class Refuses(Gray):
+        def sample(self, seeds, truncation, attributes):
+            raise ConfigError("There is no hair.")
+
+    with pytest.raises(ConfigError, match="no hair"):
+        write_folder(Refuses(), range(3), tmp_path / "a", asked={"hair": "green"})
+    assert not (tmp_path / "a").exists()
+
+
 def test_vectors_go_to_one_file(tmp_path):
     write_folder(Gray((3,), "float32"), [5, 7], tmp_path)
     assert np.load(tmp_path / "samples.npy").tolist() == [[5, 5, 5], [7, 7, 7]]

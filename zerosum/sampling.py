@@ -66,6 +66,7 @@ def write_folder(
     """`seed00000007.png` and so on in the folder `out`: PNG of 8 or 16 bits for what PNG knows, else TIFF.
 
     Vectors go to one file, `samples.npy`. Memory does not grow with the number of seeds."""
+    model.sample(seeds=seeds[:1], truncation=truncation, attributes=asked)  # a wish in vain leaves no folder
     with plain_disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         if model.info.is_vectors:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from zerosum.engine import loop
 from zerosum.engine.checkpoint import best_checkpoint, list_checkpoints
 from zerosum.engine.loop import WRITE_ATTEMPTS, Cadence, Goal, Progress, Scorer, Training
 from zerosum.engine.players import Player, System
@@ -100,6 +101,13 @@ def test_a_run_begins_and_ends_with_a_sample_and_a_checkpoint(make):
     assert [path.name for path in list_checkpoints(training.run.checkpoints)] == ["000000050", "000000000"]
     assert (training.progress.images, training.progress.step) == (50, 5)
     assert training.progress.drawn == {"discriminator": 50, "generator": 50}
+
+
+def test_a_slow_run_is_not_silent_until_the_next_regular_line(make, monkeypatch):
+    monkeypatch.setattr(loop, "LONGEST_SILENCE", 0.0)
+    training = make(log=10**6)
+    training.run_until(Goal(images=30), StopRequest())
+    assert [line[0] for line in training.listeners[0].lines] == [10, 20, 30]
 
 
 def test_what_came_after_the_last_regular_line_is_logged_too(make):

@@ -133,3 +133,8 @@ def test_whole_numbers_come_through_unchanged(values):
 
 def test_the_losses_that_settings_name_are_those_that_exist():
     assert set(get_args(LossName)) == set(ADVERSARIAL)
+
+
+def test_a_slip_in_the_name_of_a_part_is_told():
+    with pytest.raises(ConfigError, match=r"Unknown setting 'generater' \(did you mean generator\?\)"):
+        get_recipe("pix2pix").configure({"generater": {"width": 3}})

@@ -21,6 +21,9 @@ from zerosum.engine.stopping import StopRequest
 from zerosum.engine.watch import Watch
 from zerosum.errors import DataError, DivergedError, ZerosumError
 
+LONGEST_SILENCE = 20.0
+"""Seconds between two log lines at most, whatever `every.log` says: a network may see an image a second."""
+
 WRITE_ATTEMPTS = 3
 """Checkpoints in a row that may fail before training ends: a disk that is full for a while is not fatal."""
 
@@ -136,7 +139,8 @@ class Training:
         self._logged_images = self.progress.images
         while goal.fraction(self.progress) < 1 and stop.signal is None:
             before = self.progress.images
-            logging = due(before, before + self._images_a_step(), self.cadence.log)
+            silent = time.perf_counter() - self._logged_at > LONGEST_SILENCE
+            logging = silent or due(before, before + self._images_a_step(), self.cadence.log)
             self._step(gradient_norms=logging)
             now = time.perf_counter()
             self.progress.seconds = seconds_before + now - started

@@ -118,7 +118,8 @@ def closest(word: str, choices: Iterable[str]) -> str:
     """` (did you mean x?)` for the nearest choice, or nothing when none is near."""
     choices, last = list(choices), word.rpartition(".")[2]
     near = [choice for choice in choices if choice.rpartition(".")[2] == last]  # `width` for `generator.width`
-    near = near or difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    parts = {choice.partition(".")[0] for choice in choices}  # a slip in `generator` of `generator.width`
+    near = near or difflib.get_close_matches(word, sorted({*choices, *parts}), n=1, cutoff=0.6)
     return f" (did you mean {near[0]}?)" if near else ""
 
 
