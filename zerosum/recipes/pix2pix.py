@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Batch, System, Terms
 from zerosum.errors import ConfigError
+from zerosum.losses.matching import mean_gap
 from zerosum.networks import patch, unet
 from zerosum.networks.pix2pixhd import GlobalGenerator
 from zerosum.recipes.registry import recipe
@@ -126,7 +127,7 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
         return [[discriminator(torch.cat([batch["input"], images], dim=1) if judge.sees_input else images)]]
 
     def compare(real: Tensor, fake: Tensor, *stages: Stages) -> Terms:
-        return {"l1": settings.l1 * (fake.float() - real).abs().mean()} if settings.l1 else {}
+        return {"l1": settings.l1 * mean_gap(real, fake)} if settings.l1 else {}
 
     def make(batch: Batch) -> Tensor:
         made: Tensor = generator(batch["input"])
