@@ -197,7 +197,13 @@ class Classifier(Loaded):
 
 
 class Translator(Loaded):
-    """A network that makes one picture from another, or a label map of it (`info.labels` are then its classes)."""
+    """A network that makes one picture from another, or a label map of it (`info.labels` are then its classes); or,
+    where it has `conditions`, what a picture would be with other values of them, such as a face at another age."""
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What can be asked for, the first of them with an order; empty for most translators."""
+        return self.info.conditions
 
     @property
     def input(self) -> Side:
@@ -213,6 +219,7 @@ class Translator(Loaded):
         seed: int = 0,
         style: int | None = None,
         tile: int | None = None,
+        asked: Mapping[str, str] | None = None,
     ) -> np.ndarray:
         """What it makes of inputs, (N, H, W, C) in the depth of the training data; label maps are (N, H, W, 1) uint8.
 
@@ -220,14 +227,17 @@ class Translator(Loaded):
         instances: (N, H, W, 1), which object each pixel belongs to, for networks that were told; by default every class
         is one. seed: of the noise, of networks that have any. style: a number that stands for a look, of networks that
         learnt styles. tile: larger pictures are translated in overlapping squares of so many pixels; by default when
-        they have more than 4 million.
-        Raises ConfigError for inputs that do not fit."""
+        they have more than 4 million. asked: a value of each of its conditions, {"age": "60"}.
+        Raises ConfigError for inputs that do not fit, and for what cannot be asked for or is not."""
         self._check(inputs, instances)
+        condition = self._condition(asked or {})
         step = 1 if self.system.noisy else max(1, MOST_AT_ONCE // (inputs.shape[1] * inputs.shape[2]))
         parts = []
         for start in range(0, len(inputs), step):
             part = slice(start, start + step)
             batch = self._batch(inputs[part], None if instances is None else instances[part], style)
+            if condition is not None:
+                batch["condition"] = condition.expand(len(batch["input"]), -1)
             with seeded(self.device, "noise", seed), torch.inference_mode():
                 made = translated(self.system, self.network, batch, tile)
             parts.append(stored_made(made, self.info))
@@ -244,10 +254,22 @@ class Translator(Loaded):
             batch["style"] = style
         return batch
 
+    def _condition(self, asked: Mapping[str, str]) -> Tensor | None:
+        places = places_of(asked, self.conditions)
+        if missing := [condition for condition in self.conditions if condition.name not in places]:
+            raise ConfigError(f"It has to be told the {missing[0].name} to make: {', '.join(missing[0].values[:40])}.")
+        if not places:
+            return None
+        row = np.array([[places[condition.name] for condition in self.conditions]])
+        return torch.from_numpy(encoded(row, self.conditions)).to(self.device)
+
     def _check(self, inputs: np.ndarray, instances: np.ndarray | None) -> None:
         channels = 1 if self.input.labels else self.input.channels
         if inputs.ndim != 4 or inputs.shape[3] != channels or not min(inputs.shape[1:3]):
             raise ConfigError(f"It takes arrays (N, H, W, {channels}), not of shape {inputs.shape}.")
+        height, width = self.info.shape[:2]
+        if self.system.fixed_size and inputs.shape[1:3] != (height, width):
+            raise ConfigError(f"It takes pictures of {height}x{width} pixels, not {inputs.shape[1]}x{inputs.shape[2]}.")
         if self.input.labels:
             beyond = inputs[(inputs >= len(self.input.labels)) & (inputs != VOID)]
             if beyond.size or inputs.dtype.kind not in "ui":
@@ -344,6 +366,7 @@ KINDS: dict[str, type[Model] | type[Classifier] | type[Translator]] = {
     "generate": Model,
     "classify": Classifier,
     "translate": Translator,
+    "change": Translator,
 }
 
 

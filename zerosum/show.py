@@ -9,6 +9,7 @@ from torch import nn
 
 from zerosum import pictures
 from zerosum.augment.opacity import over_white
+from zerosum.data.conditions import encoded
 from zerosum.data.convert import to_float, to_stored, to_tensors
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.densities import DENSITIES
@@ -137,6 +138,47 @@ class PairSheets:
         tiles = np.stack(sides, axis=1).reshape(-1, *self.inputs.shape[1:])
         cols = len(sides) * self.across
         return pictures.grid(tiles, -(-len(tiles) // cols), cols)
+
+
+class ChangeSheets:
+    """Writes `reals.png` once, real images of each value of what is changed, and whenever called a sheet with a row for
+    each image of a few: itself, and what the network makes of it for each value in its order."""
+
+    def __init__(self, folder: Path, system: System, data: Dataset, rows: np.ndarray, seed: int) -> None:
+        assert data.conditions is not None
+        self.folder, self.system, self.info = folder, system, data.info
+        count = max(4, min(10, SHEET_SIDE // data.info.shape[0]))
+        chosen = np.sort(rows[epoch_order(len(rows), seed, 0)[:count]])
+        self.batch, self.places = data.batch(chosen), data.conditions[chosen]
+        if not (folder / "reals.png").exists():
+            order = rows[epoch_order(len(rows), seed, 1)]
+            first = np.array([np.any(data.conditions[rows, 0] == value) for value in range(self.values)])
+            if not first.all():  # too few are held out to show each value
+                order = np.flatnonzero((data.conditions >= 0).all(axis=1))
+            found = in_columns(data.conditions[order, 0], count, self.values, order)
+            sheet = pictures.grid(data.images[found], count, self.values, value_range=self.info.value_range)
+            pictures.save_picture(sheet, folder / "reals.png")
+
+    @property
+    def values(self) -> int:
+        """How many values there are."""
+        return len(self.info.conditions[0].values)
+
+    @torch.inference_mode()
+    def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
+        """Write `<images>.png` from the network."""
+        device = next(network.parameters()).device
+        batch = to_tensors(self.batch, self.info, device)
+        columns = [self.batch["image"]]
+        for value in range(self.values):
+            places = self.places.copy()
+            places[:, 0] = value
+            batch["condition"] = torch.from_numpy(encoded(places, self.info.conditions)).to(device)
+            columns.append(stored_made(translated(self.system, network, batch), self.info))
+        tiles = np.stack(columns, axis=1).reshape(-1, *self.info.shape)
+        sheet = pictures.grid(tiles, len(self.places), len(columns), value_range=self.info.value_range)
+        pictures.save_picture(sheet, self.folder / f"{images:09d}.png")
+        return self.system.facts(images)
 
 
 def shown_inputs(inputs: np.ndarray, info: DatasetInfo) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""What training does differently for networks that make images and for those that name them."""
+"""What training does differently for networks that make images, name them, translate them or change them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,26 @@ import torch
 from torch import nn
 
 from zerosum.data.conditioning import complete, conditioned
-from zerosum.data.dataset import Dataset
+from zerosum.data.dataset import Dataset, Side
 from zerosum.data.labels import labelled
 from zerosum.data.order import epoch_order
+from zerosum.data.ordered import ordered_labels, with_order
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
+from zerosum.errors import ConfigError
 from zerosum.extractors import extractor_for, features_of
 from zerosum.metrics.classification import classification_scores
 from zerosum.model import generated
 from zerosum.paired_scores import paired_scores
+from zerosum.recipes.caae import CaaeSettings
+from zerosum.recipes.caae import split as split_changed
 from zerosum.recipes.classifier import ClassifierSettings, check_start, split
 from zerosum.recipes.pix2pixhd import check_vgg
 from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
 from zerosum.recipes.translation import TranslationSettings
 from zerosum.recipes.translation import split as split_pairs
 from zerosum.scores import FEWEST, NETWORK, as_stored, batches, distance_scores, halves, made_by, score_name
-from zerosum.show import LookSheets, PairSheets, SampleSheets
+from zerosum.show import ChangeSheets, LookSheets, PairSheets, SampleSheets
 
 MOST_VALIDATED = 10_000  # held-out images judged at a checkpoint
 MOST_PAIRS = 500  # held-out pairs judged at a checkpoint
@@ -88,6 +92,13 @@ def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset
     return Scorer(measure, f"eval/{score_name('fd', n, extractor)}", higher=False)
 
 
+def classes_asked_for(data: Dataset, settings: ClassifierSettings) -> Dataset:
+    """The set with the classes that are told apart: those it has, the values of an attribute, or bins of them."""
+    if settings.bins is None:
+        return labelled(data, settings.label)
+    return ordered_labels(data, settings.label, settings.bins)
+
+
 def training_rows(settings: ClassifierSettings, data: Dataset, seed: int) -> np.ndarray:
     """What is not held out."""
     return split(settings, labels_of(data), seed)[0]
@@ -145,7 +156,11 @@ def pair_sheets(folder: Path, system: System, settings: TranslationSettings, dat
 
 def paired_scorer(system: System, settings: TranslationSettings, data: Dataset, seed: int) -> Scorer | None:
     """How near what is made of held-out inputs comes to the real images; None where none are held out."""
-    held = split_pairs(settings, len(data), seed)[1]
+    return scorer_of_pairs(system, data, split_pairs(settings, len(data), seed)[1], seed)
+
+
+def scorer_of_pairs(system: System, data: Dataset, held: np.ndarray, seed: int) -> Scorer | None:
+    """Scores of what is made of the inputs of these rows; None where there are none."""
     held = np.sort(held[epoch_order(len(held), seed, 0)[:MOST_PAIRS]])
     if not len(held):
         return None
@@ -161,15 +176,52 @@ def paired_scorer(system: System, settings: TranslationSettings, data: Dataset, 
     return Scorer(measure, "eval/l1@validation", higher=False)
 
 
+def its_own_input(data: Dataset) -> Dataset:
+    """The set as pairs of an image and itself."""
+    info = data.info
+    assert info.value_range is not None  # images
+    side = Side(info.shape[2], info.dtype, info.value_range, info.alpha)
+    info = replace(info, input=side)
+    return Dataset(data.folder, info, data.images, data.labels, data.attributes, data.conditions, data.images)
+
+
+def changed_rows(settings: CaaeSettings, data: Dataset, seed: int) -> np.ndarray:
+    """The images that have what is asked for, but for those held out."""
+    return split_changed(settings, data, seed)[0]
+
+
+def change_sheets(folder: Path, system: System, settings: CaaeSettings, data: Dataset, seed: int) -> ChangeSheets:
+    """Held-out images, or training images where none are held out, with every value of what is changed."""
+    training, held = split_changed(settings, data, seed)
+    return ChangeSheets(folder, system, data, held if len(held) else training, seed)
+
+
+def reconstruction_scorer(system: System, settings: CaaeSettings, data: Dataset, seed: int) -> Scorer | None:
+    """How near held-out images come to themselves, at the value that they have; None where none are held out."""
+    return scorer_of_pairs(system, data, split_changed(settings, data, seed)[1], seed)
+
+
 def labels_of(data: Dataset) -> np.ndarray:
     """The labels of a set that a classifier is trained on, which its recipe has seen to."""
     assert data.labels is not None
     return data.labels
 
 
+def check_transfer(settings: Settings, init: str | Path | None) -> None:
+    """Raises ConfigError when layers are to keep weights that they have from nowhere."""
+    if not isinstance(settings, AdversarialSettings) or init is not None:
+        return
+    for name, count in settings.transfer.model_dump().items():
+        if count:
+            raise ConfigError(
+                f"transfer.{name}={count} keeps layers as they are, and there is nothing to keep: name the run that "
+                "they come from with --init."
+            )
+
+
 TASKS = {
     "generate": Task(
-        check=lambda settings, init: None,
+        check=check_transfer,
         classed=asked_by,
         rows=complete_rows,
         show=sample_sheets,
@@ -177,7 +229,7 @@ TASKS = {
     ),
     "classify": Task(
         check=check_start,
-        classed=lambda data, settings: labelled(data, settings.label),
+        classed=classes_asked_for,
         rows=training_rows,
         show=look_sheets,
         scorer=validation_scorer,
@@ -188,5 +240,14 @@ TASKS = {
         rows=paired_rows,
         show=pair_sheets,
         scorer=paired_scorer,
+    ),
+    "change": Task(
+        check=lambda settings, init: None,
+        classed=lambda data, settings: its_own_input(
+            with_order(data, settings.attribute, settings.bins, settings.also)
+        ),
+        rows=changed_rows,
+        show=change_sheets,
+        scorer=reconstruction_scorer,
     ),
 }

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from zerosum import __version__
+from zerosum.augment.settings import GanAugmentSettings
 from zerosum.augment.transforms import augment, draws
 from zerosum.augment.transforms import check as check_augment
 from zerosum.data.convert import to_float, to_tensors
@@ -33,11 +34,12 @@ from zerosum.engine.stopping import stop_on_signals
 from zerosum.engine.transfer import start_from
 from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, ZerosumError
+from zerosum.fitting import fitted
 from zerosum.model import Model, described, load_generator
 from zerosum.paired_scores import pairs
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
-from zerosum.recipes.settings import AdversarialSettings, Settings
+from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
 from zerosum.remarks import form_text, remarks, shape_text, told, told_text
 from zerosum.report.page import write_report
 from zerosum.seeds import seed_of
@@ -59,7 +61,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `train` would do: the settings with every default filled in, the size of the images, the goal."""
+    """What `train` would do: the settings with every default filled in, the size of the images, the goal; and in
+    sentences what was chosen by the number of images."""
 
     recipe: Recipe
     settings: Settings
@@ -67,6 +70,7 @@ class Plan:
     size: Size | None
     goal: Goal
     survey: Survey
+    chosen: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -77,6 +81,7 @@ class Plan:
             "size": list(self.size) if self.size else None,
             "goal": {"images": self.goal.images, "steps": self.goal.steps, "seconds": self.goal.seconds},
             "expect": self.recipe.expect,
+            "chosen": list(self.chosen),
             "settings": self.settings.model_dump(mode="json"),
         }
 
@@ -103,18 +108,20 @@ def plan(
     if resolved.data.pairs and chosen.task != "translate":
         raise ConfigError(f"{recipe} learns from images by themselves, not from pairs; leave data.pairs out.")
     found = survey(str(data), resolved.data)
-    goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(found.count, len(found.classes)))
     if found.vector and not chosen.vectors:
         raise ConfigError(f"{recipe} learns images, and {data} holds vectors; use gan for them.")
     if found.vector and resolved.preset == "default":
         resolved = chosen.configure(values | {"preset": "vectors"})
     size = None
-    if found.vector and resolved.augment.active:
+    differentiable = isinstance(resolved.augment, GanAugmentSettings) and resolved.augment.differentiable
+    if found.vector and (resolved.augment.active or differentiable in ("diffaugment", "ada")):
         raise ConfigError(f"augment varies images, and {data} holds vectors; leave it out.")
     if not found.vector:
         size = chosen.size_for(resolved, found.auto_size)
         check_augment(resolved.augment, found.channels, found.alpha)
-    return Plan(chosen, resolved, str(data), size, goal, found)
+    resolved, said = fitted(chosen, resolved, values, found)
+    goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(found.count, len(found.classes)))
+    return Plan(chosen, resolved, str(data), size, goal, found, tuple(said))
 
 
 def train(
@@ -160,7 +167,7 @@ def train(
     resolved = _lasting_eye(planned.settings)
     task = TASKS[planned.recipe.task]
     dataset = task.classed(open_dataset(str(data), planned.size, resolved.data, progress=packing), resolved)
-    if dataset.info.conditions:  # so that the run asks the same of any data
+    if dataset.info.conditions and isinstance(resolved, ConditionalSettings):  # so that it asks the same of any data
         names = tuple(condition.name for condition in dataset.info.conditions)
         resolved = resolved.model_copy(update={"attributes": names})
     if (labels := labels_of_pairs(dataset.info)) and resolved.data.labels is None:  # so that other data has as many
@@ -203,6 +210,8 @@ def train(
         )
         if origin is not None:
             training.event("init", origin)
+        for sentence in planned.chosen:
+            training.event("chosen", sentence)
         for remark in remarks(dataset, planned.recipe, resolved):
             training.event("warning", remark)
         return _run(training, goal)

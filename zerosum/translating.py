@@ -1,6 +1,6 @@
 """Pictures through a translator, files in and files out: each in its own size and in the form of the run."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from zerosum import pictures
+from zerosum.data.conditions import condition_named, places_of
 from zerosum.data.conform import Form, conform
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.decoded import MAX_PIXELS, BadImage
@@ -19,6 +20,7 @@ from zerosum.data.label_maps import as_labels, decode_map
 from zerosum.data.layout import is_image_name
 from zerosum.data.parallel import in_order
 from zerosum.data.records import Record, Skip, Source, counted, printable
+from zerosum.data.settings import PackSettings, Size
 from zerosum.data.survey import Progress, nothing_readable
 from zerosum.engine.device import plain_memory_errors
 from zerosum.errors import ConfigError, DataError, ZerosumError
@@ -41,6 +43,7 @@ def translate(
     styles: int | None = None,
     instances: str | Path | None = None,
     tile: int | None = None,
+    asked: Mapping[str, str | Sequence[str]] | None = None,
     checkpoint: Checkpoint = "latest",
     device: str = "cpu",
     warn: Callable[[str], None] = print,
@@ -56,6 +59,9 @@ def translate(
     looks. styles: the picture `out` (by default `RUN-translated.png`) with a row for each input, itself and the looks
     0 to styles - 1. instances: the map of the objects of the picture, or a folder of maps under the names of the
     inputs; without it each class is one. tile: as in `Translator.translate`.
+    asked: what a picture is to become, {"age": "60"}, for runs that change an attribute; several values, {"age": ["20",
+    "60"]}, or in words {"ages": "20,60"} and {"ages": "all"}, give the picture `out` with a row for each input, itself
+    and what it becomes. Of such runs pictures are brought to the size that the run knows.
     What cannot be read is left out, and warn is told why. Returns out, images (how many were translated), trained_on
     (images) and skipped (name and reason of each).
     Raises ConfigError when options do not fit the run or each other, or out would write over the inputs; DataError when
@@ -64,11 +70,14 @@ def translate(
     _check_options(style, styles, tile)
     inputs = _inputs(source)
     if styles is not None:
-        _check_room(inputs, styles)
+        _check_room(inputs, styles, "looks")
     maps = None if instances is None else _maps(Path(instances), source)
     model = load_translator(run, device, warn, checkpoint)
     _check_run(model, run, style if styles is None else styles, maps is not None)
-    sheet = styles is not None
+    columns, swept = _columns(model, asked or {})
+    if swept:
+        _check_room(inputs, len(columns), "values")
+    sheet = styles is not None or swept
     if out is None:  # beside what the user works on, and not in the run folder, where the user may be
         out = Path(f"{run.resolve().name}-translated{'.png' if sheet else ''}")
     out = Path(out)
@@ -81,16 +90,19 @@ def translate(
     batches = work.batches(_items(inputs, files, maps))
     ask = partial(_asked, model, seed=seed, tile=tile)
     with own_pixel_cap():
-        if styles is None:
-            images = _write_files(batches, model, partial(ask, style=style))
-        else:
+        if swept:
+            images = _write_sheet(batches, model, [partial(ask, wishes=wishes) for wishes in columns], out)
+        elif styles is not None:
             images = _write_sheet(batches, model, [partial(ask, style=number) for number in range(styles)], out)
+        else:
+            images = _write_files(batches, model, partial(ask, style=style, wishes=columns[0]))
     if not images:
         raise nothing_readable(inputs, work.skipped)
     return {
         "out": str(out),
         "images": images,
         "trained_on": model.images,
+        **({"asked": columns} if model.conditions else {}),
         "skipped": [asdict(skip) for skip in work.skipped],
     }
 
@@ -136,11 +148,45 @@ def _check_run(model: Translator, run: Path, looks: int | None, has_maps: bool) 
         )
 
 
-def _check_room(inputs: Source, styles: int) -> None:
-    if inputs.count * (styles + 1) > MOST_CELLS:
+def _columns(model: Translator, asked: Mapping[str, str | Sequence[str]]) -> tuple[list[dict[str, str]], bool]:
+    """What is asked for, once or for each of several values, and whether it is several. Raises ConfigError for what
+    cannot be asked for, and for what is missing."""
+    if not model.conditions:
+        if asked:
+            raise ConfigError(
+                f"--{next(iter(asked))} is no option of translate, and {model.recipe.name} changes no attribute: see "
+                "`zerosum translate --help`."
+            )
+        return [{}], False
+    names = {condition.name.lower() for condition in model.conditions}
+    columns: list[dict[str, str]] = [{}]
+    several = False
+    for name, value in asked.items():
+        plural = name.lower() not in names and name.lower().removesuffix("s") in names
+        condition = condition_named(name[:-1] if plural else name, model.conditions, "asked for")
+        if any(condition.name in wishes for wishes in columns) or (several and not isinstance(value, str)):
+            raise ConfigError(f"{condition.name} is asked for twice; give one value, or several for one sheet.")
+        if plural and isinstance(value, str):
+            value = condition.values if value == "all" else [part.strip() for part in value.split(",")]
+        several = several or not isinstance(value, str)
+        values = [value] if isinstance(value, str) else value
+        columns = [wishes | {condition.name: value} for wishes in columns for value in values]
+    for wishes in columns:
+        places = places_of(wishes, model.conditions)
+        if missing := [condition for condition in model.conditions if condition.name not in places]:
+            name = missing[0].name
+            raise ConfigError(
+                f"Say which {name} to make: --{name} with one of {', '.join(missing[0].values)}"
+                f"{f', or --{name}s all for a sheet' if missing[0].ordered else ''}."
+            )
+    return columns, several
+
+
+def _check_room(inputs: Source, count: int, kind: str) -> None:
+    if inputs.count * (count + 1) > MOST_CELLS:
         raise ConfigError(
-            f"A sheet has room for {MOST_CELLS} pictures; {counted(inputs.count, 'input')} with {styles} looks each "
-            f"need {inputs.count * (styles + 1):,}. Give fewer, or translate to one look at a time with --style."
+            f"A sheet has room for {MOST_CELLS} pictures; {counted(inputs.count, 'input')} with {count} {kind} each "
+            f"need {inputs.count * (count + 1):,}. Give fewer, or ask for one of them at a time."
         )
 
 
@@ -254,30 +300,32 @@ def _items(inputs: Source, files: Sequence[Path], maps: dict[str, Record] | None
         yield _Item(record, file, found, maps is not None and found is None)
 
 
-def _read(item: _Item, side: Side, background: str, fill: bool) -> _Ready | Skip:
+def _read(item: _Item, side: Side, data: PackSettings, size: Size | None, fill: bool) -> _Ready | Skip:
     """A picture in the form of the run, in whatever thread."""
     try:
         if item.alone:
             raise BadImage("no map of instances of that name")
-        pixels = _pixels(item.record, side, background)
+        pixels = _pixels(item.record, side, data, size)
         ids = np.zeros((*pixels.shape[:2], 1), np.int32) if fill else None
         if item.instances is not None:
             ids = decode_map(item.instances.open, item.instances.name)[..., None]
             if ids.shape[:2] != pixels.shape[:2]:
-                size, other = ("x".join(map(str, shape[:2])) for shape in (pixels.shape, ids.shape))
-                raise BadImage(f"{size} pixels (height x width), but the map of its instances has {other}")
+                own, other = ("x".join(map(str, shape[:2])) for shape in (pixels.shape, ids.shape))
+                raise BadImage(f"{own} pixels (height x width), but the map of its instances has {other}")
     except BadImage as reason:
         large = f"{MAX_PIXELS // 10**6} megapixels" in str(reason)
         return Skip(item.record.name, f"{reason}; cut it into pieces" if large else str(reason))
     return _Ready(item.record.name, item.file, pixels, ids)
 
 
-def _pixels(record: Record, side: Side, background: str) -> np.ndarray:
+def _pixels(record: Record, side: Side, data: PackSettings, size: Size | None) -> np.ndarray:
+    """As the run takes them, and in this size, or in their own."""
     if side.labels:
         return as_labels(decode_map(record.open, record.name), len(side.labels))[..., None]
     decoded = decode(record.open, name=record.name)
-    size = decoded.pixels.shape[0], decoded.pixels.shape[1]
-    return conform(decoded, Form(size, side.channels, side.alpha, side.dtype, background=background)).pixels
+    size = size or (decoded.pixels.shape[0], decoded.pixels.shape[1])
+    form = Form(size, side.channels, side.alpha, side.dtype, data.fit, data.background)
+    return conform(decoded, form).pixels
 
 
 _Ask = Callable[[Sequence[_Ready]], np.ndarray]
@@ -308,7 +356,8 @@ class _Work:
     def _readable(self, items: Iterable[_Item]) -> Iterator[_Ready]:
         model = self.model
         fill = model.system.sees_instances and not model.input.labels  # nothing else says where objects are
-        read = partial(_read, side=model.input, background=model.settings.data.background, fill=fill)
+        size = (model.info.shape[0], model.info.shape[1]) if model.system.fixed_size else None
+        read = partial(_read, side=model.input, data=model.settings.data, size=size, fill=fill)
         for (result,) in in_order(read, items, batch=1):  # which may have a hundred megapixels
             if not isinstance(result, Skip):
                 yield result
@@ -332,7 +381,14 @@ def _alike(found: Iterable[_Ready]) -> Iterator[list[_Ready]]:
         yield batch
 
 
-def _asked(model: Translator, batch: Sequence[_Ready], seed: int, tile: int | None, style: int | None) -> np.ndarray:
+def _asked(
+    model: Translator,
+    batch: Sequence[_Ready],
+    seed: int,
+    tile: int | None,
+    style: int | None = None,
+    wishes: Mapping[str, str] | None = None,
+) -> np.ndarray:
     """What the model makes of pictures of one size, (N, H, W, C)."""
     ids = [ready.instances for ready in batch if ready.instances is not None]
     try:
@@ -343,6 +399,7 @@ def _asked(model: Translator, batch: Sequence[_Ready], seed: int, tile: int | No
                 seed=seed,
                 style=style,
                 tile=tile,
+                asked=wishes,
             )
     except ZerosumError as error:
         if not isinstance(error.__cause__, RuntimeError | MemoryError):

@@ -1,5 +1,9 @@
 """What a generator is told to make: encoded for networks, drawn for seeds, asked for by people."""
 
+import json
+import math
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -10,6 +14,8 @@ HAIR = Condition("hair", ("black", "Blond", "red"), (60, 30, 10))
 GLASSES = Condition("Glasses", ("no", "yes"), (80, 20))
 EYES = Condition("eyes", ("blue", "green"), (1, 1))
 ALL = (HAIR, GLASSES, EYES)
+AGE = Condition("age", ("0-5", "6-10", "11+"), (3, 4, 5), (5, 10), (2.5, 8, 30.5))
+SEASON = Condition("season", ("spring", "summer"), (1, 1), (), (0, 1))
 
 
 @pytest.mark.parametrize("values", NO_YES)
@@ -73,7 +79,7 @@ def test_bits_understand_every_yes_and_no(values: tuple[str, str], word: str, pl
 
 
 def test_errors_list_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="hat cannot be asked for: this generator knows hair, Glasses, eyes"):
+    with pytest.raises(ConfigError, match="hat cannot be asked for: this run knows hair, Glasses, eyes"):
         places_of({"hat": "yes"}, ALL)
     with pytest.raises(ConfigError, match="hair=green cannot be asked for; hair is black, Blond, red"):
         places_of({"hair": "green"}, ALL)
@@ -106,3 +112,52 @@ def test_json_there_and_back() -> None:
             Condition.from_json(value | wrong)
     with pytest.raises(KeyError):
         Condition.from_json({"name": "hair", "values": ["a"]})
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("6-10", 1), ("0", 0), ("5", 0), ("5.01", 1), ("10", 1), ("1e1", 1), ("10.5", 2), ("116", 2), ("11+", 2)],
+)
+def test_a_number_falls_into_its_bin(text: str, place: int) -> None:
+    assert places_of({"Age": text}, [AGE]) == {"age": place}
+    assert drawn([0], [AGE], asked={"age": text}).tolist() == [[place]]
+
+
+@pytest.mark.parametrize("text", ["-1", "old", "nan", "inf", "", "6 to 10"])
+def test_no_bin_but_the_usual_words(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"age={text} cannot be asked for; age is 0-5, 6-10, 11\\+"):
+        places_of({"age": text}, [AGE])
+
+
+def test_only_numbers_in_bins_can_be_asked_for_by_number() -> None:
+    with pytest.raises(ConfigError, match="season is spring, summer"):
+        places_of({"season": "1"}, [SEASON])
+    cold = Condition("cold", ("up to -5", "-4 to 3", "4+"), (1, 1, 1), (-5, 3), (-9, 0, 7))
+    assert [places_of({"cold": text}, [cold])["cold"] for text in ("-40", "-5", "-4.5", "99")] == [0, 0, 1, 2]
+    mixed = Condition("cold", ("up to 3", "4+"), (1, 1), (3,), (-9, 7))
+    assert places_of({"cold": "-12"}, [mixed]) == {"cold": 0}
+
+
+def test_ordered_ones_have_centres_and_are_no_bits() -> None:
+    assert AGE.ordered
+    assert SEASON.ordered
+    assert not any(condition.ordered for condition in ALL)
+    worn = Condition("worn", ("no", "yes"), (1, 1), (), (0, 1))
+    assert not worn.is_bit
+    assert worn.width == 2
+
+
+def test_json_of_ordered_ones() -> None:
+    for condition in (AGE, SEASON):
+        assert Condition.from_json(json.loads(json.dumps(asdict(condition)))) == condition
+    for wrong in (
+        {"edges": [10, 5]},
+        {"edges": [5, 5]},
+        {"edges": [5]},
+        {"edges": [5, math.nan]},
+        {"centres": [2.5, 8]},
+        {"centres": []},
+        {"centres": [2.5, 8, math.inf]},
+    ):
+        with pytest.raises(ValueError, match="the condition 'age' has 3 values, edges"):
+            Condition.from_json(asdict(AGE) | wrong)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import zerosum
+from zerosum.data.conditions import Condition
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.errors import ConfigError
 from zerosum.recipes.describe import describe
@@ -19,6 +20,7 @@ SMALLER = {  # of those whose networks take long even here, or cannot make 8 pix
     "anime": {"generator": {"blocks": 1, "width": 16}},
     "pix2pix": {"size": "16", "generator": {"width": 4}, "discriminator": {"width": 4, "patch": 16}},
     "segmenter": {"size": "16", "width": 4},
+    "caae": {"network": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4, "hidden": 8}},
     "pix2pixhd": {
         "size": "16",
         "network": {"width": 4, "downs": 1, "blocks": 1},
@@ -52,8 +54,8 @@ def quick(name):
 
 
 def source(recipe, data):
-    """What a recipe can be trained on: pairs for those that translate."""
-    return "builtin:portraits:256" if recipe.task == "translate" else data
+    """What a recipe can be trained on: pairs for those that translate, ages for those that change them."""
+    return "builtin:portraits:256" if recipe.task in ("translate", "change") else data
 
 
 def same_weights(a, b):
@@ -102,6 +104,11 @@ def test_every_preset_is_valid_and_builds(recipe):
     made = channels
     if recipe.task == "translate":
         info = replace(info, input=Side(3, "uint8", (0, 255), False))
+    told = {}
+    if recipe.task == "change":
+        ages = Condition("age", ("young", "old"), (4, 4), (40.0,), (20.0, 60.0))
+        info = replace(info, input=Side(3, "uint8", (0, 255), False), conditions=(ages,))
+        told = {"condition": torch.eye(2)}
     if recipe.name == "segmenter":
         info, made = replace(info, labels=classes), 3
     for preset in ["default", *recipe.presets]:
@@ -110,8 +117,9 @@ def test_every_preset_is_valid_and_builds(recipe):
         with torch.no_grad():
             if recipe.task == "classify":
                 assert system.network(images).shape == (2, 3)
-            elif recipe.task == "translate":
-                assert system.translate(system.network.eval(), {"input": images}).shape == (2, made, height, width)
+            elif recipe.task in ("translate", "change"):
+                batch = {"input": images} | told
+                assert system.translate(system.network.eval(), batch).shape == (2, made, height, width)
             else:
                 assert system.network(system.latents([0, 1])).shape == (2, channels, height, width)
 
@@ -168,6 +176,22 @@ def test_a_trained_translator_translates(recipe, data, tmp_path):
         assert not np.array_equal(model.translate(inputs, style=1), model.translate(inputs, style=2))
     values = json.loads((run.path / "evaluation.jsonl").read_text().splitlines()[-1])
     assert {"mean_iou", "l1"} & {name.removeprefix("eval/").removesuffix("@validation") for name in values}
+
+
+@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.task == "change"], ids=lambda recipe: recipe.name)
+def test_a_trained_changer_makes_what_is_asked_for(recipe, data, tmp_path):
+    """Each picture by itself, and another one for another value; of no other size than it has learnt."""
+    run = zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "run", images=256, **quick(recipe.name))
+    model = zerosum.load(run.path)
+    inputs = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    made = model.translate(inputs, asked={"age": "60"})
+    assert (made.shape, made.dtype) == (inputs.shape, np.uint8)
+    assert np.array_equal(made[1:2], model.translate(inputs[1:2], asked={"age": "51-60"}))
+    assert not np.array_equal(made, model.translate(inputs, asked={"age": "0-10"}))
+    with pytest.raises(ConfigError, match="told the age"):
+        model.translate(inputs)
+    with pytest.raises(ConfigError, match="8x8 pixels, not 9x8"):
+        model.translate(np.zeros((1, 9, 8, 3), np.uint8), asked={"age": "60"})
 
 
 def test_another_seed_is_another_run(recipe, data, tmp_path):

@@ -1,9 +1,9 @@
 """How training images are varied, in the words of Keras' ImageDataGenerator; every quantity is off at 0."""
 
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 PRESETS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -21,6 +21,12 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """The values that `augment=NAME` stands for."""
 
+POLICIES: dict[str, tuple[str, ...]] = {
+    "diffaugment": ("color", "translation", "cutout"),
+    "ada": ("blit", "geometric", "color"),
+}
+"""The groups of operations of each kind of differentiable augmentation, in the order in which they are applied."""
+
 
 class AugmentSettings(BaseModel):
     """What is done to training images. Each image draws a new amount in each epoch, evenly within the bounds.
@@ -28,6 +34,7 @@ class AugmentSettings(BaseModel):
     A share of the range is a share of the way from black to white. From a string, the preset of that name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
     rotation: float = Field(0.0, ge=0, le=180, description="largest turn to either side, in degrees")
     shift: float = Field(0.0, ge=0, le=1, description="largest shift along each side, as a share of it; whole pixels")
@@ -67,11 +74,11 @@ class AugmentSettings(BaseModel):
     def _named(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        if value not in PRESETS:
-            near = get_close_matches(value, PRESETS, n=1)
+        if value not in cls.presets:
+            near = get_close_matches(value, cls.presets, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise ValueError(f"there is no augmentation of that name, only {', '.join(PRESETS)}{hint}")
-        return PRESETS[value]
+            raise ValueError(f"there is no augmentation of that name, only {', '.join(cls.presets)}{hint}")
+        return cls.presets[value]
 
     @property
     def geometric(self) -> bool:
@@ -100,3 +107,56 @@ class AugmentSettings(BaseModel):
 
         Mirror images are taken to be as likely as the images themselves."""
         return self.shift > 0 or self.interpolated or self.coloured
+
+
+class GanAugmentSettings(AugmentSettings):
+    """How the images of an adversarial game are varied.
+
+    What AugmentSettings names is done to real images, before anything sees them, so that the generator learns it too.
+    `differentiable` is done to real and generated images alike, each time the discriminator looks, and the generator's
+    gradient goes through it: of that it need learn nothing (Zhao et al. 2020; Karras et al. 2020). `active`, `leaks`
+    and `geometric` speak of the former alone."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS | {kind: {"differentiable": kind} for kind in POLICIES}
+
+    differentiable: Literal["auto", "none", "diffaugment", "ada"] = Field(
+        "none", description="what real and generated images go through alike before the discriminator sees them"
+    )
+    policy: tuple[str, ...] = Field(
+        (),
+        description="its operations, by default all: color, translation, cutout of diffaugment; "
+        "blit, geometric, color of ada",
+    )
+    probability: Annotated[float, Field(ge=0, le=1)] | Literal["auto", "adaptive"] = Field(
+        "auto",
+        description="how likely an image is to go through each operation; adaptive: as far as the discriminator "
+        "overfits; auto: 1 for diffaugment, adaptive for ada",
+    )
+    target: float = Field(
+        0.6, gt=0, lt=1, description="adaptive: the mean sign of real logits at which the probability rests"
+    )
+    adapt_images: PositiveInt = Field(
+        100_000, description="adaptive: images in which the probability goes from 0 to 1 at the fastest"
+    )
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("policy")
+    @classmethod
+    def _known_and_in_order(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        kind = info.data.get("differentiable")
+        if not value or kind is None:  # None: the kind itself is wrong, and says so
+            return value
+        if kind not in POLICIES:
+            raise ValueError(f"operations need their kind: set differentiable to {' or '.join(POLICIES)}")
+        if unknown := [name for name in value if name not in POLICIES[kind]]:
+            raise ValueError(f"{kind} has {', '.join(POLICIES[kind])}, and no {' or '.join(unknown)}")
+        return tuple(name for name in POLICIES[kind] if name in value)
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the probability follows the discriminator."""
+        return self.differentiable == "ada" if self.probability == "auto" else self.probability == "adaptive"

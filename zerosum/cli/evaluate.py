@@ -34,6 +34,14 @@ def evaluate(
         Path | None,
         typer.Option(help="A segmenter run: does it find the labels again in what a translator makes of label maps?"),
     ] = None,
+    reader: Annotated[
+        Path | None,
+        typer.Option(help="A classifier run that reads what is changed, such as ages, in the same bins."),
+    ] = None,
+    keeps: Annotated[
+        list[Path] | None,
+        typer.Option(help="A classifier run of something that is to stay as it is; may be given several times."),
+    ] = None,
     synthetic: Annotated[
         Path | None,
         typer.Option(
@@ -65,6 +73,8 @@ def evaluate(
             data,
             features=features,
             segmenter=segmenter,
+            reader=reader,
+            keeps=keeps or [],
             n=n,
             part=part,
             checkpoint=checkpoint,
@@ -74,9 +84,10 @@ def evaluate(
             packing=packing(terminal),
         )
     else:
-        if features is not None or segmenter is not None or part != "auto" or seed:
+        if features is not None or segmenter is not None or reader is not None or keeps or part != "auto" or seed:
             raise ConfigError(
-                "--features, --segmenter, --part and --seed have no meaning with --synthetic; leave them out."
+                "--features, --segmenter, --reader, --keeps, --part and --seed have no meaning with --synthetic; leave "
+                "them out."
             )
         from zerosum.evaluation.synthetic import synthetic_score
 
@@ -115,7 +126,8 @@ def _print_scores(found: dict[str, Any]) -> None:
             ]
         )
     print_table(lines)
-    for title, key in (("class", "per_class"), ("class, as the classifier sees it", "classes")):
+    tables = (("class", "per_class"), ("value", "per_value"), ("class, as the classifier sees it", "classes"))
+    for title, key in tables:
         if rows := found.get(key):
             print()
             columns = list(next(iter(rows.values())))

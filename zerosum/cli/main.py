@@ -33,8 +33,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (recipes, prepare, train, resume, sample, translate, evaluate, compare, tag, doctor, demo):
+for command in (recipes, prepare, train, resume, sample, evaluate, compare, tag, doctor, demo):
     app.command()(command)
+# An attribute that a run changes is an option by its own name: --age 60
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(translate)
 app.command("import")(import_)
 
 

@@ -7,8 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from zerosum.errors import ConfigError
+
 
 def translate(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(help="The run folder, of pix2pix or its like.", show_default=False)],
     source: Annotated[
         Path,
@@ -41,11 +44,15 @@ def translate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Make pictures from pictures: of any size, in the depth of the run; what cannot be read is told and left out."""
+    """Make pictures from pictures: of any size, in the depth of the run; what cannot be read is told and left out.
+
+    A run that changes an attribute has an option of its name, and one for a sheet: --age 60, or --ages all, or
+    --ages 20,40,60."""
     from zerosum.cli.live import Terminal
     from zerosum.cli.train import packing
     from zerosum.translating import translate as translate_pictures
 
+    asked = parse_attributes(context.args)
     found = translate_pictures(
         run,
         source,
@@ -55,6 +62,7 @@ def translate(
         styles=styles,
         instances=instances,
         tile=tile,
+        asked=asked,
         checkpoint=checkpoint,
         device=device,
         warn=lambda text: print(f"warning: {text}", file=sys.stderr),
@@ -66,4 +74,26 @@ def translate(
     left = f", {len(found['skipped']):,} left out" if found["skipped"] else ""
     count = f"{found['images']:,} picture{'' if found['images'] == 1 else 's'}"
     columns = "" if styles is None else f" In each row the input, then the styles 0 to {styles - 1}."
+    if len(found.get("asked", [])) > 1:
+        values = (" and ".join(wishes.values()) for wishes in found["asked"])
+        columns = f" In each row the input, then {', '.join(values)}."
     print(f"{count} in {found['out']}{left}, from {run} after {found['trained_on']:,} images.{columns}")
+
+
+def parse_attributes(words: list[str]) -> dict[str, str]:
+    """The options that have no other meaning, `--age 60` and `--ages=all`, by name. Raises ConfigError for other
+    words."""
+    asked: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if not name.startswith("--") or len(name) < 3:
+            raise ConfigError(f"{name!r} is one word too many: give one picture or one folder.")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise ConfigError(
+                    f"{name} is no option of translate, or lacks a value: see `zerosum translate --help`."
+                )
+            value = rest.pop(0)
+        asked[name.removeprefix("--")] = value
+    return asked

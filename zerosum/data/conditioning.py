@@ -9,6 +9,7 @@ import numpy as np
 from zerosum.data.conditions import MOST_TOGETHER, Condition
 from zerosum.data.dataset import Dataset
 from zerosum.data.labels import known_rows, labelled
+from zerosum.data.name_facts import attribute_names
 from zerosum.errors import DataError
 
 MOST_BY_ITSELF = 100  # values of an attribute that is taken without being named: more are names of single images
@@ -22,17 +23,32 @@ def conditioned(dataset: Dataset, names: Sequence[str]) -> Dataset:
 
     An image without a value has -1 there, and so has one of a value that only incomplete images have. Raises DataError
     when there is no such attribute, or it has no values to tell apart, or too many."""
-    names = tuple(names) or usual(dataset)
-    found = [_values(dataset, name) for name in names]
-    places = np.stack([labels for _, labels in found], axis=1)
-    whole = (places >= 0).all(axis=1)
-    if not whole.any():
+    return told(dataset, [condition_of(dataset, name) for name in tuple(names) or usual(dataset)])
+
+
+def condition_of(dataset: Dataset, name: str) -> tuple[Condition, np.ndarray]:
+    """The classes (`class`) or the values of an attribute as a condition, and which of them each image has, (N,) int64,
+    -1 where it has none. Raises DataError as `conditioned` does."""
+    found = labelled(dataset, name)
+    if found.labels is None:
+        known = f"; or name attributes: {', '.join(names)}" if (names := attribute_names(dataset)) else ""
         raise DataError(
-            f"No image of {dataset.info.source} has a value for each of {', '.join(names)}. Take fewer attributes, or "
-            "complete the table."
+            f"{dataset.info.source} has no classes: put the images of each class in a folder of its own{known}."
         )
+    counts = np.bincount(found.labels[found.labels >= 0], minlength=len(found.info.classes))
+    return Condition(name, found.info.classes, tuple(counts.tolist())), found.labels
+
+
+def told(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> Dataset:
+    """The set with these conditions, each with its place for every image, (N,) int64, -1 where an image has none.
+
+    A value that no complete image has is left out; no bin of an ordered condition may be such a value. Raises DataError
+    when no image is complete, or all of them have the same value."""
+    places = np.stack([column for _, column in found], axis=1)
+    whole = whole_rows(dataset, found)
     conditions = []
-    for column, (name, (values, _)) in enumerate(zip(names, found, strict=True)):
+    for column, (condition, _) in enumerate(found):
+        name, values = condition.name, condition.values
         counts = np.bincount(places[whole, column], minlength=len(values))
         used = np.flatnonzero(counts)  # a value that no whole row has cannot be learnt
         if len(used) < 2:
@@ -40,7 +56,8 @@ def conditioned(dataset: Dataset, names: Sequence[str]) -> Dataset:
                 f"All images of {dataset.info.source} that could be trained on have the {name} {values[used[0]]}: "
                 "there is nothing to ask for. Leave it out."
             )
-        conditions.append(Condition(name, tuple(values[place] for place in used), tuple(counts[used].tolist())))
+        kept = tuple(values[place] for place in used)
+        conditions.append(replace(condition, values=kept, counts=tuple(counts[used].tolist())))
         moved = np.full(len(values) + 1, -1, np.int64)  # the last is that of -1
         moved[used] = np.arange(len(used))
         places[:, column] = moved[places[:, column]]
@@ -49,7 +66,27 @@ def conditioned(dataset: Dataset, names: Sequence[str]) -> Dataset:
     info = replace(
         dataset.info, conditions=tuple(conditions), together=together if len(together) <= MOST_TOGETHER else ()
     )
-    return Dataset(dataset.folder, info, dataset.images, dataset.labels, dataset.attributes, places)
+    return Dataset(
+        dataset.folder,
+        info,
+        dataset.images,
+        dataset.labels,
+        dataset.attributes,
+        places,
+        dataset.inputs,
+        dataset.instances,
+    )
+
+
+def whole_rows(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> np.ndarray:
+    """(N,) bool, which images have a place in each of the conditions. Raises DataError when none has."""
+    whole: np.ndarray = np.all([column >= 0 for _, column in found], axis=0)
+    if not whole.any():
+        raise DataError(
+            f"No image of {dataset.info.source} has a value for each of "
+            f"{', '.join(condition.name for condition, _ in found)}. Take fewer attributes, or complete the table."
+        )
+    return whole
 
 
 def complete(dataset: Dataset) -> np.ndarray:
@@ -70,20 +107,10 @@ def usual(dataset: Dataset) -> tuple[str, ...]:
             if known and len(found.info.classes) <= MOST_BY_ITSELF:
                 chosen.append(name)
     if not chosen and dataset.labels is None:
+        others = ", ".join(attribute_names(dataset))
         raise DataError(
-            f"{dataset.info.source} has neither classes nor attributes that an image could be asked by. Put the images "
-            "of each class in a folder of its own, or put a tags.csv beside them, with a column `file` and one for "
-            "each attribute."
+            f"{dataset.info.source} has neither classes nor attributes that an image could be asked by. "
+            f"{f'Name attributes ({others}), put' if others else 'Put'} the images of each class in a "
+            "folder of its own, or put a tags.csv beside them, with a column `file` and one for each attribute."
         )
     return tuple(chosen) or ("class",)
-
-
-def _values(dataset: Dataset, name: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """The values of an attribute or class, and which of them each image has, -1 where it has none."""
-    found = labelled(dataset, name)
-    if found.labels is None:
-        known = f"; or name attributes: {', '.join(sorted(dataset.attributes))}" if dataset.attributes else ""
-        raise DataError(
-            f"{dataset.info.source} has no classes: put the images of each class in a folder of its own{known}."
-        )
-    return found.info.classes, found.labels

@@ -4,8 +4,11 @@ Chosen values are places, (N, G) int64, one column a condition; networks see the
 each value (one-hot), or a single one where the values are no and yes.
 """
 
+import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,16 +25,27 @@ NO_YES = (("False", "True"), ("0", "1"), ("false", "true"), ("no", "yes"))
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing that can be asked for. counts says how many images of the data have each of the values."""
+    """One thing that can be asked for.
+
+    counts   how many images of the data have each of the values
+    edges    of numbers in bins, the values being names of these: the upper ends, inclusive, of all bins but the last
+    centres  of ordered values: where each lies, as the mean of the numbers in its bin, or 0, 1, 2, ... of words"""
 
     name: str
     values: tuple[str, ...]
     counts: tuple[int, ...]
+    edges: tuple[float, ...] = ()
+    centres: tuple[float, ...] = ()
+
+    @property
+    def ordered(self) -> bool:
+        """Whether its values go from the least to the most, such as ages."""
+        return bool(self.centres)
 
     @property
     def is_bit(self) -> bool:
-        """Whether its values are no and yes, which take one number."""
-        return self.values in NO_YES
+        """Whether its values are no and yes, which take one number; ordered values take one each, however few."""
+        return not self.ordered and self.values in NO_YES
 
     @property
     def width(self) -> int:
@@ -40,11 +54,19 @@ class Condition:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Condition":
-        """From a dict of plain values. Raises KeyError, TypeError or ValueError when something is missing."""
+        """From a dict of plain values; older runs know of no order. Raises KeyError, TypeError or ValueError when
+        something is missing or cannot be."""
         values, counts = tuple(map(str, value["values"])), tuple(map(int, value["counts"]))
         if len(values) != len(counts) or len(set(values)) != len(values) or min(counts, default=0) < 1:
             raise ValueError(f"the condition {value['name']!r} has values {values} and counts {counts}")
-        return cls(str(value["name"]), values, counts)
+        edges, centres = (tuple(map(float, value.get(key, ()))) for key in ("edges", "centres"))
+        fits = len(centres) in (0, len(values)) and len(edges) in (0, len(centres) - 1)
+        ascends = all(low < high for low, high in pairwise(edges))
+        if not fits or not ascends or not all(map(math.isfinite, edges + centres)):
+            raise ValueError(
+                f"the condition {value['name']!r} has {len(values)} values, edges {edges} and centres {centres}"
+            )
+        return cls(str(value["name"]), values, counts, edges, centres)
 
 
 def width_of(conditions: Sequence[Condition]) -> int:
@@ -97,8 +119,8 @@ def _chosen(seeds: Sequence[int], counts: np.ndarray, name: str) -> np.ndarray:
 
 def places_of(asked: Mapping[str, str], conditions: Sequence[Condition]) -> dict[str, int]:
     """The place of each value asked for among the values of its condition. Upper and lower case are one, unless a value
-    is written exactly so; yes, no, true, false, 1 and 0 are understood of bits. Raises ConfigError that lists what
-    there is."""
+    is written exactly so; yes, no, true, false, 1 and 0 are understood of bits, and numbers of bins: each falls into
+    its own, or beyond all the data's into the nearest. Raises ConfigError that lists what there is."""
     found = {}
     for name, value in asked.items():
         condition = condition_named(name, conditions, "asked for")
@@ -107,7 +129,7 @@ def places_of(asked: Mapping[str, str], conditions: Sequence[Condition]) -> dict
             found[condition.name] = condition.values.index(value)
         elif value.lower() in words:
             found[condition.name] = words.index(value.lower())
-        elif condition.is_bit and (place := _bit(value)) is not None:
+        elif (place := _bit(value) if condition.is_bit else _bin(value, condition)) is not None:
             found[condition.name] = place
         else:
             raise ConfigError(f"{name}={value} cannot be asked for; {condition.name} is {_some(condition.values)}.")
@@ -122,9 +144,9 @@ def condition_named(name: str, conditions: Sequence[Condition], doing: str) -> C
             return condition
     have = ", ".join(condition.name for condition in conditions)
     raise ConfigError(
-        f"{name} cannot be {doing}: this generator knows {have}."
+        f"{name} cannot be {doing}: this run knows {have}."
         if have
-        else f"{name} cannot be {doing}: this generator knows no labels. Train with conditional=true."
+        else f"{name} cannot be {doing}: this run knows no labels. Train with conditional=true."
     )
 
 
@@ -133,6 +155,17 @@ def _bit(value: str) -> int | None:
         if value.lower() in pair:
             return pair.index(value.lower())
     return None
+
+
+def _bin(value: str, condition: Condition) -> int | None:
+    """The bin that a number falls into; None for words, without bins, and below zero where no bin lies."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if not condition.edges or not math.isfinite(number) or number < 0 <= min(condition.edges[0], condition.centres[0]):
+        return None
+    return bisect_left(condition.edges, number)
 
 
 def _some(values: Sequence[str], most: int = 40) -> str:

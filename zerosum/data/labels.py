@@ -1,4 +1,4 @@
-"""Other classes for a set: those that one of its attributes names."""
+"""Other classes for a set: those that one of its attributes names, or what its file names tell."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 
 from zerosum.data.dataset import Dataset
+from zerosum.data.name_facts import attribute_names, attribute_of
 from zerosum.errors import DataError
 
 MOST_CLASSES = 1000
 
 
 def labelled(dataset: Dataset, attribute: str) -> Dataset:
-    """The set with the values of an attribute as its classes. An image without a value has label -1.
+    """The set with the values of an attribute, or of what its file names tell, as its classes. An image without a value
+    has label -1.
 
     `class` leaves the set as it is, unless it has no classes but an attribute of that name. Whole numbers are classes
     even where gaps made them floats; truths are called True and False even where gaps made them words. The hash follows
@@ -23,9 +25,9 @@ def labelled(dataset: Dataset, attribute: str) -> Dataset:
     if attribute == "class" and (dataset.labels is not None or attribute not in dataset.attributes):
         return dataset
     source = dataset.info.source
-    if attribute not in dataset.attributes:
-        raise DataError(f"{source} has no attribute {attribute!r}; {_what_there_is(dataset)}")
-    values = dataset.attributes[attribute]
+    values = attribute_of(dataset, attribute)
+    if values is None:
+        raise DataError(f"{source} has no attribute {attribute!r}; {what_there_is(dataset)}")
     there = ~np.isnan(values) if values.dtype.kind == "f" else values != "" if values.dtype.kind == "U" else None
     known = np.arange(len(values)) if there is None else np.flatnonzero(there)
     distinct, places = np.unique(values[known], return_inverse=True)
@@ -45,9 +47,23 @@ def labelled(dataset: Dataset, attribute: str) -> Dataset:
         raise DataError(f"{attribute} of {source} has {has}: nothing to tell apart; take another attribute.")
     labels = np.full(len(values), -1, np.int64)
     labels[known] = places
+    return with_classes(dataset, names, labels)
+
+
+def with_classes(dataset: Dataset, names: tuple[str, ...], labels: np.ndarray) -> Dataset:
+    """The set with these classes; labels (N,) int64, -1 for none. Its hash follows them."""
     content = hashlib.sha256(f"{dataset.info.hash} {names}".encode() + labels.tobytes())
     info = replace(dataset.info, classes=names, hash=content.hexdigest())
-    return Dataset(dataset.folder, info, dataset.images, labels, dataset.attributes)
+    return Dataset(
+        dataset.folder,
+        info,
+        dataset.images,
+        labels,
+        dataset.attributes,
+        dataset.conditions,
+        dataset.inputs,
+        dataset.instances,
+    )
 
 
 def known_rows(dataset: Dataset) -> np.ndarray:
@@ -55,9 +71,10 @@ def known_rows(dataset: Dataset) -> np.ndarray:
     return np.arange(len(dataset)) if dataset.labels is None else np.flatnonzero(dataset.labels >= 0)
 
 
-def _what_there_is(dataset: Dataset) -> str:
-    if dataset.attributes:
-        return f"it has {', '.join(sorted(dataset.attributes))}."
+def what_there_is(dataset: Dataset) -> str:
+    """Which attributes the set has, or what would give it some: the second half of a sentence."""
+    if names := attribute_names(dataset):
+        return f"it has {', '.join(names)}."
     return "it has none. A tags.csv with a column `file` beside the images would give them."
 
 

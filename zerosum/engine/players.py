@@ -76,7 +76,8 @@ class System:
 
     translate is how a network is asked that makes pictures from pictures, of sides that are multiples of `multiple`;
     noisy says that it draws from torch's stream even then, styled that a `style` in the batch chooses between looks,
-    sees_instances that `instances` change what is made.
+    sees_instances that `instances` change what is made, fixed_size that it takes pictures of the size it was trained at
+    only.
     renamed gives the tensors of an earlier run, of `network` and of each player by its name, the names they have here,
     where another configuration of the recipe calls them otherwise. settle is given the averaged network and the
     training pairs, batch by batch, before each checkpoint, to keep in it what they tell beyond the weights."""
@@ -97,6 +98,7 @@ class System:
     noisy: bool = False
     styled: bool = False
     sees_instances: bool = False
+    fixed_size: bool = False
     renamed: Callable[[dict[str, dict[str, Tensor]]], dict[str, dict[str, Tensor]]] | None = None
     settle: Callable[[nn.Module, Iterator[Batch]], None] | None = None
 

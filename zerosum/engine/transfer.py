@@ -1,11 +1,12 @@
-"""Starting a run from the weights of an earlier one."""
+"""Starting a run from the weights of an earlier one, and layers that keep theirs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from zerosum.engine.checkpoint import load_model, load_state, newest_intact
 from zerosum.engine.players import System
@@ -25,15 +26,18 @@ def start_from(
     system: System, checkpoints: Path, skipped: Callable[[str], None], leave: frozenset[str] = frozenset()
 ) -> Taken:
     """Take over every tensor that has the name and the shape of one in the newest intact checkpoint of `checkpoints`:
-    the network from the moving average, other players as they were. `leave` names tensors of the network that start
-    anew. Raises DataError when there is no intact checkpoint."""
+    the network from the moving average, other players as they were. Layers of a generator for another size of images
+    have other numbers: it takes those as far from the image, if these are more. `leave` names tensors of the network
+    that start anew. Raises DataError when there is no intact checkpoint."""
     path = newest_intact(checkpoints, skipped)
     players = load_state(path)["players"]
     average = {name: tensor for name, tensor in load_model(path).items() if name not in leave}
     tensors = {"network": average} | {name: state["module"] for name, state in players.items()}
     if system.renamed is not None:
         tensors = system.renamed(tensors)
-    parts = [take_over(system.network, tensors["network"])]
+    own = system.network.state_dict()
+    theirs = [tensors["network"], *([counted_back(own, tensors["network"])] if system.latents is not None else [])]
+    parts = [take_over(system.network, max(theirs, key=lambda named: size_of_fitting(own, named)))]
     for player in system.players:
         if player.module is not system.network and player.name in tensors:
             parts.append(take_over(player.module, tensors[player.name]))
@@ -42,6 +46,21 @@ def start_from(
         tuple(name for part in parts for name in part.left),
         any(part.fits for part in parts),
     )
+
+
+def counted_back(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of another network under the names of one's own, from the last one back, as far as shapes agree."""
+    found = {}
+    for (name, tensor), other in zip(list(own.items())[::-1], list(theirs.values())[::-1], strict=False):
+        if tensor.shape != other.shape:
+            break
+        found[name] = other
+    return found
+
+
+def size_of_fitting(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> int:
+    """How many numbers the tensors hold that have the name and the shape of one's own."""
+    return sum(tensor.numel() for name, tensor in own.items() if name in theirs and theirs[name].shape == tensor.shape)
 
 
 @torch.no_grad()
@@ -53,3 +72,35 @@ def take_over(module: nn.Module, tensors: Mapping[str, Tensor]) -> Taken:
     for name in taken:
         own[name].copy_(tensors[name])
     return Taken(tuple(taken), tuple(left), any(own[name].dim() > 1 for name in taken))
+
+
+def freeze_first(network: nn.Module, count: int) -> None:
+    """The first `count` layers with weights keep them from now on, and the norms between them their statistics, as in
+    eval mode; first is what a generator does first to a latent and a discriminator to an image (FreezeD, Mo et al.
+    2020, section 3). Raises ValueError when that leaves nothing to train.
+
+    Layers come in the order in which the network holds them, or, where it has `in_order`, in that order."""
+    if not count:
+        return
+    layers = list(_leaves(network))
+    weighted = [place for place, layer in enumerate(layers) if _has_weights(layer)]
+    if count >= len(weighted):
+        raise ValueError(f"it has {len(weighted)} layers with weights, of which at most {len(weighted) - 1} can freeze")
+    for layer in layers[: weighted[count]]:
+        layer.requires_grad_(False).eval()
+
+
+def _leaves(network: nn.Module) -> Iterator[nn.Module]:
+    """Modules that hold parameters themselves, in order."""
+    in_order: Callable[[], list[nn.Module]] | None = getattr(network, "in_order", None)
+    for part in in_order() if callable(in_order) else [network]:
+        if is_parametrized(part) or any(True for _ in part.parameters(recurse=False)):
+            yield part
+        if not is_parametrized(part):
+            for child in part.children():
+                yield from _leaves(child)
+
+
+def _has_weights(layer: nn.Module) -> bool:
+    """Whether it mixes channels; gains, shifts and statistics of norms are vectors."""
+    return is_parametrized(layer) or any(p.dim() > 1 for p in layer.parameters(recurse=False))

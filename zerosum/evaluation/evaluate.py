@@ -1,12 +1,13 @@
 """`zerosum evaluate`: the scores of a run, kept with what made them in its folder and its report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError
+from zerosum.evaluation.changers import score_changer
 from zerosum.evaluation.classifiers import examine_classifier
 from zerosum.evaluation.generators import score_generator
 from zerosum.evaluation.parts import AskedPart, keep_scores
@@ -22,6 +23,8 @@ def evaluate(
     *,
     features: str | None = None,
     segmenter: str | Path | None = None,
+    reader: str | Path | None = None,
+    keeps: Sequence[str | Path] = (),
     n: int | None = None,
     part: AskedPart = "auto",
     checkpoint: Checkpoint = "latest",
@@ -37,7 +40,9 @@ def evaluate(
     another network, or a classifier run); n other real images give the floor. A classifier is tested on the test part
     of the data; where there is none, on the images it held out if these are the data it was trained on, else on all of
     them. A translator is held against the real images of such pairs, one by one and as `features` sees the sets, and
-    where it is given label maps a `segmenter` run says whether it finds them again; a segmenter itself is tested.
+    where it is given label maps a `segmenter` run says whether it finds them again; a segmenter itself is tested. A run
+    that changes an attribute is held against the images at their own values and as sets; a classifier run, the
+    `reader`, reads the attribute from images at every value, and those that it `keeps` say what else became of them.
     part asks for the train or the test part of the data. Raises ConfigError and DataError that say what does not
     fit."""
     folder = RunFolder.existing(run)
@@ -45,9 +50,15 @@ def evaluate(
     if model.info.is_vectors:
         raise ConfigError(f"{run} makes points, not images; its report shows them beside the density of the data.")
     maps = isinstance(model, Translator) and bool(model.info.labels)
-    if segmenter is not None and (maps or not isinstance(model, Translator)):
+    told = bool(model.info.conditions)
+    if segmenter is not None and (maps or told or not isinstance(model, Translator)):
         raise ConfigError(
             f"{run} is a run of {model.recipe.name}: a segmenter labels what is made from label maps; leave it out."
+        )
+    changes = model.recipe.task == "change"
+    if not changes and (reader is not None or keeps):
+        raise ConfigError(
+            f"{run} changes no attribute: there is nothing for a reader to read; leave reader and keeps out."
         )
     if isinstance(model, Model):
         n = USUAL if n is None else n
@@ -57,7 +68,9 @@ def evaluate(
             raise ConfigError(
                 f"{run} is a run of {model.recipe.name}: it is scored on all pairs of a part; leave n out."
             )
-        if not maps:
+        if changes:
+            found = score_changer(folder, model, str(data), features or "random", reader, keeps, part, seed, packing)
+        elif not maps:
             eye = None if segmenter is None else str(segmenter)
             found = score_translator(folder, model, str(data), features or "random", eye, part, seed, packing)
         elif features is not None:

@@ -12,6 +12,7 @@ from PIL import Image
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.labels import matched
 from zerosum.data.open import open_dataset
+from zerosum.data.ordered import with_known
 from zerosum.data.records import NoTestPart
 from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
@@ -20,9 +21,20 @@ from zerosum.errors import DataError
 from zerosum.model import Classifier, Model, Translator
 from zerosum.pictures import save_picture
 from zerosum.report.page import write_report
-from zerosum.tasks import TASKS
+from zerosum.tasks import TASKS, its_own_input
 
-KEPT = ("errors", "floor", "baselines", "made_by", "pictures", "warnings", "classes", "per_class", "confusion")
+KEPT = (
+    "errors",
+    "floor",
+    "baselines",
+    "made_by",
+    "pictures",
+    "warnings",
+    "classes",
+    "per_class",
+    "per_value",
+    "confusion",
+)
 AskedPart = Literal["auto", "train", "test"]
 AnyModel = Model | Classifier | Translator
 
@@ -33,8 +45,12 @@ def open_like(model: AnyModel, data: str, part: Part, packing: Progress | None =
     Raises DataError when it has others."""
     size = model.info.shape[0], model.info.shape[1]
     dataset = open_dataset(data, size, model.settings.data, progress=packing, part=part)
+    if model.recipe.task == "change":  # by the values that the run knows, which may not be those of this set
+        dataset = its_own_input(with_known(dataset, model.info.conditions))
     try:
-        dataset = TASKS[model.recipe.task].classed(dataset, model.settings)
+        dataset = (
+            dataset if model.recipe.task == "change" else TASKS[model.recipe.task].classed(dataset, model.settings)
+        )
     except DataError:
         if isinstance(model, Classifier):
             raise

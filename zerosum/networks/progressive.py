@@ -122,6 +122,10 @@ class Discriminator(nn.Module):
             from_image.append(nn.Sequential(EqualizedConv2d(channels, width, 1), LeakyReLU()))
         self.blocks, self.from_image = nn.ModuleList(blocks), nn.ModuleList(from_image)
 
+    def in_order(self) -> list[nn.Module]:
+        """Its parts from the image to the score, as a transfer counts them."""
+        return [part for pair in zip(reversed(self.from_image), reversed(self.blocks), strict=True) for part in pair]
+
     def forward(self, images: Tensor, level: float | None = None) -> Tensor:
         level = self.levels if level is None else level
         last, share = math.ceil(level) - FIRST, level - math.floor(level)

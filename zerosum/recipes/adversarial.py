@@ -6,8 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from zerosum.augment.adaptive import Augmentation
+from zerosum.augment.settings import GanAugmentSettings
 from zerosum.engine.players import Batch, Player, Schedule, Terms, make_plainly, nothing
-from zerosum.losses.adversarial import ADVERSARIAL
+from zerosum.engine.randomness import seeded
+from zerosum.engine.transfer import freeze_first
+from zerosum.errors import ConfigError
+from zerosum.losses.adversarial import ADVERSARIAL, AdversarialLoss
 from zerosum.losses.penalties import around, between, clip_weights, gradient_penalty, slope_penalty
 from zerosum.recipes.settings import AdamSettings, AdversarialSettings
 
@@ -31,7 +36,8 @@ class Game:
     (its conditions, the images seen) to logits (N,), or (N, 1 + A) with A logits of conditions behind the first. real:
     a batch to what the discriminator sees of its real images. asked: a batch to that of the fakes beside it, with other
     conditions perhaps. labels: logits (N, A) and conditions (N, A) to the loss, weighted, of an auxiliary classifier.
-    critic: the discriminator where `look` is nothing but a call of it, so that a penalty may be compiled."""
+    critic: the discriminator where `look` is nothing but a call of it, so that a penalty may be compiled. alpha: the
+    last channel of what it sees is opacity."""
 
     fake: Callable[[Batch], Tensor]
     look: Callable[[Tensor, Batch], Tensor]
@@ -39,9 +45,63 @@ class Game:
     asked: Callable[[Batch], Batch] = as_asked
     labels: Callable[[Tensor, Tensor], Tensor] | None = None
     critic: nn.Module | None = None
+    alpha: bool = False
 
 
-def plain_game(generator: nn.Module, discriminator: nn.Module, latents: Callable[[int], Tensor]) -> Game:
+class Varied:
+    """What images go through before a discriminator sees them: nothing, or its augmentation.
+
+    It draws from streams of its own, named by what they are for, so that the rest of a turn draws what it would draw
+    without."""
+
+    def __init__(self, module: Augmentation | None, loss: AdversarialLoss) -> None:
+        self.module, self.loss = module, loss
+
+    def __call__(self, images: Tensor, which: str, beside: int = 0) -> Tensor:
+        """Images (N, C, H, W) varied, the last `beside` channels (no image, but what lies beside it) only moved; which
+        names the lot, such as real or fake."""
+        if self.module is None:
+            return images
+        with seeded(images.device, "augment", torch.initial_seed(), which):
+            varied: Tensor = self.module(images, beside)
+        return varied
+
+    @torch.no_grad()
+    def learn(self, real: Tensor, fake: Tensor, count: int) -> Terms:
+        """Hear of the logits of `count` real images and of fakes, in a discriminator's turn, and move the probability;
+        returns what is logged of it. Where logits have no zero between real and fake, the mean of the fakes is it."""
+        if self.module is None:
+            return {}
+        bounded = self.loss.probabilistic or self.loss.name == "hinge"
+        middle = 0.0 if bounded else 0.5 if self.loss.name == "least-squares" else fake.mean()
+        self.module.watch(real - middle, count)
+        return self.module.report()
+
+
+def augmentation_of(
+    settings: GanAugmentSettings, discriminator: nn.Module, alpha: bool, loss: AdversarialLoss
+) -> Varied:
+    """What the settings ask for. Its probability is kept in the discriminator, and so in checkpoints."""
+    if settings.differentiable in ("none", "auto"):
+        return Varied(None, loss)
+    module = Augmentation(settings, alpha)
+    discriminator.add_module("augmentation", module)
+    return Varied(module, loss)
+
+
+def freeze(settings: AdversarialSettings, generator: nn.Module, discriminator: nn.Module) -> None:
+    """The layers that a transfer keeps as they are. Raises ConfigError where it would keep all of them."""
+    counts = {"generator": settings.transfer.freeze_generator, "discriminator": settings.transfer.freeze_discriminator}
+    for (name, count), network in zip(counts.items(), (generator, discriminator), strict=True):
+        try:
+            freeze_first(network, count)
+        except ValueError as error:
+            raise ConfigError(f"transfer.freeze_{name}={count}: {error}.") from error
+
+
+def plain_game(
+    generator: nn.Module, discriminator: nn.Module, latents: Callable[[int], Tensor], alpha: bool = False
+) -> Game:
     """The game of networks that take images and latents, and conditions beside them where the batch has some.
 
     latents(n) draws n latents on the generator's device from torch's current stream, which the engine seeds by
@@ -55,7 +115,7 @@ def plain_game(generator: nn.Module, discriminator: nn.Module, latents: Callable
         logits: Tensor = discriminator(images) if condition is None else discriminator(images, condition)
         return logits
 
-    return Game(fake, look, critic=discriminator)
+    return Game(fake, look, critic=discriminator, alpha=alpha)
 
 
 def two_players(
@@ -75,6 +135,11 @@ def two_players(
     generator_weight that of the generator; slope_weight, a function of images seen, R1 and R2. Real and fake go through
     the discriminator apart, so that batch norm never mixes them."""
     loss, penalty = ADVERSARIAL[settings.loss], settings.penalty
+    varied = augmentation_of(settings.augment, discriminator, game.alpha, loss)
+    freeze(settings, generator, discriminator)
+
+    def look(images: Tensor, batch: Batch, which: str) -> Tensor:
+        return game.look(varied(images, which), batch)
 
     def judge(batch: Batch) -> tuple[Terms, Terms]:
         asked = game.asked(batch)
@@ -84,8 +149,8 @@ def two_players(
         now = batch["step"] % penalty.every == 0
         r1, r2 = ((gamma if now else 0.0) for gamma in (penalty.r1, penalty.r2))
         real, fake = real.detach().requires_grad_(r1 > 0), fake.detach().requires_grad_(r2 > 0)
-        real_logits, real_labels = parted(game.look(real, batch))
-        fake_logits, fake_labels = parted(game.look(fake, asked))
+        real_logits, real_labels = parted(look(real, batch, "real"))
+        fake_logits, fake_labels = parted(look(fake, asked, "fake"))
         terms = {
             name: discriminator_weight * term for name, term in loss.discriminator(real_logits, fake_logits).items()
         }
@@ -106,12 +171,13 @@ def two_players(
         if penalty.drift:
             penalties["drift"] = penalty.drift * real_logits.square().mean()
         named = {f"penalty/{name}": term for name, term in penalties.items()}
-        return terms | penalties, scores(real_logits.detach(), fake_logits.detach()) | named
+        noted = varied.learn(real_logits.detach(), fake_logits.detach(), len(real))
+        return terms | penalties, scores(real_logits.detach(), fake_logits.detach()) | named | noted
 
     def slope_gap(points: Tensor, batch: Batch) -> Tensor:
-        if game.critic is not None and "condition" not in batch:
+        if game.critic is not None and "condition" not in batch and varied.module is None:
             return gradient_penalty(game.critic, points)
-        return gradient_penalty(lambda images: parted(game.look(images, batch))[0], points)
+        return gradient_penalty(lambda images: parted(look(images, batch, "points"))[0], points)
 
     def scores(real_logits: Tensor, fake_logits: Tensor) -> Terms:
         if not loss.probabilistic:
@@ -120,11 +186,11 @@ def two_players(
 
     def fool(batch: Batch) -> tuple[Terms, Terms]:
         asked = game.asked(batch)
-        fake_logits, fake_labels = parted(game.look(game.fake(asked), asked))
+        fake_logits, fake_labels = parted(look(game.fake(asked), asked, "fake"))
         terms: Terms = {}
         if loss.needs_real:
             with torch.no_grad():
-                real_logits = parted(game.look(game.real(batch), batch))[0]
+                real_logits = parted(look(game.real(batch), batch, "real"))[0]
             terms["adversarial"] = generator_weight * loss.generator(fake_logits, real_logits)
         else:
             terms["adversarial"] = generator_weight * loss.generator(fake_logits)

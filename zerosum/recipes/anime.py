@@ -103,7 +103,9 @@ def anime(settings: AnimeSettings, data: DatasetInfo) -> System:
         return [{"lr": settings.optimizer.lr * 0.5 ** (beyond / settings.lr_half_life)}]
 
     # D is told nothing: it names the attributes itself
-    game = replace(plain_game(generator, discriminator, latents), look=lambda images, batch: discriminator(images))
+    game = replace(
+        plain_game(generator, discriminator, latents, data.alpha), look=lambda images, batch: discriminator(images)
+    )
     if condition_dim:
         asked = evenly if settings.prior == "uniform" else game.asked
         game = replace(game, asked=asked, labels=binary_sum)

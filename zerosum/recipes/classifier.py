@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.order import few, held_out
+from zerosum.data.ordered import Bins, bins_of
 from zerosum.engine.players import Batch, Player, Schedule, System, Terms
 from zerosum.engine.schedule import cosine, linear
 from zerosum.errors import ConfigError, DataError
@@ -66,6 +67,10 @@ class ClassifierSettings(Settings):
         0.3, gt=0, le=1, description="finetune: each stage further from the head learns at this share of the one above"
     )
     label: str = Field("class", description="what is told apart: class, or the name of an attribute of the data")
+    bins: Bins | None = Field(
+        None,
+        description="of a label with an order, such as age: the upper ends of its classes, its values, or auto",
+    )
     per_class: PositiveInt | None = Field(None, description="train on so many images of each class, not on all")
     validation: float = Field(
         0.1, ge=0, le=0.5, description="share held out, to choose the best checkpoint by; never trained on"
@@ -78,6 +83,11 @@ class ClassifierSettings(Settings):
     images: PositiveInt | None = Field(None, description="images to see, in place of epochs")  # type: ignore[assignment]
     optimizer: ClassifierOptimizerSettings = ClassifierOptimizerSettings()
     ema_half_life: float = Field(5_000, ge=0, description="half-life of the network's moving average, in images")
+
+    @field_validator("bins", mode="before")
+    @classmethod
+    def _readable_bins(cls, value: Any) -> Any:
+        return None if value is None else bins_of(value)
 
     def goal(self, count: int, classes: int) -> int:
         """Images to see, and the length of the schedule."""

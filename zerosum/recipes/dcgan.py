@@ -107,6 +107,6 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     def seeded_latents(seeds: Sequence[int]) -> Tensor:
         return (normal_latents if part.latent == "normal" else uniform_latents)(seeds, part.latent_dim)
 
-    game = plain_game(generator, discriminator, latents)
+    game = plain_game(generator, discriminator, latents, data.alpha)
     optimizer = partial(adam, settings.optimizer)
     return System(generator, two_players(settings, generator, discriminator, game, optimizer), seeded_latents)

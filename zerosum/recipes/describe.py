@@ -20,6 +20,15 @@ EXAMPLE_CONDITIONS = (  # the 34 attributes of Jin et al. 2017: 13 colours of ha
     Condition("eyes", tuple(f"eyes {i}" for i in range(10)), (1,) * 10),
     *(Condition(f"tag {i}", NO_YES[0], (1, 1)) for i in range(11)),
 )
+EXAMPLE_AGES = (  # the ten of Zhang et al. 2017
+    Condition(
+        "age",
+        tuple(f"age {i}" for i in range(10)),
+        (1,) * 10,
+        tuple(map(float, range(9))),
+        tuple(map(float, range(10))),
+    ),
+)
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
@@ -28,11 +37,13 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     classes = EXAMPLE_CLASSES if recipe.task == "classify" else ()
     settings = recipe.configure({})
     conditional = isinstance(settings, ConditionalSettings) and settings.conditional
-    conditions = EXAMPLE_CONDITIONS if conditional else ()
+    conditions = EXAMPLE_CONDITIONS if conditional else EXAMPLE_AGES if recipe.task == "change" else ()
     info = DatasetInfo("example", 1, recipe.example_shape, "uint8", (0, 255), False, classes, "", conditions)
     if recipe.task == "translate":
         maps = () if settings.data.maps == "auto" else EXAMPLE_CLASSES
         info = replace(info, input=Side(channels, "uint8", (0, 255), False), labels=maps)
+    elif recipe.task == "change":
+        info = replace(info, input=Side(channels, "uint8", (0, 255), False))
     system = recipe.build(settings, info)
     image = torch.zeros(2, channels, height, width)
     networks = {}
@@ -41,10 +52,13 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         latents = system.latents([0, 1])
         networks["generator"] = layers_of(system.network, lambda: system.network(latents, *asked))
     batch = {"input": image, "image": image, "map": torch.zeros(2, height, width, dtype=torch.int64), "images_seen": 0}
+    if recipe.task == "change":
+        batch["condition"] = torch.eye(2, width_of(conditions))
     for player in system.players:
         if player.name not in networks:
             # a network of pairs takes what only its game knows
-            turn = partial(player.losses, batch) if recipe.task == "translate" else partial(player.module, image)
+            pairs = recipe.task in ("translate", "change")
+            turn = partial(player.losses, batch) if pairs else partial(player.module, image)
             networks[player.name] = layers_of(player.module, turn)
     return {
         "name": recipe.name,
@@ -56,7 +70,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "presets": {name: flat(values) for name, values in recipe.presets.items()},
         "example": f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}"
         + (f", {len(classes)} classes" if classes else "")
-        + (f", {width_of(conditions)} attributes" if conditions else ""),
+        + (f", {width_of(conditions)} {'ages' if recipe.task == 'change' else 'attributes'}" if conditions else ""),
         "networks": networks,
         "schema": recipe.settings.model_json_schema(),
     }

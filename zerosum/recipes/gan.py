@@ -127,7 +127,7 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
             settings,
             generator,
             discriminator,
-            plain_game(generator, discriminator, latents),
+            plain_game(generator, discriminator, latents, data.alpha),
             lambda module: make_optimizer(settings.optimizer, module),
             schedule(settings),
             discriminator_weight=0.5 if settings.half_discriminator_loss else 1.0,

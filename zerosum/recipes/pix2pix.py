@@ -123,8 +123,8 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
 
-    def look(images: Tensor, batch: Batch) -> Stages:
-        return [[discriminator(torch.cat([batch["input"], images], dim=1) if judge.sees_input else images)]]
+    def beside(batch: Batch) -> Tensor | None:
+        return batch["input"] if judge.sees_input else None
 
     def compare(real: Tensor, fake: Tensor, *stages: Stages) -> Terms:
         return {"l1": settings.l1 * mean_gap(real, fake)} if settings.l1 else {}
@@ -133,7 +133,8 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
         made: Tensor = generator(batch["input"])
         return made
 
-    players = paired_players(settings, data, generator, discriminator, PairedGame(make, look, compare))
+    game = PairedGame(make, beside, lambda images: [[discriminator(images)]], compare)
+    players = paired_players(settings, data, generator, discriminator, game)
     return System(
         generator,
         players,

@@ -160,9 +160,8 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
         made: Tensor = network(batch["input"], ids, None if encoder is None else encoder(batch["image"], ids))
         return made
 
-    def judged(images: Tensor, batch: Batch) -> Stages:
-        found: Stages = discriminator(torch.cat([network.seen(batch["input"], ids_of(batch)), images], dim=1))
-        return found
+    def beside(batch: Batch) -> Tensor:
+        return network.seen(batch["input"], ids_of(batch))
 
     def compare(real: Tensor, fake: Tensor, real_stages: Stages, fake_stages: Stages) -> Terms:
         terms: Terms = {}
@@ -200,7 +199,7 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
             # Adam begins anew when the rest joins in, as in the authors' code
             return [{**now, "phase": int(alone)}, {**now, **({"lr": 0.0} if alone else {}), "phase": int(alone)}]
 
-    game = PairedGame(make, judged, compare, finds_real=settings.matching > 0)
+    game = PairedGame(make, beside, discriminator, compare, finds_real=settings.matching > 0)
     players = paired_players(settings, data, network, discriminator, game, optimizer, schedule)
     return System(
         network,

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from zerosum.augment.opacity import over_white
-from zerosum.augment.settings import AugmentSettings
+from zerosum.augment.settings import GanAugmentSettings
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Batch, System
 from zerosum.engine.randomness import uniform_latents
@@ -52,8 +52,9 @@ class PokeganSettings(AdversarialSettings):
     penalty: PenaltySettings = Field(PenaltySettings(clip=0.01), description="penalties on the critic")
     discriminator_steps: PositiveInt = Field(5, description="critic steps before each generator step")
     optimizer: RmspropSettings = RmspropSettings()
-    augment: AugmentSettings = Field(
-        AugmentSettings(flip="horizontal"), description="how training images are varied: a preset, or single settings"
+    augment: GanAugmentSettings = Field(
+        GanAugmentSettings(flip="horizontal", differentiable="auto"),
+        description="how training images are varied: a preset, or single settings",
     )
     shared_noise: bool = Field(
         False, description="one batch of latents for all steps of a round, as the code has it; the same in every run"

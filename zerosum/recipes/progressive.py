@@ -124,6 +124,7 @@ def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
         look=lambda images, batch: discriminator(images, level_of(batch["images_seen"])),
         real=lambda batch: blended(batch["image"], level_of(batch["images_seen"])),
         labels=labels if widths else None,
+        alpha=data.alpha,
     )
 
     def schedule(images_seen: int) -> list[dict[str, float]]:

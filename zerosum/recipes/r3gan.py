@@ -124,7 +124,7 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
         settings,
         generator,
         discriminator,
-        plain_game(generator, discriminator, latents),
+        plain_game(generator, discriminator, latents, data.alpha),
         partial(adam, settings.optimizer),
         schedule,
         slope_weight=lambda images_seen: cosine(images_seen, decay.images, 1.0, decay.slopes),

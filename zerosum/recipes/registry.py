@@ -14,9 +14,9 @@ from zerosum.recipes.overrides import closest, validated
 from zerosum.recipes.settings import Settings
 
 Build = Callable[[Any, DatasetInfo], System]
-Task = Literal["generate", "classify", "translate"]
-"""What the network is for when it is trained: making images from latents, naming the class of an image, or making one
-picture from another."""
+Task = Literal["generate", "classify", "translate", "change"]
+"""What the network is for when it is trained: making images from latents, naming the class of an image, making one
+picture from another, or making of a picture what it would be with another value of an attribute."""
 
 
 @dataclass(frozen=True)

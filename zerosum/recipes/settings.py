@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from zerosum.augment.settings import AugmentSettings
+from zerosum.augment.settings import AugmentSettings, GanAugmentSettings
 from zerosum.data.settings import PackSettings, parse_size
 
 LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
@@ -103,9 +103,25 @@ class Settings(Strict):
         return str(value)
 
 
+class TransferSettings(Strict):
+    """Layers that a run begun with --init keeps as they are."""
+
+    freeze_discriminator: NonNegativeInt = Field(
+        0, description="so many of its layers, from the image on, keep their weights (FreezeD)"
+    )
+    freeze_generator: NonNegativeInt = Field(
+        0, description="so many of its layers, from the latent on, keep their weights"
+    )
+
+
 class AdversarialSettings(Settings):
     """What recipes with one generator against one discriminator can be told."""
 
+    augment: GanAugmentSettings = Field(
+        GanAugmentSettings(differentiable="auto"),
+        description="how images are varied: the name of a preset, or single settings",
+    )
+    transfer: TransferSettings = TransferSettings()
     loss: LossName = Field("non-saturating", description="the adversarial loss")
     score: ScoreSettings = ScoreSettings()
     penalty: PenaltySettings = Field(PenaltySettings(), description="penalties on the discriminator")

@@ -11,14 +11,14 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor, nn
 
 from zerosum.augment.jitter import jitter
-from zerosum.augment.settings import AugmentSettings
+from zerosum.augment.settings import AugmentSettings, GanAugmentSettings
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.order import held_out
 from zerosum.data.settings import PackSettings, Size
 from zerosum.engine.players import Batch, Player, Schedule, Terms
 from zerosum.errors import ConfigError, DataError
 from zerosum.losses.adversarial import ADVERSARIAL
-from zerosum.recipes.adversarial import adam
+from zerosum.recipes.adversarial import adam, augmentation_of
 from zerosum.recipes.settings import AdamSettings, LossName, Settings
 
 JITTER = 286 / 256
@@ -84,6 +84,9 @@ class TranslationSettings(Settings):
 class PairedSettings(TranslationSettings):
     """What recipes with a discriminator can be told besides."""
 
+    augment: GanAugmentSettings = Field(
+        GanAugmentSettings(), description="what real and made images go through alike, inputs beside them: ada, or more"
+    )
     loss: LossName = Field("non-saturating", description="the adversarial loss")
     adversarial_weight: float = Field(1.0, ge=0, description="weight of the adversarial loss of the generator")
     discriminator_weight: PositiveFloat = Field(
@@ -145,13 +148,15 @@ def decaying(settings: TranslationSettings, lr: float, count: int) -> Schedule:
 class PairedGame:
     """How the networks of a paired game are called.
 
-    make: a batch to the images that the generator makes of its inputs. look: images and the batch they belong to, to
-    what the discriminator finds in them. compare: real images, fakes, and what the discriminator finds in each, to the
+    make: a batch to the images that the generator makes of its inputs. beside: a batch to what the discriminator sees
+    beside its images (N, C, H, W), or None. judge: images, behind what lies beside them, to what the discriminator
+    finds. compare: real images, fakes, and what the discriminator finds in each, to the
     terms beside the adversarial one that hold the generator to the real image, weighted. finds_real: compare needs the
     third of these."""
 
     make: Callable[[Batch], Tensor]
-    look: Callable[[Tensor, Batch], Stages]
+    beside: Callable[[Batch], Tensor | None]
+    judge: Callable[[Tensor], Stages]
     compare: Callable[[Tensor, Tensor, Stages, Stages], Terms]
     finds_real: bool = False
 
@@ -168,19 +173,30 @@ def paired_players(
     """Discriminator, then generator. The losses of several scales are summed."""
     loss = ADVERSARIAL[settings.loss]
     schedule = decaying(settings, settings.optimizer.lr, data.count)
+    varied = augmentation_of(settings.augment, discriminator, data.alpha, loss)
+
+    def look(images: Tensor, batch: Batch, which: str) -> Stages:
+        beside = game.beside(batch)
+        if beside is None:
+            return game.judge(varied(images, which))
+        if varied.module is not None:
+            joined = varied(torch.cat([images, beside], dim=1), which, beside.shape[1])
+            images, beside = joined.split([images.shape[1], beside.shape[1]], dim=1)
+        return game.judge(torch.cat([beside, images], dim=1))
 
     def judge(batch: Batch) -> tuple[Terms, Terms]:
         batch = jittered(settings, data, batch)
         with torch.no_grad():
             fake = game.make(batch)
-        reals, fakes = (last(game.look(images, batch)) for images in (batch["image"], fake))
+        reals, fakes = last(look(batch["image"], batch, "real")), last(look(fake, batch, "fake"))
         terms: Terms = {}
         for pair in zip(reals, fakes, strict=True):
             for name, term in loss.discriminator(*pair).items():
                 terms[name] = terms.get(name, 0) + settings.discriminator_weight * term
         kind = "score" if loss.probabilistic else "critic"
         means = {f"{kind}/real": mean_of(reals).detach(), f"{kind}/fake": mean_of(fakes).detach()}
-        return terms, means
+        real, made = (torch.cat(logits).detach() for logits in (reals, fakes))
+        return terms, means | varied.learn(real, made, len(fake))
 
     def mean_of(logits: list[Tensor]) -> Tensor:
         values = [scale.sigmoid().mean() if loss.probabilistic else scale.mean() for scale in logits]
@@ -191,9 +207,9 @@ def paired_players(
         fake, real_stages = game.make(batch), []
         if game.finds_real or loss.needs_real:
             with torch.no_grad():
-                real_stages = game.look(batch["image"], batch)
+                real_stages = look(batch["image"], batch, "pair")  # varied as the fakes, to be compared with them
         terms: Terms = {}
-        fake_stages = game.look(fake, batch) if settings.adversarial_weight or game.finds_real else []
+        fake_stages = look(fake, batch, "pair") if settings.adversarial_weight or game.finds_real else []
         if settings.adversarial_weight:
             if loss.needs_real:
                 pairs = zip(last(fake_stages), last(real_stages), strict=True)

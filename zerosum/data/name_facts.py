@@ -1,0 +1,42 @@
+"""Facts about images that their file names tell: the age and the gender in those of UTKFace (Zhang et al. 2017)."""
+
+import posixpath
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from zerosum.data.dataset import Dataset
+
+OLDEST = 120  # years
+GENDERS = ("male", "female")  # by their code
+LEAST_NAMED = 0.5  # share of the names that tell facts; fewer do so by chance
+# [age]_[gender]_[race]_[date&time].jpg.chip.jpg; some lack the race, which is not read. The date, a year to
+# milliseconds, tells such a name from others that count with underscores.
+_FACES = re.compile(r"([0-9]{1,3})_([01])(?:_[0-9])?_[0-9]{14,20}(?:\.[a-z0-9]+)+", re.IGNORECASE)
+
+
+def facts_of_names(names: Sequence[str]) -> dict[str, np.ndarray]:
+    """What file names, with or without folders, tell: `age` in years, (N,) int64, or float64 with NaN where a name
+    tells none, and `gender`, (N,) words, "" where a name tells none. Empty where fewer than half of the names fit."""
+    ages, genders = np.full(len(names), np.nan), [""] * len(names)
+    for place, name in enumerate(names):
+        match = _FACES.fullmatch(posixpath.basename(name))
+        if match is not None and int(match[1]) <= OLDEST:
+            ages[place], genders[place] = int(match[1]), GENDERS[int(match[2])]
+    known = np.count_nonzero(~np.isnan(ages))
+    if known == 0 or known < LEAST_NAMED * len(names):
+        return {}
+    return {"age": ages.astype(np.int64) if known == len(names) else ages, "gender": np.array(genders, np.str_)}
+
+
+def attribute_of(dataset: Dataset, name: str) -> np.ndarray | None:
+    """The attribute of that name, (N,), or else what the file names tell of it; None where neither is there."""
+    if name in dataset.attributes:
+        return dataset.attributes[name]
+    return facts_of_names(dataset.names).get(name)
+
+
+def attribute_names(dataset: Dataset) -> list[str]:
+    """What `attribute_of` finds, sorted."""
+    return sorted({*dataset.attributes, *facts_of_names(dataset.names)})

@@ -1,0 +1,255 @@
+"""A run that changes an attribute, such as an age: is it read from what it makes, and does the rest stay?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zerosum import pictures
+from zerosum.data.conditions import Condition, encoded
+from zerosum.data.convert import to_float, to_tensors
+from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.order import epoch_order
+from zerosum.data.survey import Progress
+from zerosum.engine.run import RunFolder
+from zerosum.errors import ConfigError, DataError
+from zerosum.evaluation.generators import cautions
+from zerosum.evaluation.parts import AskedPart, keep_picture, open_like, open_test_part
+from zerosum.extractors import extractor_for, features_of, other_form
+from zerosum.metrics.correlation import spearman
+from zerosum.model import Classifier, Translator, load_classifier, stored_made
+from zerosum.paired_scores import image_scores
+from zerosum.recipes.caae import CaaeSettings, split
+from zerosum.recipes.classifier import ClassifierSettings
+from zerosum.scores import FEWEST, batches, distance_scores, score_name
+from zerosum.seeds import rng
+from zerosum.tiles import translated
+from zerosum.weights import tensors_hash
+
+BATCH = 64  # images changed at once
+MOST = 2_000  # images changed to every value: ten times as many are made and read
+ROWS = 12  # of the picture
+
+
+@dataclass(frozen=True)
+class Eye:
+    """A classifier run that reads an attribute from images; name is part of the name of what it measures."""
+
+    model: Classifier
+    name: str
+    hash: str
+
+    def probabilities(self, images: np.ndarray) -> Tensor:
+        """Of each class (n, K), of images as stored."""
+        return self.model.logits(images).float().softmax(dim=1)
+
+
+def score_changer(
+    folder: RunFolder,
+    model: Translator,
+    data: str,
+    features: str,
+    reader: str | Path | None,
+    keeps: Sequence[str | Path],
+    part: AskedPart,
+    seed: int,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Scores of images changed to every value.
+
+    At the value that an image has: l1, psnr and ssim against itself. At values drawn from the set: the distances of
+    what is made from real images, and of others that were trained on in its place. reader: a classifier run that reads
+    the attribute, in the same bins: how well what is read follows what was asked for (Spearman), beside how well it
+    follows the truth of real images. keeps: classifier runs of what should stay: for how many images their answer is
+    that for the image itself, beside those for the image made at its own value, and for another image in its place."""
+    order = model.conditions[0]
+    eye = None if reader is None else open_reader(reader, order, model)
+    others = [open_eye(path, model) for path in keeps]
+    dataset, rows, words = unseen(model, data, part, progress)
+    rows = np.sort(rows[epoch_order(len(rows), seed, 0)[:MOST]])
+    assert dataset.conditions is not None
+    places = dataset.conditions[rows]
+    tally = Tally(model, dataset, rows, eye, others)
+    for start in range(0, len(rows), BATCH):
+        tally.add(slice(start, start + BATCH))
+        if progress is not None:
+            progress("images changed to every value", min(start + BATCH, len(rows)), len(rows))
+    scores, errors = tally.own_scores(words)
+    baselines: dict[str, dict[str, float]] = {}
+    floor: dict[str, float] = {}
+    warnings: list[str] = []
+    if len(rows) >= FEWEST:
+        extractor = extractor_for(features, dataset.info)
+        seen = features_of(extractor, batches(dataset, rows))
+        drawn = tally.at(rng("values", seed).permutation(places[:, 0]))
+        found = distance_scores(features_of(extractor, in_batches(drawn, dataset.info)), seen)
+        scores |= found.named(len(rows), extractor)
+        errors |= {score_name(key, len(rows), extractor): value for key, value in found.errors.items()}
+        again = features_of(extractor, in_batches(tally.at(places[:, 0]), dataset.info))
+        baselines["at its own value"] = distance_scores(again, seen).named(len(rows), extractor)
+        warnings += cautions(len(rows), extractor, 0)
+    per_value: dict[str, dict[str, float]] = {value: {} for value in order.values}
+    if eye is not None:
+        asked = np.repeat(np.arange(len(order.values)), len(rows))
+        made = tally.readings.flatten().numpy()
+        scores[f"follows@{eye.name}"] = spearman(asked, made)
+        floor[f"follows@{eye.name}"] = spearman(places[:, 0], tally.real_readings.numpy())
+        scores[f"misses@{eye.name}"] = float(np.abs(made - np.array(order.centres)[asked]).mean())
+        known = np.array(order.centres)[places[:, 0]]
+        floor[f"misses@{eye.name}"] = float(np.abs(tally.real_readings.numpy() - known).mean())
+        for place, value in enumerate(order.values):
+            per_value[value]["read as"] = float(tally.readings[place].mean())
+    for number, other in enumerate(others):
+        name = f"kept@{other.name}"
+        same = tally.answers[number] == tally.real_answers[number]  # (values, n)
+        scores[name] = float(same.float().mean())
+        own = same[torch.from_numpy(places[:, 0]), torch.arange(len(rows))]
+        baselines.setdefault("at its own value", {})[name] = float(own.float().mean())
+        answers = tally.real_answers[number]
+        baselines.setdefault("another image", {})[name] = float((answers == answers.roll(1)).float().mean())
+        for place, value in enumerate(order.values):
+            per_value[value][name] = float(same[place].float().mean())
+    about = {"part": words, "n": len(rows), "data": dataset.info.source, "data_hash": dataset.info.hash, "seed": seed}
+    about["changer_hash"] = tensors_hash(model.network.state_dict())[:12]
+    if words == "validation":
+        about["held_out_by"] = model.seed
+    for name, found_eye in (("reader", eye), *(("keeps", other) for other in others)):
+        if found_eye is not None:
+            about[f"{name}_{found_eye.name}"] = found_eye.hash
+    return {
+        "task": "change",
+        "scores": scores,
+        "errors": errors,
+        "floor": floor,
+        "baselines": baselines,
+        **({"per_value": per_value} if eye is not None or others else {}),
+        "pictures": {"values": keep_picture(folder, f"values-{model.images:09d}-{words}", tally.picture())},
+        "warnings": warnings,
+        "made_by": about,
+    }
+
+
+def in_batches(images: np.ndarray, info: DatasetInfo) -> Iterator[Tensor]:
+    """Images as stored (N, H, W, C), as networks see them."""
+    for start in range(0, len(images), BATCH):
+        yield to_float(images[start : start + BATCH], info)
+
+
+class Tally:
+    """What becomes of images when they are changed to every value, and what classifiers read from that.
+
+    readings (V, n): the value read from each, in the units of the attribute; answers: of each other classifier the
+    class it gives (V, n); real_readings, real_answers: the same of the images themselves."""
+
+    def __init__(
+        self, model: Translator, data: Dataset, rows: np.ndarray, reader: Eye | None, others: Sequence[Eye]
+    ) -> None:
+        assert data.conditions is not None
+        self.model, self.data, self.rows, self.reader, self.others = model, data, rows, reader, others
+        self.places = data.conditions[rows]
+        self.order = model.conditions[0]
+        count = len(self.order.values)
+        self.made = np.empty((count, len(rows), *data.info.shape), data.info.dtype)
+        self.readings, self.real_readings = torch.zeros(count, len(rows)), torch.zeros(len(rows))
+        self.answers = [torch.zeros(count, len(rows), dtype=torch.int64) for _ in others]
+        self.real_answers = [torch.zeros(len(rows), dtype=torch.int64) for _ in others]
+        self._own: dict[str, list[Tensor]] = {}
+
+    @torch.inference_mode()
+    def add(self, part: slice) -> None:
+        """Change the images of these places to every value."""
+        batch = to_tensors(self.data.batch(self.rows[part]), self.data.info, self.model.device)
+        real = self.data.images[self.rows[part]]
+        self._read(real, self.real_readings[part], [answers[part] for answers in self.real_answers])
+        for value in range(len(self.made)):
+            places = self.places[part].copy()
+            places[:, 0] = value
+            batch["condition"] = torch.from_numpy(encoded(places, self.model.conditions)).to(self.model.device)
+            made = translated(self.model.system, self.model.network, batch)
+            self.made[value, part] = stored_made(made, self.data.info)
+            self._read(
+                self.made[value, part], self.readings[value, part], [answers[value, part] for answers in self.answers]
+            )
+        own = to_float(self.at(self.places[part, 0], part), self.data.info)
+        for name, values in image_scores(own, to_float(real, self.data.info)).items():
+            self._own.setdefault(name, []).append(values)
+
+    def at(self, values: np.ndarray, part: slice = slice(None)) -> np.ndarray:
+        """The images of these places, each changed to a value of its own (n,)."""
+        made: np.ndarray = self.made[:, part]
+        return made[values, np.arange(made.shape[1])]
+
+    def own_scores(self, words: str) -> tuple[dict[str, float], dict[str, float]]:
+        """How near the images made at their own values come to the images, and the standard errors."""
+        each = {name: torch.cat(parts) for name, parts in self._own.items()}
+        finite = {name: values[values.isfinite()] for name, values in each.items()}  # the PSNR of equal images is not
+        means = {f"{name}@{words}": float(values.mean()) for name, values in finite.items()}
+        return means, {f"{n}@{words}": float(v.std() / len(v) ** 0.5) for n, v in finite.items() if len(v) > 1}
+
+    def picture(self) -> "pictures.Image.Image":
+        """A row for each image of a few: itself, and what it becomes."""
+        count = min(ROWS, len(self.rows))
+        tiles = np.concatenate([self.data.images[self.rows[:count]][None], self.made[:, :count]])
+        tiles = tiles.swapaxes(0, 1).reshape(-1, *self.data.info.shape)
+        return pictures.grid(tiles, count, len(self.made) + 1, value_range=self.data.info.value_range)
+
+    def _read(self, images: np.ndarray, readings: Tensor, answers: Sequence[Tensor]) -> None:
+        if self.reader is not None:
+            chances = self.reader.probabilities(images).double()
+            centres = torch.tensor(self.order.centres, dtype=torch.float64)
+            readings.copy_(chances @ centres)  # the mean over the bins (Rothe et al. 2015, equation 1)
+        for other, answer in zip(self.others, answers, strict=True):
+            answer.copy_(other.probabilities(images).argmax(dim=1))
+
+
+def unseen(
+    model: Translator, data: str, part: AskedPart, packing: Progress | None = None
+) -> tuple[Dataset, np.ndarray, str]:
+    """A set with the values that the run knows, the rows of it to test on, and what they are called: the test part; the
+    images that the run held out, if these are the data it was trained on; else all of them. Raises DataError when none
+    has a value."""
+    assert isinstance(model.settings, CaaeSettings)
+    dataset, words = None, "test"
+    if part == "test":
+        dataset = open_like(model, data, "test", packing)
+    elif part == "auto":
+        dataset = open_test_part(model, data, packing)
+    if dataset is None:
+        dataset = open_like(model, data, "train", packing)
+        words = "all" if part == "auto" and dataset.info.hash != model.info.hash else "train"
+    assert dataset.conditions is not None
+    known = np.flatnonzero((dataset.conditions >= 0).all(axis=1))
+    if dataset.info.hash == model.info.hash and part == "auto" and words == "train":
+        held = split(model.settings, dataset, model.seed)[1]
+        known, words = (held, "validation") if len(held) else (known, words)
+    if not len(known):
+        raise DataError(
+            f"No image of {data} has the {model.conditions[0].name} that the run knows: there is nothing to score."
+        )
+    return dataset, known, words
+
+
+def open_reader(path: str | Path, order: Condition, model: Translator) -> Eye:
+    """A classifier that tells the values apart. Raises ConfigError when it tells apart others, or sees other images."""
+    eye = open_eye(path, model)
+    if eye.model.info.classes != order.values:
+        assert isinstance(eye.model.settings, ClassifierSettings)
+        raise ConfigError(
+            f"{path} tells apart {', '.join(eye.model.info.classes[:12])}, and not {', '.join(order.values)}. Train a "
+            f"reader in the bins of the run: `zerosum train classifier DATA label={order.name} bins="
+            f"{','.join(f'{edge:g}' for edge in order.edges) or ','.join(order.values)}`."
+        )
+    return eye
+
+
+def open_eye(path: str | Path, model: Translator) -> Eye:
+    """A classifier that sees images such as the run makes. Raises ConfigError when it does not."""
+    classifier = load_classifier(path)
+    if problem := other_form(classifier, str(path), model.info):
+        raise ConfigError(f"{problem}.")
+    digest = tensors_hash(classifier.network.state_dict())[:12]
+    return Eye(classifier, f"{Path(path).resolve().name}-{digest[:8]}", digest)

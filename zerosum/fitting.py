@@ -1,0 +1,47 @@
+"""What training chooses by the number of images, where the user did not: few are soon learnt by heart."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from zerosum.data.records import counted
+from zerosum.data.survey import Survey
+from zerosum.recipes.registry import Recipe, merged
+from zerosum.recipes.settings import AdversarialSettings, Settings
+
+FEW = 2_000  # images below which the discriminator learns them by heart within the usual length of a run
+SHORT = 300_000  # images seen of few: what runs on a hundred images are given by Zhao et al. 2020
+
+
+def fitted(recipe: Recipe, settings: Settings, values: Mapping[str, Any], found: Survey) -> tuple[Settings, list[str]]:
+    """The settings with what suits so many images in place of `auto`, and sentences that say what was chosen and why.
+
+    values are those that the user gave, which stay as they are. A published preset is left as it was published, and
+    points are not varied."""
+    if not isinstance(settings, AdversarialSettings):
+        return settings, []
+    asked = settings.augment.differentiable == "auto"
+    if found.vector or settings.preset != "default" or found.count >= FEW:
+        return (with_values(recipe, settings, {"augment": {"differentiable": "none"}}) if asked else settings), []
+    chosen: dict[str, Any] = {}
+    said = []
+    if asked:
+        chosen["augment"] = {"differentiable": "ada"}
+        said.append(
+            "augment=ada: the discriminator sees real and generated images varied alike, the more the better it knows "
+            "the real ones, and cannot learn them by heart (augment.differentiable=none turns it off)"
+        )
+    if "images" not in values and settings.images > SHORT:
+        chosen["images"] = SHORT
+        said.append(
+            f"images={SHORT:,}, not {settings.images:,}: what few images have to give is learnt by then, and copying "
+            "begins (--images or --minutes for another length)"
+        )
+    if not said:
+        return settings, []
+    reason = f"{counted(found.count, 'image')}, fewer than {FEW:,}. Chosen for so few: "
+    return with_values(recipe, settings, chosen), [f"{reason}{'; '.join(said)}."]
+
+
+def with_values(recipe: Recipe, settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """The settings with other values, checked anew."""
+    return recipe.settings.model_validate(merged(settings.model_dump(), values))

@@ -1,0 +1,257 @@
+"""CAAE (Zhang, Song & Qi 2017): a face at another age, by an autoencoder between two discriminators."""
+
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from torch import Tensor
+
+from zerosum.augment.settings import GanAugmentSettings
+from zerosum.data.conditioning import complete
+from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.order import held_out
+from zerosum.data.ordered import Bins, bins_of
+from zerosum.engine.players import Batch, Player, System, Terms
+from zerosum.errors import ConfigError
+from zerosum.losses.adversarial import ADVERSARIAL
+from zerosum.losses.matching import mean_gap
+from zerosum.losses.smoothness import total_variation
+from zerosum.networks.caae import Autoencoder, Discriminator, Encoder, Generator, LatentDiscriminator
+from zerosum.networks.sizes import nearest_size
+from zerosum.recipes.adversarial import adam, augmentation_of
+from zerosum.recipes.registry import recipe
+from zerosum.recipes.settings import AdamSettings, LossName, Settings, Strict
+
+
+class NetworkSettings(Strict):
+    """Encoder and generator, which mirror each other."""
+
+    latent_dim: PositiveInt = Field(50, description="numbers that describe a face, each in [-1, 1]")
+    width: PositiveInt = Field(
+        32,
+        description="channels of the encoder nearest the image, doubled as the map halves; the generator has half",
+    )
+    largest: PositiveInt = Field(512, description="no layer has more channels than this")
+    init: Literal["he", "published"] = Field(
+        "he", description="he: by the number of inputs; published: a deviation of 0.02 in every layer"
+    )
+
+
+class DiscriminatorSettings(Strict):
+    """Whether an image is real and of its age."""
+
+    width: PositiveInt = Field(16, description="channels of the first layer, beside which the age is laid")
+    hidden: PositiveInt = Field(256, description="width of the last hidden layer")
+
+
+class WeightSettings(Strict):
+    """What the terms of encoder and generator weigh."""
+
+    reconstruction: PositiveFloat = Field(1.0, description="of the distance from the image itself, at its own age")
+    image: NonNegativeFloat = Field(0.01, description="of the discriminator of images")
+    latent: NonNegativeFloat = Field(0.01, description="of the discriminator of latents, which pulls them to the prior")
+    smoothness: NonNegativeFloat = Field(0.0, description="of the total variation: mean squares of differences")
+
+
+class CaaeSettings(Settings):
+    """Settings of `caae`."""
+
+    attribute: str = Field("age", description="what is changed: age, or another attribute of the images with an order")
+    bins: Bins = Field(
+        "auto", description="upper ends of its bins, or its values in their order; auto: the paper's ages, or quantiles"
+    )
+    also: tuple[str, ...] = Field(
+        (), description="further attributes that the generator is told, and that stay as they are"
+    )
+    augment: GanAugmentSettings = Field(
+        GanAugmentSettings(flip="horizontal"), description="how images are varied: the name of a preset, or settings"
+    )
+    network: NetworkSettings = NetworkSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    loss: LossName = Field("non-saturating", description="the adversarial losses")
+    distance: Literal["l1", "l2"] = Field("l1", description="of the reconstruction: mean absolute, or mean square")
+    weights: WeightSettings = WeightSettings()
+    other_ages: bool = Field(
+        True, description="what the discriminator of images judges has ages drawn from the data; else each its own"
+    )
+    wrong_ages: bool = Field(
+        True, description="real images under another age are fakes to the discriminator (matching-aware)"
+    )
+    simultaneous: bool = Field(False, description="all three players step at once, as the code has it")
+    optimizer: AdamSettings = AdamSettings()
+    batch: PositiveInt = Field(32, description="images in a batch")
+    images: PositiveInt = Field(300_000, description="images to see when no goal is given, unless epochs says")
+    epochs: PositiveFloat | None = Field(None, description="passes over the training images, in place of images")
+    validation: float = Field(
+        0.05, ge=0, le=0.5, description="share of the images held out, shown in the report and scored"
+    )
+    ema_half_life: float = Field(5_000, ge=0, description="half-life of the network's moving average, in images")
+
+    @field_validator("bins", mode="before")
+    @classmethod
+    def _readable_bins(cls, value: Any) -> Any:
+        return bins_of(value)
+
+    @field_validator("also", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("loss")
+    @classmethod
+    def _needs_no_pairs(cls, value: LossName) -> LossName:
+        if ADVERSARIAL[value].needs_real:
+            raise ValueError("relativistic compares images in pairs, and latents have no partners; take another loss")
+        return value
+
+    def goal(self, count: int, classes: int) -> int:
+        """Images to see."""
+        return self.images if self.epochs is None else max(1, round(self.epochs * count * (1 - self.validation)))
+
+
+PAPER: dict[str, Any] = {
+    "network": {"width": 64, "largest": 1024, "init": "published"},
+    "discriminator": {"hidden": 1024},
+    "distance": "l2",
+    "weights": {"reconstruction": 100, "image": 1, "latent": 1, "smoothness": 10},
+    "other_ages": False,
+    "wrong_ages": False,
+    "batch": 100,
+    "epochs": 50,
+    "augment": "none",
+    "ema_half_life": 0,
+}
+CODE: dict[str, Any] = {
+    **PAPER,
+    "also": ("gender",),
+    "distance": "l1",
+    "weights": {"reconstruction": 1, "image": 1e-4, "latent": 0, "smoothness": 0},
+    "simultaneous": True,
+}
+
+
+@recipe(
+    "caae",
+    summary="a face at any age, or anything that has an order: wear, season, stage",
+    paper="Zhang, Song & Qi 2017, arXiv 1702.08423",
+    expect="64 px: portraits that age after ten minutes on two CPU cores, though soft; 128 px: hours, or a GPU",
+    settings=CaaeSettings,
+    nearest_size=nearest_size,
+    largest_default=64,
+    example_shape=(128, 128, 3),
+    presets={"paper": PAPER, "code": CODE},
+    task="change",
+)
+def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
+    """`preset=paper` has the paper's weights, `preset=code` those of the released code, with its label of the gender.
+    With either, nothing asks of a face at another age than its own that it look that age: the discriminator of images
+    sees reconstructions alone; and with the code's nothing pulls latents to their prior. The default shows it faces at
+    ages drawn from the data, real ones under wrong ages being fakes (Reed et al. 2016), and keeps the latent's term."""
+    shape = (data.shape[2], data.shape[0], data.shape[1])
+    part, judge, weights = settings.network, settings.discriminator, settings.weights
+    groups = [condition.width for condition in data.conditions]
+    ages = groups[0]
+    try:
+        encoder = Encoder(shape, part.latent_dim, part.width, largest=part.largest, init=part.init)
+        generator = Generator(
+            shape, part.latent_dim, groups, max(2, part.width // 2), largest=part.largest, init=part.init
+        )
+        discriminator = Discriminator(shape, groups, judge.width, hidden=judge.hidden, init=part.init)
+        latent_judge = LatentDiscriminator(part.latent_dim)
+    except ValueError as error:
+        raise ConfigError(f"These networks cannot be built: {error}.") from error
+    network, loss = Autoencoder(encoder, generator), ADVERSARIAL[settings.loss]
+    augmentation = augmentation_of(settings.augment, discriminator, data.alpha, loss)
+
+    def look(images: Tensor, condition: Tensor, which: str) -> Tensor:
+        logits: Tensor = discriminator(augmentation(images, which), condition)
+        return logits.float()
+
+    def with_age(condition: Tensor, age: Tensor) -> Tensor:
+        return torch.cat([age, condition[:, ages:]], dim=1)
+
+    def judge_latents(batch: Batch) -> tuple[Terms, Terms]:
+        with torch.no_grad():
+            latents = network.encode(batch["image"]).float()
+        prior = 2 * torch.rand_like(latents) - 1
+        real, fake = latent_judge(prior).float(), latent_judge(latents).float()
+        return loss.discriminator(real, fake), {
+            f"{kind}/prior": opinion(real),
+            f"{kind}/latent": opinion(fake),
+            "latent/saturation": (latents.abs() > SATURATED).float().mean(),
+        }
+
+    def judge_images(batch: Batch) -> tuple[Terms, Terms]:
+        images, own = batch["image"], batch["condition"]
+        asked = with_age(own, shuffled(own[:, :ages])) if settings.other_ages else own
+        with torch.no_grad():
+            fakes = network(images, asked).float()
+        real, fake = look(images, own, "real"), look(fakes, asked, "fake")
+        terms = loss.discriminator(real, fake)
+        if settings.wrong_ages:
+            wrong = look(images, with_age(own, another(own[:, :ages])), "wrong")
+            mismatched = loss.discriminator(real, wrong)["fake"]
+            terms |= {"fake": 0.5 * terms["fake"], "wrong-age": 0.5 * mismatched}
+        noted = augmentation.learn(real, fake, len(images))
+        return terms, {f"{kind}/real": opinion(real), f"{kind}/fake": opinion(fake)} | noted
+
+    def fool(batch: Batch) -> tuple[Terms, Terms]:
+        images, own = batch["image"], batch["condition"]
+        latents = network.encode(images)
+        made = network.decode(latents, own)
+        gap = mean_gap(images, made) if settings.distance == "l1" else (made.float() - images).square().mean()
+        terms: Terms = {"reconstruction": weights.reconstruction * gap}
+        moved, asked = made, own
+        if weights.image and settings.other_ages:
+            asked = with_age(own, shuffled(own[:, :ages]))
+            moved = network.decode(latents, asked)
+        if weights.image:
+            terms["image"] = weights.image * loss.generator(look(moved.float(), asked, "fake"))
+        if weights.latent:
+            terms["latent"] = weights.latent * loss.generator(latent_judge(latents).float())
+        if weights.smoothness:
+            terms["smoothness"] = weights.smoothness * total_variation(moved.float())
+        return terms, {}
+
+    def opinion(logits: Tensor) -> Tensor:
+        return (logits.sigmoid() if loss.probabilistic else logits).mean().detach()
+
+    kind = "score" if loss.probabilistic else "critic"
+    optimizer = partial(adam, settings.optimizer)
+    return System(
+        network,
+        [
+            Player("latent-discriminator", latent_judge, optimizer(latent_judge), judge_latents),
+            Player("discriminator", discriminator, optimizer(discriminator), judge_images),
+            Player("generator", network, optimizer(network), fool),
+        ],
+        simultaneous=settings.simultaneous,
+        translate=lambda network, batch: network(batch["input"], batch["condition"]),
+        fixed_size=True,
+    )
+
+
+SATURATED = 0.95  # of a latent in [-1, 1], where a uniform one is in a twentieth of all cases
+
+
+def shuffled(ages: Tensor) -> Tensor:
+    """Those of other images of the batch (N, A): drawn as the data has them."""
+    return ages[torch.randperm(len(ages), device=ages.device)]
+
+
+def another(ages: Tensor) -> Tensor:
+    """One that each image does not have, every one as likely: zeros and ones (N, A)."""
+    steps = torch.randint(1, ages.shape[1], (len(ages),), device=ages.device)
+    places = (ages.argmax(dim=1) + steps) % ages.shape[1]
+    return torch.nn.functional.one_hot(places, ages.shape[1]).to(ages.dtype)
+
+
+def split(settings: CaaeSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the images to train on and of those held out, of all that have what the generator is told."""
+    known = complete(data)
+    if not settings.validation or len(known) < 2:
+        return known, known[:0]
+    held = held_out(len(known), None, max(settings.validation, 1 / len(known)), seed)
+    return known[~held], known[held]
