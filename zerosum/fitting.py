@@ -12,11 +12,13 @@ FEW = 2_000  # images below which the discriminator learns them by heart within 
 SHORT = 300_000  # images seen of few: what runs on a hundred images are given by Zhao et al. 2020
 
 
-def fitted(recipe: Recipe, settings: Settings, values: Mapping[str, Any], found: Survey) -> tuple[Settings, list[str]]:
+def fitted(
+    recipe: Recipe, settings: Settings, values: Mapping[str, Any], found: Survey, has_goal: bool
+) -> tuple[Settings, list[str]]:
     """The settings with what suits so many images in place of `auto`, and sentences that say what was chosen and why.
 
-    values are those that the user gave, which stay as they are. A published preset is left as it was published, and
-    points are not varied."""
+    values are those that the user gave, which stay as they are; has_goal says that the length was given beside them. A
+    published preset is left as it was published, and points are not varied."""
     if not isinstance(settings, AdversarialSettings):
         return settings, []
     asked = settings.augment.differentiable == "auto"
@@ -30,7 +32,7 @@ def fitted(recipe: Recipe, settings: Settings, values: Mapping[str, Any], found:
             "augment=ada: the discriminator sees real and generated images varied alike, the more the better it knows "
             "the real ones, and cannot learn them by heart (augment.differentiable=none turns it off)"
         )
-    if "images" not in values and settings.images > SHORT:
+    if not has_goal and "images" not in values and settings.images > SHORT:
         chosen["images"] = SHORT
         said.append(
             f"images={SHORT:,}, not {settings.images:,}: what few images have to give is learnt by then, and copying "

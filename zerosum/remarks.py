@@ -82,7 +82,7 @@ def shape_text(info: DatasetInfo) -> str:
         return f"{info.shape[0]} numbers each"
     height, width, channels = info.shape
     made = side_text(info.labels, channels, info.dtype)
-    if info.input is None:
+    if info.input is None or info.conditions:  # conditions: its own input, of which another value is made
         return f"{height}x{width} pixels, {made}"
     given = side_text(info.input.labels, info.input.channels, info.input.dtype)
     beside = " with instances" if info.instances else ""
@@ -115,6 +115,6 @@ def pair_remarks(data: Dataset, settings: Settings) -> list[str]:
             "Trained without the perceptual loss of the paper: the weights of VGG-19 are no part of zerosum. "
             "vgg=imagenet downloads them, vgg=FILE takes torchvision's."
         )
-    if data.info.input is not None and len(data) == 1:
+    if data.info.input is not None and not data.info.conditions and len(data) == 1:
         found.append("There is one pair, which will be learnt by heart, and none is left to judge by. Collect more.")
     return found

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zerosum import pictures
 from zerosum.augment.opacity import over_white
@@ -17,6 +17,8 @@ from zerosum.data.order import epoch_order
 from zerosum.engine.players import System
 from zerosum.engine.randomness import seeded
 from zerosum.metrics.diversity import diversity
+from zerosum.metrics.features import open_extractor
+from zerosum.metrics.neighbours import copying, nearest
 from zerosum.model import generated, stored_made
 from zerosum.networks.cnn import Cnn
 from zerosum.networks.grad_cam import grad_cam
@@ -24,6 +26,8 @@ from zerosum.report.page import MOST_COLUMNS
 from zerosum.tiles import translated
 
 SHEET_SIDE = 1024  # pixels; a grid has 8 x 8 images, or fewer when they are large
+FEW = 2000  # images, below which copies are looked for
+CLOSEST, BATCH = 16, 256  # samples shown beside their nearest image; images seen at once
 POINTS = 2000  # shown of a set of vectors
 LOOKS, LOOKS_ACROSS = 32, 8  # images on which one sees what a classifier looks at
 
@@ -31,7 +35,8 @@ LOOKS, LOOKS_ACROSS = 32, 8  # images on which one sees what a classifier looks 
 class SampleSheets:
     """Writes `reals.png` once and a sheet of generated images whenever called; measures their diversity.
 
-    Of a conditional generator each column shows one value of the first condition, in both sheets."""
+    Of a conditional generator each column shows one value of the first condition, in both sheets. Of few images, which
+    may be learnt by heart, it writes `nearest.png`, too: the samples nearest to a training image, each beside it."""
 
     def __init__(self, folder: Path, system: System, data: Dataset, seed: int) -> None:
         self.folder, self.system, self.info = folder, system, data.info
@@ -49,6 +54,7 @@ class SampleSheets:
             self.asked = {first.name: list(first.values[: self.cols]) * self.rows}
             chosen = in_columns(data.conditions[order, 0], self.rows, self.cols, order)
         self.reals, self.compared = data.images[chosen], data.images[order[:64]]
+        self.known = None if self.info.is_vectors or not 2 <= len(data) < FEW else Known(data)
         if not (folder / "reals.png").exists():
             pictures.save_picture(self._picture(self.reals, None), folder / "reals.png")
 
@@ -60,6 +66,10 @@ class SampleSheets:
         fakes = to_stored(torch.cat(list(made)), self.info)
         pictures.save_picture(self._picture(fakes, self._score(device)), self.folder / f"{images:09d}.png")
         facts = self.system.facts(images)
+        if self.known is not None:
+            copied, closest = self.known.beside(fakes)
+            pictures.save_picture(closest, self.folder / "nearest.png")
+            facts = facts | {"health/copying": copied}
         if len(self.compared) < 2:
             return facts
         pair = to_float(fakes[:64], self.info), to_float(self.compared, self.info)
@@ -92,6 +102,33 @@ class SampleSheets:
             return scores
 
         return probability
+
+
+class Known:
+    """The images of a small set as a random network sees them, to look for copies among samples."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.data = data
+        self.extractor = open_extractor("random", data.info.shape[2], data.info.alpha)
+        self.features: Tensor | None = None
+
+    def beside(self, fakes: np.ndarray) -> tuple[float, "pictures.Image.Image"]:
+        """`copying` (zerosum.metrics.neighbours) of samples (N, H, W, C) as stored, and those that lie nearest to an
+        image, each left of it."""
+        if self.features is None:  # when first needed, so that a run starts at once
+            self.features = self._seen(self.data.images)
+        seen = self._seen(fakes)
+        distances, places = nearest(seen, self.features)
+        closest = torch.argsort(distances)[:CLOSEST].numpy()
+        pairs = np.stack([fakes[closest], self.data.images[places.numpy()[closest]]], axis=1)
+        tiles = pairs.reshape(-1, *self.data.info.shape)
+        sheet = pictures.grid(tiles, -(-len(tiles) // 8), 8, value_range=self.data.info.value_range)
+        return copying(seen, self.features), sheet
+
+    @torch.inference_mode()
+    def _seen(self, images: np.ndarray) -> Tensor:
+        batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        return torch.cat([self.extractor(to_float(batch, self.data.info)) for batch in batches])
 
 
 def in_columns(places: np.ndarray, rows: int, cols: int, order: np.ndarray) -> np.ndarray:

@@ -119,8 +119,9 @@ def plan(
     if not found.vector:
         size = chosen.size_for(resolved, found.auto_size)
         check_augment(resolved.augment, found.channels, found.alpha)
-    resolved, said = fitted(chosen, resolved, values, found)
-    goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(found.count, len(found.classes)))
+    asked = _goal(images, steps, minutes)
+    resolved, said = fitted(chosen, resolved, values, found, has_goal=asked is not None)
+    goal = asked or Goal(images=resolved.goal(found.count, len(found.classes)))
     return Plan(chosen, resolved, str(data), size, goal, found, tuple(said))
 
 
@@ -204,7 +205,7 @@ def train(
         training.ema.restart(system.network)
         words = ", ".join(condition.name for condition in dataset.info.conditions)
         also = f", told {words}" if words else ""
-        kind = "image" if dataset.info.input is None else "pair"
+        kind = "pair" if planned.recipe.task == "translate" else "image"
         training.event(
             "start", f"{recipe} on {data}: {counted(len(dataset), kind)} of {shape_text(dataset.info)}{also}."
         )

@@ -1,6 +1,7 @@
 """Training on a terminal: one table that is kept up to date; elsewhere a line now and then; colours only if wanted."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -78,6 +79,29 @@ def test_a_terminal_shows_a_table_with_everything_that_matters() -> None:
         assert part in text
     assert "Saved 000050000." in text
     assert text.endswith("\x1b[?25h")  # the cursor is back
+
+
+def test_the_probability_of_an_augmentation_stands_in_the_line_and_in_the_table() -> None:
+    for tty in (False, True):
+        shown, stream = terminal(tty)
+        shown.start("a", "b")
+        shown.scalars(1, 1, VALUES | {"augment/probability": 0.1234, "augment/overfitting": 0.6}, 0.5, None)
+        shown.close()
+        assert re.search(r"augment p +0\.123", stream.getvalue())
+        assert "overfitting" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("tty", [True, False])
+def test_what_was_chosen_stays_and_is_no_warning(tty: bool) -> None:
+    shown, stream = terminal(tty)
+    shown.start("a", "b")
+    shown.event("chosen", "60 images: augment=ada.")
+    shown.event("checkpoint", "Saved.")
+    shown.close()
+    above = [line.strip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).splitlines()]
+    assert "60 images: augment=ada." in above
+    if tty:
+        assert "augment=ada" not in stream.getvalue().rpartition("╭")[2]
 
 
 def test_a_warning_stays_above_the_table() -> None:

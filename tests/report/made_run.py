@@ -12,6 +12,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from zerosum.pictures import density_picture, grid
+from zerosum.report.page import write_report
 
 
 def faces(count: int, seed: int, side: int = 32) -> np.ndarray:
@@ -95,6 +96,83 @@ def make_run(
     columns = min(12, len(next(iter(conditions.values())))) if conditions else 8
     save_sheets(path / "samples", sheets, budget, vectors, rng, columns)
     return path
+
+
+def make_changer(
+    path: Path,
+    ages: Mapping[str, int],
+    also: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    wrong_ages: bool = True,
+) -> Path:
+    """A run of CAAE with its evaluation and its report, made from that of a generator: `ages` are changed, and what is
+    in `also` the generator is told besides."""
+    make_run(path, sheets=3, lines=80, warnings=False, conditions={"age": ages, **also})
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    config |= {"recipe": "caae", "task": "change"}
+    config["settings"] |= {"network": {"latent_dim": 24}, "weights": {"image": 0.01, "latent": 0.02}}
+    config["settings"] |= {"other_ages": True, "wrong_ages": wrong_ages}
+    config["data"]["conditions"][0]["edges"] = [10.0, 20.0, 40.0, 60.0]
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+    more = {
+        **({"loss/discriminator/wrong-age": 0.3} if wrong_ages else {}),
+        "loss/latent-discriminator/real": 0.69,
+        "loss/latent-discriminator/fake": 0.7,
+        "score/prior": 0.51,
+        "score/latent": 0.49,
+        "latent/saturation": 0.3,
+        "loss/generator/reconstruction": 0.2,
+        "loss/generator/image": 0.016,
+        "loss/generator/latent": 0.008,
+    }
+    say_more(path, more, without="loss/generator/adversarial")
+    save_grid(path / "samples" / "000200000.png", 10, len(ages) + 1)
+    save_grid(path / "samples" / "reals.png", 10, len(ages))
+    (path / "evaluation").mkdir()
+    save_grid(path / "evaluation" / "values.png", 12, len(ages) + 1)
+    evaluation = {
+        "eval/follows@eye": 0.7,
+        "eval/kept@eye": 0.9,
+        "images": 200_000,
+        "kind": "evaluate",
+        "task": "change",
+        "floor": {"follows@eye": 0.8},
+        "baselines": {"at its own value": {"kept@eye": 0.95}, "another image": {"kept@eye": 0.6}},
+        "per_value": {age: {"read as": 12.0 + place, "kept@eye": 0.9} for place, age in enumerate(ages)},
+        "pictures": {"values": "evaluation/values.png"},
+        "made_by": {"part": "test", "data": "builtin:portraits"},
+    }
+    (path / "evaluation.jsonl").write_text(json.dumps(evaluation) + "\n")
+    return write_report(path).parent
+
+
+def make_few(path: Path, probability: float | str = "auto", warned: bool = True) -> Path:
+    """A run on few images with its report: the discriminator sees them augmented, and copies are looked for."""
+    make_run(path, sheets=3, lines=80, warnings=warned)
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    config["settings"]["augment"] = {"differentiable": "ada", "probability": probability, "target": 0.6}
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+    say_more(path, {"augment/probability": 0.2, "augment/overfitting": 0.6, "health/copying": 0.25})
+    said = [json.loads(line) for line in (path / "events.jsonl").read_text().splitlines()]
+    for event in said:
+        if event["kind"] == "warning":
+            event |= {"finding": "generator-copies", "text": "The generator copies.", "advice": "Stop here."}
+    text = "60 images, fewer than 2,000. Chosen for so few: augment=ada."
+    said.insert(1, {"time": said[0]["time"], "images": 0, "kind": "chosen", "text": text})
+    (path / "events.jsonl").write_text("\n".join(map(json.dumps, said)) + "\n")
+    save_grid(path / "samples" / "nearest.png", 4, 8)
+    return write_report(path).parent
+
+
+def say_more(path: Path, more: Mapping[str, float], without: str = "") -> None:
+    """Add the same values to every line of stats.jsonl, and leave one out."""
+    lines = [json.loads(line) for line in (path / "stats.jsonl").read_text().splitlines()[:-1]]
+    kept = [{key: value for key, value in line.items() if key != without} | dict(more) for line in lines]
+    (path / "stats.jsonl").write_text("\n".join(map(json.dumps, kept)) + "\n")
+
+
+def save_grid(path: Path, rows: int, columns: int) -> None:
+    """A sheet of faces, as large as the one that training draws of such images."""
+    grid(faces(rows * columns, seed=7), rows, columns).save(path)
 
 
 def level(images: int, stable: int) -> float:

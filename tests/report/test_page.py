@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.report.made_run import make_run
+from tests.report.made_run import make_changer, make_few, make_run
 from zerosum import show
 from zerosum.errors import ConfigError
 from zerosum.report import page
@@ -24,6 +24,7 @@ from zerosum.report.page import (
     MOST_COLUMNS,
     MOST_FRAMES,
     MOST_ROWS,
+    Row,
     asset,
     evenly,
     gather,
@@ -35,6 +36,7 @@ from zerosum.report.page import (
 
 CHROMIUM = Path("/usr/bin/chromium")
 LN2 = 0.693147
+AGES = {"0-10": 38, "11-20": 69, "21-40": 134, "41-60": 135, "61+": 224}
 HAIR = {"auburn": 250, "black": 480, "rose": 140}
 TAGS = {f"a long name of hair, {n}": 100 + n for n in range(34)}
 
@@ -97,6 +99,19 @@ def test_surprise_and_value_are_those_of_the_paper_also_where_the_code_halves_th
     assert with_derived([summed], thrice) == [pytest.approx(whole)]
 
 
+def test_the_judge_of_a_changer_is_surprised_at_wrong_values_too_and_its_game_has_no_value() -> None:
+    judged = {"loss/discriminator/real": LN2, "loss/discriminator/fake": LN2 / 2}
+    row: Row = {"images": 64, **judged, "loss/discriminator/wrong-age": 0.3, "loss/latent-discriminator/real": 0.7}
+    surprises = {"surprise/real": LN2, "surprise/fake": LN2, "surprise/wrong-age": 0.6}  # the fakes' halves made whole
+    kept = {"images": 64, "loss/latent-discriminator/real": 0.7}
+    settings = {"loss": "non-saturating", "wrong_ages": True}
+    assert with_derived([row], settings, "change") == [pytest.approx(kept | surprises)]
+    plain = {key: value for key, value in row.items() if not key.endswith("wrong-age")}
+    (whole,) = with_derived([plain], settings | {"wrong_ages": False}, "change")
+    assert whole == pytest.approx(kept | {"surprise/real": LN2, "surprise/fake": LN2 / 2})
+    assert with_derived([row], settings | {"loss": "hinge"}, "change") == [row]
+
+
 def test_long_records_become_means_that_end_at_the_last_row() -> None:
     rows = [{"images": 64 * n, "a": float(n), "b": None if n % 2 else 1.0} for n in range(1, 5001)]
     short = thinned(rows, MOST_ROWS)
@@ -123,8 +138,11 @@ def test_pictures_stay_within_their_budget_whatever_they_show(tmp_path: Path, mo
     noise = Image.frombytes("RGB", (700, 700), np.random.default_rng(0).bytes(700 * 700 * 3))  # no codec can pack it
     for n in range(1, 6):
         noise.save(run / "samples" / f"{n:09d}.png", compress_level=0)
+    noise.save(run / "samples" / "nearest.png", compress_level=0)
     found = page.pictures(run / "samples", vectors=False, levels={})
-    contents = [picture_of(src) for src in (*(frame["src"] for frame in found["frames"]), found["reals"])]
+    contents = [
+        picture_of(src) for src in (*(frame["src"] for frame in found["frames"]), found["reals"], found["nearest"])
+    ]
     assert sum(map(len, contents)) <= 300_000
     assert all(200 <= Image.open(io.BytesIO(content)).width <= 700 for content in contents)
     assert found["frames"][-1]["src"]["width"] == 700  # shown at its own size, if coarser
@@ -157,6 +175,22 @@ def test_columns_are_the_first_values_of_the_first_condition(tmp_path: Path) -> 
     assert points["conditions"][0]["name"] == "class"
     plain = gather(make_run(tmp_path / "plain", sheets=1))
     assert (plain["columns"], plain["conditions"]) == (None, [])
+
+
+def test_a_changer_shows_every_value_however_many(tmp_path: Path) -> None:
+    data = gather(make_changer(tmp_path / "run", AGES | {f"{age}+": 9 for age in range(70, 90)}))
+    assert len(data["columns"]["values"]) == len(AGES) + 20
+    assert data["columns"]["name"] == "age"
+
+
+def test_few_images_bring_the_nearest_ones_and_what_was_chosen(tmp_path: Path) -> None:
+    data = gather(make_few(tmp_path / "run"))
+    assert data["chosen"] == ["60 images, fewer than 2,000. Chosen for so few: augment=ada."]
+    assert [finding["kind"] for finding in data["findings"]] == ["warning"]
+    assert (data["nearest"]["width"], data["nearest"]["height"]) == (8 * 66 + 2, 4 * 66 + 2)
+    (tmp_path / "run" / "samples" / "nearest.png").write_bytes(b"half a picture")
+    assert gather(tmp_path / "run")["nearest"] is None
+    assert gather(make_run(tmp_path / "many", sheets=1))["nearest"] is None
 
 
 def test_the_page_and_training_agree_on_the_columns_of_a_sheet() -> None:
@@ -235,8 +269,15 @@ def test_every_word_has_both_languages_and_the_same_places_to_fill() -> None:
     for key, (english, french) in words.items():
         assert set(re.findall(r"{\w+}", english)) == set(re.findall(r"{\w+}", french)), key
         assert bool(english) == bool(french), key
-    used = set(re.findall(r'(?:say|fold)\("([a-z-]+[a-z])"', asset("page.js")))
-    assert used <= words.keys()
+    script = asset("page.js")
+    used = set(re.findall(r'(?:say|fold|suited)\("([a-z-]+[a-z])"', script))
+    used |= {f"{kind}-{chart}" for chart in re.findall(r'\badd\("([a-z-]+)"', script) for kind in ("chart", "read")}
+    parts = set(re.findall(r'"([a-z]+-\d)"', script))
+    assert {"read-4", "change-3"} <= parts
+    assert used | parts | {f"{part}-title" for part in parts} <= words.keys()
+    for key in words:  # those of one kind of run stand beside the general ones
+        if key.endswith("-change") and key not in ("ask-change", "read-generator-change"):
+            assert key.removesuffix("-change") in words
 
 
 def test_the_run_is_named_as_commands_name_it_and_no_home_folder_is_told(
@@ -563,6 +604,135 @@ def test_a_segmenter_has_no_opponent(browser: Any, tmp_path: Path) -> None:
         assert window.query_selector("#chart-accuracy")
 
 
+@pytest.fixture(scope="module")
+def changer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_changer(tmp_path_factory.mktemp("runs") / "age", AGES, {"gender": {"female": 9, "male": 4}})
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 800, 1280])
+def test_a_changer_has_the_image_before_its_values(browser: Any, changer: Path, width: int) -> None:
+    for window in opened_page(browser, changer):
+        window.set_viewport_size({"width": width, "height": 900})
+        text = window.inner_text("#samples")
+        assert "itself, then what is made of it for each age" in text
+        assert "latent" not in text
+        assert [heads.split("\n") for heads in window.locator(".heads").all_inner_texts()] == [
+            ["Columns: the image itself, then age", "", "image", *AGES],
+            ["Columns: age", "", *AGES],
+            ["Columns: the image itself, then age", "", "image", *AGES],
+        ]
+        sizes = []
+        for place, sheet in enumerate(("#sheet", ".sheets figure:nth-child(2) img", ".evaluation .found img")):
+            window.locator(sheet).scroll_into_view_if_needed()
+            box, heads = window.locator(sheet).bounding_box(), window.locator(".heads").nth(place).locator("li").all()
+            for number, head in enumerate(heads):
+                middle = head.bounding_box()["x"] + head.bounding_box()["width"] / 2
+                assert middle == pytest.approx(box["x"] + (number + 0.5) / len(heads) * box["width"], abs=3)
+            sizes.append(box["width"] / len(heads))
+        if width > 390:
+            assert sizes[0] == pytest.approx(sizes[1], rel=0.03)  # images of one size side by side
+        assert window.inner_text("#needle-fake") == "D(G(E(x), a), a)"
+        assert re.search(r"Images\s+10,000\s+32 × 32 × 3", window.inner_text("header"))
+        assert window.get_attribute("#sheet", "alt").startswith("A row for each image: itself, and what is made of it")
+
+
+@pytest.mark.browser
+def test_the_three_players_of_a_changer_have_their_curves(browser: Any, changer: Path) -> None:
+    for window in opened_page(browser, changer):
+        shown = [chart.get_attribute("id").removeprefix("chart-") for chart in window.query_selector_all(".chart")]
+        assert shown[:7] == ["scores", "halves", "generator", "likeness", "latent-scores", "latent-loss", "saturation"]
+        assert not {"value", "losses", "other"} & set(shown)
+        assert "under a wrong age" in window.inner_text("#chart-halves .legend")
+        assert window.inner_text("#chart-generator .legend") == "by images 0.016\nby latents 0.008"
+        assert "by 0.01 and 0.02" in window.inner_text("#chart-generator")
+        assert "difference from the image 0.200" in window.inner_text("#chart-likeness .legend")
+        assert "What the judge of latents believes" in window.inner_text("#chart-latent-scores")
+        assert "Latents at the ends of their range 30%" in window.inner_text("#chart-saturation .legend")
+        lecture = window.locator("#reading h3").all_inner_texts()
+        assert lecture == ["A few numbers and the age", "A judge that knows the age", "What the scores say"]
+        assert "into 24 numbers" in window.inner_text("#reading")
+        assert "(wrong_ages=false)" not in window.inner_text("#reading")
+
+
+@pytest.mark.browser
+def test_a_changer_says_how_to_change_pictures_and_how_to_measure_it(browser: Any, changer: Path) -> None:
+    for window in opened_page(browser, changer):
+        asked, on = window.inner_text("#asking"), window.inner_text("#go-on")
+        assert "zerosum translate age picture.jpg --age 61+ --gender female --out changed.png" in asked
+        assert "zerosum translate age pictures/ --ages all --gender female --out sheet.png" in asked
+        assert '.translate(images, asked={"age": "61+", "gender": "female"})' in asked
+        assert "label=age bins=10,20,40,60 size=32 --out age-reader" in on
+        assert "zerosum evaluate age builtin:portraits --reader age-reader" in on
+        assert "zerosum sample" not in asked + on
+        lines = window.locator("#scored table >> nth=0").locator("tr").all_inner_texts()
+        heads, *rows = ([cell.strip() for cell in line.split("\t")] for line in lines)
+        assert heads[2:] == ["Real images in its place", "Made at its own value", "Another image in its place"]
+        assert [row[1:] for row in rows] == [["0.700", "0.800", "", ""], ["0.900", "", "0.950", "0.600"]]
+        assert "so of the order alone" in rows[0][0]
+        assert "answers as for the image itself" in rows[1][0]
+        table = window.locator("#scored table >> nth=1").inner_text()  # to be seen without a click
+        assert re.match(r"age\s+read as, on average\s+kept@eye\s+0-10\s+12.0\s+0.900\s+11-20", table)
+        window.click("#language")
+        french = window.inner_text("main")
+        for words in ("Ce qu’il fait de chaque image", "lu en moyenne", "Un juge à qui l’on dit «\xa0age\xa0»"):
+            assert words in french
+        assert "{" not in french.replace('{"age"', "")
+        assert "undefined" not in french
+
+
+@pytest.mark.browser
+def test_a_changer_says_what_its_judge_was_not_shown(browser: Any, tmp_path: Path) -> None:
+    run = make_changer(tmp_path / "run", AGES, wrong_ages=False)
+    for window in opened_page(browser, run):
+        assert "no real images under wrong values (wrong_ages=false)" in window.inner_text("#reading")
+        assert "wrong age" not in window.inner_text("#chart-halves .legend")
+
+
+@pytest.mark.browser
+def test_few_images_are_looked_through_for_copies(browser: Any, tmp_path: Path) -> None:
+    run = make_few(tmp_path / "run")
+    for window in opened_page(browser, run):
+        assert "Is it copying?" in window.inner_text("#copying")
+        assert "is 0.25: ½ for new images" in window.inner_text("#copying")
+        box = window.locator("#copying img").bounding_box()
+        marks = window.locator("#copying .heads .swatch")
+        assert marks.count() == 8
+        for place, mark in enumerate(marks.all()):
+            assert ("fake" if place % 2 == 0 else "real") in mark.get_attribute("class")
+            middle = mark.bounding_box()["x"] + mark.bounding_box()["width"] / 2
+            assert middle == pytest.approx(box["x"] + (place + 0.5) / 8 * box["width"], abs=3)
+        cards = window.locator("#findings .finding").all_inner_texts()
+        assert cards[0].startswith("Chosen for this set\n\n60 images, fewer than 2,000.")
+        assert cards[1].startswith("The generator copies")
+        assert "Copying 0.250" in window.inner_text("#chart-copying .legend")
+        assert "is above the target" in window.inner_text("#chart-augment")
+        assert "probability 0.200" in window.inner_text("#chart-augment .legend")
+        assert not window.query_selector("#chart-other")
+        window.click("#language")
+        assert "Copie-t-il ?" in window.inner_text("#copying")
+        assert "Choisi pour ce jeu" in window.inner_text("#findings")
+        assert "Le générateur copie" in window.inner_text("#findings")
+
+
+@pytest.mark.browser
+def test_a_fixed_augmentation_has_no_target_and_what_was_chosen_is_no_warning(browser: Any, tmp_path: Path) -> None:
+    run = make_few(tmp_path / "run", probability=0.5, warned=False)
+    for window in opened_page(browser, run):
+        assert "here it is fixed" in window.inner_text("#chart-augment")
+        assert "target" not in window.inner_text("#chart-augment")
+        assert window.locator("#findings .finding").count() == 1
+        assert "found nothing to warn of" in window.inner_text("#findings")
+
+
+@pytest.mark.browser
+def test_a_set_of_many_images_says_nothing_of_copies(opened: Any) -> None:
+    assert not opened.query_selector("#copying")
+    assert not opened.query_selector("#chart-copying")
+    assert not opened.query_selector("#chart-augment")
+    assert not opened.query_selector(".finding.chosen")
+
+
 @pytest.mark.browser
 def test_hostile_words_are_shown_as_words(browser: Any, tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -578,9 +748,12 @@ def test_hostile_words_are_shown_as_words(browser: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("kind", ["plain", "changer"])
 @pytest.mark.parametrize("width", [320, 390, 1280, 2560])
-def test_nothing_sticks_out_at_any_width(browser: Any, run: Path, report: str, width: int) -> None:
-    for window in opened_page(browser, run, locale="fr-FR"):
+def test_nothing_sticks_out_at_any_width(
+    browser: Any, run: Path, report: str, changer: Path, kind: str, width: int
+) -> None:
+    for window in opened_page(browser, run if kind == "plain" else changer, locale="fr-FR"):
         window.set_viewport_size({"width": width, "height": 800})
         window.evaluate("document.querySelectorAll('details').forEach(node => { node.open = true; })")
         window.wait_for_function(f"document.documentElement.scrollWidth <= {width}")  # once the curves have followed

@@ -13,6 +13,7 @@ from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 10
 REMARKABLE = {"warning": "yellow", "failed": "bold red", "diverged": "bold red"}
+LASTING = {*REMARKABLE, "chosen"}  # stay above the table
 
 
 class Terminal:
@@ -53,13 +54,14 @@ class Terminal:
             self._print(self._line())
 
     def event(self, kind: str, text: str) -> None:
-        """Show something that happened. A warning stays on the screen; anything else until the next event."""
-        remarkable = kind in REMARKABLE
+        """Show something that happened. A warning and what was chosen stay on the screen; anything else until the next
+        event."""
+        said = Text.assemble((f"{kind}: ", REMARKABLE[kind]), text) if kind in REMARKABLE else Text(text)
         self._last = Text(text, style=REMARKABLE.get(kind, ""))
         if self.live is None:
-            self._print(f"{kind}: {text}" if remarkable else text)
-        elif remarkable:
-            self.live.console.print(Text.assemble((f"{kind}: ", REMARKABLE[kind]), text))
+            self._print(said.plain)
+        elif kind in LASTING:
+            self.live.console.print(said)
 
     def close(self) -> None:
         """Leave the last state on the screen; may be called twice."""
@@ -123,13 +125,14 @@ def losses(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
 
 def scores(values: Mapping[str, float]) -> list[tuple[str, float]]:
     """What the discriminator or the critic says of real and of generated images, under the names of the papers; how
-    often a classifier is right."""
+    often a classifier is right; how likely what the discriminator sees is augmented."""
     names = {
         "score/real": "D(x)",
         "score/fake": "D(G(z))",
         "critic/real": "critic(x)",
         "critic/fake": "critic(G(z))",
         "accuracy/training": "accuracy in training",
+        "augment/probability": "augment p",
     }
     return [(words, values[name]) for name, words in names.items() if name in values]
 

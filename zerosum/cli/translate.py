@@ -52,7 +52,12 @@ def translate(
     from zerosum.cli.train import packing
     from zerosum.translating import translate as translate_pictures
 
-    asked = parse_attributes(context.args)
+    places, asked = parse_attributes([str(run), str(source), *context.args])
+    if len(places) > 2:
+        raise ConfigError(f"{places[2]!r} is one word too many: give one picture or one folder.")
+    if len(places) < 2:
+        raise ConfigError("Name a run, and a picture or a folder of pictures.")
+    run, source = (Path(place) for place in places)
     found = translate_pictures(
         run,
         source,
@@ -80,20 +85,25 @@ def translate(
     print(f"{count} in {found['out']}{left}, from {run} after {found['trained_on']:,} images.{columns}")
 
 
-def parse_attributes(words: list[str]) -> dict[str, str]:
-    """The options that have no other meaning, `--age 60` and `--ages=all`, by name. Raises ConfigError for other
-    words."""
+def parse_attributes(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Words as typer leaves them, which takes unknown options and their values for words: those that are words, and
+    the options that have no other meaning, `--age 60` and `--ages=all`, by name. Raises ConfigError for an option
+    without a value, or given twice."""
     asked: dict[str, str] = {}
+    places: list[str] = []
     rest = list(words)
     while rest:
         name, equals, value = rest.pop(0).partition("=")
         if not name.startswith("--") or len(name) < 3:
-            raise ConfigError(f"{name!r} is one word too many: give one picture or one folder.")
+            places.append(name + equals + value)
+            continue
         if not equals:
             if not rest or rest[0].startswith("--"):
                 raise ConfigError(
                     f"{name} is no option of translate, or lacks a value: see `zerosum translate --help`."
                 )
             value = rest.pop(0)
+        if name.removeprefix("--") in asked:
+            raise ConfigError(f"{name} is given twice; give it once.")
         asked[name.removeprefix("--")] = value
-    return asked
+    return places, asked

@@ -36,6 +36,10 @@ COLLAPSED, RECOVERED = 0.3, 0.5
 """Mean distance between samples as a share of that between real images. Blurry but varied samples of a short run stay
 above 0.5; one picture repeated with small changes is far below 0.3."""
 
+COPIED, NEW = 0.9, 0.8
+"""How likely a sample is nearer to a training image than that to its nearest other one: 1/2 for new images of the same
+kind, 1 for copies; blurred samples are far from all."""
+
 SEPARATED = 0.1
 """A gap D(x) - D(G(z)) that shows that the discriminator can tell real from fake at all. At equilibrium the gap is
 small too, but no run starts there: a discriminator that has never reached this gap has never worked."""
@@ -91,6 +95,7 @@ class Watch:
             *(self._discriminator_wins(images) if "score/fake" in values else []),
             *(self._discriminator_is_blind(images) if "score/fake" in values else []),
             *(self._generator_collapsed(images) if "health/diversity" in values else []),
+            *(self._generator_copies(images) if "health/copying" in values else []),
             *(self._data_is_slow(images) if "time/data_wait" in values else []),
         ]
 
@@ -145,6 +150,17 @@ class Watch:
         )
         # Two looks are enough: diversity is measured on many samples, with each sample sheet and so less often.
         return self._tell(finding, images, _between(diversity < COLLAPSED, diversity > RECOVERED), looks=2)
+
+    def _generator_copies(self, images: int) -> list[Finding]:
+        copying = self._average["health/copying"]
+        finding = Finding(
+            "generator-copies",
+            f"The generator copies: with probability {copying:.2f} a sample lies nearer to a training image than that "
+            "to its nearest other one, where new images of the kind would give 0.50.",
+            "Look at samples/nearest.png. Stop here, take an earlier checkpoint, collect more images, or begin with a "
+            "run that has learnt from more (--init).",
+        )
+        return self._tell(finding, images, _between(copying > COPIED, copying < NEW), looks=2)
 
     def _data_is_slow(self, images: int) -> list[Finding]:
         wait = self._average["time/data_wait"]

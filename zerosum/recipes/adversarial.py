@@ -199,7 +199,8 @@ def two_players(
         return terms, {}
 
     def clip() -> None:
-        clip_weights(discriminator, penalty.clip)
+        trained = nn.ParameterList(p for p in discriminator.parameters() if p.requires_grad)  # the others are frozen
+        clip_weights(trained, penalty.clip)
 
     return [
         Player(

@@ -44,6 +44,9 @@ class DiscriminatorSettings(Strict):
 
     width: PositiveInt = Field(16, description="channels of the first layer, beside which the age is laid")
     hidden: PositiveInt = Field(256, description="width of the last hidden layer")
+    latent_norm: bool = Field(
+        False, description="batch norm in that of latents, as published: it hides from it how wide they are spread"
+    )
 
 
 class WeightSettings(Strict):
@@ -80,14 +83,14 @@ class CaaeSettings(Settings):
         True, description="real images under another age are fakes to the discriminator (matching-aware)"
     )
     simultaneous: bool = Field(False, description="all three players step at once, as the code has it")
-    optimizer: AdamSettings = AdamSettings()
+    optimizer: AdamSettings = AdamSettings(lr=1e-3)
     batch: PositiveInt = Field(32, description="images in a batch")
     images: PositiveInt = Field(300_000, description="images to see when no goal is given, unless epochs says")
     epochs: PositiveFloat | None = Field(None, description="passes over the training images, in place of images")
     validation: float = Field(
         0.05, ge=0, le=0.5, description="share of the images held out, shown in the report and scored"
     )
-    ema_half_life: float = Field(5_000, ge=0, description="half-life of the network's moving average, in images")
+    ema_half_life: float = Field(10_000, ge=0, description="half-life of the network's moving average, in images")
 
     @field_validator("bins", mode="before")
     @classmethod
@@ -113,11 +116,12 @@ class CaaeSettings(Settings):
 
 PAPER: dict[str, Any] = {
     "network": {"width": 64, "largest": 1024, "init": "published"},
-    "discriminator": {"hidden": 1024},
+    "discriminator": {"hidden": 1024, "latent_norm": True},
     "distance": "l2",
     "weights": {"reconstruction": 100, "image": 1, "latent": 1, "smoothness": 10},
     "other_ages": False,
     "wrong_ages": False,
+    "optimizer": {"lr": 2e-4},
     "batch": 100,
     "epochs": 50,
     "augment": "none",
@@ -159,7 +163,7 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
             shape, part.latent_dim, groups, max(2, part.width // 2), largest=part.largest, init=part.init
         )
         discriminator = Discriminator(shape, groups, judge.width, hidden=judge.hidden, init=part.init)
-        latent_judge = LatentDiscriminator(part.latent_dim)
+        latent_judge = LatentDiscriminator(part.latent_dim, norm=judge.latent_norm, init=part.init)
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
     network, loss = Autoencoder(encoder, generator), ADVERSARIAL[settings.loss]

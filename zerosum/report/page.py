@@ -34,7 +34,7 @@ PICTURES_BUDGET = 3_500_000  # bytes of all pictures together, so that the page 
 SMALL_PICTURE = 40_000  # bytes: a PNG below this (digits, plots of points) stays as sharp as it is
 WIDEST = 1100  # pixels: what the page can show of a picture on a fine screen
 
-SAID_BETTER = ("loss/discriminator/real", "loss/discriminator/fake")  # as surprises
+SAID_BETTER = {f"loss/discriminator/{term}" for term in ("real", "fake", "wrong-age")}  # as surprises
 Row = dict[str, float | None]
 
 LOG_LOSSES = ("minimax", "non-saturating")  # the games whose discriminator minimises its surprise, -ln of a probability
@@ -80,11 +80,12 @@ def gather(run: Path) -> dict[str, Any]:
         "budget": config.get("budget") or {},
         "data": data,
         "conditions": [condition | {"values": condition["values"][:MOST_VALUES]} for condition in asked],
-        "columns": asked[0] | {"values": asked[0]["values"][:MOST_COLUMNS]} if asked and not vectors else None,
+        "columns": shown_columns(asked, task) if asked and not vectors else None,
         "device": str(config.get("device", "")),
         "precision": str(config.get("precision", "")),
         "loss": str(settings.get("loss", "")),
-        "stats": columns(thinned(with_derived(rows, settings), MOST_ROWS)),
+        "stats": columns(thinned(with_derived(rows, settings, task), MOST_ROWS)),
+        "chosen": [str(event.get("text", "")) for event in events if event.get("kind") == "chosen"],
         "findings": [event for event in events if event.get("kind") in ("warning", "failed", "diverged")],
         "events": events[-MOST_EVENTS:],
         "eventCount": len(events),
@@ -240,12 +241,17 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def with_derived(rows: list[Row], settings: dict[str, Any]) -> list[Row]:
+def with_derived(rows: list[Row], settings: dict[str, Any], task: str = "generate") -> list[Row]:
     """The rows with what the lecture speaks of: the discriminator's surprise on real and on generated images, and the
     value V(D, G) = -(the sum of both). Goodfellow's code halves the loss; here it is whole, as in the paper, and of
-    several discriminators the mean."""
+    several discriminators the mean.
+
+    Of runs that change an attribute the value is left out, as real images under a wrong one move its equilibrium; where
+    these are judged, they and what is made share the weight of the fakes."""
     if settings.get("loss") not in LOG_LOSSES:
         return rows
+    if task == "change":
+        return [with_surprises(row, 0.5 if settings.get("wrong_ages") else 1.0) for row in rows]
     judge = settings.get("discriminator")
     weight = 0.5 if settings.get("half_discriminator_loss") else settings.get("discriminator_weight", 1.0)
     weight *= judge.get("scales", 1) if isinstance(judge, dict) else 1
@@ -261,6 +267,18 @@ def with_derived(rows: list[Row], settings: dict[str, Any]) -> list[Row]:
             row = {key: value for key, value in row.items() if key not in SAID_BETTER} | more
         derived.append(row)
     return derived
+
+
+def with_surprises(row: Row, share: float) -> Row:
+    """A row with the surprises of the discriminator in place of its losses, of which those on fakes weigh `share`."""
+    more: Row = {
+        name.replace("loss/discriminator", "surprise"): value
+        if value is None or name.endswith("/real")
+        else value / share
+        for name, value in row.items()
+        if name in SAID_BETTER
+    }
+    return {key: value for key, value in row.items() if key not in SAID_BETTER} | more
 
 
 def thinned(rows: list[Row], most: int) -> list[Row]:
@@ -308,16 +326,24 @@ def conditions(data: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def shown_columns(asked: list[dict[str, Any]], task: str) -> dict[str, Any]:
+    """The first condition, with those of its values that the sheets show: of a run that changes it all of them."""
+    first = asked[0]
+    return first | {"values": first["values"] if task == "change" else first["values"][:MOST_COLUMNS]}
+
+
 def pictures(folder: Path, vectors: bool, levels: Mapping[Any, float | None]) -> dict[str, Any]:
-    """The sample sheets, spread evenly over the run, and the sheet of real images (points are drawn with the data in
-    the same picture). A picture that cannot be read is left out: it may just be in the making.
+    """The sample sheets, spread evenly over the run, the sheet of real images (points are drawn with the data in the
+    same picture), and of few images that of the samples nearest to one. A picture that cannot be read is left out: it
+    may just be in the making.
 
     levels maps images seen to the level that the networks had grown to (log2 of the side, between two sizes with the
     share of the fade that is done), of those that grow."""
     files = sorted(path for path in folder.glob("*.png") if path.stem.isdigit())
-    reals = folder / "reals.png"
     chosen = evenly(files, MOST_FRAMES)
-    budget = PICTURES_BUDGET // (len(chosen) + 1)
+    beside = {name: folder / f"{name}.png" for name in ("reals", "nearest")}
+    beside = {name: path for name, path in beside.items() if path.is_file() and not vectors}
+    budget = PICTURES_BUDGET // max(1, len(chosen) + len(beside))
     frames = [
         {"images": int(path.stem), "level": levels.get(int(path.stem)), "src": src}
         for path in chosen
@@ -326,7 +352,8 @@ def pictures(folder: Path, vectors: bool, levels: Mapping[Any, float | None]) ->
     return {
         "frames": frames,
         "frameCount": len(files),
-        "reals": packed(reals, budget) if not vectors and reals.is_file() else None,
+        "reals": packed(beside["reals"], budget) if "reals" in beside else None,
+        "nearest": packed(beside["nearest"], budget) if "nearest" in beside else None,
         "vectors": vectors,
     }
 

@@ -5,7 +5,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
 const stats = data.stats, at = stats.images || [], names = data.task === "classify", pairs = data.task === "translate";
 const maps = pairs && (data.data.labels || []).length > 0, alone = names || maps;  // a network that nobody plays against
-const tasks = maps ? ["-maps", "-pairs", "-classify"] : pairs ? ["-pairs"] : names ? ["-classify"] : [];
+const changes = data.task === "change", attribute = data.conditions[0]?.name ?? "", asSet = data.config.settings || {};
+const tasks = maps ? ["-maps", "-pairs", "-classify"] : pairs ? ["-pairs"] : names ? ["-classify"] : changes ? ["-change"] : [];
 
 // ---- what the reader chose, kept where the browser allows it (a page opened from a file may not store) ----
 const remembered = (key, otherwise) => { try { return localStorage.getItem("zerosum." + key) || otherwise; } catch { return otherwise; } };
@@ -15,7 +16,7 @@ let theme = remembered("theme", "auto");
 
 // ---- words and numbers ----
 const say = (key, values = {}) => (words[key] || [key, key])[language === "fr" ? 1 : 0]
-  .replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  .replace(/\{(\w+)\}/g, (_, name) => ({ attribute, ...values })[name] ?? "");
 const has = key => key in words;
 // The words for what this run does, where these are not those of a generator.
 const suited = (key, values) => say(key + (tasks.find(task => has(key + task)) || ""), values);
@@ -81,7 +82,7 @@ function smooth(values) {
     : (before[i] + after[i] - value) / (weightBefore[i] + weightAfter[i] - 1));
 }
 const smoothed = Object.fromEntries(Object.entries(stats).filter(([name]) => name !== "images")
-  .map(([name, values]) => [name, name === "growth/level" ? values : smooth(values)]));  // a schedule has no noise
+  .map(([name, values]) => [name, ["growth/level", "augment/probability"].includes(name) ? values : smooth(values)]));  // these have no noise
 const last = name => (smoothed[name] || []).findLast(value => value != null) ?? null;
 function valueAt(name, images) {
   let found = null;
@@ -138,11 +139,15 @@ function samples() {
   const picture = make("img", { id: "sheet", width: src.width, height: src.height });
   const slider = make("input", { type: "range", id: "slider", min: 0, max: data.frames.length - 1, step: 1, value: frame,
     "aria-label": say("moment"), oninput: event => { stop(); show(+event.target.value); } });
-  const figure = make("figure", { class: data.vectors || names || pairs ? "plot" : "" }, data.vectors ? null : make("figcaption", {}, swatch("fake"), suited("generated")), heads(), picture);
+  const figure = make("figure", { class: data.vectors || names || pairs ? "plot" : "" }, data.vectors ? null : make("figcaption", {}, swatch("fake"), suited("generated")), heads(changes), picture);
   const reals = data.reals && make("figure", { class: names ? "plot" : "" }, make("figcaption", {}, swatch("real"), suited("real")), heads(),
     make("img", { src: data.reals.uri, width: data.reals.width, height: data.reals.height, alt: say("alt-real") }));
-  // A sheet of few columns is tall: no higher than a square one.
-  if (data.columns) for (const node of [figure, reals]) if (node) node.style.maxWidth = Math.round(640 * Math.min(1, src.width / src.height)) + "px";
+  if (data.columns) for (const [node, sheet] of [[figure, src], [reals, data.reals]]) if (node) node.style.maxWidth = suitedWidth(sheet) + "px";
+  const sheets = make("div", { class: "sheets" + (reals && !names ? " pair" : "") }, figure, reals || null);
+  if (changes && data.columns) {  // images of one size in both sheets
+    sheets.style.setProperty("--first", data.columns.values.length + 1 + "fr");
+    sheets.style.setProperty("--second", data.columns.values.length + "fr");
+  }
   return section("samples", suited("samples"),
     make("p", { class: "lead" }, data.vectors ? say("points-intro") : suited("samples-intro"), grows ? " " + say("growth-intro") : null),
     make("div", { class: "player" },
@@ -150,29 +155,33 @@ function samples() {
       make("div", { class: "rail" }, slider, data.frames.length > 1 ? make("div", { class: "ends", "aria-hidden": "true" },
         make("span", {}, whole(data.frames[0].images)), make("span", {}, whole(data.frames.at(-1).images))) : null),
       make("output", { id: "when", class: grows ? "wide" : "", for: "slider", "aria-live": "polite" })),
-    make("div", { class: "sheets" + (reals && !names ? " pair" : "") }, figure, reals || null),
+    sheets,
     gauge(),
     data.frameCount > data.frames.length
       ? make("p", { class: "quiet small" }, say("thinned", { shown: data.frames.length, all: whole(data.frameCount) })) : null);
 }
 const grows = data.frames.some(({ level }) => level != null);
-// The values that the columns of a sheet show, above them; upright where they are too long to stand side by side.
-function heads() {
+// A sheet of few columns is tall: no higher than a square one.
+const suitedWidth = ({ width, height }) => Math.round(640 * Math.min(1, width / height));
+// The values that the columns of a sheet show, above them, behind the image itself where each row begins with it;
+// upright where they are too long to stand side by side.
+function heads(own) {
   if (!data.columns) return null;
-  const { name, values, count } = data.columns, longest = Math.max(...values.map(value => value.length));
-  const caption = say(values.length < count ? "columns-first" : "columns", { name, shown: values.length, all: whole(count) });
+  const { name, values, count } = data.columns, shown = own ? [say("column-image"), ...values] : values;
+  const letters = shown.length * Math.max(...shown.map(value => value.length));
+  const caption = say(own ? "columns-own" : values.length < count ? "columns-first" : "columns", { name, shown: values.length, all: whole(count) });
   return make("div", { class: "heads" }, make("p", {}, caption),
-    make("ol", { class: values.length * longest > 50 ? "upright" : "" }, values.map(value => make("li", {}, make("span", { title: value }, value)))));
+    make("ol", { class: letters > 60 ? "upright" : letters > 40 ? "tight" : "" }, shown.map(value => make("li", {}, make("span", { title: value }, value)))));
 }
 const swatch = name => make("span", { class: "swatch " + name, "aria-hidden": "true" });
 
-// As the papers write it: pix2pix's discriminator sees the input x beside the image.
-const belief = pairs ? { real: "D(x, y)", fake: "D(x, G(x))" } : { real: "D(x)", fake: "D(G(z))" };
+// As the papers write it: pix2pix's discriminator sees the input x beside the image, CAAE's the age a.
+const belief = pairs ? { real: "D(x, y)", fake: "D(x, G(x))" } : changes ? { real: "D(x, a)", fake: "D(G(E(x), a), a)" } : { real: "D(x)", fake: "D(G(z))" };
 function gauge() {
   if (stats["critic/real"]) return make("p", { class: "says", id: "says" });
   if (!stats["score/real"]) return null;
   return make("div", { class: "gauge" },
-    make("h3", {}, say("gauge")),
+    make("h3", {}, suited("gauge")),
     make("div", { class: "scale", "aria-hidden": "true" },
       make("span", { class: "middle" }), make("span", { class: "lead-of", id: "lead-of" }),
       make("span", { class: "needle fake", id: "needle-fake" }, make("b", {}, belief.fake)),
@@ -236,8 +245,22 @@ document.addEventListener("keydown", event => {
   show(frame + step);
 });
 
+// ---- few images: are they learnt by heart? ----
+function copying() {
+  if (!data.nearest) return null;
+  const { uri, width, height } = data.nearest, likely = (stats["health/copying"] || []).findLast(value => value != null);
+  const figure = make("figure", { class: "nearest" },
+    make("figcaption", {}, swatch("fake"), say("copy-sample"), " ", swatch("real"), say("copy-image")),
+    make("div", { class: "heads", "aria-hidden": "true" }, make("ol", {}, [..."ffffffff"].map((_, i) => make("li", {}, swatch(i % 2 ? "real" : "fake"))))),
+    make("img", { src: uri, width, height, alt: say("alt-nearest") }));
+  figure.style.maxWidth = Math.max(640, width) + "px";
+  return section("copying", say("copying"), make("p", { class: "lead" }, say("copying-intro"),
+    likely == null ? null : " " + say("copying-says", { likely: hundredths(likely) })), figure);
+}
+
 // ---- what to know ----
 function findings() {
+  const chosen = data.chosen.map(text => make("article", { class: "finding chosen" }, make("h3", {}, say("chosen")), make("p", { lang: "en" }, text)));
   const cards = data.findings.map(event => {
     const kind = ["diverged", "failed"].includes(event.kind) ? event.kind : event.finding || "warning";
     return make("article", { class: "finding " + (["diverged", "failed"].includes(event.kind) ? "bad" : "") },
@@ -246,7 +269,7 @@ function findings() {
       make("p", { lang: "en" }, String(event.text ?? "")),
       event.advice ? make("p", { lang: "en" }, make("b", {}, say("try") + ": "), String(event.advice)) : null);
   });
-  return section("findings", say("findings"), ...(cards.length ? cards : [make("p", { class: "fine" }, suited("findings-none"))]));
+  return section("findings", say("findings"), ...chosen, ...(cards.length ? cards : [make("p", { class: "fine" }, suited("findings-none"))]));
 }
 
 // ---- scores that were asked for ----
@@ -254,7 +277,7 @@ function findings() {
 function named(what, name) { const key = `${what}-${name.replaceAll(",", "").replaceAll(" ", "-")}`; return has(key) ? say(key) : name; }
 // A score keeps the name by which it is compared; what it measures stands beside it.
 function meaning(name) {
-  const words = "score-" + name.replace(/@.*/, "").replace(/^(fd|kid)\d.*/, "$1");
+  const words = "score-" + name.replace(/@.*/, "").replace(/^(fd|kid|copying)\d.*/, "$1");
   return has(words) ? say(words) : "";
 }
 const titled = name => make("span", {}, name, meaning(name) ? make("small", { class: "means" }, meaning(name)) : null);
@@ -264,18 +287,22 @@ function scores() {
     make("thead", {}, make("tr", {}, heads.map(head => make("th", { scope: "col" }, head)))),
     make("tbody", {}, rows.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), cells.map(cell => make("td", { class: "number" }, cell)))))));
   const one = evaluation => {
-    const { scores, errors = {}, floor = {}, baselines = {}, made_by = {}, per_class, classes, pictures, warnings = [] } = evaluation;
+    const { scores, errors = {}, floor = {}, baselines = {}, made_by = {}, per_class, classes, per_value, pictures, warnings = [] } = evaluation;
     const beside = [...(Object.keys(floor).length ? [[say("floor"), floor]] : []), ...Object.entries(baselines).map(([name, values]) => [named("baseline", name), values])];
     const rows = Object.entries(scores).map(([name, value]) => [titled(name),
       number(value) + (errors[name] ? " ± " + number(errors[name]) : ""), ...beside.map(([, values]) => name in values ? number(values[name]) : "")]);
-    const each = per_class || classes, columns = each ? Object.keys(Object.values(each)[0] || {}) : [];
+    const each = per_class || classes || per_value, columns = each ? Object.keys(Object.values(each)[0] || {}) : [];
     return make("article", { class: "evaluation" },
       make("h3", {}, say("after", { n: whole(evaluation.images) }), make("span", { class: "quiet" }, " · " + String(made_by.data ?? "").replace(/^\/.*\//, "") + (made_by.part ? ` (${made_by.part})` : ""))),
       warnings.map(text => make("p", { class: "caution", lang: "en" }, String(text))),
       table([say("score"), say("value"), ...beside.map(([words]) => words)], rows),
-      pictures.map(({ words, src }) => make("figure", { class: "found" }, make("figcaption", {}, named("picture", words)),
-        make("img", { src: src.uri, width: src.width, height: src.height, alt: words }))),
-      each ? make("details", {}, make("summary", {}, say("by-class")), table([say("class"), ...columns.map(column => named("column", column))],
+      pictures.map(({ words, src }) => {
+        const figure = make("figure", { class: "found" }, make("figcaption", {}, named("picture", words)), words === "values" ? heads(true) : null,
+          make("img", { src: src.uri, width: src.width, height: src.height, alt: words }));
+        if (words === "values") figure.style.maxWidth = Math.min(src.width, suitedWidth(src)) + "px";
+        return figure;
+      }),
+      each ? make("details", { open: Boolean(per_value) }, make("summary", {}, say(per_value ? "by-value" : "by-class")), table([per_value ? attribute : say("class"), ...columns.map(column => named("column", column))],
         Object.entries(each).map(([name, row]) => [name, ...columns.map(column => number(row[column]))]))) : null,
       make("details", {}, make("summary", {}, say("made-by")), tree(made_by)));
   };
@@ -289,30 +316,43 @@ function charts() {
   function add(id, series, options = {}) {
     const found = series.filter(([name]) => stats[name] && stats[name].some(value => value != null));
     series.forEach(([name]) => taken.add(name));
-    if (found.length) list.push({ id, series: found, title: say("chart-" + id, options.words), read: say("read-" + id), ...options });
+    if (found.length) list.push({ id, series: found, title: suited("chart-" + id, options.words), read: suited("read-" + id), ...options });
   }
   add("accuracy", [["accuracy/training", say("in-training"), "fake"], ["eval/accuracy@validation", say("held-out"), "real"], ["eval/pixel_accuracy@validation", say("held-out"), "real"]], { percent: true });
   add("scores", [["score/real", belief.real, "real"], ["score/fake", belief.fake, "fake"]], { range: [0, 1], line: [0.5, "½"] });
   add("critic", [["critic/real", say("term-real"), "real"], ["critic/fake", say("term-fake"), "fake"]]);
   add("gap", [["gap", say("gap"), "judge"]], { line: [0, "0"] });
-  add("halves", [["surprise/real", say("on-real", { d: belief.real }), "real"], ["surprise/fake", say("on-fake", { d: belief.fake }), "fake"]], { line: [ln2, "ln 2"], floor: 0 });
+  add("halves", [["surprise/real", say("on-real", { d: belief.real }), "real"], ["surprise/fake", say("on-fake", { d: belief.fake }), "fake"], ["surprise/wrong-age", say("on-wrong"), "judge"]], { line: [ln2, "ln 2"], floor: 0 });
   add("value", [["value", "V(D, G)", "judge"]], { line: [-2 * ln2, "−log 4"], range: [null, 0] });
   const players = {};
   for (const name of Object.keys(stats)) {
     const [, player, term] = name.match(/^loss\/([^/]+)\/(.+)$/) || [];
-    if (player) (players[player] ||= []).push([name, { real: say("term-real"), fake: say("term-fake") }[term] || term]);
+    if (player) (players[player] ||= []).push([name, has("term-" + term) ? say("term-" + term) : term]);
   }
   if (players.generator) {
     const tinted = terms => terms.map(([name, words], i) => [name, words, ["fake", "judge", "real", "ink"][i % 4]]);
-    const game = players.generator.filter(([, term]) => !pairs || term === "adversarial"), settings = data.config.settings || {};
-    const unweighted = (settings.adversarial_weight ?? 1) === 1 && !((settings.discriminator || {}).scales > 1);
-    add("generator", tinted(game), { read: suited("read-generator" + generatorKind), line: unweighted ? { "-minimax": [-ln2, "−ln 2"], "-non-saturating": [ln2, "ln 2"] }[generatorKind] : undefined });
+    const asked = changes ? /\/(image|latent)$/ : pairs ? /\/adversarial$/ : /./, game = players.generator.filter(([name]) => asked.test(name));
+    const unweighted = !changes && (asSet.adversarial_weight ?? 1) === 1 && !((asSet.discriminator || {}).scales > 1);
+    add("generator", tinted(game), { read: changes ? say("read-generator-change", asSet.weights) : suited("read-generator" + generatorKind), line: unweighted ? { "-minimax": [-ln2, "−ln 2"], "-non-saturating": [ln2, "ln 2"] }[generatorKind] : undefined });
     add("likeness", tinted(players.generator.filter(term => !game.includes(term))), { floor: 0 });
     delete players.generator;
   }
+  const latents = (kind, tints) => [[kind + "/prior", say("drawn-evenly"), tints[0]], [kind + "/latent", say("of-images"), tints[1]]];
+  add("latent-scores", latents("score", ["real", "fake"]), { range: [0, 1], line: [0.5, "½"] });
+  add("latent-critic", latents("critic", ["real", "fake"]));
+  if (players["latent-discriminator"]) {
+    const side = name => name.endsWith("/real") ? [say("drawn-evenly"), "real"] : name.endsWith("/fake") ? [say("of-images"), "fake"] : [name, "ink"];
+    add("latent-loss", players["latent-discriminator"].map(([name]) => [name, ...side(name)]), generatorKind ? { line: [ln2, "ln 2"], floor: 0 } : { read: say("read-losses") });
+    delete players["latent-discriminator"];
+  }
+  add("saturation", [["latent/saturation", say("chart-saturation"), "judge"]], { line: [0.05, share(0.05)], floor: 0, percent: true });
   for (const [player, terms] of Object.entries(players))
     add("losses", terms.map(([name, words], i) => [name, words, name.endsWith("/real") ? "real" : name.endsWith("/fake") ? "fake" : ["judge", "ink"][i % 2]]), { words: { player }, ...(alone ? { read: say("read-cross-entropy"), floor: 0 } : {}) });
   add("diversity", [["health/diversity", say("chart-diversity"), "fake"]], { line: [1, "1"], floor: 0 });
+  add("copying", [["health/copying", say("chart-copying"), "fake"]], { line: [0.5, "½"], range: [0, 1] });
+  const { differentiable, probability, target } = asSet.augment || {}, adaptive = probability === "adaptive" || (probability === "auto" && differentiable === "ada");
+  add("augment", [["augment/probability", say("augment-probability"), "judge"], ["augment/overfitting", say("augment-overfitting"), "real"]],
+    { floor: 0, ...(adaptive ? { line: [target, say("augment-target")] } : { read: say("read-augment-fixed") }) });
   add("growth", [["growth/level", say("growth-side"), "judge"]], { written: size, tick: level => whole(2 ** level), steps: [1, 2, 4], clean: true });
   const prefixed = prefix => Object.keys(stats).filter(name => name.startsWith(prefix));
   for (const name of prefixed("eval/")) if (stats[name].filter(value => value != null).length < 2) taken.add(name);  // no curve: it is in the table
@@ -427,11 +467,13 @@ function plot({ chart, holder, values }) {
 }
 
 // ---- the lecture ----
+// What a run was told to leave out of what a part of the lecture says.
+const left = part => part !== "change-2" ? [] : ["other_ages", "wrong_ages"].filter(name => asSet[name] === false).map(name => " " + say("without-" + name.replace("_", "-")));
 function reading() {
   const critic = Boolean(stats["critic/real"]), value = last("value");
-  const parts = maps ? ["class-1", "class-2", "maps-1", "maps-2"] : pairs ? ["pairs-1", "pairs-2", ...(critic ? ["critic-1"] : []), "pairs-3"] : names ? ["class-1", "class-2", "class-3", "class-4"] : critic ? ["critic-1", "critic-2", "critic-3"] : ["read-1", "read-2", "read-3", "read-4"];
+  const parts = maps ? ["class-1", "class-2", "maps-1", "maps-2"] : pairs ? ["pairs-1", "pairs-2", ...(critic ? ["critic-1"] : []), "pairs-3"] : names ? ["class-1", "class-2", "class-3", "class-4"] : changes ? ["change-1", "change-2", ...(critic ? ["critic-1"] : []), "change-3"] : critic ? ["critic-1", "critic-2", "critic-3"] : ["read-1", "read-2", "read-3", "read-4"];
   return section("reading", say("reading"), make("div", { class: "lecture" },
-    parts.map(part => make("article", {}, make("h3", {}, say(part + "-title")), make("p", {}, say(part)))),
+    parts.map(part => make("article", {}, make("h3", {}, say(part + "-title")), make("p", {}, say(part, { latents: asSet.network?.latent_dim }), ...left(part)))),
     value != null && !pairs ? make("article", { class: "now" }, make("h3", {}, say("now-title")),
       make("p", {}, say("now", { value: number(value), jsd: number(Math.max(0, value / 2 + Math.LN2)) }))) : null));
 }
@@ -439,32 +481,44 @@ function reading() {
 // ---- what a conditional generator can be asked for ----
 function asking() {
   if (!data.conditions.length) return null;
-  const run = quoted(data.run), wishes = data.conditions.slice(0, 2), [first] = wishes;
+  const run = quoted(data.run), wishes = changes ? data.conditions.map((condition, i) => i ? condition : { ...condition, usual: condition.values.at(-1) }) : data.conditions.slice(0, 2), [first] = wishes;
+  const python = `{${wishes.map(({ name, usual }) => JSON.stringify(name) + ": " + JSON.stringify(usual)).join(", ")}}`;
+  const options = wishes.slice(1).map(({ name, usual }) => ` ${quoted("--" + name)} ${quoted(usual)}`).join("");
   const listed = ({ values, count }) => values.join(", ") + (count > values.length ? " " + say("more-values", { n: whole(count - values.length) }) : "");
-  return section("asking", say("asking"), make("p", { class: "lead" }, say("asking-intro")),
+  return section("asking", say("asking"), make("p", { class: "lead" }, suited("asking-intro")),
     make("dl", { class: "tree" }, data.conditions.map(condition => make("div", { class: "leaf" }, make("dt", {}, condition.name), make("dd", {}, listed(condition))))),
-    commands([
+    commands(changes ? [
+      [say("ask-change"), `zerosum translate ${run} picture.jpg ${quoted("--" + first.name)} ${quoted(first.usual)}${options} --out changed.png`],
+      [say("ask-changes"), `zerosum translate ${run} pictures/ ${quoted(`--${first.name}s`)} all${options} --out sheet.png`],
+      [say("go-python"), `import zerosum\nimages = zerosum.load(${JSON.stringify(data.run)}).translate(images, asked=${python})  # uint8 (N, H, W, C)`],
+    ] : [
       [say("ask-set"), `zerosum sample ${run} --set ${wishes.map(({ name, usual }) => quoted(`${name}=${usual}`)).join(" ")}` + (data.vectors ? "" : " --grid 8x8 --out asked.png")],
       ...(data.vectors ? [] : [[say("ask-sweep"), `zerosum sample ${run} --sweep ${quoted(first.name)} --out sweep.png`]]),
-      [say("go-python"), `import zerosum\nimages = zerosum.load(${JSON.stringify(data.run)}).sample(64, attributes={${wishes.map(({ name, usual }) => JSON.stringify(name) + ": " + JSON.stringify(usual)).join(", ")}})`],
+      [say("go-python"), `import zerosum\nimages = zerosum.load(${JSON.stringify(data.run)}).sample(64, attributes=${python})`],
     ]));
 }
 const commands = entries => make("dl", { class: "commands" }, entries.map(([words, code]) =>
   make("div", {}, make("dt", {}, words), make("dd", {}, make("pre", { tabindex: 0 }, make("code", {}, code))))));
 
 // ---- how to go on ----
+// The settings of a classifier that reads what is changed: in the same bins, from images of the same size.
+function reader() {
+  const { shape, conditions: [{ name, values, edges = [] }] } = data.config.data, [height, width] = shape;
+  return [`label=${name}`, `bins=${(edges.length ? edges : values).join(",")}`, `size=${height === width ? height : height + "x" + width}`].map(quoted).join(" ");
+}
 function quoted(text) { return /^[\w@%+=:,./-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'"; }
 function goOn() {
   const run = quoted(data.run), finished = data.state === "done";
   const more = Math.max(1000, 2 * (data.budget.images || data.images));
   const entries = [
     [say(data.state === "diverged" ? "go-diverged" : finished ? "go-longer" : "go-resume"), `zerosum resume ${run}` + (finished ? ` --images ${more}` : "")],
-    ...(pairs ? [[say("go-translate"), `zerosum translate ${run} pictures/ --out made/`]] : data.vectors || names ? [] : [
+    ...(changes ? [] : pairs ? [[say("go-translate"), `zerosum translate ${run} pictures/ --out made/`]] : data.vectors || names ? [] : [
       [say("go-grid"), `zerosum sample ${run} -n 64 --grid 8x8 --out grid.png`],
       [say("go-folder"), `zerosum sample ${run} --seeds 0-999 --out ${quoted(data.run + "-images")}/`]]),
-    ...(data.vectors ? [] : [[suited("go-evaluate"), `zerosum evaluate ${run} ${quoted(data.path)}`]]),
-    [say("go-python"), `import zerosum\n` + (pairs ? `images = zerosum.load(${JSON.stringify(data.run)}).translate(inputs)  # as the data is stored, (N, H, W, C)` : names ? `words = zerosum.load(${JSON.stringify(data.run)}).classify(images)  # uint8 (N, H, W, C)`
-      : `images = zerosum.load(${JSON.stringify(data.run)}).sample(16, seed=0)`)],
+    ...(changes ? [[say("go-reader"), `zerosum train classifier ${quoted(data.path)} ${reader()} --out ${quoted(data.run + "-reader")}`]] : []),
+    ...(data.vectors ? [] : [[suited("go-evaluate"), `zerosum evaluate ${run} ${quoted(data.path)}` + (changes ? ` --reader ${quoted(data.run + "-reader")}` : "")]]),
+    ...(changes ? [] : [[say("go-python"), `import zerosum\n` + (pairs ? `images = zerosum.load(${JSON.stringify(data.run)}).translate(inputs)  # as the data is stored, (N, H, W, C)` : names ? `words = zerosum.load(${JSON.stringify(data.run)}).classify(images)  # uint8 (N, H, W, C)`
+      : `images = zerosum.load(${JSON.stringify(data.run)}).sample(16, seed=0)`)]]),
   ];
   return section("go-on", say("go-on"), commands(entries));
 }
@@ -500,9 +554,9 @@ function draw(focus) {
   plots.forEach(plot => plot.destroy());
   const game = curves();
   document.getElementById("page").replaceChildren(
-    header(), make("main", {}, ...[samples(), findings(), scores(), game.node, reading(), asking(), goOn(), record()].filter(Boolean)),
+    header(), make("main", {}, ...[samples(), copying(), findings(), scores(), game.node, reading(), asking(), goOn(), record()].filter(Boolean)),
     make("footer", {}, say("made", { version: data.version, time: moment(data.written) })));
-  [...document.querySelectorAll("details")].forEach((node, i) => { node.open = open[i]; });
+  [...document.querySelectorAll("details")].forEach((node, i) => { node.open = open[i] ?? node.open; });
   plots = game.draw() || [];
   if (data.frames.length) show(frame);
   label();
