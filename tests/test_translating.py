@@ -15,6 +15,7 @@ from zerosum import pictures
 from zerosum.cli.main import main
 from zerosum.data import portraits
 from zerosum.data.label_maps import decode_map
+from zerosum.data.open import open_dataset
 from zerosum.errors import ConfigError, DataError, ZerosumError
 from zerosum.model import Translator
 from zerosum.sampling import write_image
@@ -417,3 +418,169 @@ def test_noise_is_a_function_of_the_seed(tmp_path):
         quiet(tmp_path / "run", tmp_path / "in", tmp_path / name, seed=seed)
     assert tree(tmp_path / "first") == tree(tmp_path / "again")
     assert tree(tmp_path / "first")["a.png"] == tree(tmp_path / "first")["b.png"] != tree(tmp_path / "other")["a.png"]
+
+
+# What changes an attribute
+
+
+@pytest.fixture(scope="module")
+def ages(tmp_path_factory):
+    """A run that changes the age of portraits, 8 pixels a side."""
+    root = tmp_path_factory.mktemp("ages")
+    small = {"network": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4, "hidden": 8}}
+    zerosum.train("caae", "builtin:portraits:60", out=root / "run", images=16, **small, **TINY | {"size": "8"})
+    return root / "run"
+
+
+AGES = ["0-10", "11-15", "16-20", "21-30", "31-40", "41-50", "51-60", "61-70", "71+"]
+
+
+def at_age(run, source, age):
+    """What Python makes of a picture of the run's own size."""
+    return zerosum.load(run).translate(read(source)[None], asked={"age": age})[0]
+
+
+def cells(path, across, side=48, every=6):
+    """The pictures of a sheet of 8 pixels a side, six times enlarged, row by row."""
+    pixels = np.asarray(read(path))[2:, 2:]
+    rows, cols = (length // (side + 2) for length in pixels.shape[:2])
+    assert cols == across
+    step = side + 2
+    return [[pixels[r * step :, c * step :][:side:every, :side:every] for c in range(cols)] for r in range(rows)]
+
+
+@pytest.mark.parametrize("words", [["--age", "60"], ["--age=60"], ["--AGE", "51-60"], ["--age", "55.5"]])
+@pytest.mark.parametrize("first", [False, True], ids=["behind", "in front"])
+def test_one_value_by_the_name_of_the_attribute(ages, tmp_path, command, words, first):
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    places = [ages, source]
+    arguments = [*words, *places] if first else [*places, *words]
+    code, out, err = command(*arguments, "--out", tmp_path / "older.png", "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert out == f"1 picture in {tmp_path / 'older.png'}, from {ages} after 16 images.\n"
+    assert np.array_equal(read(tmp_path / "older.png"), at_age(ages, source, "51-60"))
+
+
+def test_an_option_between_the_run_and_the_picture(ages, tmp_path, command):
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    code, _, _ = command(ages, "--age", "60", source, "--out", tmp_path / "older.png", "--device", "cpu")
+    assert code == 0
+    assert np.array_equal(read(tmp_path / "older.png"), at_age(ages, source, "60"))
+
+
+@pytest.mark.parametrize(
+    ("value", "values"),
+    [("all", AGES), ("20,60", ["16-20", "51-60"]), ("20", ["16-20"]), (" 5 , 71+ ", ["0-10", "71+"])],
+)
+def test_several_values_make_a_sheet(ages, tmp_path, command, value, values):
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    out_file = tmp_path / "sheet.png"
+    code, out, _ = command(ages, source, "--ages", value, "--out", out_file, "--device", "cpu", "--json")
+    found = json.loads(out)
+    assert (code, found["images"], found["out"]) == (0, 1, str(out_file))
+    assert [wishes["age"] for wishes in found["asked"]] == (
+        AGES if value == "all" else value.replace(" ", "").split(",")
+    )
+    (row,) = cells(out_file, 1 + len(values))
+    assert np.array_equal(row[0], read(source))
+    for shown, age in zip(row[1:], values, strict=True):
+        assert np.array_equal(shown, at_age(ages, source, age))
+
+
+def test_a_sheet_says_what_its_columns_are(ages, tmp_path, command):
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    _, out, _ = command(ages, source, "--ages", "20,60", "--out", tmp_path / "sheet.png", "--device", "cpu")
+    assert out.endswith(" In each row the input, then 20, 60.\n")
+
+
+def test_a_folder_makes_a_row_for_each(ages, tmp_path):
+    for seed, name in enumerate(["a.png", "b.png", "c/d.png"]):
+        save(tmp_path / "in" / name, noise(8, 8, 3, seed=seed))
+    found = quiet(ages, tmp_path / "in", tmp_path / "sheet.png", asked={"age": ["5", "60"]})
+    assert found["images"] == 3
+    assert found["asked"] == [{"age": "5"}, {"age": "60"}]
+    rows = cells(tmp_path / "sheet.png", 3)
+    for row, name in zip(rows, ["a.png", "b.png", "c/d.png"], strict=True):
+        assert np.array_equal(row[0], read(tmp_path / "in" / name))
+        expected = at_age(ages, tmp_path / "in" / name, "60")
+        assert np.abs(row[2].astype(int) - expected).max() <= 1  # alone or beside others
+    found = quiet(ages, tmp_path / "in", tmp_path / "out", asked={"age": "60"})
+    assert (found["images"], found["asked"]) == (3, [{"age": "60"}])
+    assert sorted(tree(tmp_path / "out")) == ["a.png", "b.png", "c/d.png"]
+
+
+def test_a_sheet_is_called_after_the_run(ages, tmp_path, monkeypatch):
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    monkeypatch.chdir(tmp_path)
+    assert quiet(ages, source, asked={"ages": "all"})["out"] == "run-translated.png"
+    assert quiet(ages, source, asked={"age": "60"})["out"] == "run-translated"
+
+
+@pytest.mark.parametrize("size", [(16, 16), (12, 20), (30, 10)])
+def test_a_picture_of_another_size_is_cropped_and_resized_as_in_training(ages, tmp_path, size):
+    source = save(tmp_path / "in" / "face.png", noise(*size, 3))
+    quiet(ages, source, tmp_path / "made.png", asked={"age": "60"})
+    prepared = open_dataset(tmp_path / "in", (8, 8), cache=tmp_path / "cache").images
+    expected = zerosum.load(ages).translate(np.asarray(prepared), asked={"age": "60"})[0]
+    assert np.array_equal(read(tmp_path / "made.png"), expected)
+
+
+def test_a_gray_picture_becomes_what_the_run_takes(ages, tmp_path):
+    source = save(tmp_path / "face.png", noise(8, 8))
+    quiet(ages, source, tmp_path / "made.png", asked={"age": "60"})
+    expected = zerosum.load(ages).translate(np.repeat(read(source)[None, ..., None], 3, axis=3), asked={"age": "60"})
+    assert np.array_equal(read(tmp_path / "made.png"), expected[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            [],
+            "Say which age to make: --age with one of 0-10, 11-15, 16-20, 21-30, 31-40, 41-50, 51-60, 61-70, 71+, or ",
+        ),
+        (["--hat", "red"], "hat cannot be asked for: this run knows age."),
+        (["--hats", "all"], "hats cannot be asked for: this run knows age."),
+        (["--age", "old"], "age=old cannot be asked for; age is 0-10, 11-15,"),
+        (["--ages", "20,,60"], "age= cannot be asked for"),
+        (["--age", "60", "more.png"], "'more.png' is one word too many: give one picture or one folder."),
+        (["-x", "--age", "60"], "'-x' is one word too many"),
+        (["--age"], "--age is no option of translate, or lacks a value"),
+        (["--age", "--seed", "1"], "--age is no option of translate, or lacks a value"),
+        (["--age", "20", "--age", "60"], "--age is given twice; give it once."),
+        (["--age", "20", "--ages", "60"], "age is asked for twice"),
+        (["--ages", "20,60", "--age", "60"], "age is asked for twice"),
+    ],
+)
+def test_what_cannot_be_asked_for(ages, tmp_path, command, words, text):
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    code, out, err = command(ages, source, "--out", tmp_path / "out.png", *words)
+    assert (code, out) == (2, "")
+    assert text in err
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_picture_must_be_named_beside_the_option(ages, command):
+    code, _, err = command(ages, "--age", "60")
+    assert (code, err) == (2, "zerosum: Name a run, and a picture or a folder of pictures.\n")
+
+
+def test_no_value_is_no_sheet(ages, tmp_path):
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    with pytest.raises(ConfigError, match="Say which age to make"):
+        quiet(ages, source, tmp_path / "sheet.png", asked={"age": []})
+
+
+def test_a_run_that_changes_nothing_is_asked_for_nothing(runs, tmp_path, command):
+    source = save(tmp_path / "in.png", noise(16, 16))
+    code, _, err = command(runs / "faces", source, "--out", tmp_path / "out", "--age", "60")
+    assert code == 2
+    assert "--age is no option of translate, and pix2pix changes no attribute" in err
+    assert "asked" not in quiet(runs / "faces", source, tmp_path / "out")
+
+
+def test_a_sheet_of_values_has_room_for_so_many(ages, tmp_path):
+    for place in range(MOST_CELLS // 10 + 1):
+        save(tmp_path / "in" / f"{place}.png", noise(8, 8, 3, seed=place))
+    with pytest.raises(ConfigError, match=r"41 inputs with 9 values each need 410\. Give fewer"):
+        quiet(ages, tmp_path / "in", tmp_path / "sheet.png", asked={"ages": "all"})

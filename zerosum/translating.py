@@ -171,7 +171,7 @@ def _columns(model: Translator, asked: Mapping[str, str | Sequence[str]]) -> tup
         several = several or not isinstance(value, str)
         values = [value] if isinstance(value, str) else value
         columns = [wishes | {condition.name: value} for wishes in columns for value in values]
-    for wishes in columns:
+    for wishes in columns or [{}]:
         places = places_of(wishes, model.conditions)
         if missing := [condition for condition in model.conditions if condition.name not in places]:
             name = missing[0].name

@@ -15,7 +15,7 @@ from zerosum.data.conditions import Condition, encoded, places_of
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.labels import known_rows
 from zerosum.data.open import open_dataset
-from zerosum.data.ordered import CAAE_EDGES, Bins, bins_of, ordered, ordered_labels, with_order
+from zerosum.data.ordered import CAAE_EDGES, Bins, bins_of, ordered, ordered_labels, with_known, with_order
 from zerosum.errors import DataError
 
 UTKFACE = Path(__file__).parents[3] / "shared/data/utkface128.zip"
@@ -383,6 +383,68 @@ def test_portraits_have_ages(tmp_path: Path) -> None:
     assert condition.values == ("0-10", *CAAE_NAMES[2:])
     assert (places >= 0).all()
     assert np.abs(np.array(condition.centres[1:-1]) - [12.5, 17.5, 25, 35, 45, 55, 65]).max() < 2
+
+
+# The conditions of another set
+
+
+def test_numbers_fall_into_the_bins_that_are_known() -> None:
+    """Whatever bins the set itself would have: edges are inclusive, and what lies beyond all is in the last."""
+    conditions = with_order(a_set(age=[2, 8, 30, 70]), "age", (10, 40)).info.conditions
+    data = with_known(a_set(age=[10, 10.5, 40, 41, 99, np.nan, -3]), conditions)
+    assert data.info.conditions == conditions
+    assert data.info.together == ()
+    assert data.conditions is not None
+    assert data.conditions.tolist() == [[0], [1], [1], [2], [2], [-1], [0]]
+
+
+def test_words_have_the_places_that_are_known() -> None:
+    order = ("new", "used", "worn")
+    conditions = with_order(a_set(wear=["new", "used", "worn", "new"]), "wear", order).info.conditions
+    data = with_known(a_set(wear=["worn", "", "broken", "new"]), conditions)
+    assert data.conditions is not None
+    assert data.conditions.tolist() == [[2], [-1], [-1], [0]]
+    assert complete(data).tolist() == [0, 3]
+
+
+def test_every_condition_is_told_in_its_own_column() -> None:
+    known = with_order(a_set(age=[2, 8, 30], gender=["male", "female", "male"]), "age", (10,), also=("gender",))
+    data = with_known(a_set(gender=["", "male", "female"], age=[50, 5, 5]), known.info.conditions)
+    assert data.conditions is not None
+    assert data.conditions.tolist() == [[1, -1], [0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(("values", "place"), [(["male", "male"], 1), (["female", "female"], 0), (["?", "?"], -1)])
+def test_a_set_of_one_word_is_told_it(values: list[object], place: int) -> None:
+    known = with_order(a_set(age=[2, 8, 30], gender=["male", "female", "male"]), "age", (10,), also=("gender",))
+    data = with_known(a_set(age=[50, 5], gender=values), known.info.conditions)
+    assert data.conditions is not None
+    assert data.conditions[:, 1].tolist() == [place, place]
+
+
+def test_classes_and_truths_are_known_by_their_names() -> None:
+    known = with_order(a_set([0, 1, 0, 1], ("3", "20"), smile=[True, False, False, True]), "class", (5,), ("smile",))
+    data = with_known(a_set([1, 0, -1], ("4", "9"), smile=["true", "false", "true"]), known.info.conditions)
+    assert data.conditions is not None
+    assert data.conditions.tolist() == [[1, 1], [0, 0], [-1, 1]]
+
+
+def test_whole_numbers_without_an_order_are_names() -> None:
+    known = with_order(a_set(age=[2, 8, 30], kind=[0, 3, 3]), "age", (10,), also=("kind",)).info.conditions
+    data = with_known(a_set(age=[5, 5, 5, 5], kind=[3, np.nan, 0.5, 0]), known)
+    assert data.conditions is not None
+    assert data.conditions[:, 1].tolist() == [1, -1, -1, 0]
+
+
+def test_what_a_set_cannot_be_told() -> None:
+    numbers = with_order(a_set(age=[2, 8, 30]), "age", (10,)).info.conditions
+    with pytest.raises(DataError, match="age of set is words, and the run knows numbers"):
+        with_known(a_set(age=["young", "old"]), numbers)
+    with pytest.raises(DataError, match="set has no attribute 'age'; file names like UTKFace's"):
+        with_known(a_set(hair=["black", "red"]), numbers)
+    words = with_order(a_set(wear=["new", "worn"]), "wear", ("new", "worn")).info.conditions
+    with pytest.raises(DataError, match="set has no attribute 'wear'"):
+        with_known(a_set(age=[2, 8]), words)
 
 
 @pytest.mark.skipif(not UTKFACE.exists(), reason="the faces of UTKFace are not beside the repository")

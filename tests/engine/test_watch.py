@@ -82,6 +82,34 @@ def test_a_collapsed_generator_is_named_although_diversity_comes_seldom() -> Non
     assert "8%" in found[0].text
 
 
+def test_a_generator_that_copies_is_named_once_although_copying_comes_seldom() -> None:
+    """Each sample sheet measures it; it is told when it has lasted for PATIENCE, in the second look at least."""
+    watch, told = Watch(), []
+    for images in range(0, 100_000, 5_000):
+        told += [
+            (images, finding) for finding in watch.see(images, {"health/copying": 0.5 if images < 30_000 else 0.97})
+        ]
+    ((images, found),) = told
+    assert found.kind == "generator-copies"
+    assert 30_000 + PATIENCE <= images <= 30_000 + 2 * PATIENCE
+    assert "0.9" in found.text
+    assert "samples/nearest.png" in found.advice
+
+
+def test_two_looks_at_copies_are_needed() -> None:
+    watch = Watch()
+    assert watch.see(20_000, {"health/copying": 1.0}) == []
+    assert kinds(watch.see(20_000 + PATIENCE, {"health/copying": 1.0})) == ["generator-copies"]
+
+
+@pytest.mark.parametrize(("between", "times"), [(0.85, 1), (0.7, 2)])
+def test_copying_is_gone_below_eight_tenths(between: float, times: int) -> None:
+    """From 0.8 to 0.9 an episode neither begins nor ends."""
+    game = lambda images: {"health/copying": between if 40_000 <= images < 80_000 else 0.99}  # noqa: E731
+    assert kinds(play(Watch(), game, stop=120_000)) == ["generator-copies"] * times
+    assert play(Watch(), lambda _: {"health/copying": 0.85}) == []
+
+
 def test_slow_data_is_named() -> None:
     found = play(Watch(), lambda _: {"time/data_wait": 0.6})
     assert kinds(found) == ["data-slow"]
@@ -89,7 +117,14 @@ def test_slow_data_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [scores(0.995, 0.005), scores(0.5, 0.5), {"health/diversity": 0.01}, {"time/data_wait": 0.9}]
+    "bad",
+    [
+        scores(0.995, 0.005),
+        scores(0.5, 0.5),
+        {"health/diversity": 0.01},
+        {"time/data_wait": 0.9},
+        {"health/copying": 1.0},
+    ],
 )
 def test_the_first_thousands_of_images_pass_in_silence(bad: Values) -> None:
     assert play(Watch(), lambda _: bad, stop=WARM_UP + PATIENCE) == []

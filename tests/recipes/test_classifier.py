@@ -170,7 +170,7 @@ def test_a_generator_too_begins_with_the_weights_of_an_earlier_run(stripes, tmp_
     assert all(torch.equal(average[name], began[name]) for name in average)
     judge = load_state(newest_intact(first.path / "checkpoints", print))["players"]["discriminator"]["module"]
     found = load_state(second.path / "checkpoints" / "000000000")["players"]["discriminator"]["module"]
-    assert all(torch.equal(judge[name], found[name]) for name in judge)
+    assert all(torch.equal(judge[name], found[name]) for name in judge if not name.startswith("augmentation."))
 
 
 def test_weights_from_a_file_are_the_start_and_not_needed_again(stripes, tmp_path):

@@ -266,9 +266,8 @@ def with_known(dataset: Dataset, conditions: Sequence[Condition]) -> Dataset:
                 raise DataError(f"{condition.name} of {dataset.info.source} is words, and the run knows numbers.")
             columns.append(np.where(np.isfinite(numbers), np.searchsorted(condition.edges, numbers), -1))
             continue
-        found, labels = condition_of(dataset, condition.name)
-        known = [condition.values.index(name) if name in condition.values else -1 for name in found.values]
-        columns.append(np.array([*known, -1], np.int64)[labels])
+        places = {value: place for place, value in enumerate(condition.values)}
+        columns.append(np.array([places.get(word, -1) for word in _words_of(dataset, condition.name)], np.int64))
     info = replace(dataset.info, conditions=tuple(conditions), together=())
     return Dataset(
         dataset.folder,
@@ -280,3 +279,16 @@ def with_known(dataset: Dataset, conditions: Sequence[Condition]) -> Dataset:
         dataset.inputs,
         dataset.instances,
     )
+
+
+def _words_of(dataset: Dataset, name: str) -> list[str]:
+    """What each image is called, as `labelled` has it, but though all are called alike; "" where it has no value."""
+    if name == "class" and dataset.labels is not None:
+        return [(*dataset.info.classes, "")[label] for label in dataset.labels.tolist()]
+    values = attribute_of(dataset, name)
+    if values is None:
+        raise DataError(f"{dataset.info.source} has no attribute {name!r}; {_remedy(dataset, name)}")
+    if values.dtype.kind == "f":
+        return [f"{value:.0f}" if value == round(value) else "" for value in np.nan_to_num(values, nan=0.5).tolist()]
+    words = [str(value) for value in values.tolist()]
+    return [word.capitalize() for word in words] if {"false", "true", ""}.issuperset(words) else words

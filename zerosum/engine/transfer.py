@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from zerosum.engine.checkpoint import load_model, load_state, newest_intact
 from zerosum.engine.players import System
+
+PASSING = "augmentation."  # begins the names of what follows how a run goes, and is no weight: each run starts its own
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ def start_from(
     that start anew. Raises DataError when there is no intact checkpoint."""
     path = newest_intact(checkpoints, skipped)
     players = load_state(path)["players"]
-    average = {name: tensor for name, tensor in load_model(path).items() if name not in leave}
+    average = {name: tensor for name, tensor in _in_order(load_model(path), players) if name not in leave}
     tensors = {"network": average} | {name: state["module"] for name, state in players.items()}
     if system.renamed is not None:
         tensors = system.renamed(tensors)
@@ -46,6 +49,13 @@ def start_from(
         tuple(name for part in parts for name in part.left),
         any(part.fits for part in parts),
     )
+
+
+def _in_order(average: Mapping[str, Tensor], players: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
+    """Names and tensors as the network holds them, as far as a player tells: a file of weights sorts them by name."""
+    modules: list[Mapping[str, Tensor]] = [state["module"] for state in players.values()]
+    names = next((module for module in modules if module.keys() == average.keys()), average)
+    return [(name, average[name]) for name in names]
 
 
 def counted_back(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -65,8 +75,8 @@ def size_of_fitting(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> 
 
 @torch.no_grad()
 def take_over(module: nn.Module, tensors: Mapping[str, Tensor]) -> Taken:
-    """Copy each tensor into that of the module with its name and shape."""
-    own = module.state_dict()
+    """Copy each tensor into that of the module with its name and shape; what is PASSING stays."""
+    own = {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(PASSING)}
     left = [name for name, tensor in own.items() if name not in tensors or tensors[name].shape != tensor.shape]
     taken = [name for name in own if name not in left]
     for name in taken:

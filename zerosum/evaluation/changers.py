@@ -25,7 +25,7 @@ from zerosum.model import Classifier, Translator, load_classifier, stored_made
 from zerosum.paired_scores import image_scores
 from zerosum.recipes.caae import CaaeSettings, split
 from zerosum.recipes.classifier import ClassifierSettings
-from zerosum.scores import FEWEST, batches, distance_scores, score_name
+from zerosum.scores import FEWEST, batches, distance_scores, made_by, score_name
 from zerosum.seeds import rng
 from zerosum.tiles import translated
 from zerosum.weights import tensors_hash
@@ -62,9 +62,9 @@ def score_changer(
     """Scores of images changed to every value.
 
     At the value that an image has: l1, psnr and ssim against itself. At values drawn from the set: the distances of
-    what is made from real images, and of others that were trained on in its place. reader: a classifier run that reads
-    the attribute, in the same bins: how well what is read follows what was asked for (Spearman), beside how well it
-    follows the truth of real images. keeps: classifier runs of what should stay: for how many images their answer is
+    what is made from the real images, beside those of what is made at their own values. reader: a classifier run that
+    reads the attribute, in the same bins: how well what is read follows what was asked for (Spearman), beside how well
+    it follows the truth of real images. keeps: classifier runs of what should stay: for how many images their answer is
     that for the image itself, beside those for the image made at its own value, and for another image in its place."""
     order = model.conditions[0]
     eye = None if reader is None else open_reader(reader, order, model)
@@ -82,6 +82,7 @@ def score_changer(
     baselines: dict[str, dict[str, float]] = {}
     floor: dict[str, float] = {}
     warnings: list[str] = []
+    about = {"part": words, "n": len(rows), "data": dataset.info.source, "data_hash": dataset.info.hash, "seed": seed}
     if len(rows) >= FEWEST:
         extractor = extractor_for(features, dataset.info)
         seen = features_of(extractor, batches(dataset, rows))
@@ -91,7 +92,10 @@ def score_changer(
         errors |= {score_name(key, len(rows), extractor): value for key, value in found.errors.items()}
         again = features_of(extractor, in_batches(tally.at(places[:, 0]), dataset.info))
         baselines["at its own value"] = distance_scores(again, seen).named(len(rows), extractor)
+        about |= made_by(extractor, len(rows), seed, dataset)
         warnings += cautions(len(rows), extractor, 0)
+    else:
+        warnings.append(f"{len(rows)} images are too few for distances between sets: fd and kid need {FEWEST}.")
     per_value: dict[str, dict[str, float]] = {value: {} for value in order.values}
     if eye is not None:
         asked = np.repeat(np.arange(len(order.values)), len(rows))
@@ -113,7 +117,6 @@ def score_changer(
         baselines.setdefault("another image", {})[name] = float((answers == answers.roll(1)).float().mean())
         for place, value in enumerate(order.values):
             per_value[value][name] = float(same[place].float().mean())
-    about = {"part": words, "n": len(rows), "data": dataset.info.source, "data_hash": dataset.info.hash, "seed": seed}
     about["changer_hash"] = tensors_hash(model.network.state_dict())[:12]
     if words == "validation":
         about["held_out_by"] = model.seed
