@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from zerosum.augment.settings import POLICIES, PRESETS, AugmentSettings, GanAugmentSettings
 from zerosum.errors import ConfigError
 from zerosum.recipes.overrides import option_names, parse_overrides, validated
+from zerosum.recipes.registry import get_recipe
 
 
 class Config(BaseModel):
@@ -105,3 +106,17 @@ def test_every_key_can_be_listed_and_loads_without_torch() -> None:
     assert all(GanAugmentSettings.model_fields[name].description for name in new)
     code = "import sys; from zerosum.augment.settings import GanAugmentSettings; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_preset_with_single_settings_over_it():
+    given = {"preset": "diffaugment", "policy": "cutout,color", "flip": "horizontal"}
+    chosen = GanAugmentSettings.model_validate(given)
+    assert (chosen.differentiable, chosen.policy, chosen.flip) == ("diffaugment", ("color", "cutout"), "horizontal")
+    with pytest.raises(ValueError, match="no augmentation of that name"):
+        GanAugmentSettings.model_validate({"preset": "adda"})
+
+
+def test_a_named_preset_takes_nothing_from_what_a_recipe_has_otherwise():
+    """As `augment=diffaugment` by itself does: pokegan's mirror images are left out."""
+    chosen = get_recipe("pokegan").configure(parse_overrides(["augment=diffaugment", "augment.policy=cutout"])).augment
+    assert (chosen.differentiable, chosen.policy, chosen.flip) == ("diffaugment", ("cutout",), "none")

@@ -77,6 +77,11 @@ def test_a_value_longer_than_memory_is_named_all_the_same():
 def test_a_key_given_twice_or_in_two_shapes_is_refused():
     with pytest.raises(ConfigError, match="twice"):
         parse_overrides(["batch=1", "batch=2"])
+    both = {"augment": {"preset": "ada", "target": 0.5}}
+    assert parse_overrides(["augment=ada", "augment.target=0.5"]) == both
+    assert parse_overrides(["augment.target=0.5", "augment=ada"]) == both
+    with pytest.raises(ConfigError, match="augment is given twice"):
+        parse_overrides(["augment=ada", "augment.target=0.5", "augment=flip"])
     with pytest.raises(ConfigError, match="contradicts"):
         parse_overrides(["generator=3", "generator.width=2"])
 

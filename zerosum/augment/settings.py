@@ -1,5 +1,6 @@
 """How training images are varied, in the words of Keras' ImageDataGenerator; every quantity is off at 0."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -20,6 +21,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """The values that `augment=NAME` stands for."""
+
+PRESET = "preset"
+"""The key under which such a name stands where single settings stand beside it."""
 
 POLICIES: dict[str, tuple[str, ...]] = {
     "diffaugment": ("color", "translation", "cutout"),
@@ -72,13 +76,17 @@ class AugmentSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
+        over: dict[str, Any] = {}
+        if isinstance(value, Mapping) and isinstance(value.get(PRESET), str):  # a name, and single settings over it
+            over = {key: part for key, part in value.items() if key != PRESET}
+            value = value[PRESET]
         if not isinstance(value, str):
             return value
         if value not in cls.presets:
             near = get_close_matches(value, cls.presets, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
             raise ValueError(f"there is no augmentation of that name, only {', '.join(cls.presets)}{hint}")
-        return cls.presets[value]
+        return cls.presets[value] | over
 
     @property
     def geometric(self) -> bool:

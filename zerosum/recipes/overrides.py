@@ -10,7 +10,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from zerosum.augment.settings import PRESET
 from zerosum.errors import ConfigError
+
+NAMED = ("augment",)
+"""Settings that take the name of a preset as well as single values, or both: `augment=ada augment.target=0.5`."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -67,7 +71,11 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
             value = text
         place = values
         *parents, last = key.split(".")
+        if key in NAMED and isinstance(values.get(key), dict):
+            place, last = values[key], PRESET
         for parent in parents:
+            if parent in NAMED and isinstance(place.get(parent), str):
+                place[parent] = {PRESET: place[parent]}
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"{override!r} contradicts an earlier value for {parent!r}; give one of them.")

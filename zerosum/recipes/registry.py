@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from zerosum.augment.settings import PRESET
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size, parse_size, size_text
 from zerosum.engine.players import System
@@ -135,11 +136,12 @@ def get_recipe(name: str) -> Recipe:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings laid over one another; where both hold a value, the one above wins."""
+    """Nested mappings laid over one another; where both hold a value, the one above wins. One that names a preset, such
+    as {"preset": "ada", "target": 0.5}, takes nothing from below."""
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
-        if isinstance(under, Mapping) and isinstance(value, Mapping):
+        if isinstance(under, Mapping) and isinstance(value, Mapping) and PRESET not in value:
             value = merged(under, value)
         result[key] = value
     return result
