@@ -16,7 +16,7 @@ from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
 from zerosum.data.survey import survey
 from zerosum.engine.run import RunFolder
-from zerosum.fitting import FEW, SHORT, fitted
+from zerosum.fitting import FEW, OFTEN, SHORT, fitted
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.recipes.settings import AdversarialSettings
 from zerosum.training import plan
@@ -47,11 +47,12 @@ def test_few_images_are_augmented_and_seen_less_often(sets, name, count):
     augment = found.settings.augment
     assert (augment.differentiable, augment.probability, augment.adaptive) == ("ada", "auto", True)
     assert augment.flip == get_recipe(name).configure({}).augment.flip
-    assert found.settings.images == found.goal.images == SHORT == 300_000
+    length = max(SHORT, OFTEN * count)
+    assert found.settings.images == found.goal.images == length
     (sentence,) = found.chosen
     kind = "1 image" if count == 1 else f"{count:,} images"
     assert sentence.startswith(f"{kind}, fewer than 2,000. Chosen for so few: augment=ada: the discriminator sees ")
-    assert "; images=300,000, not 1,000,000: " in sentence
+    assert f"; images={length:,}, not 1,000,000: " in sentence
     assert "augment.differentiable=none" in sentence
     assert "--images" in sentence
 
@@ -99,11 +100,18 @@ def test_a_length_that_was_asked_for_stays_and_none_is_spoken_of(sets, asked):
     assert "images=" not in sentence
 
 
-@pytest.mark.parametrize("images", [100, SHORT, 2_000_000])
+@pytest.mark.parametrize("images", [OFTEN * 100, SHORT, 2_000_000])
 def test_images_among_the_settings_stay(sets, images):
     found = plan("dcgan", sets / "100.npy", overrides=[f"images={images}"])
     assert found.settings.images == found.goal.images == images
     assert "images=" not in found.chosen[0]
+
+
+@pytest.mark.parametrize("asked", [{"images": OFTEN * 100 - 1}, {"overrides": [f"images={OFTEN * 100 - 1}"]}])
+def test_a_run_too_short_to_learn_them_by_heart_is_not_slowed(sets, asked):
+    found = plan("dcgan", sets / "100.npy", **asked)
+    assert found.settings.augment.differentiable == "none"
+    assert found.chosen == ()
 
 
 def test_who_asked_for_all_of_it_hears_nothing(sets):
@@ -130,10 +138,11 @@ def test_points_are_not_varied():
 def test_other_recipes_are_left_alone(name):
     recipe, few = get_recipe(name), survey("builtin:portraits:20")
     settings = recipe.configure({})
-    assert fitted(recipe, settings, {}, few, has_goal=False) == (settings, [])
+    assert fitted(recipe, settings, {}, few, None) == (settings, [])
 
 
-def test_the_run_says_so_keeps_what_was_chosen_and_resumes(sets, tmp_path):
+def test_the_run_says_so_keeps_what_was_chosen_and_resumes(sets, tmp_path, monkeypatch):
+    monkeypatch.setattr("zerosum.fitting.OFTEN", 0.1)
     run = zerosum.train("dcgan", sets / "100.npy", out=tmp_path / "run", images=16, **TINY)
     events = [json.loads(line) for line in (run.path / "events.jsonl").read_text().splitlines()]
     (chosen,) = [event["text"] for event in events if event["kind"] == "chosen"]
@@ -148,6 +157,7 @@ def test_the_run_says_so_keeps_what_was_chosen_and_resumes(sets, tmp_path):
 
 def test_a_length_that_was_chosen_is_in_the_config(sets, tmp_path, monkeypatch):
     monkeypatch.setattr("zerosum.fitting.SHORT", 24)
+    monkeypatch.setattr("zerosum.fitting.OFTEN", 0)
     run = zerosum.train("dcgan", sets / "100.npy", out=tmp_path / "run", **TINY)
     assert run.images == 24
     config = RunFolder.existing(run.path).config()

@@ -5,37 +5,41 @@ from typing import Any
 
 from zerosum.data.records import counted
 from zerosum.data.survey import Survey
+from zerosum.engine.loop import Goal
 from zerosum.recipes.registry import Recipe, merged
 from zerosum.recipes.settings import AdversarialSettings, Settings
 
 FEW = 2_000  # images below which the discriminator learns them by heart within the usual length of a run
 SHORT = 300_000  # images seen of few: what runs on a hundred images are given by Zhao et al. 2020
+OFTEN = 500  # times that an image is seen until it is learnt by heart; before, augmentation slows (docs/few-images.md)
 
 
 def fitted(
-    recipe: Recipe, settings: Settings, values: Mapping[str, Any], found: Survey, has_goal: bool
+    recipe: Recipe, settings: Settings, values: Mapping[str, Any], found: Survey, asked: Goal | None
 ) -> tuple[Settings, list[str]]:
     """The settings with what suits so many images in place of `auto`, and sentences that say what was chosen and why.
 
-    values are those that the user gave, which stay as they are; has_goal says that the length was given beside them. A
+    values are those that the user gave, which stay as they are; asked is the length that was given beside them. A
     published preset is left as it was published, and points are not varied."""
     if not isinstance(settings, AdversarialSettings):
         return settings, []
-    asked = settings.augment.differentiable == "auto"
-    if found.vector or settings.preset != "default" or found.count >= FEW:
-        return (with_values(recipe, settings, {"augment": {"differentiable": "none"}}) if asked else settings), []
+    auto = settings.augment.differentiable == "auto"
+    length = asked.images if asked is not None and asked.images is not None else settings.images
+    if found.vector or settings.preset != "default" or found.count >= FEW or length < OFTEN * found.count:
+        return (with_values(recipe, settings, {"augment": {"differentiable": "none"}}) if auto else settings), []
     chosen: dict[str, Any] = {}
     said = []
-    if asked:
+    if auto:
         chosen["augment"] = {"differentiable": "ada"}
         said.append(
             "augment=ada: the discriminator sees real and generated images varied alike, the more the better it knows "
             "the real ones, and cannot learn them by heart (augment.differentiable=none turns it off)"
         )
-    if not has_goal and "images" not in values and settings.images > SHORT:
-        chosen["images"] = SHORT
+    shorter = max(SHORT, OFTEN * found.count)
+    if asked is None and "images" not in values and settings.images > shorter:
+        chosen["images"] = shorter
         said.append(
-            f"images={SHORT:,}, not {settings.images:,}: what few images have to give is learnt by then, and copying "
+            f"images={shorter:,}, not {settings.images:,}: what few images have to give is learnt by then, and copying "
             "begins (--images or --minutes for another length)"
         )
     if not said:

@@ -120,7 +120,7 @@ def plan(
         size = chosen.size_for(resolved, found.auto_size)
         check_augment(resolved.augment, found.channels, found.alpha)
     asked = _goal(images, steps, minutes)
-    resolved, said = fitted(chosen, resolved, values, found, has_goal=asked is not None)
+    resolved, said = fitted(chosen, resolved, values, found, asked)
     goal = asked or Goal(images=resolved.goal(found.count, len(found.classes)))
     return Plan(chosen, resolved, str(data), size, goal, found, tuple(said))
 
