@@ -182,7 +182,7 @@ def its_own_input(data: Dataset) -> Dataset:
     assert info.value_range is not None  # images
     side = Side(info.shape[2], info.dtype, info.value_range, info.alpha)
     info = replace(info, input=side)
-    return Dataset(data.folder, info, data.images, data.labels, data.attributes, data.conditions, data.images)
+    return data.told(info, inputs=data.images)
 
 
 def changed_rows(settings: CaaeSettings, data: Dataset, seed: int) -> np.ndarray:

@@ -66,16 +66,7 @@ def told(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> Dat
     info = replace(
         dataset.info, conditions=tuple(conditions), together=together if len(together) <= MOST_TOGETHER else ()
     )
-    return Dataset(
-        dataset.folder,
-        info,
-        dataset.images,
-        dataset.labels,
-        dataset.attributes,
-        places,
-        dataset.inputs,
-        dataset.instances,
-    )
+    return dataset.told(info, conditions=places)
 
 
 def whole_rows(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> np.ndarray:

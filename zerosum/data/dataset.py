@@ -1,5 +1,6 @@
 """A packed set: arrays on disk, mapped into memory, read by the batch."""
 
+import copy
 import json
 import math
 from collections.abc import Mapping
@@ -144,6 +145,12 @@ class Dataset:
 
     def __len__(self) -> int:
         return self.info.count
+
+    def told(self, info: DatasetInfo, **arrays: np.ndarray | None) -> "Dataset":
+        """The same images with another description, and other labels, conditions or inputs by name."""
+        other = copy.copy(self)
+        vars(other).update(arrays, info=info)
+        return other
 
     @cached_property
     def names(self) -> list[str]:

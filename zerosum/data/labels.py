@@ -54,16 +54,7 @@ def with_classes(dataset: Dataset, names: tuple[str, ...], labels: np.ndarray) -
     """The set with these classes; labels (N,) int64, -1 for none. Its hash follows them."""
     content = hashlib.sha256(f"{dataset.info.hash} {names}".encode() + labels.tobytes())
     info = replace(dataset.info, classes=names, hash=content.hexdigest())
-    return Dataset(
-        dataset.folder,
-        info,
-        dataset.images,
-        labels,
-        dataset.attributes,
-        dataset.conditions,
-        dataset.inputs,
-        dataset.instances,
-    )
+    return dataset.told(info, labels=labels)
 
 
 def known_rows(dataset: Dataset) -> np.ndarray:

@@ -269,16 +269,7 @@ def with_known(dataset: Dataset, conditions: Sequence[Condition]) -> Dataset:
         places = {value: place for place, value in enumerate(condition.values)}
         columns.append(np.array([places.get(word, -1) for word in _words_of(dataset, condition.name)], np.int64))
     info = replace(dataset.info, conditions=tuple(conditions), together=())
-    return Dataset(
-        dataset.folder,
-        info,
-        dataset.images,
-        dataset.labels,
-        dataset.attributes,
-        np.stack(columns, axis=1),
-        dataset.inputs,
-        dataset.instances,
-    )
+    return dataset.told(info, conditions=np.stack(columns, axis=1))
 
 
 def _words_of(dataset: Dataset, name: str) -> list[str]:

@@ -22,7 +22,7 @@ from zerosum.networks.caae import Autoencoder, Discriminator, Encoder, Generator
 from zerosum.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import adam, augmentation_of
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings, LossName, Settings, Strict
+from zerosum.recipes.settings import AdamSettings, LossName, Names, Settings, Strict
 
 
 class NetworkSettings(Strict):
@@ -65,9 +65,7 @@ class CaaeSettings(Settings):
     bins: Bins = Field(
         "auto", description="upper ends of its bins, or its values in their order; auto: the paper's ages, or quantiles"
     )
-    also: tuple[str, ...] = Field(
-        (), description="further attributes that the generator is told, and that stay as they are"
-    )
+    also: Names = Field((), description="further attributes that the generator is told, and that stay as they are")
     augment: GanAugmentSettings = Field(
         GanAugmentSettings(flip="horizontal"), description="how images are varied: the name of a preset, or settings"
     )
@@ -96,11 +94,6 @@ class CaaeSettings(Settings):
     @classmethod
     def _readable_bins(cls, value: Any) -> Any:
         return bins_of(value)
-
-    @field_validator("also", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
     @field_validator("loss")
     @classmethod

@@ -1,10 +1,11 @@
 """Typed settings that every recipe shares. The same models give the command line, the docs and `config.yaml`."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
@@ -19,6 +20,15 @@ from zerosum.data.settings import PackSettings, parse_size
 
 LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
 """The keys of `zerosum.losses.adversarial.ADVERSARIAL`, said again here because settings load without torch."""
+
+
+def parted(value: object) -> object:
+    """`hair,eyes` as its parts."""
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(parted)]
+"""Several names; on the command line with commas between them."""
 
 
 class Strict(BaseModel):
@@ -134,14 +144,9 @@ class ConditionalSettings(AdversarialSettings):
     """What recipes can be told whose generator may be told what to make."""
 
     conditional: bool = Field(False, description="tell both networks the class of an image, or its attributes")
-    attributes: tuple[str, ...] = Field(
+    attributes: Names = Field(
         (), description="what they are told: class, or columns of tags.csv; by default all columns, else the class"
     )
-
-    @field_validator("attributes", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _attributes_are_told(self) -> Self:
