@@ -90,7 +90,7 @@ def test_a_part_of_it_that_was_asked_for_stays_beside_what_is_chosen(sets):
     assert (augment.differentiable, augment.flip, augment.target) == ("ada", "horizontal", 0.4)
 
 
-@pytest.mark.parametrize("asked", [{"images": 500_000}, {"minutes": 5}, {"steps": 100}])
+@pytest.mark.parametrize("asked", [{"images": 500_000}, {"minutes": 5}, {"steps": 10_000}])
 def test_a_length_that_was_asked_for_stays_and_none_is_spoken_of(sets, asked):
     found = plan("dcgan", sets / "100.npy", **asked)
     assert found.goal.images == asked.get("images")
@@ -107,7 +107,10 @@ def test_images_among_the_settings_stay(sets, images):
     assert "images=" not in found.chosen[0]
 
 
-@pytest.mark.parametrize("asked", [{"images": OFTEN * 100 - 1}, {"overrides": [f"images={OFTEN * 100 - 1}"]}])
+SHORT_OF_IT = OFTEN * 100 - 1
+
+
+@pytest.mark.parametrize("asked", [{"images": SHORT_OF_IT}, {"steps": 100}, {"overrides": [f"images={SHORT_OF_IT}"]}])
 def test_a_run_too_short_to_learn_them_by_heart_is_not_slowed(sets, asked):
     found = plan("dcgan", sets / "100.npy", **asked)
     assert found.settings.augment.differentiable == "none"

@@ -24,7 +24,7 @@ def fitted(
     if not isinstance(settings, AdversarialSettings):
         return settings, []
     auto = settings.augment.differentiable == "auto"
-    length = asked.images if asked is not None and asked.images is not None else settings.images
+    length = planned(settings, asked)
     if found.vector or settings.preset != "default" or found.count >= FEW or length < OFTEN * found.count:
         return (with_values(recipe, settings, {"augment": {"differentiable": "none"}}) if auto else settings), []
     chosen: dict[str, Any] = {}
@@ -36,8 +36,9 @@ def fitted(
             "the real ones, and cannot learn them by heart (augment.differentiable=none turns it off)"
         )
     shorter = max(SHORT, OFTEN * found.count)
-    if asked is None and "images" not in values and settings.images > shorter:
-        chosen["images"] = shorter
+    untouched = asked is None and not {"images", "growth", "decay"} & values.keys()
+    if untouched and settings.images > shorter:
+        chosen |= settings.for_length(shorter)
         said.append(
             f"images={shorter:,}, not {settings.images:,}: what few images have to give is learnt by then, and copying "
             "begins (--images or --minutes for another length)"
@@ -46,6 +47,15 @@ def fitted(
         return settings, []
     reason = f"{counted(found.count, 'image')}, fewer than {FEW:,}. Chosen for so few: "
     return with_values(recipe, settings, chosen), [f"{reason}{'; '.join(said)}."]
+
+
+def planned(settings: AdversarialSettings, asked: Goal | None) -> int:
+    """Images that the run will see, as far as that is known; of minutes alone it is not, and the usual length is
+    taken."""
+    if asked is None or (asked.images is None and asked.steps is None):
+        return settings.images
+    by_steps = None if asked.steps is None else asked.steps * settings.batch * settings.discriminator_steps
+    return min(length for length in (asked.images, by_steps) if length is not None)
 
 
 def with_values(recipe: Recipe, settings: Settings, values: Mapping[str, Any]) -> Settings:

@@ -16,6 +16,7 @@ from zerosum.data.densities import DENSITIES
 from zerosum.data.order import epoch_order
 from zerosum.engine.players import System
 from zerosum.engine.randomness import seeded
+from zerosum.fitting import FEW
 from zerosum.metrics.diversity import diversity
 from zerosum.metrics.features import open_extractor
 from zerosum.metrics.neighbours import copying, nearest
@@ -26,7 +27,6 @@ from zerosum.report.page import MOST_COLUMNS
 from zerosum.tiles import translated
 
 SHEET_SIDE = 1024  # pixels; a grid has 8 x 8 images, or fewer when they are large
-FEW = 2000  # images, below which copies are looked for
 CLOSEST, BATCH = 16, 256  # samples shown beside their nearest image; images seen at once
 POINTS = 2000  # shown of a set of vectors
 LOOKS, LOOKS_ACROSS = 32, 8  # images on which one sees what a classifier looks at

@@ -319,7 +319,7 @@ def _start_from(system: System, recipe: Recipe, info: DatasetInfo, init: Path) -
     if known.conditions and info.conditions and told(known) != told(info):
         raise ConfigError(
             f"{init} was told {told_text(known)}; this run would be told {told_text(info)}, and its "
-            "networks would take the one for the other. Give attributes= as there, or train without --init."
+            f"networks would take the one for the other. Give {told_how(known)} as there, or train without --init."
         )
     notes: list[str] = []
     leave = system.head if known.classes != info.classes else frozenset()
@@ -329,6 +329,15 @@ def _start_from(system: System, recipe: Recipe, info: DatasetInfo, init: Path) -
     anew = f"; new: {', '.join(found.left[:6])}{' and others' if len(found.left) > 6 else ''}" if found.left else ""
     taken, total = len(found.taken), len(found.taken) + len(found.left)
     return " ".join([*notes, f"Began with {taken:,} of {total:,} tensors from {init}{anew}."])
+
+
+def told_how(known: DatasetInfo) -> str:
+    """The settings that name what a run is told."""
+    order = known.conditions[0]
+    if not order.ordered:
+        return "attributes="
+    edges = [repr(edge).removesuffix(".0") for edge in order.edges]
+    return f"attribute={order.name} bins={','.join(edges or order.values)}"
 
 
 def _system(recipe: Recipe, settings: Settings, info: DatasetInfo, seed: int, device: torch.device) -> System:

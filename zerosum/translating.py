@@ -164,10 +164,12 @@ def _columns(model: Translator, asked: Mapping[str, str | Sequence[str]]) -> tup
     for name, value in asked.items():
         plural = name.lower() not in names and name.lower().removesuffix("s") in names
         condition = condition_named(name[:-1] if plural else name, model.conditions, "asked for")
-        if any(condition.name in wishes for wishes in columns) or (several and not isinstance(value, str)):
+        if any(condition.name in wishes for wishes in columns):
             raise ConfigError(f"{condition.name} is asked for twice; give one value, or several for one sheet.")
-        if plural and isinstance(value, str):
-            value = condition.values if value == "all" else [part.strip() for part in value.split(",")]
+        if isinstance(value, str) and value.lower() == "all" and value not in condition.values:
+            value = condition.values
+        elif plural and isinstance(value, str):
+            value = [part.strip() for part in value.split(",")]
         several = several or not isinstance(value, str)
         values = [value] if isinstance(value, str) else value
         columns = [wishes | {condition.name: value} for wishes in columns for value in values]

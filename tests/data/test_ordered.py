@@ -293,13 +293,13 @@ def test_what_is_wrong_is_said(values: list[object], bins: str, words: str) -> N
 def test_what_is_not_there(tmp_path: Path) -> None:
     data = open_dataset(folder_of(tmp_path / "set", some_pngs(2)), cache=tmp_path / "cache")
     message = refused(data, "age")
-    assert "has no attribute 'age'; file names like UTKFace's `[age]_[gender]_[race]_[date].jpg`, or a" in message
-    assert "a tags.csv beside the images with columns file and age, give ages." in message
+    assert "has no attribute 'age'; ages come from a tags.csv beside the images, with columns file and age, " in message
+    assert "or from file names like UTKFace's `20_0_3_20170109150557335.jpg`" in message
     assert "no attribute 'wear'; it has none. A tags.csv" in refused(data, "wear")
     assert "no attribute 'class'; it has none." in refused(data, "class", ("a", "b"))
     assert "no attribute 'wear'; it has hair." in refused(a_set(hair=["red"]), "wear")
     for nothing in (["", ""], [np.nan, np.nan]):
-        assert "age of set has no value for any image; file names like" in refused(a_set(age=nothing), "age")
+        assert "age of set has no value for any image; ages come from" in refused(a_set(age=nothing), "age")
 
 
 def test_bins_are_checked_by_the_library_too() -> None:
@@ -440,7 +440,7 @@ def test_what_a_set_cannot_be_told() -> None:
     numbers = with_order(a_set(age=[2, 8, 30]), "age", (10,)).info.conditions
     with pytest.raises(DataError, match="age of set is words, and the run knows numbers"):
         with_known(a_set(age=["young", "old"]), numbers)
-    with pytest.raises(DataError, match="set has no attribute 'age'; file names like UTKFace's"):
+    with pytest.raises(DataError, match="set has no attribute 'age'; ages come from a tags"):
         with_known(a_set(hair=["black", "red"]), numbers)
     words = with_order(a_set(wear=["new", "worn"]), "wear", ("new", "worn")).info.conditions
     with pytest.raises(DataError, match="set has no attribute 'wear'"):

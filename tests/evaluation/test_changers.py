@@ -238,7 +238,7 @@ def test_images_of_another_kind(changer, root, faces):
     plain.mkdir()
     for place, path in enumerate(sorted(faces.iterdir())[:12]):
         (plain / f"{place}.png").write_bytes(path.read_bytes())
-    with pytest.raises(DataError, match=r"has no attribute 'age'; file names like UTKFace's"):
+    with pytest.raises(DataError, match=r"has no attribute 'age'; ages come from a tags.csv"):
         zerosum.evaluate(changer, plain)
 
 
@@ -246,7 +246,7 @@ def test_a_reader_of_other_bins_is_refused_with_the_command_that_makes_one(chang
     zerosum.train("classifier", faces, out=root / "two", label="age", bins="40", **EYE, **QUICK)
     words = (
         r"two tells apart 0-40, 41\+, and not 0-20, 21-40, 41-60, 61\+. Train a reader in the bins of the run: "
-        rf"`zerosum train classifier DATA label=age bins={BINS}`\."
+        rf"`zerosum train classifier DATA label=age bins={BINS} size=16`\."
     )
     with pytest.raises(ConfigError, match=words):
         zerosum.evaluate(changer, faces, reader=root / "two")

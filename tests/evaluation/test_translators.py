@@ -293,7 +293,7 @@ def test_numbered_classes_take_the_names_of_the_run(eye, painter, tmp_path):
 
 
 def test_what_does_not_fit_is_said(painter, drawer, eye, folder, sketches, runs, tmp_path):
-    with pytest.raises(ConfigError, match="is a run of pix2pix: it is scored on all pairs of a part; leave n out"):
+    with pytest.raises(ConfigError, match="is a run of pix2pix: it is scored on a whole part; leave n out"):
         zerosum.evaluate(painter, DATA, n=20)
     with pytest.raises(ConfigError, match="makes label maps, which no extractor sees"):
         zerosum.evaluate(eye, DATA, features="random")

@@ -12,7 +12,7 @@ from zerosum.errors import ConfigError
 
 def translate(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="The run folder, of pix2pix or its like.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="The run folder, of pix2pix, caae or their like.", show_default=False)],
     source: Annotated[
         Path,
         typer.Argument(metavar="INPUT", help="A picture of any size, or a folder of them.", show_default=False),
@@ -20,7 +20,7 @@ def translate(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A folder, or for one picture a file; by default RUN-translated, of looks RUN-translated.png."
+            help="A folder, or for one picture a file; by default RUN-translated, for a sheet RUN-translated.png."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the noise, where the network has any.")] = 0,
@@ -44,7 +44,8 @@ def translate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Make pictures from pictures: of any size, in the depth of the run; what cannot be read is told and left out.
+    """Make pictures from pictures: of any size (caae: of its own), in the depth of the run; what cannot be read is told
+    and left out.
 
     A run that changes an attribute has an option of its name, and one for a sheet: --age 60, or --ages all, or
     --ages 20,40,60."""

@@ -52,7 +52,8 @@ class DatasetInfo:
     together     which values of the conditions occur together, and how often; empty where there are too many
     input        of pairs: what the images are made from; None for others
     instances    of pairs: whether there are maps of the objects beside the inputs
-    labels       of pairs: the classes of what is made, if that is label maps (H, W, 1) rather than images"""
+    labels       of pairs: the classes of what is made, if that is label maps (H, W, 1) rather than images
+    scale        the ordered attribute whose bins the classes are; None for others"""
 
     source: str
     count: int
@@ -67,6 +68,7 @@ class DatasetInfo:
     input: Side | None = None
     instances: bool = False
     labels: tuple[str, ...] = ()
+    scale: Condition | None = None
 
     @property
     def is_vectors(self) -> bool:
@@ -100,6 +102,7 @@ class DatasetInfo:
             input=_side(value.get("input")),
             instances=bool(value.get("instances", False)),
             labels=tuple(value.get("labels", ())),
+            scale=None if value.get("scale") is None else Condition.from_json(value["scale"]),
         )
 
 

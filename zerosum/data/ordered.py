@@ -82,7 +82,18 @@ def ordered(dataset: Dataset, attribute: str, bins: Bins = "auto") -> tuple[Cond
 def ordered_labels(dataset: Dataset, attribute: str, bins: Bins = "auto") -> Dataset:
     """The set with the bins of an attribute as its classes, in order. Raises DataError as `ordered` does."""
     condition, places = ordered(dataset, attribute, bins)
-    return with_classes(dataset, condition.values, places)
+    return in_bins(dataset, condition, places)
+
+
+def in_bins(dataset: Dataset, scale: Condition, places: np.ndarray | None = None) -> Dataset:
+    """The set with the values of an ordered attribute as its classes, those of another set where the place of each
+    image (N,) is not given. Raises DataError as `with_known` does."""
+    if places is None:
+        known = with_known(dataset, [scale]).conditions
+        assert known is not None
+        places = known[:, 0]
+    found = with_classes(dataset, scale.values, places)
+    return found.told(replace(found.info, scale=scale))
 
 
 def with_order(dataset: Dataset, attribute: str, bins: Bins = "auto", also: Sequence[str] = ()) -> Dataset:
@@ -172,8 +183,8 @@ def _remedy(dataset: Dataset, attribute: str) -> str:
     if not _is_age(attribute):
         return what_there_is(dataset)
     return (
-        "file names like UTKFace's `[age]_[gender]_[race]_[date].jpg`, or a tags.csv beside the images with columns "
-        f"file and {attribute}, give ages."
+        f"ages come from a tags.csv beside the images, with columns file and {attribute}, or from file names like "
+        "UTKFace's `20_0_3_20170109150557335.jpg`: age, gender, race, date and time."
     )
 
 

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from zerosum.engine.checkpoint import load_model, load_state, newest_intact
 from zerosum.engine.players import System
 
-PASSING = "augmentation."  # begins the names of what follows how a run goes, and is no weight: each run starts its own
+AUGMENTATION = "augmentation"  # part of a discriminator that follows how its run goes: each run starts its own
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def size_of_fitting(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> 
 
 @torch.no_grad()
 def take_over(module: nn.Module, tensors: Mapping[str, Tensor]) -> Taken:
-    """Copy each tensor into that of the module with its name and shape; what is PASSING stays."""
-    own = {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(PASSING)}
+    """Copy each tensor into that of the module with its name and shape; what belongs to an augmentation stays."""
+    own = {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(f"{AUGMENTATION}.")}
     left = [name for name, tensor in own.items() if name not in tensors or tensors[name].shape != tensor.shape]
     taken = [name for name in own if name not in left]
     for name in taken:

@@ -14,6 +14,7 @@ from zerosum.data.conditions import Condition, encoded
 from zerosum.data.convert import to_float, to_tensors
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.order import epoch_order
+from zerosum.data.settings import size_text
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
@@ -24,7 +25,6 @@ from zerosum.metrics.correlation import spearman
 from zerosum.model import Classifier, Translator, load_classifier, stored_made
 from zerosum.paired_scores import image_scores
 from zerosum.recipes.caae import CaaeSettings, split
-from zerosum.recipes.classifier import ClassifierSettings
 from zerosum.scores import FEWEST, batches, distance_scores, made_by, score_name
 from zerosum.seeds import rng
 from zerosum.tiles import translated
@@ -73,7 +73,8 @@ def score_changer(
     rows = np.sort(rows[epoch_order(len(rows), seed, 0)[:MOST]])
     assert dataset.conditions is not None
     places = dataset.conditions[rows]
-    tally = Tally(model, dataset, rows, eye, others)
+    drawn = rng("values", seed).permutation(places[:, 0])
+    tally = Tally(model, dataset, rows, drawn, eye, others)
     for start in range(0, len(rows), BATCH):
         tally.add(slice(start, start + BATCH))
         if progress is not None:
@@ -86,11 +87,10 @@ def score_changer(
     if len(rows) >= FEWEST:
         extractor = extractor_for(features, dataset.info)
         seen = features_of(extractor, batches(dataset, rows))
-        drawn = tally.at(rng("values", seed).permutation(places[:, 0]))
-        found = distance_scores(features_of(extractor, in_batches(drawn, dataset.info)), seen)
+        found = distance_scores(features_of(extractor, in_batches(tally.drawn, dataset.info)), seen)
         scores |= found.named(len(rows), extractor)
         errors |= {score_name(key, len(rows), extractor): value for key, value in found.errors.items()}
-        again = features_of(extractor, in_batches(tally.at(places[:, 0]), dataset.info))
+        again = features_of(extractor, in_batches(tally.own, dataset.info))
         baselines["at its own value"] = distance_scores(again, seen).named(len(rows), extractor)
         about |= made_by(extractor, len(rows), seed, dataset)
         warnings += cautions(len(rows), extractor, 0)
@@ -146,17 +146,26 @@ class Tally:
     """What becomes of images when they are changed to every value, and what classifiers read from that.
 
     readings (V, n): the value read from each, in the units of the attribute; answers: of each other classifier the
-    class it gives (V, n); real_readings, real_answers: the same of the images themselves."""
+    class it gives (V, n); real_readings, real_answers: the same of the images themselves. own, drawn: the images
+    (n, H, W, C) at their own values, and at those of `asked` (n,)."""
 
     def __init__(
-        self, model: Translator, data: Dataset, rows: np.ndarray, reader: Eye | None, others: Sequence[Eye]
+        self,
+        model: Translator,
+        data: Dataset,
+        rows: np.ndarray,
+        asked: np.ndarray,
+        reader: Eye | None,
+        others: Sequence[Eye],
     ) -> None:
         assert data.conditions is not None
         self.model, self.data, self.rows, self.reader, self.others = model, data, rows, reader, others
         self.places = data.conditions[rows]
         self.order = model.conditions[0]
         count = len(self.order.values)
-        self.made = np.empty((count, len(rows), *data.info.shape), data.info.dtype)
+        self.asked = asked
+        self.own, self.drawn = (np.empty((len(rows), *data.info.shape), data.info.dtype) for _ in range(2))
+        self.shown = np.empty((count, min(ROWS, len(rows)), *data.info.shape), data.info.dtype)
         self.readings, self.real_readings = torch.zeros(count, len(rows)), torch.zeros(len(rows))
         self.answers = [torch.zeros(count, len(rows), dtype=torch.int64) for _ in others]
         self.real_answers = [torch.zeros(len(rows), dtype=torch.int64) for _ in others]
@@ -168,23 +177,19 @@ class Tally:
         batch = to_tensors(self.data.batch(self.rows[part]), self.data.info, self.model.device)
         real = self.data.images[self.rows[part]]
         self._read(real, self.real_readings[part], [answers[part] for answers in self.real_answers])
-        for value in range(len(self.made)):
+        for value in range(len(self.order.values)):
             places = self.places[part].copy()
             places[:, 0] = value
             batch["condition"] = torch.from_numpy(encoded(places, self.model.conditions)).to(self.model.device)
-            made = translated(self.model.system, self.model.network, batch)
-            self.made[value, part] = stored_made(made, self.data.info)
-            self._read(
-                self.made[value, part], self.readings[value, part], [answers[value, part] for answers in self.answers]
-            )
-        own = to_float(self.at(self.places[part, 0], part), self.data.info)
+            made = stored_made(translated(self.model.system, self.model.network, batch), self.data.info)
+            self._read(made, self.readings[value, part], [answers[value, part] for answers in self.answers])
+            for kept, asked in ((self.own, self.places[part, 0]), (self.drawn, self.asked[part])):
+                kept[part][asked == value] = made[asked == value]
+            room = self.shown[value, part]  # of the first rows alone
+            room[:] = made[: len(room)]
+        own = to_float(self.own[part], self.data.info)
         for name, values in image_scores(own, to_float(real, self.data.info)).items():
             self._own.setdefault(name, []).append(values)
-
-    def at(self, values: np.ndarray, part: slice = slice(None)) -> np.ndarray:
-        """The images of these places, each changed to a value of its own (n,)."""
-        made: np.ndarray = self.made[:, part]
-        return made[values, np.arange(made.shape[1])]
 
     def own_scores(self, words: str) -> tuple[dict[str, float], dict[str, float]]:
         """How near the images made at their own values come to the images, and the standard errors."""
@@ -195,10 +200,10 @@ class Tally:
 
     def picture(self) -> "pictures.Image.Image":
         """A row for each image of a few: itself, and what it becomes."""
-        count = min(ROWS, len(self.rows))
-        tiles = np.concatenate([self.data.images[self.rows[:count]][None], self.made[:, :count]])
+        values, count = self.shown.shape[:2]
+        tiles = np.concatenate([self.data.images[self.rows[:count]][None], self.shown])
         tiles = tiles.swapaxes(0, 1).reshape(-1, *self.data.info.shape)
-        return pictures.grid(tiles, count, len(self.made) + 1, value_range=self.data.info.value_range)
+        return pictures.grid(tiles, count, values + 1, value_range=self.data.info.value_range)
 
     def _read(self, images: np.ndarray, readings: Tensor, answers: Sequence[Tensor]) -> None:
         if self.reader is not None:
@@ -239,12 +244,14 @@ def unseen(
 def open_reader(path: str | Path, order: Condition, model: Translator) -> Eye:
     """A classifier that tells the values apart. Raises ConfigError when it tells apart others, or sees other images."""
     eye = open_eye(path, model)
-    if eye.model.info.classes != order.values:
-        assert isinstance(eye.model.settings, ClassifierSettings)
+    scale, classes = eye.model.info.scale, eye.model.info.classes
+    same = classes == order.values if scale is None or not order.edges else scale.edges == order.edges
+    if not same:
+        bins = [repr(edge).removesuffix(".0") for edge in order.edges] or order.values
         raise ConfigError(
-            f"{path} tells apart {', '.join(eye.model.info.classes[:12])}, and not {', '.join(order.values)}. Train a "
-            f"reader in the bins of the run: `zerosum train classifier DATA label={order.name} bins="
-            f"{','.join(f'{edge:g}' for edge in order.edges) or ','.join(order.values)}`."
+            f"{path} tells apart {', '.join(classes[:12])}, and not {', '.join(order.values)}. Train a reader in the "
+            f"bins of the run: `zerosum train classifier DATA label={order.name} bins={','.join(bins)} "
+            f"size={size_text((model.info.shape[0], model.info.shape[1]))}`."
         )
     return eye
 

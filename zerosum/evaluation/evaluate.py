@@ -50,12 +50,11 @@ def evaluate(
     if model.info.is_vectors:
         raise ConfigError(f"{run} makes points, not images; its report shows them beside the density of the data.")
     maps = isinstance(model, Translator) and bool(model.info.labels)
-    told = bool(model.info.conditions)
-    if segmenter is not None and (maps or told or not isinstance(model, Translator)):
+    changes = model.recipe.task == "change"
+    if segmenter is not None and (maps or changes or not isinstance(model, Translator)):
         raise ConfigError(
             f"{run} is a run of {model.recipe.name}: a segmenter labels what is made from label maps; leave it out."
         )
-    changes = model.recipe.task == "change"
     if not changes and (reader is not None or keeps):
         raise ConfigError(
             f"{run} changes no attribute: there is nothing for a reader to read; leave reader and keeps out."
@@ -65,9 +64,7 @@ def evaluate(
         found = score_generator(folder, model, str(data), features or "random", n, part, seed, packing)
     elif isinstance(model, Translator):
         if n is not None:
-            raise ConfigError(
-                f"{run} is a run of {model.recipe.name}: it is scored on all pairs of a part; leave n out."
-            )
+            raise ConfigError(f"{run} is a run of {model.recipe.name}: it is scored on a whole part; leave n out.")
         if changes:
             found = score_changer(folder, model, str(data), features or "random", reader, keeps, part, seed, packing)
         elif not maps:

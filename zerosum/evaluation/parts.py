@@ -12,7 +12,7 @@ from PIL import Image
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.labels import matched
 from zerosum.data.open import open_dataset
-from zerosum.data.ordered import with_known
+from zerosum.data.ordered import in_bins, with_known
 from zerosum.data.records import NoTestPart
 from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
@@ -47,14 +47,15 @@ def open_like(model: AnyModel, data: str, part: Part, packing: Progress | None =
     dataset = open_dataset(data, size, model.settings.data, progress=packing, part=part)
     if model.recipe.task == "change":  # by the values that the run knows, which may not be those of this set
         dataset = its_own_input(with_known(dataset, model.info.conditions))
-    try:
-        dataset = (
-            dataset if model.recipe.task == "change" else TASKS[model.recipe.task].classed(dataset, model.settings)
-        )
-    except DataError:
-        if isinstance(model, Classifier):
-            raise
-        # images can be compared without what the generator was told
+    elif model.info.scale is not None:
+        dataset = in_bins(dataset, model.info.scale)
+    else:
+        try:
+            dataset = TASKS[model.recipe.task].classed(dataset, model.settings)
+        except DataError:
+            if isinstance(model, Classifier):
+                raise
+            # images can be compared without what the generator was told
     found, known = dataset.info, model.info
     if (found.shape, found.dtype, found.alpha) != (known.shape, known.dtype, known.alpha):
         raise DataError(

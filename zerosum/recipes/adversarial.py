@@ -10,7 +10,7 @@ from zerosum.augment.adaptive import Augmentation
 from zerosum.augment.settings import GanAugmentSettings
 from zerosum.engine.players import Batch, Player, Schedule, Terms, make_plainly, nothing
 from zerosum.engine.randomness import seeded
-from zerosum.engine.transfer import freeze_first
+from zerosum.engine.transfer import AUGMENTATION, freeze_first
 from zerosum.errors import ConfigError
 from zerosum.losses.adversarial import ADVERSARIAL, AdversarialLoss
 from zerosum.losses.penalties import around, between, clip_weights, gradient_penalty, slope_penalty
@@ -85,7 +85,7 @@ def augmentation_of(
     if settings.differentiable in ("none", "auto"):
         return Varied(None, loss)
     module = Augmentation(settings, alpha)
-    discriminator.add_module("augmentation", module)
+    discriminator.add_module(AUGMENTATION, module)
     return Varied(module, loss)
 
 

@@ -24,6 +24,8 @@ from zerosum.recipes.adversarial import adam, augmentation_of
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import AdamSettings, LossName, Names, Settings, Strict
 
+SATURATED = 0.95  # of a latent in [-1, 1], where a uniform one is in a twentieth of all cases
+
 
 class NetworkSettings(Strict):
     """Encoder and generator, which mirror each other."""
@@ -108,6 +110,7 @@ class CaaeSettings(Settings):
 
 
 PAPER: dict[str, Any] = {
+    "size": "128",
     "network": {"width": 64, "largest": 1024, "init": "published"},
     "discriminator": {"hidden": 1024, "latent_norm": True},
     "distance": "l2",
@@ -228,9 +231,6 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
         translate=lambda network, batch: network(batch["input"], batch["condition"]),
         fixed_size=True,
     )
-
-
-SATURATED = 0.95  # of a latent in [-1, 1], where a uniform one is in a twentieth of all cases
 
 
 def shuffled(ages: Tensor) -> Tensor:

@@ -54,6 +54,10 @@ class R3ganSettings(ConditionalSettings):
     optimizer: AdamSettings = AdamSettings(lr=2e-3, beta1=0.0, beta2=0.9)
     decay: DecaySettings = DecaySettings()
 
+    def for_length(self, images: int) -> dict[str, Any]:
+        """The values that make a run see so many images, schedules included."""
+        return {"images": images, "decay": {"images": min(images, self.decay.images)}}
+
 
 def published(batch: int, gamma: float, half_life: float, width: int) -> dict[str, Any]:
     """A schedule of the paper: what its configurations have in common, and where they differ."""

@@ -22,12 +22,12 @@ LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", 
 """The keys of `zerosum.losses.adversarial.ADVERSARIAL`, said again here because settings load without torch."""
 
 
-def parted(value: object) -> object:
+def split_at_commas(value: object) -> object:
     """`hair,eyes` as its parts."""
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(parted)]
+Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
 """Several names; on the command line with commas between them."""
 
 
@@ -138,6 +138,10 @@ class AdversarialSettings(Settings):
     discriminator_steps: PositiveInt = Field(
         1, description="k of Algorithm 1: discriminator steps before each generator step"
     )
+
+    def for_length(self, images: int) -> dict[str, Any]:
+        """The values that make a run see so many images, schedules included."""
+        return {"images": images}
 
 
 class ConditionalSettings(AdversarialSettings):
