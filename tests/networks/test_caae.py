@@ -9,7 +9,16 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, linear, pad
 
 from zerosum.losses.penalties import gradient_penalty
-from zerosum.networks.caae import Autoencoder, Discriminator, Encoder, Generator, Labels, LatentDiscriminator, Norm
+from zerosum.networks.caae import (
+    Autoencoder,
+    Discriminator,
+    Encoder,
+    Generator,
+    Labels,
+    LatentDiscriminator,
+    Norm,
+    Reader,
+)
 
 torch.set_num_threads(1)
 
@@ -385,3 +394,13 @@ def test_wrong_arguments_are_named() -> None:
         Autoencoder(Encoder((3, 8, 8), 5, width=2), generator)
     with pytest.raises(ValueError, match=r"need the same shape, got \(1, 8, 8\) and \(3, 8, 8\)"):
         Autoencoder(Encoder((1, 8, 8), 4, width=2), generator)
+
+
+def test_the_reader_gives_logits_of_each_value():
+    """The discriminator's convolutions without labels: 16, 32, 64, 128 maps, then 256 units; biases, and shifts."""
+    reader = Reader((3, 64, 64), 9)
+    convs = sum(i * o * 25 + 2 * o for i, o in ((3, 16), (16, 32), (32, 64), (64, 128)))  # bias and shift
+    assert count(reader) == convs + (128 * 16 + 1) * 256 + (256 + 1) * 9
+    assert reader(torch.zeros(2, 3, 64, 64)).shape == (2, 9)
+    with pytest.raises(ValueError, match="hidden"):
+        Reader((3, 64, 64), 9, hidden=0)

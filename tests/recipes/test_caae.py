@@ -106,14 +106,14 @@ def test_shuffled_keeps_how_often_each_occurs():
     assert any(not torch.equal(found, ages) for found in drawn)
 
 
-@pytest.mark.parametrize("player", [1, 2])
+@pytest.mark.parametrize("player", [1, -1])
 def test_the_discriminator_judges_reals_at_their_age_and_fakes_at_ages_drawn_from_the_batch(player):
     """And real images under a wrong one; the gender stays throughout."""
     conditions = (AGE, GENDER)
     system, batch = built(conditions), batch_of(conditions=conditions)
     judge, own = system.players[1].module, batch["condition"]
     calls = called_with(judge, lambda: terms_of(system, player, batch))
-    if player == 2:
+    if player == -1:
         ((_, asked),) = calls
     else:
         (real, told), (_, asked), (again, wrong) = calls
@@ -130,7 +130,7 @@ def test_the_discriminator_judges_reals_at_their_age_and_fakes_at_ages_drawn_fro
 def test_the_generator_is_asked_for_the_gender_that_an_image_has():
     conditions = (AGE, GENDER)
     system, batch = built(conditions), batch_of(conditions=conditions)
-    for player in (1, 2):
+    for player in (1, -1):
         calls = called_with(system.network.generator, lambda player=player: terms_of(system, player, batch))
         assert calls
         assert all(torch.equal(condition[:, 3:], batch["condition"][:, 3:]) for _, condition in calls)
@@ -138,9 +138,9 @@ def test_the_generator_is_asked_for_the_gender_that_an_image_has():
 
 def test_without_other_ages_each_is_judged_at_its_own():
     system, batch = built(preset="paper", **SMALL), batch_of()
-    for player in (1, 2):
+    for player in (1, -1):
         calls = called_with(system.players[1].module, lambda player=player: terms_of(system, player, batch))
-        assert len(calls) == 3 - player
+        assert len(calls) == {1: 2, -1: 1}[player]
         assert all(torch.equal(condition, batch["condition"]) for _, condition in calls)
 
 
@@ -150,7 +150,7 @@ def test_without_other_ages_each_is_judged_at_its_own():
 @pytest.mark.parametrize(
     ("preset", "discriminator", "generator"),
     [
-        ("default", {"real", "fake", "wrong-age"}, {"reconstruction", "image", "latent"}),
+        ("default", {"real", "fake", "wrong-age"}, {"reconstruction", "image", "latent", "age"}),
         ("paper", {"real", "fake"}, {"reconstruction", "image", "latent", "smoothness"}),
         ("code", {"real", "fake"}, {"reconstruction", "image"}),
     ],
@@ -158,11 +158,29 @@ def test_without_other_ages_each_is_judged_at_its_own():
 def test_terms_of_the_presets(preset, discriminator, generator):
     conditions = (AGE, GENDER) if preset == "code" else (AGE,)
     system, batch = built(conditions, preset=preset), batch_of(conditions=conditions)
-    assert [player.name for player in system.players] == ["latent-discriminator", "discriminator", "generator"]
+    reader = ["reader"] if preset == "default" else []
+    names = [player.name for player in system.players]
+    assert names == ["latent-discriminator", "discriminator", *reader, "generator"]
     assert set(terms_of(system, 0, batch)[0]) == {"real", "fake"}
     assert set(terms_of(system, 1, batch)[0]) == discriminator
-    assert set(terms_of(system, 2, batch)[0]) == generator
+    assert set(terms_of(system, -1, batch)[0]) == generator
     assert system.simultaneous == (preset == "code")
+
+
+def test_the_reader_learns_from_real_images_and_the_generator_from_its_answers():
+    """It sees the images at their own ages in its turn, and made ones at drawn ages in the generator's, whose gradient
+    goes through it."""
+    system, batch = built(), batch_of()
+    reader, network = system.players[2].module, system.network
+    ((seen,),) = called_with(reader, lambda: terms_of(system, 2, batch))
+    assert torch.equal(seen, batch["image"])
+    logits = reader(batch["image"])
+    expected = torch.nn.functional.cross_entropy(logits, batch["condition"].argmax(dim=1))
+    assert terms_of(system, 2, batch)[0]["cross-entropy"].item() == pytest.approx(expected.item(), rel=1e-5)
+    ((made,),) = called_with(reader, lambda: terms_of(system, -1, batch))
+    assert not torch.equal(made, batch["image"])
+    terms_of(system, -1, batch)[0]["age"].backward()
+    assert all(parameter.grad.any() for parameter in network.generator.layers[0].parameters())
 
 
 def test_terms_weigh_what_the_settings_say():
@@ -172,14 +190,16 @@ def test_terms_weigh_what_the_settings_say():
     network = system.network
     with torch.no_grad():
         made = network(batch["image"], batch["condition"])
-    terms = terms_of(system, 2, batch)[0]
+    terms = terms_of(system, -1, batch)[0]
     assert terms["reconstruction"].item() == pytest.approx(100 * (made - batch["image"]).square().mean().item())
     assert terms["smoothness"].item() == pytest.approx(10 * total_variation(made).item(), rel=1e-5)
-    light = built(preset="paper", weights={"reconstruction": 1, "image": 0.5, "latent": 0.25, "smoothness": 0}, **SMALL)
-    found = terms_of(light, 2, batch)[0]
+    light = built(
+        preset="paper", weights={"reconstruction": 1, "image": 0.5, "latent": 0.25, "age": 0, "smoothness": 0}, **SMALL
+    )
+    found = terms_of(light, -1, batch)[0]
     assert found["image"].item() == pytest.approx(terms["image"].item() / 2)
     assert found["latent"].item() == pytest.approx(terms["latent"].item() / 4)
-    plain = terms_of(built(), 2, batch)[0]["reconstruction"].item()
+    plain = terms_of(built(), -1, batch)[0]["reconstruction"].item()
     assert plain == pytest.approx(
         (built().network(batch["image"], batch["condition"]) - batch["image"]).abs().mean().item()
     )
@@ -241,7 +261,7 @@ def test_mirror_images_are_input_and_target_alike(tmp_path, monkeypatch):
     rows = np.arange(len(data))
     plain = training._draw(data, rows, settings.model_copy(update={"augment": type(settings.augment)()}), 0, "cpu")
     varied = training._draw(data, rows, settings, 0, torch.device("cpu"))
-    player = system.players[2]
+    player = system.players[-1]
     before, batch = (draw(player, 0, 30)["image"] for draw in (plain, varied))
     mirrored = (batch != before).flatten(1).any(dim=1)
     assert torch.equal(batch[mirrored], before[mirrored].flip(3))

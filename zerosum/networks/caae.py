@@ -203,6 +203,40 @@ class Discriminator(nn.Module):
         return logits
 
 
+class Reader(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] to the logits (N, values) of what they show: the discriminator's convolutions,
+    which are told nothing. Not in the paper.
+
+    shape, width, kernel, hidden, init: as in Discriminator. Raises ValueError as it does."""
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        values: int,
+        width: int = 16,
+        kernel: int = 5,
+        hidden: int = 256,
+        init: Init = "he",
+    ) -> None:
+        super().__init__()
+        _check(kernel, width=width, hidden=hidden)
+        channels, height, image_width = shape
+        halvings = min(HALVINGS, doublings(height, image_width)[2])
+        widths = [width << i for i in range(halvings)]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise((channels, *widths)):
+            layers += [nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2), *_norm("batch", outputs)]
+            layers.append(nn.ReLU(inplace=True))
+        units = widths[-1] * (height >> halvings) * (image_width >> halvings)
+        layers += [nn.Flatten(), nn.Linear(units, hidden), LeakyReLU(), nn.Linear(hidden, values)]
+        self.layers = nn.Sequential(*layers)
+        self.apply(_starter(init))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.layers(images)
+        return logits
+
+
 class Autoencoder(nn.Module):
     """Images (N, C, H, W) in [-1, 1], shown under a condition (N, A) of zeros and ones: an encoder and a generator.
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from zerosum.augment.settings import GanAugmentSettings
 from zerosum.data.conditioning import complete
@@ -18,7 +19,7 @@ from zerosum.errors import ConfigError
 from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.losses.matching import mean_gap
 from zerosum.losses.smoothness import total_variation
-from zerosum.networks.caae import Autoencoder, Discriminator, Encoder, Generator, LatentDiscriminator
+from zerosum.networks.caae import Autoencoder, Discriminator, Encoder, Generator, LatentDiscriminator, Reader
 from zerosum.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import adam, augmentation_of
 from zerosum.recipes.registry import recipe
@@ -57,6 +58,9 @@ class WeightSettings(Strict):
     reconstruction: PositiveFloat = Field(1.0, description="of the distance from the image itself, at its own age")
     image: NonNegativeFloat = Field(0.01, description="of the discriminator of images")
     latent: NonNegativeFloat = Field(0.01, description="of the discriminator of latents, which pulls them to the prior")
+    age: NonNegativeFloat = Field(
+        0.02, description="of a network that learns to read ages from real images, on images made at drawn ages"
+    )
     smoothness: NonNegativeFloat = Field(0.0, description="of the total variation: mean squares of differences")
 
 
@@ -114,7 +118,7 @@ PAPER: dict[str, Any] = {
     "network": {"width": 64, "largest": 1024, "init": "published"},
     "discriminator": {"hidden": 1024, "latent_norm": True},
     "distance": "l2",
-    "weights": {"reconstruction": 100, "image": 1, "latent": 1, "smoothness": 10},
+    "weights": {"reconstruction": 100, "image": 1, "latent": 1, "age": 0, "smoothness": 10},
     "other_ages": False,
     "wrong_ages": False,
     "optimizer": {"lr": 2e-4},
@@ -127,7 +131,7 @@ CODE: dict[str, Any] = {
     **PAPER,
     "also": ("gender",),
     "distance": "l1",
-    "weights": {"reconstruction": 1, "image": 1e-4, "latent": 0, "smoothness": 0},
+    "weights": {"reconstruction": 1, "image": 1e-4, "latent": 0, "age": 0, "smoothness": 0},
     "simultaneous": True,
 }
 
@@ -148,7 +152,9 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
     """`preset=paper` has the paper's weights, `preset=code` those of the released code, with its label of the gender.
     With either, nothing asks of a face at another age than its own that it look that age: the discriminator of images
     sees reconstructions alone; and with the code's nothing pulls latents to their prior. The default shows it faces at
-    ages drawn from the data, real ones under wrong ages being fakes (Reed et al. 2016), and keeps the latent's term."""
+    ages drawn from the data, real ones under wrong ages being fakes (Reed et al. 2016); has a fourth player read ages
+    from real images, whose answer for made ones the generator minds (as Wang et al., CVPR 2018, do with a
+    fixed one); and keeps the latent's term."""
     shape = (data.shape[2], data.shape[0], data.shape[1])
     part, judge, weights = settings.network, settings.discriminator, settings.weights
     groups = [condition.width for condition in data.conditions]
@@ -160,6 +166,7 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
         )
         discriminator = Discriminator(shape, groups, judge.width, hidden=judge.hidden, init=part.init)
         latent_judge = LatentDiscriminator(part.latent_dim, norm=judge.latent_norm, init=part.init)
+        reader = Reader(shape, ages, judge.width, hidden=judge.hidden, init=part.init) if weights.age else None
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
     network, loss = Autoencoder(encoder, generator), ADVERSARIAL[settings.loss]
@@ -204,29 +211,40 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
         gap = mean_gap(images, made) if settings.distance == "l1" else (made.float() - images).square().mean()
         terms: Terms = {"reconstruction": weights.reconstruction * gap}
         moved, asked = made, own
-        if weights.image and settings.other_ages:
+        if (weights.image and settings.other_ages) or reader is not None:
             asked = with_age(own, shuffled(own[:, :ages]))
             moved = network.decode(latents, asked)
         if weights.image:
             terms["image"] = weights.image * loss.generator(look(moved.float(), asked, "fake"))
+        if reader is not None:
+            terms["age"] = weights.age * misread(reader, moved.float(), asked)
         if weights.latent:
             terms["latent"] = weights.latent * loss.generator(latent_judge(latents).float())
         if weights.smoothness:
             terms["smoothness"] = weights.smoothness * total_variation(moved.float())
         return terms, {}
 
+    def misread(reader: Reader, images: Tensor, condition: Tensor) -> Tensor:
+        return cross_entropy(reader(images).float(), condition[:, :ages].argmax(dim=1))
+
+    def read(batch: Batch) -> tuple[Terms, Terms]:
+        assert reader is not None
+        return {"cross-entropy": misread(reader, batch["image"], batch["condition"])}, {}
+
     def opinion(logits: Tensor) -> Tensor:
         return (logits.sigmoid() if loss.probabilistic else logits).mean().detach()
 
     kind = "score" if loss.probabilistic else "critic"
     optimizer = partial(adam, settings.optimizer)
+    players = [
+        Player("latent-discriminator", latent_judge, optimizer(latent_judge), judge_latents),
+        Player("discriminator", discriminator, optimizer(discriminator), judge_images),
+        *([] if reader is None else [Player("reader", reader, optimizer(reader), read)]),
+        Player("generator", network, optimizer(network), fool),
+    ]
     return System(
         network,
-        [
-            Player("latent-discriminator", latent_judge, optimizer(latent_judge), judge_latents),
-            Player("discriminator", discriminator, optimizer(discriminator), judge_images),
-            Player("generator", network, optimizer(network), fool),
-        ],
+        players,
         simultaneous=settings.simultaneous,
         translate=lambda network, batch: network(batch["input"], batch["condition"]),
         fixed_size=True,
