@@ -37,6 +37,7 @@ class NetworkSettings(Strict):
         description="channels of the encoder nearest the image, doubled as the map halves; the generator has half",
     )
     largest: PositiveInt = Field(512, description="no layer has more channels than this")
+    norm: bool = Field(True, description="batch norm, without which they learn slowly; paper and code have none")
     init: Literal["he", "published"] = Field(
         "he", description="he: by the number of inputs; published: a deviation of 0.02 in every layer"
     )
@@ -115,7 +116,7 @@ class CaaeSettings(Settings):
 
 PAPER: dict[str, Any] = {
     "size": "128",
-    "network": {"width": 64, "largest": 1024, "init": "published"},
+    "network": {"width": 64, "largest": 1024, "norm": False, "init": "published"},
     "discriminator": {"hidden": 1024, "latent_norm": True},
     "distance": "l2",
     "weights": {"reconstruction": 100, "image": 1, "latent": 1, "age": 0, "smoothness": 10},
@@ -160,9 +161,15 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
     groups = [condition.width for condition in data.conditions]
     ages = groups[0]
     try:
-        encoder = Encoder(shape, part.latent_dim, part.width, largest=part.largest, init=part.init)
+        encoder = Encoder(shape, part.latent_dim, part.width, largest=part.largest, init=part.init, norm=part.norm)
         generator = Generator(
-            shape, part.latent_dim, groups, max(2, part.width // 2), largest=part.largest, init=part.init
+            shape,
+            part.latent_dim,
+            groups,
+            max(2, part.width // 2),
+            largest=part.largest,
+            init=part.init,
+            norm=part.norm,
         )
         discriminator = Discriminator(shape, groups, judge.width, hidden=judge.hidden, init=part.init)
         latent_judge = LatentDiscriminator(part.latent_dim, norm=judge.latent_norm, init=part.init)
