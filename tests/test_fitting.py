@@ -117,6 +117,14 @@ def test_a_run_too_short_to_learn_them_by_heart_is_not_slowed(sets, asked):
     assert found.chosen == ()
 
 
+def test_schedules_are_shortened_along_and_those_asked_for_stay(sets):
+    shorter = plan("r3gan", sets / "100.npy").settings
+    assert shorter.decay.images == shorter.images == SHORT
+    slower = plan("progressive", sets / "100.npy", overrides=["growth.fade=400000"])
+    assert slower.settings.images == 1_000_000
+    assert "images=" not in slower.chosen[0]
+
+
 def test_who_asked_for_all_of_it_hears_nothing(sets):
     found = plan("dcgan", sets / "100.npy", overrides=["images=500000", "augment=ada"])
     assert found.chosen == ()

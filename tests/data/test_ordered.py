@@ -15,7 +15,7 @@ from zerosum.data.conditions import Condition, encoded, places_of
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.labels import known_rows
 from zerosum.data.open import open_dataset
-from zerosum.data.ordered import CAAE_EDGES, Bins, bins_of, ordered, ordered_labels, with_known, with_order
+from zerosum.data.ordered import CAAE_EDGES, Bins, bins_of, in_bins, ordered, ordered_labels, with_known, with_order
 from zerosum.errors import DataError
 
 UTKFACE = Path(__file__).parents[3] / "shared/data/utkface128.zip"
@@ -457,3 +457,13 @@ def test_the_faces_of_utkface_have_ages_and_genders(tmp_path: Path) -> None:
     assert sum(age.counts) == sum(gender.counts) == len(complete(found)) == 3000
     assert age.counts == (306, 101, 68, 142, 995, 575, 289, 263, 124, 137)
     assert places_of({"age": "60"}, [age]) == {"age": 7}
+
+
+def test_other_images_are_put_into_the_bins_that_a_run_knows():
+    """Also where one of its bins is empty here, and where these would have bins of their own."""
+    known = ordered_labels(a_set(age=[3, 8, 30, 66]), "age", "auto").info
+    assert (known.scale.edges, known.classes) == ((5.0, 20.0, 60.0), ("0-5", "6-20", "21-60", "61+"))
+    assert DatasetInfo.from_json(known.to_json()) == known
+    found = in_bins(a_set(age=[70.0, 7.0, float("nan")]), known.scale)
+    assert found.info.classes == known.classes
+    assert found.labels.tolist() == [3, 1, -1]
