@@ -31,6 +31,12 @@ PAIRED_LESS = {
     "segmenter builtin:portraits": "segmenter builtin:portraits:40 width=4 --images 32",
     "evaluate runs/painted builtin:portraits": "evaluate runs/painted builtin:portraits:40",
 }
+AGED_LESS = {
+    "caae faces/": "caae faces/ network.width=4 discriminator.width=4 --images 32",
+    "caae parts/": "caae parts/ network.width=4 discriminator.width=4 --images 32",
+    "dcgan few/": "dcgan few/ generator.width=4 discriminator.width=4 --images 64",
+    "r3gan few/": "r3gan few/ size=64 network.width=4 --images 64",
+}
 
 
 def blocks(page, language):
@@ -106,7 +112,7 @@ def test_the_commands_of_the_readme_for_pairs(tmp_path):
         Image.fromarray(rng.integers(0, 255, (50 + i, 70, 3), dtype=np.uint8)).save(tmp_path / "drawings" / f"{i}.png")
     Image.fromarray(rng.integers(0, 9, (64, 64), dtype=np.uint8)).save(tmp_path / "label.png")
     torch.save(u_net(3, 3, BATCH, False).state_dict(), tmp_path / "latest_net_G.pth")
-    (lines,) = [block.splitlines() for block in blocks("README.md", "sh") if "translate" in block]
+    (lines,) = [block.splitlines() for block in blocks("README.md", "sh") if "pix2pix" in block]
     assert len(lines) == 7
     for line in lines:
         for long, short in PAIRED_LESS.items():
@@ -117,6 +123,35 @@ def test_the_commands_of_the_readme_for_pairs(tmp_path):
         assert made.size == (70, 53)
         assert sheet.width > 9 * 64
     assert zerosum.load(tmp_path / "runs/theirs").recipe.name == "pix2pix"
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_for_ages_and_few_images(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("faces", "parts", "few"):
+        (tmp_path / folder).mkdir()
+    for i in range(30):
+        image = Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8))
+        image.save(tmp_path / "faces" / f"{3 * i}_{i % 2}_0_201701091505573{i:02}.jpg")
+        image.save(tmp_path / "parts" / f"{i}.png")
+        image.save(tmp_path / "few" / f"{i}.png")
+    image.save(tmp_path / "face.jpg")
+    rows = [f"{i}.png,{('new', 'used', 'worn')[i % 3]}" for i in range(30)]
+    (tmp_path / "parts/tags.csv").write_text("\n".join(["file,wear", *rows]))
+    zerosum.train(
+        "r3gan", tmp_path / "few", out=tmp_path / "runs/portraits", images=16, size="64", **{"network.width": 4}
+    )
+    aging, few = [
+        block.splitlines() for block in blocks("README.md", "sh") if "caae" in block or "augment=ada" in block
+    ]
+    assert (len(aging), len(few)) == (4, 2)
+    for line in [*aging, *few]:
+        for long, short in AGED_LESS.items():
+            line = line.replace(long, short)
+        run_line(line, tmp_path)
+    with Image.open(tmp_path / "sheet.png") as sheet, Image.open(tmp_path / "older.png") as older:
+        assert sheet.width > 10 * older.width
+    assert zerosum.load(tmp_path / "runs/wear").conditions[0].values == ("new", "used", "worn")
 
 
 @pytest.mark.slow
