@@ -5,8 +5,8 @@
 
 Each argument holds the settings of one contender, `--init RUN` among them. After each quarter of the images 2,000
 samples of the averaged generator are compared with all images of the set (at most 10,000): the Fréchet distance in the
-features of `--features`; and `copying`, the share of samples nearer to one of the few than to any other image. A line a
-run, then the mean over seeds of the last and of the best distance. One thread.
+features of `--features`; and `copying` of the few (zerosum.metrics.neighbours): 0.5 for new images of their kind, 1 for
+copies. A line a run, then the mean over seeds of the last and of the best distance. One thread.
 """
 
 import argparse

@@ -60,6 +60,20 @@ def generated(
         yield made if info.is_vectors else made.clamp_(-1, 1)  # not every generator ends in a bounded layer
 
 
+@torch.inference_mode()
+def at_every_value(
+    system: System, network: nn.Module, info: DatasetInfo, batch: Batch, places: np.ndarray
+) -> Iterator[np.ndarray]:
+    """For each value of what the network changes, in order, what it makes of the inputs of the batch, (N, H, W, C) as
+    stored. places (N, G): the values of the inputs, of which the others stay."""
+    device = next(network.parameters()).device
+    for value in range(len(info.conditions[0].values)):
+        asked = places.copy()
+        asked[:, 0] = value
+        condition = torch.from_numpy(encoded(asked, info.conditions)).to(device)
+        yield stored_made(translated(system, network, batch | {"condition": condition}), info)
+
+
 def conditions_of(info: DatasetInfo, seeds: Sequence[int], asked: Asked | None = None) -> np.ndarray | None:
     """What the images of the seeds are to show, (N, G) places among the values of `info.conditions`; None for a
     generator that is told nothing.

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from zerosum import pictures
 from zerosum.augment.opacity import over_white
-from zerosum.data.conditions import encoded
 from zerosum.data.convert import to_float, to_stored, to_tensors
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.densities import DENSITIES
@@ -20,7 +19,7 @@ from zerosum.fitting import FEW
 from zerosum.metrics.diversity import diversity
 from zerosum.metrics.features import open_extractor
 from zerosum.metrics.neighbours import copying, nearest
-from zerosum.model import generated, stored_made
+from zerosum.model import at_every_value, generated, stored_made
 from zerosum.networks.cnn import Cnn
 from zerosum.networks.grad_cam import grad_cam
 from zerosum.report.page import MOST_COLUMNS
@@ -201,17 +200,11 @@ class ChangeSheets:
         """How many values there are."""
         return len(self.info.conditions[0].values)
 
-    @torch.inference_mode()
     def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
         """Write `<images>.png` from the network."""
-        device = next(network.parameters()).device
-        batch = to_tensors(self.batch, self.info, device)
-        columns = [self.batch["image"]]
-        for value in range(self.values):
-            places = self.places.copy()
-            places[:, 0] = value
-            batch["condition"] = torch.from_numpy(encoded(places, self.info.conditions)).to(device)
-            columns.append(stored_made(translated(self.system, network, batch), self.info))
+        batch = to_tensors(self.batch, self.info, next(network.parameters()).device)
+        made = at_every_value(self.system, network, self.info, batch, self.places)
+        columns = [self.batch["image"], *made]
         tiles = np.stack(columns, axis=1).reshape(-1, *self.info.shape)
         sheet = pictures.grid(tiles, len(self.places), len(columns), value_range=self.info.value_range)
         pictures.save_picture(sheet, self.folder / f"{images:09d}.png")

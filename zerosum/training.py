@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from zerosum import __version__
-from zerosum.augment.settings import GanAugmentSettings
 from zerosum.augment.transforms import augment, draws
 from zerosum.augment.transforms import check as check_augment
 from zerosum.data.convert import to_float, to_tensors
@@ -113,8 +112,7 @@ def plan(
     if found.vector and resolved.preset == "default":
         resolved = chosen.configure(values | {"preset": "vectors"})
     size = None
-    differentiable = isinstance(resolved.augment, GanAugmentSettings) and resolved.augment.differentiable
-    if found.vector and (resolved.augment.active or differentiable in ("diffaugment", "ada")):
+    if found.vector and (resolved.augment.active or resolved.augment.shared):
         raise ConfigError(f"augment varies images, and {data} holds vectors; leave it out.")
     if not found.vector:
         size = chosen.size_for(resolved, found.auto_size)
@@ -334,10 +332,7 @@ def _start_from(system: System, recipe: Recipe, info: DatasetInfo, init: Path) -
 def told_how(known: DatasetInfo) -> str:
     """The settings that name what a run is told."""
     order = known.conditions[0]
-    if not order.ordered:
-        return "attributes="
-    edges = [repr(edge).removesuffix(".0") for edge in order.edges]
-    return f"attribute={order.name} bins={','.join(edges or order.values)}"
+    return f"attribute={order.name} bins={order.bins}" if order.ordered else "attributes="
 
 
 def _system(recipe: Recipe, settings: Settings, info: DatasetInfo, seed: int, device: torch.device) -> System:

@@ -26,7 +26,7 @@ class Augmentation(nn.Module):
 
     def __init__(self, settings: GanAugmentSettings, alpha: bool = False) -> None:
         super().__init__()
-        if settings.differentiable in ("auto", "none"):
+        if not settings.shared:
             raise ValueError(f"an Augmentation needs a kind, and differentiable is {settings.differentiable}")
         self.settings, self.alpha = settings, alpha
         fixed = 1.0 if settings.probability == "auto" else settings.probability

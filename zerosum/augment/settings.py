@@ -110,6 +110,11 @@ class AugmentSettings(BaseModel):
         return self.geometric or self.coloured
 
     @property
+    def shared(self) -> bool:
+        """Whether generated images go through operations, too; only in adversarial games."""
+        return False
+
+    @property
     def leaks(self) -> bool:
         """Whether a generator that learns from these images would make images that the data has not.
 
@@ -163,6 +168,11 @@ class GanAugmentSettings(AugmentSettings):
         if unknown := [name for name in value if name not in POLICIES[kind]]:
             raise ValueError(f"{kind} has {', '.join(POLICIES[kind])}, and no {' or '.join(unknown)}")
         return tuple(name for name in POLICIES[kind] if name in value)
+
+    @property
+    def shared(self) -> bool:
+        """Whether real and generated images go through operations alike; of `auto` that is not known yet."""
+        return self.differentiable in POLICIES
 
     @property
     def adaptive(self) -> bool:

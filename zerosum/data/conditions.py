@@ -43,6 +43,11 @@ class Condition:
         return bool(self.centres)
 
     @property
+    def bins(self) -> str:
+        """Of ordered values, the setting that makes them of other data: upper ends, or words in their order."""
+        return ",".join([repr(edge).removesuffix(".0") for edge in self.edges] or self.values)
+
+    @property
     def is_bit(self) -> bool:
         """Whether its values are no and yes, which take one number; ordered values take one each, however few."""
         return not self.ordered and self.values in NO_YES

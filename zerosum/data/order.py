@@ -55,6 +55,15 @@ def held_out(count: int, labels: np.ndarray | None, share: float, seed: int) -> 
     return _places(labels, seed) < gives[classes]
 
 
+def parts(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places of those to train on and of those held out by `held_out`, ascending: one at least where a share is
+    asked for; of one alone none."""
+    if not share or count < 2:
+        return np.arange(count), np.arange(0)
+    held = held_out(count, None, max(share, 1 / count), seed)
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
 def few(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
     """The indices of `per_class` images of each class, sorted int64; a class that has fewer gives all it has.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerosum import pictures
-from zerosum.data.conditions import Condition, encoded
+from zerosum.data.conditions import Condition
 from zerosum.data.convert import to_float, to_tensors
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.order import epoch_order
@@ -22,12 +22,11 @@ from zerosum.evaluation.generators import cautions
 from zerosum.evaluation.parts import AskedPart, keep_picture, open_like, open_test_part
 from zerosum.extractors import extractor_for, features_of, other_form
 from zerosum.metrics.correlation import spearman
-from zerosum.model import Classifier, Translator, load_classifier, stored_made
+from zerosum.model import Classifier, Translator, at_every_value, load_classifier
 from zerosum.paired_scores import image_scores
 from zerosum.recipes.caae import CaaeSettings, split
 from zerosum.scores import FEWEST, batches, distance_scores, made_by, score_name
 from zerosum.seeds import rng
-from zerosum.tiles import translated
 from zerosum.weights import tensors_hash
 
 BATCH = 64  # images changed at once
@@ -177,11 +176,9 @@ class Tally:
         batch = to_tensors(self.data.batch(self.rows[part]), self.data.info, self.model.device)
         real = self.data.images[self.rows[part]]
         self._read(real, self.real_readings[part], [answers[part] for answers in self.real_answers])
-        for value in range(len(self.order.values)):
-            places = self.places[part].copy()
-            places[:, 0] = value
-            batch["condition"] = torch.from_numpy(encoded(places, self.model.conditions)).to(self.model.device)
-            made = stored_made(translated(self.model.system, self.model.network, batch), self.data.info)
+        model = self.model
+        every = at_every_value(model.system, model.network, self.data.info, batch, self.places[part])
+        for value, made in enumerate(every):
             self._read(made, self.readings[value, part], [answers[value, part] for answers in self.answers])
             for kept, asked in ((self.own, self.places[part, 0]), (self.drawn, self.asked[part])):
                 kept[part][asked == value] = made[asked == value]
@@ -247,10 +244,9 @@ def open_reader(path: str | Path, order: Condition, model: Translator) -> Eye:
     scale, classes = eye.model.info.scale, eye.model.info.classes
     same = classes == order.values if scale is None or not order.edges else scale.edges == order.edges
     if not same:
-        bins = [repr(edge).removesuffix(".0") for edge in order.edges] or order.values
         raise ConfigError(
             f"{path} tells apart {', '.join(classes[:12])}, and not {', '.join(order.values)}. Train a reader in the "
-            f"bins of the run: `zerosum train classifier DATA label={order.name} bins={','.join(bins)} "
+            f"bins of the run: `zerosum train classifier DATA label={order.name} bins={order.bins} "
             f"size={size_text((model.info.shape[0], model.info.shape[1]))}`."
         )
     return eye

@@ -184,12 +184,8 @@ class Discriminator(nn.Module):
             nn.Conv2d(channels, first, kernel, 2, kernel // 2), *_norm(norm, first), nn.ReLU(inplace=True)
         )
         joined = first + self.labels.width
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise((joined, *widths)):
-            layers += [nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2), *_norm(norm, outputs), nn.ReLU(inplace=True)]
-        units = (joined, *widths)[-1] * (height >> halvings) * (image_width >> halvings)
-        layers += [nn.Flatten(), nn.Linear(units, hidden), LeakyReLU(), nn.Linear(hidden, 1)]
-        self.layers = nn.Sequential(*layers)
+        last = (height >> halvings) * (image_width >> halvings)
+        self.layers = _looking((joined, *widths), kernel, norm, last, hidden, 1)
         self.apply(_starter(init))
         if norm == "spectral":
             for layer in (*self.first, *self.layers):
@@ -224,14 +220,9 @@ class Reader(nn.Module):
         _check(kernel, width=width, hidden=hidden)
         channels, height, image_width = shape
         halvings = min(HALVINGS, doublings(height, image_width)[2])
-        widths = [width << i for i in range(halvings)]
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise((channels, *widths)):
-            layers += [nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2), *_norm("batch", outputs)]
-            layers.append(nn.ReLU(inplace=True))
-        units = widths[-1] * (height >> halvings) * (image_width >> halvings)
-        layers += [nn.Flatten(), nn.Linear(units, hidden), LeakyReLU(), nn.Linear(hidden, values)]
-        self.layers = nn.Sequential(*layers)
+        last = (height >> halvings) * (image_width >> halvings)
+        widths = (channels, *(width << i for i in range(halvings)))
+        self.layers = _looking(widths, kernel, "batch", last, hidden, values)
         self.apply(_starter(init))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -307,6 +298,16 @@ def _check(kernel: int = 3, **numbers: int) -> None:
     for name, value in numbers.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def _looking(widths: Sequence[int], kernel: int, norm: Norm, places: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Convolutions of stride 2 from widths[0] channels to the last, which leave a map of so many places, and two linear
+    layers."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Conv2d(before, after, kernel, 2, kernel // 2), *_norm(norm, after), nn.ReLU(inplace=True)]
+    layers += [nn.Flatten(), nn.Linear(widths[-1] * places, hidden), LeakyReLU(), nn.Linear(hidden, outputs)]
+    return nn.Sequential(*layers)
 
 
 def _rectified(channels: int, norm: bool) -> list[nn.Module]:

@@ -82,7 +82,7 @@ def augmentation_of(
     settings: GanAugmentSettings, discriminator: nn.Module, alpha: bool, loss: AdversarialLoss
 ) -> Varied:
     """What the settings ask for. Its probability is kept in the discriminator, and so in checkpoints."""
-    if settings.differentiable in ("none", "auto"):
+    if not settings.shared:
         return Varied(None, loss)
     module = Augmentation(settings, alpha)
     discriminator.add_module(AUGMENTATION, module)
@@ -172,17 +172,12 @@ def two_players(
             penalties["drift"] = penalty.drift * real_logits.square().mean()
         named = {f"penalty/{name}": term for name, term in penalties.items()}
         noted = varied.learn(real_logits.detach(), fake_logits.detach(), len(real))
-        return terms | penalties, scores(real_logits.detach(), fake_logits.detach()) | named | noted
+        return terms | penalties, opinions(loss, real=real_logits, fake=fake_logits) | named | noted
 
     def slope_gap(points: Tensor, batch: Batch) -> Tensor:
         if game.critic is not None and "condition" not in batch and varied.module is None:
             return gradient_penalty(game.critic, points)
         return gradient_penalty(lambda images: parted(look(images, batch, "points"))[0], points)
-
-    def scores(real_logits: Tensor, fake_logits: Tensor) -> Terms:
-        if not loss.probabilistic:
-            return {"critic/real": real_logits.mean(), "critic/fake": fake_logits.mean()}
-        return {"score/real": real_logits.sigmoid().mean(), "score/fake": fake_logits.sigmoid().mean()}
 
     def fool(batch: Batch) -> tuple[Terms, Terms]:
         asked = game.asked(batch)
@@ -214,6 +209,13 @@ def two_players(
         ),
         Player("generator", generator, optimizer(generator), fool, schedule=schedule),
     ]
+
+
+def opinions(loss: AdversarialLoss, **logits: Tensor) -> Terms:
+    """What a discriminator thinks of each lot on average, to be logged: a probability, or a critic's score."""
+    kind = "score" if loss.probabilistic else "critic"
+    values = {name: lot.detach().sigmoid() if loss.probabilistic else lot.detach() for name, lot in logits.items()}
+    return {f"{kind}/{name}": value.mean() for name, value in values.items()}
 
 
 def parted(outputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from zerosum.augment.settings import GanAugmentSettings
 from zerosum.data.conditioning import complete
 from zerosum.data.dataset import Dataset, DatasetInfo
-from zerosum.data.order import held_out
+from zerosum.data.order import parts
 from zerosum.data.ordered import Bins, bins_of
 from zerosum.engine.players import Batch, Player, System, Terms
 from zerosum.errors import ConfigError
@@ -21,7 +21,7 @@ from zerosum.losses.matching import mean_gap
 from zerosum.losses.smoothness import total_variation
 from zerosum.networks.caae import Autoencoder, Discriminator, Encoder, Generator, LatentDiscriminator, Reader
 from zerosum.networks.sizes import nearest_size
-from zerosum.recipes.adversarial import adam, augmentation_of
+from zerosum.recipes.adversarial import adam, augmentation_of, opinions
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import AdamSettings, LossName, Names, Settings, Strict
 
@@ -191,10 +191,9 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
             latents = network.encode(batch["image"]).float()
         prior = 2 * torch.rand_like(latents) - 1
         real, fake = latent_judge(prior).float(), latent_judge(latents).float()
-        return loss.discriminator(real, fake), {
-            f"{kind}/prior": opinion(real),
-            f"{kind}/latent": opinion(fake),
-            "latent/saturation": (latents.abs() > SATURATED).float().mean(),
+        saturation = (latents.abs() > SATURATED).float().mean()
+        return loss.discriminator(real, fake), opinions(loss, prior=real, latent=fake) | {
+            "latent/saturation": saturation
         }
 
     def judge_images(batch: Batch) -> tuple[Terms, Terms]:
@@ -209,7 +208,7 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
             mismatched = loss.discriminator(real, wrong)["fake"]
             terms |= {"fake": 0.5 * terms["fake"], "wrong-age": 0.5 * mismatched}
         noted = augmentation.learn(real, fake, len(images))
-        return terms, {f"{kind}/real": opinion(real), f"{kind}/fake": opinion(fake)} | noted
+        return terms, opinions(loss, real=real, fake=fake) | noted
 
     def fool(batch: Batch) -> tuple[Terms, Terms]:
         images, own = batch["image"], batch["condition"]
@@ -238,10 +237,6 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
         assert reader is not None
         return {"cross-entropy": misread(reader, batch["image"], batch["condition"])}, {}
 
-    def opinion(logits: Tensor) -> Tensor:
-        return (logits.sigmoid() if loss.probabilistic else logits).mean().detach()
-
-    kind = "score" if loss.probabilistic else "critic"
     optimizer = partial(adam, settings.optimizer)
     players = [
         Player("latent-discriminator", latent_judge, optimizer(latent_judge), judge_latents),
@@ -273,7 +268,5 @@ def another(ages: Tensor) -> Tensor:
 def split(settings: CaaeSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The places of the images to train on and of those held out, of all that have what the generator is told."""
     known = complete(data)
-    if not settings.validation or len(known) < 2:
-        return known, known[:0]
-    held = held_out(len(known), None, max(settings.validation, 1 / len(known)), seed)
-    return known[~held], known[held]
+    training, held = parts(len(known), settings.validation, seed)
+    return known[training], known[held]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zerosum.augment.jitter import jitter
 from zerosum.augment.settings import AugmentSettings, GanAugmentSettings
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.data.order import held_out
+from zerosum.data.order import parts
 from zerosum.data.settings import PackSettings, Size
 from zerosum.engine.players import Batch, Player, Schedule, Terms
 from zerosum.errors import ConfigError, DataError
@@ -97,11 +97,7 @@ class PairedSettings(TranslationSettings):
 
 def split(settings: TranslationSettings, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The pairs to train on and those held out, sorted; of one pair none is held out."""
-    if not settings.validation or count < 2:
-        return np.arange(count), np.arange(0)
-    share = max(settings.validation, 1 / count)
-    held = held_out(count, None, share, seed)
-    return np.flatnonzero(~held), np.flatnonzero(held)
+    return parts(count, settings.validation, seed)
 
 
 def input_of(data: DatasetInfo) -> Side:
