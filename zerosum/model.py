@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zerosum.data.conditions import Condition, drawn, encoded, places_of
+from zerosum.data.conditions import Condition, drawn, encoded, places_of, width_of
 from zerosum.data.convert import to_float, to_input, to_stored
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.label_maps import VOID
@@ -50,14 +50,23 @@ def generated(
     of its data. asked names values of some conditions, for all seeds or for each; what is not asked for each seed draws
     for itself. Raises ConfigError for conditions or values that there are not."""
     assert system.latents is not None  # the recipe's task is to generate
-    device = next(network.parameters()).device
     places = conditions_of(info, seeds, asked)
     for start in range(0, len(seeds), BATCH):
         part = slice(start, start + BATCH)
-        latents = truncation * system.latents(seeds[part]).to(device)
-        condition = None if places is None else torch.from_numpy(encoded(places[part], info.conditions)).to(device)
-        made = system.make(network, latents, condition, images_seen).float().cpu()
-        yield made if info.is_vectors else made.clamp_(-1, 1)  # not every generator ends in a bounded layer
+        condition = None if places is None else torch.from_numpy(encoded(places[part], info.conditions))
+        latents = truncation * system.latents(seeds[part])
+        yield made_of(system, network, info, latents, condition, images_seen).cpu()
+
+
+def made_of(
+    system: System, network: nn.Module, info: DatasetInfo, latents: Tensor, condition: Tensor | None, images_seen: int
+) -> Tensor:
+    """What the network makes of latents (n, D) and conditions (n, A) or None: (n, C, H, W) float32, where the network
+    is; gradients reach both."""
+    device = next(network.parameters()).device
+    told = None if condition is None else condition.to(device)
+    made = system.make(network, latents.to(device), told, images_seen).float()
+    return made if info.is_vectors else made.clamp(-1, 1)  # not every generator ends in a bounded layer
 
 
 @torch.inference_mode()
@@ -157,7 +166,58 @@ class Model(Loaded):
             raise ConfigError(f"n must be 0 or more and truncation above 0, got {n} and {truncation}.")
         wanted = list(range(seed, seed + n)) if seeds is None else list(seeds)
         asked = dict(attributes or {}) | ({} if label is None else {"class": label})
-        parts = list(generated(self.system, self.network, self.info, wanted, self.images, truncation, asked))
+        parts = generated(self.system, self.network, self.info, wanted, self.images, truncation, asked)
+        return self._together(list(parts), as_tensor)
+
+    def latents(self, seeds: Sequence[int]) -> Tensor:
+        """The latents (N, D) that the seeds stand for, on the CPU: standard normal, or uniform (`latent_bound`)."""
+        assert self.system.latents is not None
+        return self.system.latents(seeds) if seeds else self.system.latents([0])[:0]
+
+    @property
+    def latent_bound(self) -> float | None:
+        """What latents lie uniformly below in size; None where they are standard normal."""
+        return self.system.latent_bound
+
+    def condition(self, seeds: Sequence[int], asked: Asked | None = None) -> Tensor | None:
+        """What the images of the seeds are to show, as the generator is told, (N, A); None for one that is told
+        nothing. asked: as in `sample`. Between two rows lies what is between their values."""
+        places = conditions_of(self.info, seeds, asked)
+        return None if places is None else torch.from_numpy(encoded(places, self.info.conditions))
+
+    @overload
+    def generate(
+        self, latents: Tensor, condition: Tensor | None = ..., *, as_tensor: Literal[False] = ...
+    ) -> np.ndarray: ...
+    @overload
+    def generate(self, latents: Tensor, condition: Tensor | None = ..., *, as_tensor: Literal[True]) -> Tensor: ...
+    def generate(
+        self, latents: Tensor, condition: Tensor | None = None, *, as_tensor: bool = False
+    ) -> np.ndarray | Tensor:
+        """Images of any latents (N, D), and of conditions (N, A) where the generator is told something; returned as by
+        `sample`. Raises ConfigError for latents or conditions of another shape, and for missing ones."""
+        dimension, width = self.latents([0]).shape[1], width_of(self.conditions)
+        if latents.ndim != 2 or latents.shape[1] != dimension:
+            raise ConfigError(f"Latents must be (N, {dimension}), not {tuple(latents.shape)}.")
+        told = 0 if condition is None else condition.shape[-1]
+        if told != width or (condition is not None and condition.shape != (len(latents), width)):
+            given = "none" if condition is None else f"of shape {tuple(condition.shape)}"
+            raise ConfigError(f"{len(latents)} latents need conditions ({len(latents)}, {width}); they are {given}.")
+        with torch.inference_mode():
+            parts = [
+                made_of(
+                    self.system,
+                    self.network,
+                    self.info,
+                    latents[start : start + BATCH],
+                    None if condition is None else condition[start : start + BATCH],
+                    self.images,
+                ).cpu()
+                for start in range(0, len(latents), BATCH)
+            ]
+        return self._together(parts, as_tensor)
+
+    def _together(self, parts: list[Tensor], as_tensor: bool) -> np.ndarray | Tensor:
         if as_tensor:
             return torch.cat(parts) if parts else torch.empty(0, *self._tensor_shape())
         stored = [to_stored(part, self.info) for part in parts]

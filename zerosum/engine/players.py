@@ -65,7 +65,7 @@ class System:
     """The players, in the order of their turns, and the network that people use afterwards.
 
     latents maps seeds to inputs of a generator, one row a seed, whatever else is in the batch; None for a network that
-    takes images. make is how the generator is asked for images. batch maps images seen to the number of images in the
+    takes images. They are standard normal, or with a latent_bound uniform between it and its negative. make is how the generator is asked for images. batch maps images seen to the number of images in the
     next batch, for those that do not keep to one. facts maps images seen to numbers that belong to what the network
     makes then, by name, such as the size it has grown to; they are written with each sample. take_weights loads weights
     from elsewhere, once, before a new run (a run that goes on has its own), and says whether there were any.
@@ -85,6 +85,7 @@ class System:
     network: nn.Module
     players: list[Player]
     latents: Callable[[Sequence[int]], Tensor] | None = None
+    latent_bound: float | None = None
     make: Make = make_plainly
     batch: Callable[[int], int] | None = None
     facts: Callable[[int], dict[str, float]] = field(default=lambda images: {})

@@ -109,4 +109,5 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
 
     game = plain_game(generator, discriminator, latents, data.alpha)
     optimizer = partial(adam, settings.optimizer)
-    return System(generator, two_players(settings, generator, discriminator, game, optimizer), seeded_latents)
+    players = two_players(settings, generator, discriminator, game, optimizer)
+    return System(generator, players, seeded_latents, latent_bound=None if part.latent == "normal" else 1.0)

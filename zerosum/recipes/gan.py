@@ -133,6 +133,7 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
             discriminator_weight=0.5 if settings.half_discriminator_loss else 1.0,
         ),
         seeded_latents,
+        None if part.latent == "normal" else 3**0.5,
         before_training=before_training,
         score=discriminator if ADVERSARIAL[settings.loss].probabilistic else None,
         simultaneous=settings.simultaneous,

@@ -124,4 +124,4 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
         return uniform_latents(seeds, part.latent_dim)
 
     game = Game(fake, look=lambda images, batch: critic(images), real=real, critic=critic)
-    return System(generator, two_players(settings, generator, critic, game, rmsprop), latents)
+    return System(generator, two_players(settings, generator, critic, game, rmsprop), latents, latent_bound=1.0)
