@@ -64,15 +64,16 @@ class Player:
 class System:
     """The players, in the order of their turns, and the network that people use afterwards.
 
-    latents maps seeds to inputs of a generator, one row a seed, whatever else is in the batch; None for a network that
-    takes images. They are standard normal, or with a latent_bound uniform between it and its negative. make is how the generator is asked for images. batch maps images seen to the number of images in the
-    next batch, for those that do not keep to one. facts maps images seen to numbers that belong to what the network
-    makes then, by name, such as the size it has grown to; they are written with each sample. take_weights loads weights
-    from elsewhere, once, before a new run (a run that goes on has its own), and says whether there were any.
-    before_training sees one large batch of real images before the first step (some initialisations need it). head names
-    the tensors of the network that depend on the classes, and so stay behind when it starts from a run that knows
-    others. score gives points the logits (N,) of D(x), for pictures of the game on known densities; None for a critic.
-    simultaneous: every player's gradient is taken before any of them steps.
+    latents maps seeds to inputs of a generator, one row a seed, whatever else is in the batch; None for a network
+    that takes images. They are standard normal, or with a latent_bound uniform between it and its negative. make is
+    how the generator is asked for images. batch maps images seen to the number of images in the next batch, for
+    those that do not keep to one. facts maps images seen to numbers that belong to what the network makes then, by
+    name, such as the size it has grown to; they are written with each sample. take_weights loads weights from
+    elsewhere, once, before a new run (a run that goes on has its own), and says whether there were any.
+    before_training sees one large batch of real images before the first step (some initialisations need it). head
+    names the tensors of the network that depend on the classes, and so stay behind when it starts from a run that
+    knows others. score gives points the logits (N,) of D(x), for pictures of the game on known densities; None for
+    a critic. simultaneous: every player's gradient is taken before any of them steps.
 
     translate is how a network is asked that makes pictures from pictures, of sides that are multiples of `multiple`;
     noisy says that it draws from torch's stream even then, styled that a `style` in the batch chooses between looks,

@@ -1,0 +1,85 @@
+"""The format and the layout to train in follow the machine, not a flag of its processor."""
+
+import pytest
+import torch
+
+from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.precision import Convolution, convolutions, fastest, heaviest, timings
+from zerosum.recipes.registry import get_recipe
+
+WAYS = [("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous"), ("bf16", "channels_last")]
+# Convolutions of DCGAN as they were timed on two servers that both list avx512_bf16, relative to plain fp32.
+FASTER_IN_BF16 = dict(zip(WAYS, (1.0, 0.84, 0.49, 0.48), strict=True))
+SLOWER_IN_BF16 = dict(zip(WAYS, (1.0, 0.91, 2.0, 1.8), strict=True))
+
+
+def dcgan(size=32, batch=8):
+    recipe = get_recipe("dcgan")
+    settings = recipe.configure({"generator": {"width": 8}, "discriminator": {"width": 8}})
+    info = DatasetInfo("test", 8, (size, size, 3), "uint8", (0, 255), False, (), "")
+    batch = {"image": torch.empty(batch, 3, size, size, device="meta"), "images_seen": 0, "step": 0}
+    return convolutions(lambda: recipe.build(settings, info), batch)
+
+
+def test_bf16_where_it_is_twice_as_fast_and_allowed():
+    assert fastest(FASTER_IN_BF16, allow_bf16=True) == ("bf16", "channels_last")
+    assert fastest(FASTER_IN_BF16, allow_bf16=False) == ("fp32", "channels_last")
+
+
+def test_fp32_where_bf16_is_slower_though_the_processor_lists_it():
+    assert fastest(SLOWER_IN_BF16, allow_bf16=True) == ("fp32", "channels_last")
+
+
+def test_a_small_gain_in_the_convolutions_is_none_for_the_step():
+    slightly = FASTER_IN_BF16 | {("bf16", "contiguous"): 0.75, ("bf16", "channels_last"): 0.74}
+    assert fastest(slightly, allow_bf16=True) == ("fp32", "channels_last")
+
+
+def test_contiguous_where_that_is_faster():
+    assert fastest(SLOWER_IN_BF16 | {("fp32", "channels_last"): 1.2}, allow_bf16=True) == ("fp32", "contiguous")
+
+
+def test_the_convolutions_of_a_step_are_found_without_memory():
+    found = dcgan()
+    # at 32 pixels three layers each: G runs twice (for D and to learn), D three times (real, fake, and to teach G)
+    assert sum(found.values()) == 3 * 2 + 3 * 3
+    first = next(one for one in found if one.weight == (8, 3, 4, 4) and not one.transposed)
+    assert (first.images, first.stride, first.transposed) == ((8, 3, 32, 32), (2, 2), False)
+    huge = dcgan(size=1024, batch=10_000)  # 126 GB of images, were they there
+    assert sum(one.operations() * times for one, times in huge.items()) > 1e13
+
+
+def test_operations_are_those_of_the_arithmetic():
+    plain = Convolution((2, 3, 8, 8), (5, 3, 4, 4), (2, 2), (1, 1), (1, 1), False, (0, 0), 1)
+    assert plain.operations() == 2 * (2 * 5 * 4 * 4) * (3 * 4 * 4)
+    grouped = Convolution((2, 4, 8, 8), (6, 2, 3, 3), (1, 1), (1, 1), (1, 1), False, (0, 0), 2)
+    assert grouped.operations() == 2 * (2 * 6 * 8 * 8) * (2 * 3 * 3)
+    back = Convolution((2, 5, 4, 4), (5, 3, 4, 4), (2, 2), (1, 1), (1, 1), True, (0, 0), 1)
+    assert back.operations() == plain.operations()  # the same products, the other way round
+
+
+def test_the_heaviest_do_most_of_the_work():
+    found = dcgan()
+    chosen = heaviest(found)
+    lightest = min(found, key=lambda one: found[one] * one.operations())
+    assert lightest not in chosen
+    assert sum(found[one] * one.operations() for one in chosen) > 0.5 * sum(
+        times * one.operations() for one, times in found.items()
+    )
+
+
+def test_every_way_is_timed_and_none_where_nothing_is_convolved():
+    measured = timings(heaviest(dcgan(batch=2)), torch.device("cpu"), budget=0.05)
+    assert set(measured) == set(WAYS)
+    assert all(seconds > 0 for seconds in measured.values())
+    assert timings({}, torch.device("cpu")) == {}
+    assert fastest({}, allow_bf16=True) == ("fp32", "channels_last")
+
+
+@pytest.mark.parametrize("name", ["r3gan", "progressive", "pokegan", "gan"])
+def test_any_game_is_looked_through(name):
+    recipe = get_recipe(name)
+    info = DatasetInfo("test", 8, (32, 32, 3), "uint8", (0, 255), False, (), "")
+    batch = {"image": torch.zeros(4, 3, 32, 32), "images_seen": 10**6, "step": 0}
+    found = convolutions(lambda: recipe.build(recipe.configure({}), info), batch)
+    assert bool(found) == (name != "gan")
