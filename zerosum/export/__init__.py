@@ -1,0 +1,1 @@
+"""A trained network for others: files that other programs open, a page that runs it, and the check of both."""

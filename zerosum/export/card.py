@@ -1,0 +1,373 @@
+"""The model card, README.md: what a network is, what it was made from and how, what it is worth, and how it is used.
+
+What comes from data or from a run folder is escaped: it is text, and neither Markdown nor HTML.
+"""
+
+import html
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from zerosum import __version__
+from zerosum.engine.run import read_lines
+from zerosum.export.graph import Graph, Port
+from zerosum.exported import is_exported, read_exported
+from zerosum.model import Loaded, Model
+from zerosum.report.page import title_of
+
+PIPELINES = {"generate": "unconditional-image-generation", "classify": "image-classification"}
+LICENSES = (
+    "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "agpl-3.0", "lgpl-3.0", "mpl-2.0", "openrail",
+    "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "unknown",
+)  # fmt: skip
+"""Names of licences that the Hub knows; any other text is one of its own."""
+MOST_NAMES = 40  # of classes or values that are listed
+FEW = 2000  # images, below which a generator may have learnt them by heart
+UNKNOWN = "not recorded"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a network came about, as far as its run folder says.
+
+    command: words. versions, hardware: of env.json. seconds: of training. scores: name to value, error and floor (what
+    real images get in their place), of the network after `scored_at` images; made_by: what made them."""
+
+    command: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+    scores: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    scored_at: int = 0
+    made_by: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return json.loads(json.dumps(asdict(self)))
+
+
+def origin_of(run: Path, images: int) -> Origin:
+    """What a run folder, or an exported one, says of a network that has seen so many images. What is damaged is as good
+    as missing."""
+    found = read_exported(run).get("about", {}) if is_exported(run) else _recorded(run) | _scored(run, images)
+    try:
+        return TypeAdapter(Origin).validate_python(found)
+    except ValidationError:
+        return Origin()
+
+
+def _recorded(run: Path) -> dict[str, Any]:
+    """The command, versions and hardware of `env.json`, and the seconds of `stats.jsonl`."""
+    try:
+        found = json.loads((run / "env.json").read_text("utf-8"))
+        hardware = {key: found["hardware"].get(key) for key in ("cpu", "cores", "memory_gb", "gpu")}
+        return {
+            "command": _command(found["command"]),
+            "versions": found["versions"],
+            "hardware": {key: value for key, value in hardware.items() if value},
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _scored(run: Path, images: int) -> dict[str, Any]:
+    """How long it was trained, and its newest scores; those of `zerosum evaluate` before those of a checkpoint."""
+    stats = [line for line in read_lines(run / "stats.jsonl") if line.get("images", 0) <= images and "seconds" in line]
+    seconds = {"seconds": stats[-1]["seconds"]} if stats else {}
+    lines = [line for line in read_lines(run / "evaluation.jsonl") if line.get("images", 0) <= images]
+    if not lines:
+        return seconds
+    line = max(enumerate(lines), key=lambda one: (one[1]["images"], one[1].get("kind") == "evaluate", one[0]))[1]
+    beside = {
+        part: {name.removeprefix("eval/"): value for name, value in line.get(part, {}).items()}
+        for part in ("errors", "floor")
+    }
+    scores = {}
+    for key, value in line.items():
+        if key.startswith("eval/"):
+            name = key.removeprefix("eval/")
+            scores[name] = {
+                "value": value,
+                "error": beside["errors"].get(name),
+                "floor": beside["floor"].get(name),
+            }
+    made_by = {
+        key: title_of(value) if isinstance(value, str) else value for key, value in line.get("made_by", {}).items()
+    }
+    return seconds | {"scores": scores, "scored_at": line["images"], "made_by": made_by}
+
+
+def card(
+    model: Loaded, graph: Graph, formats: Mapping[str, Any], origin: Origin, shown: str, license: str | None
+) -> str:
+    """The whole README.md. formats: what was written, by name. shown: what samples.png has, in a sentence."""
+    sections = [
+        _front(model, formats, license),
+        f"# {plain(model.recipe.name)} on {plain(title_of(model.info.source))}",
+        _what(model, graph),
+        f"![{plain(shown)}](samples.png)\n\n{plain(shown)} Nothing was chosen, nothing left out.",
+        "## Use",
+        _use(model, graph, formats),
+        "## Data",
+        _data(model),
+        "## Training",
+        _training(model, origin),
+        "## Scores",
+        _scores(model, origin),
+        "## Limits",
+        _limits(model),
+        "## Licence",
+        f"{plain(license)}" if license else "Not stated. Ask whoever gave you this folder.",
+    ]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def plain(text: Any) -> str:
+    """Text as text on one line: none of its characters has a meaning in Markdown or HTML, and no address is a link."""
+    line = html.escape(re.sub(r"\s+", " ", str(text)), quote=False)
+    line = re.sub(r"[\\`*_\[\]{}#|~$]", r"\\\g<0>", line)
+    return line.replace("://", "&#58;//").replace("www.", "www&#46;")
+
+
+def _front(model: Loaded, formats: Mapping[str, Any], license: str | None) -> str:
+    """What the Hub reads: YAML between two lines."""
+    info = model.info
+    task = "image-segmentation" if info.labels else PIPELINES.get(model.recipe.task, "image-to-image")
+    front: dict[str, Any] = {"library_name": "zerosum"}
+    if not info.is_vectors:
+        front["pipeline_tag"] = task
+    if license:
+        known = license.strip().lower()
+        front["license"] = known if known in LICENSES else "other"
+        if known not in LICENSES:
+            front["license_name"] = re.sub(r"[^a-z0-9.]+", "-", known).strip("-")[:80] or "other"
+    front["tags"] = ["zerosum", model.recipe.name, "pytorch", *[name for name in ("onnx",) if name in formats]]
+    if model.recipe.task != "classify":
+        front["tags"].insert(1, "gan")
+    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---"
+
+
+def _what(model: Loaded, graph: Graph) -> str:
+    count = sum(parameter.numel() for parameter in model.network.parameters())
+    lines = [
+        f"{plain(model.recipe.summary[:1].upper() + model.recipe.summary[1:])} ({plain(model.recipe.paper)}), trained "
+        f"with zerosum {__version__} until it had seen {model.images:,} images: the moving average of its network, "
+        f"{count:,} parameters.",
+        "",
+        "| input or output | what | shape | type |",
+        "|---|---|---|---|",
+    ]
+    for port in (*graph.inputs, graph.output):
+        shape = " x ".join("N" if side is None else str(side) for side in port.shape)
+        lines.append(f"| {plain(port.name)} | {_meaning(model, port)} | {shape} | {_type(port)} |")
+    if model.system.noisy:
+        lines += ["", "In training and in this package the network drops values at random, its only noise; other "
+                  "programs get it without."]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _meaning(model: Loaded, port: Port) -> str:
+    """What a tensor is, in words."""
+    if port.kind == "latent":
+        assert isinstance(model, Model)
+        bound = model.latent_bound
+        return "standard normal" if bound is None else f"uniform from {-bound:.4g} to {bound:.4g}"
+    if port.condition is not None:
+        return f"place, from 0 on, of the value: {_names(port.condition.values)}"
+    if port.kind == "picture" and len(port.shape) == 2:
+        return "points"
+    if port.kind == "picture":
+        return "pictures from 0 to 255" if port.dtype == torch.uint8 else "pictures from -1 to 1"
+    if port.kind in ("map", "logits"):
+        names = model.info.classes or model.info.labels or (model.info.input.labels if model.info.input else ())
+        return f"{'class of each pixel, 255 for none' if port.kind == 'map' else 'logits'}: {_names(names)}"
+    return "which object each pixel belongs to" if port.kind == "instances" else "number of a look"
+
+
+def _use(model: Loaded, graph: Graph, formats: Mapping[str, Any]) -> str:
+    """How to load it, from this package and from others."""
+    parts = ["With `pip install zerosum`:", _code(_own(model))]
+    if "torch" in formats:
+        fed = ", ".join(_torch_input(port, model) for port in graph.inputs)
+        lines = ["import torch", "", 'network = torch.export.load("model.pt2").module()', f"made = network({fed})"]
+        parts += [f"With PyTorch alone ({torch.__version__.partition('+')[0]} wrote it):", _code(lines)]
+    if "onnx" in formats:
+        fed = ", ".join(f"{_quoted(port.name)}: {_numpy_input(port, model)}" for port in graph.inputs)
+        lines = ["import numpy as np", "import onnxruntime", "", "rng = np.random.default_rng(0)",
+                 'session = onnxruntime.InferenceSession("model.onnx")', f"feeds = {{{fed}}}",
+                 "made = session.run(None, feeds)[0]"]  # fmt: skip
+        parts += ["With onnxruntime alone:", _code(lines)]
+    if "page" in formats:
+        parts.append("In a browser: open `index.html`" + ("." if formats["page"]["single"] else
+                     ", served from this folder: `python -m http.server`."))  # fmt: skip
+    parts.append("`zerosum load-check FOLDER` holds every file against its hash and every format against "
+                 "`check.safetensors`, which has inputs and what they gave when this was written.")  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def _own(model: Loaded) -> list[str]:
+    lines = ["import zerosum", "", 'model = zerosum.load("FOLDER")']
+    info = model.info
+    shape = f"{info.dtype} (4, {', '.join(map(str, info.shape))})"
+    if isinstance(model, Model):
+        return [*lines, f"made = model.sample(4, seed=0)  # {shape}"]
+    if model.recipe.task == "classify":
+        return [*lines, f"names = model.classify(images)  # images: {shape}"]
+    assert info.input is not None
+    given = f"{info.input.dtype} (N, H, W, {1 if info.input.labels else info.input.channels})"
+    asked = {condition.name: condition.values[0] for condition in info.conditions}
+    words = f", asked={{{', '.join(f'{_quoted(name)}: {_quoted(value)}' for name, value in asked.items())}}}"
+    return [*lines, f"made = model.translate(inputs{words if asked else ''})  # inputs: {given}"]
+
+
+def _torch_input(port: Port, model: Loaded) -> str:
+    shape = ", ".join("4" if side is None else str(side) for side in port.shape)
+    if port.kind == "latent":
+        assert isinstance(model, Model)
+        bound = model.latent_bound
+        return f"torch.randn({shape})" if bound is None else f"{bound!r} * (2 * torch.rand({shape}) - 1)"
+    return f"torch.zeros({shape}, dtype={port.dtype})"
+
+
+def _numpy_input(port: Port, model: Loaded) -> str:
+    shape = ", ".join("4" if side is None else str(side) for side in port.shape)
+    if port.kind == "latent":
+        assert isinstance(model, Model)
+        bound = model.latent_bound
+        drawn = "standard_normal((" if bound is None else f"uniform({-bound!r}, {bound!r}, ("
+        return f"rng.{drawn}{shape})).astype(np.float32)"
+    return f"np.zeros(({shape},), np.{_type(port)})"
+
+
+def _data(model: Loaded) -> str:
+    info = model.info
+    size = f"{info.shape[0]} numbers" if info.is_vectors else "x".join(map(str, info.shape[:2])) + " pixels"
+    channels = "" if info.is_vectors else f", {info.shape[2]} channel{'s' if info.shape[2] > 1 else ''} of {info.dtype}"
+    lines = [f"- {plain(title_of(info.source))}: {info.count:,} images of {size}{channels}"]
+    if info.is_vectors:
+        lines = [f"- {plain(title_of(info.source))}: {info.count:,} points of {size}"]
+    for words, names in (("classes", info.classes), ("classes of the label maps", info.labels)):
+        if names:
+            lines.append(f"- {words}: {_names(names)}")
+    if info.input is not None:
+        of = f"label maps of {_names(info.input.labels)}" if info.input.labels else f"{info.input.channels} channels"
+        lines.append(f"- made from: {of}")
+    for condition in info.conditions:
+        lines.append(f"- told: {plain(condition.name)} ({_names(condition.values)})")
+    own = title_of(info.source).startswith("builtin:")
+    terms = "drawn by zerosum itself, so free of anybody's rights" if own else "not stated"
+    return "\n".join([*lines, f"- terms of the data: {terms}"])
+
+
+def _training(model: Loaded, origin: Origin) -> str:
+    words = shlex.join(origin.command)
+    defaults = _flat(model.recipe.configure({"preset": model.settings.preset}).model_dump(mode="json"))
+    own = _flat(model.settings.model_dump(mode="json"))
+    changed = [f"{key}={_value(value)}" for key, value in own.items() if defaults.get(key) != value]
+    machine = [
+        f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in origin.hardware.items()
+    ]
+    packages = [f"{name} {origin.versions[name]}" for name in ("python", "torch", "numpy") if name in origin.versions]
+    lines = [
+        f"- command: {_inline(words) if words else UNKNOWN}",
+        f"- settings other than the defaults of preset {plain(model.settings.preset)}: "
+        f"{_inline(' '.join(changed)) if changed else 'none'}",
+        f"- machine: {plain(', '.join(machine)) or UNKNOWN}",
+        f"- versions: {plain(', '.join(packages)) or UNKNOWN}",
+        f"- images seen: {model.images:,}; seconds: {UNKNOWN if origin.seconds is None else f'{origin.seconds:,.0f}'}; "
+        f"seed {model.seed}",
+    ]
+    return "\n".join(lines)
+
+
+def _scores(model: Loaded, origin: Origin) -> str:
+    if not origin.scores:
+        return "None: `zerosum evaluate` was not run on it. How good it is has to be looked at."
+    lines = ["| score | value | real images in their place |", "|---|---|---|"]
+    for name, part in origin.scores.items():
+        error = f" ± {part['error']:.2g}" if part.get("error") else ""
+        lines.append(f"| {plain(name)} | {_digits(part.get('value'))}{error} | {_digits(part.get('floor'))} |")
+    made = ", ".join(f"{plain(key)} {plain(value)}" for key, value in origin.made_by.items())
+    when = "" if origin.scored_at == model.images else f" They are of the network after {origin.scored_at:,} images."
+    return "\n".join([*lines, "", f"Made by: {made or UNKNOWN}.{when} Scores compare only with others made alike."])
+
+
+def _limits(model: Loaded) -> str:
+    """What it cannot do, and what it must not be used for."""
+    made = "It knows nothing but its data: what was rare there comes out badly, and what was unjust there stays so."
+    lines = [made]
+    if model.recipe.task == "classify":
+        lines.append("It always names a class, also for pictures of none of them, and its shares are no certainty. It "
+                     "is no ground for decisions about people.")  # fmt: skip
+    elif not model.info.is_vectors:
+        lines.append("What it makes is made up. Say so where you show it; do not pass it off as a photograph, and do "
+                     "not use it to show somebody doing or being what they did not or are not.")  # fmt: skip
+    if model.recipe.task == "change":
+        lines.append("A changed picture shows what is common among the images of that value in the data, not what this "
+                     "person looked or will look like.")  # fmt: skip
+    if model.recipe.task == "generate" and not model.info.is_vectors and model.info.count < FEW:
+        lines.append(f"It has learnt from {model.info.count:,} images, few enough to be learnt by heart: what it makes "
+                     "may be a copy of one of them, with all rights in it.")  # fmt: skip
+    return "\n\n".join(lines)
+
+
+def _command(words: list[str]) -> list[str]:
+    """The command of a run as it would be typed, without folders of that machine."""
+    if len(words) < 2 or words[1] not in ("train", "import", "demo"):
+        return []  # it was begun from a program
+    shown, rest = ["zerosum"], iter(words[1:])
+    for word in rest:
+        if word == "--out":
+            next(rest, None)
+            continue
+        name, equals, value = word.partition("=")
+        shown.append(f"{name}={title_of(value)}" if equals else title_of(word))
+    return shown
+
+
+def _names(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(map(plain, names[:MOST_NAMES])) + more
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, part in value.items():
+        found |= _flat(part, f"{before}{key}.") if isinstance(part, dict) else {f"{before}{key}": part}
+    return found
+
+
+def _value(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else title_of(str(value))
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _type(port: Port) -> str:
+    return str(port.dtype).removeprefix("torch.")
+
+
+def _quoted(text: str) -> str:
+    """A string of Python on one line, which ends no block of code."""
+    return json.dumps(text).replace("`", "\\u0060")
+
+
+def _code(lines: list[str]) -> str:
+    return "```python\n" + "\n".join(lines) + "\n```"
+
+
+def _inline(text: str) -> str:
+    """Code in a line, whatever backticks it has."""
+    line = re.sub(r"\s+", " ", text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}"

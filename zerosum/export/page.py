@@ -1,0 +1,216 @@
+"""The page: an exported folder, or one HTML file, that runs the network in a browser and fetches nothing else.
+
+`web/` has the sources of what is in `app/`. Python adds what is particular to a model: its description, the latents of
+its first seeds, and the graph that onnxruntime-web runs. The content security policy lets no other script run.
+"""
+
+import base64
+import gzip
+import html
+import io
+import json
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from zerosum import __version__, pictures
+from zerosum.data.dataset import DatasetInfo, Side
+from zerosum.data.open import open_dataset
+from zerosum.errors import ConfigError
+from zerosum.export.graph import STYLES, Graph, graph_of
+from zerosum.model import Loaded, Model, conditions_of
+from zerosum.report.page import fingerprint, title_of
+
+if TYPE_CHECKING:
+    from zerosum.explore.directions import Directions
+
+SEEDS = 1000  # whose latents the page knows, from 0 on: `zerosum sample --seeds 5` is its seed 5
+EXAMPLES = 3
+DRAWN = "builtin:portraits"  # the one set whose pictures may travel: it shows nobody
+BESIDE = ("app.js", "app.css", "ort.wasm.gz", "LICENSES.txt")
+ALWAYS = "default-src 'none'; img-src data: blob:; worker-src blob:; base-uri 'none'; form-action 'none'"
+
+
+def write_page(
+    model: Loaded, folder: Path, *, directions: "Directions | None" = None, single: bool = False, fp16: bool = False
+) -> dict[str, Any]:
+    """Write `index.html` into an exported folder, which has `model.onnx` in its plain form already, and beside it the
+    files that it needs; with single it holds them all itself, and opens without a server.
+
+    directions: what latents can be moved along. fp16: whether the weights of `model.onnx` are of 16 bits; the page says
+    so. Returns single, bytes (of everything a browser is sent), seeds and directions (how many there are).
+    Raises ConfigError for what a page cannot show: points, classifiers, inputs that are neither gray nor in colour, and
+    directions of other latents."""
+    _check(model, directions)
+    files = {"page.json": _json(described(model, graph_of(model), directions, fp16))}
+    if isinstance(model, Model):
+        files["latents.bin"] = numbers(model, directions)
+    title = html.escape(f"{model.recipe.name} · {title_of(model.info.source)}")
+    app = {name: _asset(name) for name in BESIDE}
+    if single:
+        held = files | {
+            "ort.wasm.gz": app["ort.wasm.gz"],
+            "model.onnx": gzip.compress((folder / "model.onnx").read_bytes(), mtime=0),
+        }
+        page = _alone(title, app, held)
+        sent = len(page)
+    else:
+        page = _among(title)
+        for name, content in (files | app).items():
+            (folder / name).write_bytes(content)
+        sent = sum(map(len, (page, *files.values(), *app.values()))) + (folder / "model.onnx").stat().st_size
+    (folder / "index.html").write_bytes(page)
+    known = {
+        "seeds": SEEDS if isinstance(model, Model) else 0,
+        "directions": 0 if directions is None else len(directions.names),
+    }
+    return {"single": single, "bytes": sent, **known}
+
+
+def described(model: Loaded, graph: Graph, directions: "Directions | None", fp16: bool = False) -> dict[str, Any]:
+    """What the page must know of the model, as `Manifest` in web/src/onnx-backend.ts has it: JSON values alone."""
+    info = model.info
+    latent = None
+    if isinstance(model, Model):
+        latent = {"dimension": model.latents([0]).shape[1], "bound": model.latent_bound, "seeds": SEEDS}
+    return {
+        "recipe": model.recipe.name,
+        "source": title_of(info.source),
+        "task": model.recipe.task,
+        "version": __version__,
+        "images": model.images,
+        "seed": model.seed,
+        "half": fp16,
+        "output": _side(info, info),
+        "conditions": [
+            {
+                "name": condition.name,
+                "values": list(condition.values),
+                "ordered": condition.ordered,
+                "bit": condition.is_bit,
+            }
+            for condition in info.conditions
+        ],
+        "latent": latent,
+        "directions": [] if directions is None else list(directions.names),
+        "input": None if info.input is None else _side(info.input, info),
+        "fit": model.settings.data.fit,
+        "styles": STYLES if model.system.styled else 0,
+        "examples": [_uri(example) for example in examples(model)],
+        "ports": [{"name": port.name, "kind": port.kind} for port in graph.inputs],
+        "made": graph.output.name,
+    }
+
+
+def numbers(model: Model, directions: "Directions | None") -> bytes:
+    """The latents of the seeds (SEEDS, D) and the directions (K, D), float32, then the places of the conditions that
+    the seeds draw, (SEEDS, G) int32; all little-endian."""
+    latents = model.latents(range(SEEDS)).numpy()
+    moves = np.empty((0, latents.shape[1])) if directions is None else directions.vectors.numpy()
+    places = conditions_of(model.info, range(SEEDS))
+    told = b"" if places is None else places.astype("<i4").tobytes()
+    return latents.astype("<f4").tobytes() + moves.astype("<f4").tobytes() + told
+
+
+def examples(model: Loaded) -> list[np.ndarray]:
+    """Inputs to begin with (H, W, C) uint8, which the network has not seen; none but of pictures that are drawn by the
+    program, since a page travels and a face belongs to somebody."""
+    info = model.info
+    if info.input is None or not f"{info.source}:".startswith(f"{DRAWN}:"):  # a count may follow
+        return []
+    with tempfile.TemporaryDirectory() as cache:
+        size = (info.shape[0], info.shape[1])
+        found = open_dataset(f"{DRAWN}:{EXAMPLES}", size, model.settings.data, cache=Path(cache), part="test")
+        inputs = np.array(found.images if found.inputs is None else found.inputs)
+    if info.input.labels:
+        return list(pictures.coloured(inputs[..., 0], len(info.input.labels)))
+    return list(pictures.to_bytes(inputs, info.input.value_range))
+
+
+def _check(model: Loaded, directions: "Directions | None") -> None:
+    info = model.info
+    if info.is_vectors or model.recipe.task == "classify":
+        what = "points" if info.is_vectors else "classes"
+        raise ConfigError(
+            f"There is no page for {model.recipe.name}, which makes {what}, not pictures. Export it as onnx."
+        )
+    if info.input is not None and not info.input.labels and info.input.channels - info.input.alpha not in (1, 3):
+        raise ConfigError(
+            f"A browser has pictures in gray or in colour; {model.recipe.name} takes {info.input.channels} channels. "
+            "Export it as onnx."
+        )
+    if directions is not None and not isinstance(model, Model):
+        raise ConfigError(f"{model.recipe.name} has no latents to move: leave the directions out.")
+    if directions is not None and isinstance(model, Model):
+        dimension = model.latents([0]).shape[1]
+        if directions.vectors.shape[1] != dimension:
+            raise ConfigError(
+                f"The directions are of {directions.vectors.shape[1]} numbers, the latents of {dimension}: they belong "
+                "to another run."
+            )
+
+
+def _side(side: DatasetInfo | Side, info: DatasetInfo) -> dict[str, Any]:
+    colours = pictures.palette(len(side.labels)).tolist()
+    return {
+        "width": info.shape[1],
+        "height": info.shape[0],
+        "channels": side.channels if isinstance(side, Side) else side.shape[2],
+        "alpha": side.alpha,
+        "labels": [{"name": name, "colour": colours[place]} for place, name in enumerate(side.labels)],
+    }
+
+
+def _uri(image: np.ndarray) -> str:
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _asset(name: str) -> bytes:
+    return (resources.files("zerosum.export") / "app" / name).read_bytes()
+
+
+def _among(title: str) -> bytes:
+    """A page whose files lie beside it."""
+    policy = f"{ALWAYS}; connect-src 'self'; style-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
+    style, script = '<link rel="stylesheet" href="./app.css">', '<script type="module" src="./app.js"></script>'
+    return _filled(policy=policy, title=title, style=style, files="", script=script)
+
+
+def _alone(title: str, app: dict[str, bytes], held: dict[str, bytes]) -> bytes:
+    """A page that holds its files: base64, in which no tag can be, in elements that no browser runs."""
+    style, script = app["app.css"].decode(), _inline(app["app.js"].decode())
+    policy = f"{ALWAYS}; style-src {fingerprint(style)}; script-src {fingerprint(script)} 'wasm-unsafe-eval'"
+    held = {"LICENSES.txt": app["LICENSES.txt"]} | held
+    files = "\n".join(
+        f'<script type="text/plain" id="file-{name}">{base64.b64encode(content).decode()}</script>'
+        for name, content in held.items()
+    )
+    return _filled(
+        policy=policy,
+        title=title,
+        style=f"<style>{style}</style>",
+        files=files,
+        script=f'<script type="module">{script}</script>',
+    )
+
+
+def _inline(script: str) -> str:
+    """Code without what would end the element around it; these marks are in its strings alone."""
+    return script.replace("</script", "<\\/script").replace("<!--", "\\x3c!--")
+
+
+def _filled(**parts: str) -> bytes:
+    """The template, in one pass, so that nothing that was put in is looked at again."""
+    pieces = _asset("page.html").decode().split("%%")
+    filled = (parts[piece] if place % 2 else piece for place, piece in enumerate(pieces))
+    return "".join(filled).encode()
