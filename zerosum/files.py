@@ -66,6 +66,24 @@ def write_whole(path: str | Path, content: bytes | str, durable: bool = True) ->
             sync_folder(path.parent)
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` for who writes bit by bit, which takes that name when the block ends without an
+    error; folders above it are made."""
+    with plain_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            os.chmod(temporary, 0o666 & ~umask())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write a JSON document whole, indented for people."""
     write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -13,6 +13,7 @@ from zerosum.cli.compare import compare
 from zerosum.cli.demo import demo
 from zerosum.cli.doctor import doctor
 from zerosum.cli.evaluate import evaluate
+from zerosum.cli.explore import explore
 from zerosum.cli.import_ import import_
 from zerosum.cli.prepare import prepare
 from zerosum.cli.recipes import recipes
@@ -38,6 +39,7 @@ for command in (recipes, prepare, train, resume, sample, evaluate, compare, tag,
 # An attribute that a run changes is an option by its own name: --age 60
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(translate)
 app.command("import")(import_)
+app.add_typer(explore)
 
 
 def _version(wanted: bool) -> None:

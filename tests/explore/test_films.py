@@ -1,0 +1,92 @@
+"""Films hold every frame, appear whole, and an mp4 never holds more than it needs."""
+
+import weakref
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from zerosum.errors import ConfigError
+from zerosum.explore.films import Film, write_film
+
+
+def frames(count, height=16, width=24):
+    """Two halves of one colour each, which change from frame to frame."""
+    for number in range(count):
+        frame = np.empty((height, width, 3), np.uint8)
+        frame[:, : width // 2], frame[:, width // 2 :] = (
+            (200, 10 * (number % 20), 40),
+            (20, 60, 250 - 10 * (number % 20)),
+        )
+        yield frame
+
+
+def decoded(path):
+    with av.open(str(path)) as container:
+        rate = container.streams.video[0].average_rate
+        return rate, [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "expected"),
+    [((16, 24), 2, (32, 48)), ((15, 23), 1, (30, 46)), ((16, 23), 3, (64, 92)), ((128, 64), None, (256, 128))],
+)
+def test_an_mp4_keeps_every_frame_and_its_colours(size, scale, expected, tmp_path):
+    write_film(frames(20, *size), tmp_path / "film.mp4", Film(25, scale))
+    rate, found = decoded(tmp_path / "film.mp4")
+    assert (rate, len(found), found[0].shape) == (25, 20, (*expected, 3))
+    for film, frame in zip(found, frames(20, *size), strict=True):
+        for place in (2, -3):  # away from the border of the colours, which H.264 shares
+            gap = film[expected[0] // 2, place].astype(int) - frame[0, place]
+            assert np.abs(gap).max() <= 8
+
+
+def test_an_mp4_is_encoded_frame_by_frame(tmp_path):
+    alive, most = set(), 0
+
+    def watched():
+        nonlocal most
+        for number, frame in enumerate(frames(200)):
+            alive.add(number)
+            weakref.finalize(frame, alive.discard, number)
+            most = max(most, len(alive))
+            yield frame
+
+    write_film(watched(), tmp_path / "film.mp4", Film(scale=2))
+    assert most <= 4
+
+
+def test_a_gif_keeps_frames_and_time(tmp_path):
+    write_film(frames(10), tmp_path / "film.gif", Film(fps=20, scale=1))
+    with Image.open(tmp_path / "film.gif") as film:
+        assert (film.n_frames, film.size, film.info["duration"], film.info["loop"]) == (10, (24, 16), 50, 0)
+
+
+def test_a_webp_is_exact(tmp_path):
+    write_film(frames(10), tmp_path / "film.webp", Film(fps=20, scale=1))
+    with Image.open(tmp_path / "film.webp") as film:
+        for number, frame in enumerate(frames(10)):
+            film.seek(number)
+            assert np.array_equal(np.asarray(film.convert("RGB")), frame)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif", ".webp"])
+def test_a_film_appears_whole_or_not_at_all(suffix, tmp_path):
+    def failing():
+        yield from frames(3)
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        write_film(failing(), tmp_path / f"new/film{suffix}")
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_what_is_no_film_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"\.mp4, \.gif or \.webp"):
+        write_film(frames(2), tmp_path / "film.mov")
+    with pytest.raises(ConfigError, match="fps is 0"):
+        write_film(frames(2), tmp_path / "film.mp4", Film(fps=0))
+    with pytest.raises(ConfigError, match="24000x16000"):
+        write_film(frames(2), tmp_path / "film.mp4", Film(scale=1000))
+    assert not list(tmp_path.iterdir())
