@@ -103,6 +103,18 @@ def test_the_commands_of_the_readme(photos):
 
 
 @pytest.mark.slow
+def test_the_commands_of_the_readme_to_explore_and_export(photos):
+    run_line("zerosum train dcgan photos/ --out runs/photos --images 128 size=32 generator.width=4", photos)
+    shutil.copy(next((photos / "photos" / "dark").iterdir()), photos / "photo.jpg")
+    (lines,) = [block.splitlines() for block in blocks("README.md", "sh") if "explore" in block]
+    assert len(lines) == 8
+    for line in lines:
+        run_line(line.replace("projected/", "projected/ --starts 2 --steps 5").replace("120", "12"), photos)
+    assert {"walk.mp4", "sum.png", "projected", "directions.png", "directions.safetensors"} <= set(os.listdir(photos))
+    assert zerosum.load(photos / "shared").sample(4, seed=0).shape == (4, 32, 32, 3)
+
+
+@pytest.mark.slow
 def test_the_commands_of_the_readme_for_pairs(tmp_path):
     rng = np.random.default_rng(0)
     for folder in ("pairs", "drawings"):

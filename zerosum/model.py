@@ -1,4 +1,4 @@
-"""A trained network, loaded from a run folder: a generator, a classifier, or a translator of pictures."""
+"""A trained network, loaded from a run folder or an exported one: a generator, a classifier, or a translator."""
 
 import math
 import warnings
@@ -21,6 +21,7 @@ from zerosum.engine.players import Batch, System
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
+from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.networks.cnn import Cnn
 from zerosum.recipes.registry import Recipe, get_recipe
 from zerosum.recipes.settings import Settings
@@ -420,8 +421,12 @@ def load(
     checkpoint: Checkpoint = "latest",
 ) -> Model | Classifier | Translator:
     """The model of a run folder, from its newest intact checkpoint or from the best; skipped is told of damaged ones.
+    Or that of a folder that `zerosum export` wrote.
 
-    Raises ConfigError when `path` is no run, DataError when it has no intact checkpoint of that kind."""
+    Raises ConfigError when `path` is neither, DataError when it has no intact checkpoint of that kind, or the file of
+    weights is not the one that was exported."""
+    if is_exported(path):
+        return _load_exported(Path(path), device, checkpoint)
     run = RunFolder.existing(path)
     config = run.config()
     recipe, settings, info = described(config, run.config_file)
@@ -442,6 +447,17 @@ KINDS: dict[str, type[Model] | type[Classifier] | type[Translator]] = {
     "translate": Translator,
     "change": Translator,
 }
+
+
+def _load_exported(folder: Path, device: str, checkpoint: Checkpoint) -> Model | Classifier | Translator:
+    if checkpoint != "latest":
+        raise ConfigError(f"{folder} was exported: it holds one network, and no checkpoints to choose from.")
+    config = read_exported(folder)
+    recipe, settings, info = described(config, folder / CONFIG)
+    with plain_memory_errors():
+        system = exported_system(folder, config, recipe, settings, info)
+    network = system.network.to(choose_device(device)).eval().requires_grad_(False)
+    return KINDS[recipe.task](network, system, recipe, settings, info, config["images"], config["seed"])
 
 
 def _best(run: RunFolder) -> Path:

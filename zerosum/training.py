@@ -30,9 +30,10 @@ from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import SCHEMA, RunFolder, refuse_existing
 from zerosum.engine.stopping import stop_on_signals
-from zerosum.engine.transfer import start_from
+from zerosum.engine.transfer import start_from, start_from_tensors
 from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, ZerosumError
+from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.fitting import fitted
 from zerosum.model import Model, described, load_generator
 from zerosum.paired_scores import pairs
@@ -175,7 +176,7 @@ def train(
     with plain_memory_errors():
         system = _system(planned.recipe, resolved, dataset.info, seed, where)
     started = system.take_weights()
-    origin = None if init is None else _start_from(system, planned.recipe, dataset.info, Path(init))
+    origin = None if init is None else _start_from(system, planned.recipe, resolved, dataset.info, Path(init))
     goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(len(dataset), len(dataset.info.classes)))
     scorer = task.scorer(system, resolved, dataset, seed)
     path = Path(out) if out is not None else next_run(Path("runs"), recipe, str(data))
@@ -308,10 +309,12 @@ def _lasting_eye(settings: Settings) -> Settings:
     return settings
 
 
-def _start_from(system: System, recipe: Recipe, info: DatasetInfo, init: Path) -> str:
-    """Take over the weights of an earlier run; says what was taken. Raises ConfigError when nothing fits."""
-    origin = RunFolder.existing(init)
-    other, _, known = described(origin.config(), origin.config_file)
+def _start_from(system: System, recipe: Recipe, settings: Settings, info: DatasetInfo, init: Path) -> str:
+    """Take over the weights of an earlier run, or of an exported folder; says what was taken. Raises ConfigError when
+    nothing fits, and when layers of a discriminator are to be kept that no file holds."""
+    run = None if is_exported(init) else RunFolder.existing(init)
+    config, file = (read_exported(init), init / CONFIG) if run is None else (run.config(), run.config_file)
+    other, theirs, known = described(config, file)
     if other.name != recipe.name:
         raise ConfigError(f"{init} is a run of {other.name}; {recipe.name} can start only from a run of its own kind.")
     if known.conditions and info.conditions and told(known) != told(info):
@@ -321,7 +324,18 @@ def _start_from(system: System, recipe: Recipe, info: DatasetInfo, init: Path) -
         )
     notes: list[str] = []
     leave = system.head if known.classes != info.classes else frozenset()
-    found = start_from(system, origin.checkpoints, notes.append, leave)
+    if run is not None:
+        found = start_from(system, run.checkpoints, notes.append, leave)
+    else:
+        if isinstance(settings, AdversarialSettings) and settings.transfer.freeze_discriminator:
+            raise ConfigError(
+                f"transfer.freeze_discriminator={settings.transfer.freeze_discriminator} keeps layers as they are, and "
+                f"{init} was exported, without a discriminator. Leave it out, or begin with the run itself."
+            )
+        average = exported_system(init, config, other, theirs, known).network.state_dict()
+        found = start_from_tensors(system, average, {}, leave)
+        if len(system.players) > 1:
+            notes.append(f"{init} was exported, without a discriminator: this one starts anew.")
     if not found.fits:
         raise ConfigError(f"No weight of {init} fits: the networks differ. Give the settings of that run, or another.")
     anew = f"; new: {', '.join(found.left[:6])}{' and others' if len(found.left) > 6 else ''}" if found.left else ""

@@ -17,9 +17,10 @@ def export(
     run: Annotated[Path, typer.Argument(help="The run folder, or an exported one.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
     formats: Annotated[
-        list[Literal["safetensors", "torch", "onnx", "page"]] | None,
+        list[str] | None,
         typer.Option(
             "--format",
+            metavar="NAME",
             help="safetensors (always there), torch (PyTorch alone), onnx, or page (a browser); several times.",
             show_default="safetensors",
         ),

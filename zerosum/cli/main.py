@@ -14,6 +14,7 @@ from zerosum.cli.demo import demo
 from zerosum.cli.doctor import doctor
 from zerosum.cli.evaluate import evaluate
 from zerosum.cli.explore import explore
+from zerosum.cli.export import export, load_check
 from zerosum.cli.import_ import import_
 from zerosum.cli.prepare import prepare
 from zerosum.cli.recipes import recipes
@@ -34,11 +35,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (recipes, prepare, train, resume, sample, evaluate, compare, tag, doctor, demo):
+for command in (recipes, prepare, train, resume, sample, evaluate, compare, tag, export, doctor, demo):
     app.command()(command)
 # An attribute that a run changes is an option by its own name: --age 60
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(translate)
 app.command("import")(import_)
+app.command("load-check")(load_check)
 app.add_typer(explore)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +32,20 @@ def start_from(
     have other numbers: it takes those as far from the image, if these are more. `leave` names tensors of the network
     that start anew. Raises DataError when there is no intact checkpoint."""
     path = newest_intact(checkpoints, skipped)
-    players = load_state(path)["players"]
-    average = {name: tensor for name, tensor in _in_order(load_model(path), players) if name not in leave}
-    tensors = {"network": average} | {name: state["module"] for name, state in players.items()}
+    players = {name: state["module"] for name, state in load_state(path)["players"].items()}
+    return start_from_tensors(system, dict(_in_order(load_model(path), players)), players, leave)
+
+
+def start_from_tensors(
+    system: System,
+    average: Mapping[str, Tensor],
+    players: Mapping[str, Mapping[str, Tensor]],
+    leave: frozenset[str] = frozenset(),
+) -> Taken:
+    """`start_from` an average, in the order of its network, and players by name; those that are not among them begin
+    anew."""
+    tensors = {"network": {name: tensor for name, tensor in average.items() if name not in leave}}
+    tensors |= {name: dict(state) for name, state in players.items()}
     if system.renamed is not None:
         tensors = system.renamed(tensors)
     own = system.network.state_dict()
@@ -51,10 +61,9 @@ def start_from(
     )
 
 
-def _in_order(average: Mapping[str, Tensor], players: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
+def _in_order(average: Mapping[str, Tensor], players: Mapping[str, Mapping[str, Tensor]]) -> list[tuple[str, Tensor]]:
     """Names and tensors as the network holds them, as far as a player tells: a file of weights sorts them by name."""
-    modules: list[Mapping[str, Tensor]] = [state["module"] for state in players.values()]
-    names = next((module for module in modules if module.keys() == average.keys()), average)
+    names = next((module for module in players.values() if module.keys() == average.keys()), average)
     return [(name, average[name]) for name in names]
 
 

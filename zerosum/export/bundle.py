@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -18,9 +18,11 @@ from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
 from zerosum.engine.device import plain_memory_errors
 from zerosum.errors import ConfigError, ZerosumError
+from zerosum.explore.directions import read_directions
 from zerosum.export.card import card, origin_of
 from zerosum.export.graph import Graph, graph_of
 from zerosum.export.onnx_file import need, write_onnx
+from zerosum.export.page import write_page
 from zerosum.export.program import write_program
 from zerosum.exported import CONFIG, SCHEMA, WEIGHTS
 from zerosum.files import umask, whole_folder, write_json, write_whole
@@ -28,11 +30,12 @@ from zerosum.model import Checkpoint, Loaded, Model, load
 from zerosum.report.page import MOST_COLUMNS, title_of
 from zerosum.weights import fingerprint, tensors_hash
 
-Format = Literal["safetensors", "torch", "onnx", "page"]
+FORMATS = ("safetensors", "torch", "onnx", "page")
 CHECK, SAMPLES, CARD = "check.safetensors", "samples.png", "README.md"
 CHECKED = 4  # examples whose outputs travel with a network
 DRAWN = "builtin:portraits"  # the one set whose pictures may travel: it shows nobody
 ACROSS = 6  # generated images in a row of the sample sheet, and its rows
+ENLARGED = 128  # pixels that smaller pictures get there
 SHOWN = 4  # inputs on the sheet of a network that takes pictures
 WIDEST = 1536  # pixels of the sheet, as far as two images in a row allow
 POINTS = 2000  # on the plot of a network that makes vectors
@@ -41,7 +44,7 @@ POINTS = 2000  # on the plot of a network that makes vectors
 def export(
     run: str | Path,
     out: str | Path,
-    formats: Sequence[Format] = ("safetensors",),
+    formats: Sequence[str] = ("safetensors",),
     *,
     uint8: bool = False,
     fp16: bool = False,
@@ -54,6 +57,7 @@ def export(
     """Write the network of a run, or of another exported folder, as the folder `out`; every format has what
     `zerosum.load` needs. The folder appears whole or not at all.
 
+    formats: of FORMATS; the first is always there, and the page has ONNX beside it.
     uint8: programs take and give pictures as bytes. fp16: ONNX weights of 16 bits. single: the page is one file.
     directions: a file of them, which the page moves latents along. license: of the network, for its card. Returns out,
     recipe, images, and for each format what was measured of it and how many seconds it took.
@@ -63,15 +67,16 @@ def export(
     if out.exists():
         raise ConfigError(f"{out} exists already; remove it, or choose another folder.")
     model = load(run, skipped=warn, checkpoint=checkpoint)
-    if model.system.noisy:
+    if model.system.noisy and wanted:
         warn("The network drops values at random in use; other programs get it without this noise.")
-    moves = None
-    if directions is not None:
-        from zerosum.explore.directions import read_directions
-
-        moves = read_directions(Path(directions))
+    moves = None if directions is None else read_directions(Path(directions))
     origin = origin_of(Path(run), model.images)
     graph = graph_of(model, uint8)
+    ways: dict[str, Callable[[Path], dict[str, Any]]] = {
+        "torch": lambda folder: write_program(graph, folder / "model.pt2"),
+        "onnx": lambda folder: write_onnx(graph, folder / "model.onnx", fp16),
+        "page": lambda folder: write_page(model, folder, directions=moves, single=single, fp16=fp16),
+    }
     measured: dict[str, dict[str, Any]] = {}
     try:
         with whole_folder(out) as folder, plain_memory_errors():
@@ -83,14 +88,7 @@ def export(
             pictures.save_picture(sheet, folder / SAMPLES)
             for name in wanted:
                 started = time.monotonic()
-                if name == "torch":
-                    measured[name] = write_program(graph, folder / "model.pt2")
-                elif name == "onnx":
-                    measured[name] = write_onnx(graph, folder / "model.onnx", fp16)
-                elif name == "page":
-                    from zerosum.export.page import write_page
-
-                    measured[name] = write_page(model, folder, directions=moves, single=single, fp16=fp16)
+                measured[name] = ways[name](folder)
                 measured[name]["seconds"] = round(time.monotonic() - started, 2)
             write_whole(folder / CARD, card(model, graph, measured, origin, shown, license))
             write_json(folder / CONFIG, _config(model, folder, measured, uint8, origin.to_json()))
@@ -133,7 +131,8 @@ def sample_sheet(model: Loaded, plain: Graph) -> tuple[Image.Image, str]:
     for place in range(max(1, len(values))):
         fed = (inputs[0], torch.full_like(inputs[1], place), *inputs[2:]) if values else inputs
         columns.append(_seen(plain.module(*fed), bool(info.labels), model))
-    sheet = pictures.grid(np.stack(columns, axis=1).reshape(-1, *first.shape[1:]), SHOWN, len(columns))
+    scale = max(1, ENLARGED // max(info.shape[:2]))
+    sheet = pictures.grid(np.stack(columns, axis=1).reshape(-1, *first.shape[1:]), SHOWN, len(columns), scale=scale)
     what = f"for {info.conditions[0].name} {', '.join(values)}" if values else "of them"
     return sheet, f"{said}, and in each row what it makes {what}."
 
@@ -170,8 +169,8 @@ def _formats(formats: Sequence[str], uint8: bool, fp16: bool, single: bool, dire
     """The formats to write, each once and ONNX before the page that needs it. Raises ConfigError for what has no
     meaning."""
     for name in formats:
-        if name not in get_args(Format):
-            raise ConfigError(f"There is no format {name!r}; there are {', '.join(get_args(Format))}.")
+        if name not in FORMATS:
+            raise ConfigError(f"There is no format {name!r}; there are {', '.join(FORMATS)}.")
     page = "page" in formats
     wanted = [name for name in ("torch", "onnx", "page") if name in formats or (name == "onnx" and page)]
     if uint8 and page:

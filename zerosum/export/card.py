@@ -272,8 +272,11 @@ def _training(model: Loaded, origin: Origin) -> str:
     defaults = _flat(model.recipe.configure({"preset": model.settings.preset}).model_dump(mode="json"))
     own = _flat(model.settings.model_dump(mode="json"))
     changed = [f"{key}={_value(value)}" for key, value in own.items() if defaults.get(key) != value]
+    words_of = {"cpu": "{}", "cores": "{} cores", "memory_gb": "{} GB", "gpu": "{}"}
     machine = [
-        f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in origin.hardware.items()
+        words_of[key].format(", ".join(value) if isinstance(value, list) else value)
+        for key, value in origin.hardware.items()
+        if key in words_of
     ]
     packages = [f"{name} {origin.versions[name]}" for name in ("python", "torch", "numpy") if name in origin.versions]
     lines = [
@@ -369,5 +372,7 @@ def _code(lines: list[str]) -> str:
 def _inline(text: str) -> str:
     """Code in a line, whatever backticks it has."""
     line = re.sub(r"\s+", " ", text)
-    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    if "`" not in line:
+        return f"`{line}`"
+    fence = "`" * (1 + max(map(len, re.findall("`+", line))))
     return f"{fence} {line} {fence}"

@@ -306,7 +306,7 @@ def _example(model: Loaded, port: Port, column: int, places: Sequence[int]) -> T
     stored = torch.from_numpy(_patterns(model.info, channels, places, 256))
     if port.dtype == torch.uint8:
         return stored.to(torch.uint8)
-    return (stored.to(torch.float32) / 127.5 - 1).permute(0, 3, 1, 2).contiguous()
+    return (stored.to(torch.float32) * (2 / 255) - 1).permute(0, 3, 1, 2).contiguous()
 
 
 def _patterns(info: DatasetInfo, channels: int, places: Sequence[int], values: int) -> np.ndarray:

@@ -1,0 +1,111 @@
+"""ONNX files: every recipe within 1e-5 of PyTorch at batches that were not traced; half-size weights; refusals."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from tests.export.models import NAMES, tiny
+from zerosum.errors import ConfigError, ZerosumError
+from zerosum.export import onnx_file
+from zerosum.export.graph import graph_of
+from zerosum.export.onnx_file import write_onnx
+
+
+def run(path, graph, rows):
+    session = onnxruntime.InferenceSession(path.read_bytes())
+    inputs = graph.example(rows)
+    fed = {port.name: tensor.numpy() for port, tensor in zip(graph.inputs, inputs, strict=True)}
+    (made,) = session.run([graph.output.name], fed)
+    return torch.from_numpy(made), graph.module(*inputs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_is_computed_by_onnxruntime(name, tmp_path, capfd):
+    graph = graph_of(tiny(name))
+    found = write_onnx(graph, tmp_path / "model.onnx")
+    assert found["largest_difference"] <= 1e-5
+    assert (found["batches"], found["bytes"]) == ([1, 3], (tmp_path / "model.onnx").stat().st_size)
+    for rows in (1, 5):
+        torch.testing.assert_close(*run(tmp_path / "model.onnx", graph, rows), atol=1e-5, rtol=1e-5)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_file_says_what_it_takes_and_nothing_of_this_machine(tmp_path):
+    graph = graph_of(tiny("dcgan, told"))
+    write_onnx(graph, tmp_path / "model.onnx")
+    proto = onnx.load(tmp_path / "model.onnx")
+    onnx.checker.check_model(proto)
+    assert proto.ir_version <= 10
+    assert next(one.version for one in proto.opset_import if one.domain == "") <= 21
+    assert [value.name for value in proto.graph.input] == ["latent", "hair", "image_"]
+    assert [value.name for value in proto.graph.output] == ["image"]
+    ports = json.loads({entry.key: entry.value for entry in proto.metadata_props}["ports"])
+    assert ports[0] == {"name": "latent", "kind": "latent", "shape": ["batch", 100]}
+    assert ports[1]["values"] == ["black", "red", "green"]
+    assert ports[3]["range"] == [-1, 1]
+    content = (tmp_path / "model.onnx").read_bytes()
+    assert b"zerosum/export" not in content
+    assert b"File " not in content
+
+
+@pytest.mark.parametrize("name", ["dcgan, told", "pix2pixhd, objects", "caae", "segmenter of maps", "classifier"])
+def test_bytes_go_in_and_come_out(name, tmp_path):
+    graph = graph_of(tiny(name), uint8=True)
+    found = write_onnx(graph, tmp_path / "model.onnx")
+    made, expected = run(tmp_path / "model.onnx", graph, 5)
+    assert made.dtype == graph.output.dtype
+    assert found["largest_difference"] <= 1
+    if graph.output.kind != "map":
+        torch.testing.assert_close(made.double(), expected.double(), atol=1, rtol=1e-5)
+    else:
+        assert (made != expected).double().mean() < 1e-3
+
+
+def test_weights_of_16_bits_halve_the_file(tmp_path):
+    graph = graph_of(tiny("dcgan", generator={"width": 32}))
+    whole = write_onnx(graph, tmp_path / "whole.onnx")
+    half = write_onnx(graph, tmp_path / "half.onnx", fp16=True)
+    assert half["bytes"] < 0.52 * whole["bytes"]
+    assert 1e-5 < half["largest_difference"] < 0.01  # 11 bits of each weight are left
+    made, expected = run(tmp_path / "half.onnx", graph, 2)
+    assert made.dtype == torch.float32
+    torch.testing.assert_close(made, expected, atol=0.01, rtol=0)
+
+
+def test_weights_beyond_16_bits_stay_whole(tmp_path):
+    model = tiny("dcgan")
+    first = next(parameter for parameter in model.network.parameters() if parameter.dim() == 4)
+    first.data[0, 0] = 1e5  # 65,504 is the most
+    found = write_onnx(graph_of(model), tmp_path / "half.onnx", fp16=True)
+    assert np.isfinite(found["largest_difference"])
+    assert found["largest_difference"] < 0.1
+
+
+def test_what_differs_is_not_written(tmp_path, monkeypatch):
+    graph = graph_of(tiny("dcgan"))
+    real = onnx_file.onnx_runner
+    monkeypatch.setattr(onnx_file, "onnx_runner", lambda content: lambda inputs: real(content)(inputs) + 2e-5)
+    with pytest.raises(ZerosumError, match=r"differ by 2\.?\d?e-05"):
+        write_onnx(graph, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_packages_that_are_missing_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None if name == "onnxscript" else object())
+    with pytest.raises(ConfigError, match=r"needs onnxscript, .*pip install 'zerosum\[export\]'"):
+        write_onnx(graph_of(tiny("dcgan")), tmp_path / "model.onnx")
+
+
+def test_what_is_too_large_for_the_format_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_file, "MOST_BYTES", 1000)
+    with pytest.raises(ZerosumError, match="holds 2 GB"):
+        write_onnx(graph_of(tiny("dcgan")), tmp_path / "model.onnx")
+
+
+def test_a_file_that_is_none_is_a_sentence():
+    with pytest.raises(ZerosumError, match="does not read"):
+        onnx_file.onnx_runner(b"nothing of the kind")
