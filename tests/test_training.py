@@ -240,3 +240,30 @@ def test_data_that_was_moved_is_asked_for_and_found_again(pictures_file, tmp_pat
     there.rename(here)
     with pytest.raises(DataError, match=r"there\.npy"):
         zerosum.resume(run.path, images=96)
+
+
+def test_data_that_cannot_stand_in_is_told_from_that_of_the_run(pictures_file, tmp_path):
+    first = tmp_path / "first.npy"
+    first.write_bytes(pictures_file.read_bytes())
+    run = zerosum.train("gan", first, out=tmp_path / "run", images=16, **QUICK)
+    (tmp_path / "gaps").mkdir()
+    words = r"^\S+/gaps cannot stand in for \S+/first\.npy, which this run was trained on\. .*gaps"
+    with pytest.raises(DataError, match=words):
+        zerosum.resume(run.path, images=32, data=tmp_path / "gaps")
+    assert zerosum.resume(run.path, images=32).images == 32
+
+
+def test_a_plan_looks_at_the_run_that_it_would_begin_with(run, pictures_file, tmp_path):
+    assert training.plan("gan", pictures_file, init=run).to_json()["init"] == str(run)
+    assert training.plan("gan", pictures_file).to_json()["init"] is None
+    with pytest.raises(ConfigError, match="nowhere"):
+        training.plan("gan", pictures_file, init=tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="is a run of gan; dcgan can start only from a run of its own kind"):
+        training.plan("dcgan", pictures_file, init=run)
+
+
+def test_a_plan_says_what_it_does_not_look_at(pictures_file):
+    values = {"attribute": "wear", "also": ["kind"]}
+    (told,) = training.plan("caae", pictures_file, settings=values).to_json()["later"]
+    assert told == "Which images have wear, kind, and its bins, is looked at when training begins."
+    assert training.plan("gan", pictures_file).to_json()["later"] == []

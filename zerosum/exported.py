@@ -74,14 +74,18 @@ def read_exported(folder: str | Path) -> dict[str, Any]:
     """What `config.json` says. Raises ConfigError when the folder was not exported by this program, and when the file
     is damaged or newer than what can be read here."""
     file = Path(folder) / CONFIG
+    if not Path(folder).exists():
+        raise ConfigError(f"There is no {folder}. Give a folder that `zerosum export` wrote.")
     if not file.is_file():
-        raise ConfigError(f"{folder} is no exported folder: it has no {CONFIG}. Give one that `zerosum export` wrote.")
+        raise ConfigError(
+            f"{folder} is no exported folder: it has no {CONFIG}. `zerosum export RUN OUT` makes one of a run."
+        )
     try:
         if file.stat().st_size > LARGEST_CONFIG:
             raise ValueError(f"it has more than {LARGEST_CONFIG:,} bytes")
         config = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} cannot be read as JSON: {error}.") from error
+        raise ConfigError(f"{file} cannot be read as JSON ({error}). Export or download it again.") from error
     if not isinstance(config, dict) or config.get("library_name") != "zerosum":
         raise ConfigError(f"{file} is not of zerosum. Give a folder that `zerosum export` wrote.")
     if isinstance(config.get("schema"), int) and config["schema"] > SCHEMA:
@@ -152,7 +156,10 @@ def _refuse_large(settings: Settings, file: Path) -> None:
             for part in value:
                 look(part, name)
         elif isinstance(value, int) and abs(value) > LARGEST and name not in COUNTED:
-            raise ConfigError(f"{file} asks for {name}={value:,}, where {LARGEST:,} is the most that is read.")
+            raise ConfigError(
+                f"{file} asks for {name}={value:,}, where {LARGEST:,} is the most that is read. Export or download it "
+                "again."
+            )
 
     look(settings.model_dump(), "")
 
@@ -187,7 +194,9 @@ def _shapes(file: Path) -> dict[str, tuple[tuple[int, ...], torch.dtype | None]]
             slices = {name: opened.get_slice(name) for name in opened.offset_keys()}
             return {name: (tuple(part.get_shape()), _DTYPES.get(part.get_dtype())) for name, part in slices.items()}
     except (SafetensorError, OSError) as error:
-        raise DataError(f"{file} is no safetensors file, and nothing else is read: {error}.") from error
+        raise DataError(
+            f"{file} is no safetensors file, and nothing else is opened ({error}). Export or download it again."
+        ) from error
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:

@@ -30,13 +30,14 @@ from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import SCHEMA, RunFolder, refuse_existing
 from zerosum.engine.stopping import stop_on_signals
-from zerosum.engine.transfer import start_from, start_from_tensors
+from zerosum.engine.transfer import Taken, start_from, start_from_tensors
 from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, ZerosumError
 from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.fitting import fitted
 from zerosum.model import Model, described, load_generator
 from zerosum.paired_scores import pairs
+from zerosum.recipes.caae import CaaeSettings
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
 from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
@@ -61,8 +62,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `train` would do: the settings with every default filled in, the size of the images, the goal; and in
-    sentences what was chosen by the number of images."""
+    """What `train` would do: the settings with every default filled in, the size of the images, the goal, the
+    run to begin with; and in sentences what was chosen by the number of images, and what only training looks at."""
 
     recipe: Recipe
     settings: Settings
@@ -71,17 +72,21 @@ class Plan:
     goal: Goal
     survey: Survey
     chosen: tuple[str, ...] = ()
+    init: str | None = None
+    later: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
             "recipe": self.recipe.name,
             "source": self.source,
+            "init": self.init,
             "images_found": self.survey.count,
             "size": list(self.size) if self.size else None,
             "goal": {"images": self.goal.images, "steps": self.goal.steps, "seconds": self.goal.seconds},
             "expect": self.recipe.expect,
             "chosen": list(self.chosen),
+            "later": list(self.later),
             "settings": self.settings.model_dump(mode="json"),
         }
 
@@ -105,6 +110,8 @@ def plan(
     values = merged(values, parse_overrides(overrides))
     resolved = chosen.configure(values)
     TASKS[chosen.task].check(resolved, init)
+    if init is not None:
+        _origin(Path(init), chosen, resolved)
     if resolved.data.pairs and chosen.task != "translate":
         raise ConfigError(f"{recipe} learns from images by themselves, not from pairs; leave data.pairs out.")
     found = survey(str(data), resolved.data)
@@ -121,7 +128,12 @@ def plan(
     asked = _goal(images, steps, minutes)
     resolved, said = fitted(chosen, resolved, values, found, asked)
     goal = asked or Goal(images=resolved.goal(found.count, len(found.classes)))
-    return Plan(chosen, resolved, str(data), size, goal, found, tuple(said))
+    later = []
+    if isinstance(resolved, CaaeSettings):
+        told = ", ".join([resolved.attribute, *resolved.also])
+        later.append(f"Which images have {told}, and its bins, is looked at when training begins.")
+    start = None if init is None else str(init)
+    return Plan(chosen, resolved, str(data), size, goal, found, tuple(said), start, tuple(later))
 
 
 def train(
@@ -247,16 +259,19 @@ def resume(
     folder.lock()
     try:
         size = None if info.is_vectors else (info.shape[0], info.shape[1])
+        origin = document["source"]
         if data is not None:
             document["source"] = _lasting(data)
         try:
             found = open_dataset(document["source"], size, settings.data, progress=packing)
             dataset = TASKS[recipe.task].classed(found, settings)
         except DataError as error:
-            raise DataError(
-                f"This run was trained on {document['source']}, which cannot be read now; if it was moved, say where "
-                f"with --data. {error}"
-            ) from error
+            if data is not None:
+                words = f"{data} cannot stand in for {origin}, which this run was trained on."
+            else:
+                words = f"This run was trained on {origin}, which cannot be read now; if it was moved, say where with "
+                words += "--data."
+            raise DataError(f"{words} {error}") from error
         if told(dataset.info) != told(info):
             raise DataError(
                 f"{document['source']} now has {told_text(dataset.info)}; this run was told "
@@ -309,14 +324,41 @@ def _lasting_eye(settings: Settings) -> Settings:
     return settings
 
 
-def _start_from(system: System, recipe: Recipe, settings: Settings, info: DatasetInfo, init: Path) -> str:
-    """Take over the weights of an earlier run, or of an exported folder; says what was taken. Raises ConfigError when
-    nothing fits, and when layers of a discriminator are to be kept that no file holds."""
+@dataclass(frozen=True)
+class Origin:
+    """An earlier run, or an exported folder (which is no run), to take the weights from. lacking: how it came to have
+    no discriminator, if it has none."""
+
+    path: Path
+    run: RunFolder | None
+    config: dict[str, Any]
+    settings: Settings
+    info: DatasetInfo
+    lacking: str
+
+
+def _origin(init: Path, recipe: Recipe, settings: Settings) -> Origin:
+    """Where `--init` begins. Raises ConfigError for what is neither run nor export, for another recipe, and when layers
+    of a discriminator are to be kept that no file holds."""
     run = None if is_exported(init) else RunFolder.existing(init)
     config, file = (read_exported(init), init / CONFIG) if run is None else (run.config(), run.config_file)
     other, theirs, known = described(config, file)
     if other.name != recipe.name:
         raise ConfigError(f"{init} is a run of {other.name}; {recipe.name} can start only from a run of its own kind.")
+    lacking = "exported" if run is None else "imported" if config.get("imported") else ""
+    if lacking and isinstance(settings, AdversarialSettings) and settings.transfer.freeze_discriminator:
+        raise ConfigError(
+            f"transfer.freeze_discriminator={settings.transfer.freeze_discriminator} keeps layers as they are, and "
+            f"{init} was {lacking}, without a discriminator. Leave it out, or begin with the run itself."
+        )
+    return Origin(init, run, config, theirs, known, lacking)
+
+
+def _start_from(system: System, recipe: Recipe, settings: Settings, info: DatasetInfo, init: Path) -> str:
+    """Take over the weights of an earlier run, or of an exported folder; says what was taken. Raises ConfigError as
+    `_origin` does, when nothing of a network fits, and when layers are to be kept that begin anew."""
+    origin = _origin(init, recipe, settings)
+    known = origin.info
     if known.conditions and info.conditions and told(known) != told(info):
         raise ConfigError(
             f"{init} was told {told_text(known)}; this run would be told {told_text(info)}, and its "
@@ -324,23 +366,47 @@ def _start_from(system: System, recipe: Recipe, settings: Settings, info: Datase
         )
     notes: list[str] = []
     leave = system.head if known.classes != info.classes else frozenset()
-    if run is not None:
-        found = start_from(system, run.checkpoints, notes.append, leave)
+    if origin.run is not None:
+        parts = start_from(system, origin.run.checkpoints, notes.append, leave)
     else:
-        if isinstance(settings, AdversarialSettings) and settings.transfer.freeze_discriminator:
+        average = exported_system(init, origin.config, recipe, origin.settings, known).network.state_dict()
+        parts = start_from_tensors(system, average, {}, leave)
+    if origin.lacking and len(parts) > 1:
+        notes.append(f"{init} was {origin.lacking}, without a discriminator: this one starts anew.")
+    found = {name: part for name, part in parts.items() if part.found}
+    if strange := [name for name, part in found.items() if not part.fits]:
+        raise ConfigError(
+            f"No weight of the {' and the '.join(strange)} of {init} fits: the networks differ. Give the settings of "
+            "that run, or another."
+        )
+    if isinstance(settings, AdversarialSettings):
+        _refuse_to_keep_chance(settings, parts, init)
+    return " ".join([*notes, taken_text(found, init)])
+
+
+def _refuse_to_keep_chance(settings: AdversarialSettings, parts: Mapping[str, Taken], init: Path) -> None:
+    """Raises ConfigError when a layer that was just drawn is to stay as it is."""
+    counts = {"generator": settings.transfer.freeze_generator, "discriminator": settings.transfer.freeze_discriminator}
+    for name, count in counts.items():
+        if count and (held := parts[name].held):
             raise ConfigError(
-                f"transfer.freeze_discriminator={settings.transfer.freeze_discriminator} keeps layers as they are, and "
-                f"{init} was exported, without a discriminator. Leave it out, or begin with the run itself."
+                f"transfer.freeze_{name}={count} would keep {held[0]} as it was drawn: {init} has none of its shape. "
+                "Freeze fewer layers, or none, or take the size and channels of that run."
             )
-        average = exported_system(init, config, other, theirs, known).network.state_dict()
-        found = start_from_tensors(system, average, {}, leave)
-        if len(system.players) > 1:
-            notes.append(f"{init} was exported, without a discriminator: this one starts anew.")
-    if not found.fits:
-        raise ConfigError(f"No weight of {init} fits: the networks differ. Give the settings of that run, or another.")
-    anew = f"; new: {', '.join(found.left[:6])}{' and others' if len(found.left) > 6 else ''}" if found.left else ""
-    taken, total = len(found.taken), len(found.taken) + len(found.left)
-    return " ".join([*notes, f"Began with {taken:,} of {total:,} tensors from {init}{anew}."])
+
+
+def taken_text(parts: Mapping[str, Taken], init: Path) -> str:
+    """How many tensors each network took over, and which start anew."""
+    taken, total = sum(len(part.taken) for part in parts.values()), 0
+    each, left = [], []
+    for name, part in parts.items():
+        count = len(part.taken) + len(part.left)
+        total += count
+        each.append(f"{name} {len(part.taken):,} of {count:,}")
+        left += [tensor if len(parts) == 1 else f"{name}.{tensor}" for tensor in part.left]
+    by_network = f" ({', '.join(each)})" if len(parts) > 1 else ""
+    anew = f"; new: {', '.join(left[:6])}{' and others' if len(left) > 6 else ''}" if left else ""
+    return f"Began with {taken:,} of {total:,} tensors from {init}{by_network}{anew}."
 
 
 def told_how(known: DatasetInfo) -> str:

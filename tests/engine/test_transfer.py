@@ -1,10 +1,12 @@
 """Starting from an earlier run: what is taken, what starts anew, and which layers keep what they took."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import zerosum
 from zerosum.data.dataset import DatasetInfo
@@ -241,7 +243,10 @@ def test_from_16_pixels_to_8_the_generator_is_counted_from_the_image(gray, runs,
         assert torch.equal(start[f"layers.0.{name}"], source[f"layers.3.{name}"])
     assert start["project.weight"].shape != source["project.weight"].shape
     assert same(judged(run, 0), judged(runs / "16")) == {"layers.0.weight"}
-    assert began(run) == (f"Began with 7 of 9 tensors from {runs / '16'}; new: project.weight, layers.3.weight.")
+    assert began(run) == (
+        f"Began with 7 of 9 tensors from {runs / '16'} (generator 6 of 7, discriminator 1 of 2); "
+        "new: generator.project.weight, discriminator.layers.3.weight."
+    )
 
 
 def test_from_8_pixels_to_16_too(gray, runs, tmp_path):
@@ -252,7 +257,7 @@ def test_from_8_pixels_to_16_too(gray, runs, tmp_path):
         assert torch.equal(start[f"layers.3.{name}"], source[f"layers.0.{name}"])
     assert same(judged(run, 0), judged(runs / "8")) == {"layers.0.weight"}
     assert "Began with 7 of 21 tensors" in began(run)
-    assert "; new: project.weight, layers.0.weight, layers.0.bias," in began(run)
+    assert "; new: generator.project.weight, generator.layers.0.weight," in began(run)
 
 
 def test_gray_to_colour_takes_all_but_the_layers_at_the_image(runs, tmp_path):
@@ -263,13 +268,53 @@ def test_gray_to_colour_takes_all_but_the_layers_at_the_image(runs, tmp_path):
     judge = judged(run, 0)
     own = {name for name in judge if not name.startswith("augmentation.")}
     assert same(judged(runs / "16"), judge) >= own - {"layers.0.weight"}
-    assert began(run) == f"Began with 19 of 21 tensors from {runs / '16'}; new: layers.5.weight, layers.0.weight."
+    assert began(run) == (
+        f"Began with 19 of 21 tensors from {runs / '16'} (generator 12 of 13, discriminator 7 of 8); "
+        "new: generator.layers.5.weight, discriminator.layers.0.weight."
+    )
 
 
 def test_networks_of_which_nothing_fits_are_refused(gray, runs, tmp_path):
     other = QUICK | {"generator": {"width": 5, "latent_dim": 7}, "discriminator": {"width": 5}}
-    with pytest.raises(ConfigError, match=r"No weight of .* fits: the networks differ"):
+    with pytest.raises(ConfigError, match=r"No weight of the generator and the discriminator of .*/8 fits"):
         zerosum.train("dcgan", gray, out=tmp_path / "run", init=runs / "8", images=8, size="8", **other)
+
+
+@pytest.mark.parametrize("part", ["generator", "discriminator"])
+def test_a_network_that_takes_nothing_is_refused_though_the_other_fits(part, gray, runs, tmp_path):
+    other = QUICK | {part: QUICK[part] | {"width": 5}}
+    with pytest.raises(ConfigError, match=rf"No weight of the {part} of .*/16 fits: .* Give the settings of that run"):
+        zerosum.train("dcgan", gray, out=tmp_path / "run", init=runs / "16", images=8, size="16", **other)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "channels", "size", "layer"),
+    [
+        ("discriminator", 3, "16", "layers.0.weight"),  # another number of channels: its first layer is new
+        ("generator", 1, "8", "project.weight"),  # another size: so is that of the generator
+        ("generator", 1, "32", "project.weight"),
+    ],
+)
+def test_layers_that_were_just_drawn_are_not_kept(part, channels, size, layer, runs, tmp_path):
+    path = noise_file(tmp_path, channels)
+    settings = {"init": runs / "16", "images": 8, "size": size, "augment": "none", **QUICK}
+    with pytest.raises(ConfigError, match=rf"transfer.freeze_{part}=1 would keep {layer} as it was drawn: .* fewer"):
+        zerosum.train("dcgan", path, out=tmp_path / "run", transfer={f"freeze_{part}": 1}, **settings)
+    assert not (tmp_path / "run").exists()
+    other = "generator" if part == "discriminator" else "discriminator"
+    zerosum.train("dcgan", path, out=tmp_path / "run", transfer={f"freeze_{other}": 1}, **settings)
+
+
+def test_a_run_without_a_discriminator_has_none_of_its_layers_to_keep(gray, runs, tmp_path):
+    """As imported runs are: whoever asks is told, and the discriminator of others begins anew."""
+    start = tmp_path / "start"
+    shutil.copytree(runs / "16", start)
+    document = yaml.safe_load((start / "config.yaml").read_text())
+    (start / "config.yaml").write_text(yaml.safe_dump(document | {"imported": "elsewhere.pth"}))
+    settings = {"init": start, "images": 8, "size": "16", **QUICK}
+    with pytest.raises(ConfigError, match=r"freeze_discriminator=1 keeps layers as they are, and .* was imported"):
+        zerosum.train("dcgan", gray, out=tmp_path / "run", transfer={"freeze_discriminator": 1}, **settings)
 
 
 def test_an_augmentation_starts_anew(gray, runs, tmp_path):
@@ -283,7 +328,7 @@ def test_an_augmentation_starts_anew(gray, runs, tmp_path):
     names = [name for name in start if name.startswith("augmentation.")]
     assert len(names) == 5
     assert not any(start[name].any() for name in names)
-    assert began(run) == f"Began with 21 of 21 tensors from {runs / '16'}."
+    assert began(run) == (f"Began with 21 of 21 tensors from {runs / '16'} (generator 13 of 13, discriminator 8 of 8).")
     settings = {"augment": {"differentiable": "ada", "probability": 0.25}, "size": "16", **QUICK}
     run = zerosum.train("dcgan", gray, out=tmp_path / "fixed", init=runs / "16", images=8, **settings).path
     assert judged(run)["augmentation.probability"] == 0.25
@@ -308,4 +353,11 @@ def test_numbers_that_happen_to_be_as_many_are_no_fit():
     assert found.left == ("0.weight", "0.bias", "1.num_batches_tracked")
     assert not found.fits
     assert take_over(module, {"0.weight": torch.ones(3, 2)}).fits
+
+
+def test_what_stands_still_and_begins_anew_is_named():
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 3))
+    module[0].requires_grad_(False)
+    assert take_over(module, {"0.weight": torch.ones(3, 2)}).held == ("0.bias",)
+    assert take_over(module, {"0.weight": torch.ones(3, 2), "0.bias": torch.ones(3)}).held == ()
     assert torch.equal(module[0].weight, torch.ones(3, 2))

@@ -87,6 +87,17 @@ def test_the_first_lines_of_the_card_sample(name, tmp_path):
     assert made.shape == (4, 16, 16, 3)
 
 
+@pytest.mark.parametrize("name", ["pix2pix", "caae", "classifier"])
+def test_the_first_lines_of_the_card_take_pictures(name, tmp_path, monkeypatch):
+    out, _, _ = written(name, tmp_path)
+    (tmp_path / "pictures").mkdir()
+    for path in (tmp_path / "picture.png", tmp_path / "pictures" / "one.png"):
+        Image.new("RGB", (16, 16), "teal").save(path)
+    monkeypatch.chdir(tmp_path)
+    names = run_code(snippets(front(out)[1])[0], out)
+    assert len(names["names"]) == 1 if name == "classifier" else (tmp_path / "made" / "one.png").exists()
+
+
 def test_the_config_is_the_contract(tmp_path):
     out, _, _ = written("dcgan, told", tmp_path, ("onnx",), uint8=True)
     config = json.loads((out / "config.json").read_text())

@@ -111,12 +111,10 @@ GIANTS = {
 def test_a_giant_is_refused_before_memory_is_taken(name, out):
     edit(out, GIANTS[name])
     tracemalloc.start()
-    started = time.monotonic()
     with pytest.raises((ConfigError, DataError), match=r"asks for|is read|cannot be built"):
         zerosum.load(out)
     assert tracemalloc.get_traced_memory()[1] < 100e6
     tracemalloc.stop()
-    assert time.monotonic() - started < 10
 
 
 def test_a_thousand_million_channels_take_milliseconds(out):

@@ -51,8 +51,8 @@ export const words = {
 
   board: ["Seeds", "Graines"],
   "board-lead": [
-    "Each image hangs on its seed alone: the same number gives the same image here and on the command line. Pick one to change it.",
-    "Chaque image ne dépend que de sa graine : le même nombre donne la même image ici et en ligne de commande. Choisissez-en une pour la modifier.",
+    "Each image hangs on its seed alone: the same number gives the same image here and on the command line. There are seeds 0 to {last}. Pick one to change it.",
+    "Chaque image ne dépend que de sa graine : le même nombre donne la même image ici et en ligne de commande. Les graines vont de 0 à {last}. Choisissez-en une pour la modifier.",
   ],
   previous: ["Previous", "Précédentes"],
   next: ["Next", "Suivantes"],

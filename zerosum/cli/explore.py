@@ -17,6 +17,7 @@ Asked = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Of a conditional generator: an attribute to make, hair=green."),
 ]
+Label = Annotated[str | None, typer.Option(help="The class to make, of a conditional generator.")]
 Checkpoint = Annotated[Literal["latest", "best"], typer.Option(help="best: by the scores at checkpoints.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -50,6 +51,7 @@ def walk(
         int | None, typer.Option(help="Enlarge each pixel so many times; by default a film of 256 pixels or more.")
     ] = None,
     asked: Asked = None,
+    label: Label = None,
     checkpoint: Checkpoint = "latest",
     device: Device = "auto",
     out: Annotated[
@@ -61,7 +63,7 @@ def walk(
     """A film of the way from seed to seed through the latent space."""
     from zerosum.explore.walk import write_walk
 
-    wanted, wishes = parse_seeds(seeds), parse_wishes(asked or [], None)
+    wanted, wishes = parse_seeds(seeds), parse_wishes(asked or [], label)
     model, out = _model(context, checkpoint, device), out or _beside(context, "walk.mp4")
     write_walk(model, wanted, frames, out, loop=loop, fps=fps, truncation=truncation, scale=scale, asked=wishes)
     found = {"seeds": wanted, "frames": frames, "loop": loop, "asked": wishes}
@@ -79,6 +81,7 @@ def arithmetic(
     ] = None,
     seed: Seed = 0,
     asked: Asked = None,
+    label: Label = None,
     checkpoint: Checkpoint = "latest",
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="A picture; by default RUN-arithmetic.png.")] = None,
@@ -91,7 +94,7 @@ def arithmetic(
 
     added = [Group(1, tuple(parse_seeds(text))) for text in plus or []]
     taken = [Group(-1, tuple(parse_seeds(text))) for text in minus or []]
-    groups, wishes = [*added[:1], *taken, *added[1:]], parse_wishes(asked or [], None)
+    groups, wishes = [*added[:1], *taken, *added[1:]], parse_wishes(asked or [], label)
     model, out = _model(context, checkpoint, device), out or _beside(context, "arithmetic.png")
     write_arithmetic(model, groups, out, seed=seed, asked=wishes)
     found = {
@@ -114,6 +117,7 @@ def project(
     ] = None,
     seed: Seed = 0,
     asked: Asked = None,
+    label: Label = None,
     checkpoint: Checkpoint = "latest",
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="A folder; by default RUN-projected.")] = None,
@@ -124,7 +128,7 @@ def project(
     from zerosum.cli.train import packing
     from zerosum.explore.projection import write_projection
 
-    wishes = parse_wishes(asked or [], None)
+    wishes = parse_wishes(asked or [], label)
     model, out = _model(context, checkpoint, device), out or _beside(context, "projected")
     found = write_projection(
         model,
@@ -155,6 +159,7 @@ def directions(
     seeds: Annotated[str, typer.Option(help="The seeds to show, each moved along each direction.")] = "0",
     seed: Seed = 0,
     asked: Asked = None,
+    label: Label = None,
     checkpoint: Checkpoint = "latest",
     device: Device = "auto",
     out: Annotated[
@@ -177,7 +182,7 @@ def directions(
         raise ConfigError(f"Who sees the {attribute}? Give the run of a classifier with --with RUN.")
     if count is not None and eye is not None:
         raise ConfigError("Give either --count, for unsupervised directions, or --with, for those of an attribute.")
-    shown, wishes = parse_seeds(seeds), parse_wishes(asked or [], None)
+    shown, wishes = parse_seeds(seeds), parse_wishes(asked or [], label)
     out = out or _beside(context, "directions.png")
     picture_format(out)
     model = _model(context, checkpoint, device)

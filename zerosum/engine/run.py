@@ -67,6 +67,8 @@ class RunFolder:
     def existing(cls, path: str | Path) -> "RunFolder":
         """The run at `path`. Raises ConfigError when there is none."""
         run = cls(path)
+        if not run.path.exists():
+            raise ConfigError(f"There is no {path}. Give the folder of a run, which --out of `zerosum train` named.")
         if not run.config_file.is_file():
             raise ConfigError(f"{path} is not a run folder: it has no config.yaml. Give the folder that --out named.")
         return run

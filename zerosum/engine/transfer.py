@@ -1,7 +1,7 @@
 """Starting a run from the weights of an earlier one, and layers that keep theirs."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,21 +16,25 @@ AUGMENTATION = "augmentation"  # part of a discriminator that follows how its ru
 
 @dataclass(frozen=True)
 class Taken:
-    """Names of the tensors that a system took over from an earlier run, and of those that start anew; `fits` says
-    whether there are layers among the former, not only numbers that happen to be as many."""
+    """Names of the tensors that a network took over from an earlier run, and of those that start anew; `fits` says
+    whether there are layers among the former, not only numbers that happen to be as many, and `found` whether that run
+    has such a network. `held` names those of the latter that would not learn."""
 
     taken: tuple[str, ...]
     left: tuple[str, ...]
     fits: bool
+    held: tuple[str, ...] = ()
+    found: bool = True
 
 
 def start_from(
     system: System, checkpoints: Path, skipped: Callable[[str], None], leave: frozenset[str] = frozenset()
-) -> Taken:
+) -> dict[str, Taken]:
     """Take over every tensor that has the name and the shape of one in the newest intact checkpoint of `checkpoints`:
     the network from the moving average, other players as they were. Layers of a generator for another size of images
     have other numbers: it takes those as far from the image, if these are more. `leave` names tensors of the network
-    that start anew. Raises DataError when there is no intact checkpoint."""
+    that start anew. Says what each player took, the network's first. Raises DataError when there is no intact
+    checkpoint."""
     path = newest_intact(checkpoints, skipped)
     players = {name: state["module"] for name, state in load_state(path)["players"].items()}
     return start_from_tensors(system, dict(_in_order(load_model(path), players)), players, leave)
@@ -41,7 +45,7 @@ def start_from_tensors(
     average: Mapping[str, Tensor],
     players: Mapping[str, Mapping[str, Tensor]],
     leave: frozenset[str] = frozenset(),
-) -> Taken:
+) -> dict[str, Taken]:
     """`start_from` an average, in the order of its network, and players by name; those that are not among them begin
     anew."""
     tensors = {"network": {name: tensor for name, tensor in average.items() if name not in leave}}
@@ -50,15 +54,13 @@ def start_from_tensors(
         tensors = system.renamed(tensors)
     own = system.network.state_dict()
     theirs = [tensors["network"], *([counted_back(own, tensors["network"])] if system.latents is not None else [])]
-    parts = [take_over(system.network, max(theirs, key=lambda named: size_of_fitting(own, named)))]
+    main = next(player.name for player in system.players if player.module is system.network)
+    parts = {main: take_over(system.network, max(theirs, key=lambda named: size_of_fitting(own, named)))}
     for player in system.players:
-        if player.module is not system.network and player.name in tensors:
-            parts.append(take_over(player.module, tensors[player.name]))
-    return Taken(
-        tuple(name for part in parts for name in part.taken),
-        tuple(name for part in parts for name in part.left),
-        any(part.fits for part in parts),
-    )
+        if player.name != main:
+            part = take_over(player.module, tensors.get(player.name, {}))
+            parts[player.name] = replace(part, found=bool(tensors.get(player.name)))
+    return parts
 
 
 def _in_order(average: Mapping[str, Tensor], players: Mapping[str, Mapping[str, Tensor]]) -> list[tuple[str, Tensor]]:
@@ -90,7 +92,9 @@ def take_over(module: nn.Module, tensors: Mapping[str, Tensor]) -> Taken:
     taken = [name for name in own if name not in left]
     for name in taken:
         own[name].copy_(tensors[name])
-    return Taken(tuple(taken), tuple(left), any(own[name].dim() > 1 for name in taken))
+    still = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    held = tuple(name for name in left if name in still)
+    return Taken(tuple(taken), tuple(left), any(own[name].dim() > 1 for name in taken), held)
 
 
 def freeze_first(network: nn.Module, count: int) -> None:

@@ -53,7 +53,7 @@ def principal_directions(model: Model, count: int, seed: int = 0) -> Directions:
     all of them. Raises ConfigError when count is below 1 or above the number of directions that there are."""
     dimension = model.latents([0]).shape[1]
     layer, features = _first_layer(model)
-    most = min(dimension, features)
+    most = most_directions(model)
     if not 1 <= count <= most:
         raise ConfigError(f"count is {count}; the latents of this run have from 1 to {most} principal directions.")
     samples = max(2 * dimension, min(max(2000, 20 * dimension), MOST_NUMBERS // features))
@@ -68,6 +68,11 @@ def principal_directions(model: Model, count: int, seed: int = 0) -> Directions:
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
     vectors = vectors * largest.sign()  # components have no sign of their own
     return Directions(vectors.contiguous(), tuple(f"direction {number}" for number in range(1, count + 1)))
+
+
+def most_directions(model: Model) -> int:
+    """How many principal directions there are."""
+    return min(model.latents([0]).shape[1], _first_layer(model)[1])
 
 
 def attribute_directions(

@@ -18,7 +18,7 @@ from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
 from zerosum.engine.device import plain_memory_errors
 from zerosum.errors import ConfigError, ZerosumError
-from zerosum.explore.directions import read_directions
+from zerosum.explore.directions import Directions, most_directions, principal_directions, read_directions
 from zerosum.export.card import card, origin_of
 from zerosum.export.graph import Graph, graph_of
 from zerosum.export.onnx_file import need, write_onnx
@@ -36,6 +36,7 @@ CHECKED = 4  # examples whose outputs travel with a network
 DRAWN = "builtin:portraits"  # the one set whose pictures may travel: it shows nobody
 ACROSS = 6  # generated images in a row of the sample sheet, and its rows
 ENLARGED = 128  # pixels that smaller pictures get there
+DIRECTIONS = 8  # of a page that is given none
 SHOWN = 4  # inputs on the sheet of a network that takes pictures
 WIDEST = 1536  # pixels of the sheet, as far as two images in a row allow
 POINTS = 2000  # on the plot of a network that makes vectors
@@ -59,8 +60,9 @@ def export(
 
     formats: of FORMATS; the first is always there, and the page has ONNX beside it.
     uint8: programs take and give pictures as bytes. fp16: ONNX weights of 16 bits. single: the page is one file.
-    directions: a file of them, which the page moves latents along. license: of the network, for its card. Returns out,
-    recipe, images, and for each format what was measured of it and how many seconds it took.
+    directions: a file of them, which the page moves latents along; by default the first DIRECTIONS principal ones.
+    license: of the network, for its card. Returns out, recipe, images, and for each format what was measured of it
+    and how many seconds it took.
     Raises ConfigError for options that have no meaning together or need packages that are not there, for an `out` that
     exists, and as `zerosum.load` does; ZerosumError when another program does not compute what PyTorch does."""
     out, wanted = Path(out), _formats(formats, uint8, fp16, single, directions)
@@ -69,7 +71,7 @@ def export(
     model = load(run, skipped=warn, checkpoint=checkpoint)
     if model.system.noisy and wanted:
         warn("The network drops values at random in use; other programs get it without this noise.")
-    moves = None if directions is None else read_directions(Path(directions))
+    moves = _moves(model, directions) if "page" in wanted else None
     origin = origin_of(Path(run), model.images)
     graph = graph_of(model, uint8)
     ways: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -97,6 +99,15 @@ def export(
     except FileExistsError as error:
         raise ConfigError(f"{out} exists already; remove it, or choose another folder.") from error
     return {"out": str(out), "recipe": model.recipe.name, "images": model.images, "formats": measured}
+
+
+def _moves(model: Loaded, file: str | Path | None) -> Directions | None:
+    """What the sliders of a page move along: the directions of a file, or those in which images change most."""
+    if file is not None:
+        return read_directions(Path(file))
+    if not isinstance(model, Model) or model.info.is_vectors:
+        return None
+    return principal_directions(model, min(DIRECTIONS, most_directions(model)))
 
 
 def reference(graph: Graph) -> dict[str, Tensor]:

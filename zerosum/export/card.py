@@ -192,6 +192,10 @@ def _meaning(model: Loaded, port: Port) -> str:
     return "which object each pixel belongs to" if port.kind == "instances" else "number of a look"
 
 
+PILLOW_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+"""What Pillow calls pictures of so many channels."""
+
+
 def _use(model: Loaded, graph: Graph, formats: Mapping[str, Any]) -> str:
     """How to load it, from this package and from others."""
     parts = ["With `pip install zerosum`:", _code(_own(model))]
@@ -201,7 +205,8 @@ def _use(model: Loaded, graph: Graph, formats: Mapping[str, Any]) -> str:
         parts += [f"With PyTorch alone ({torch.__version__.partition('+')[0]} wrote it):", _code(lines)]
     if "onnx" in formats:
         fed = ", ".join(f"{_quoted(port.name)}: {_numpy_input(port, model)}" for port in graph.inputs)
-        lines = ["import numpy as np", "import onnxruntime", "", "rng = np.random.default_rng(0)",
+        drawn = ["rng = np.random.default_rng(0)"] if isinstance(model, Model) else []
+        lines = ["import numpy as np", "import onnxruntime", "", *drawn,
                  'session = onnxruntime.InferenceSession("model.onnx")', f"feeds = {{{fed}}}",
                  "made = session.run(None, feeds)[0]"]  # fmt: skip
         parts += ["With onnxruntime alone:", _code(lines)]
@@ -214,18 +219,26 @@ def _use(model: Loaded, graph: Graph, formats: Mapping[str, Any]) -> str:
 
 
 def _own(model: Loaded) -> list[str]:
-    lines = ["import zerosum", "", 'model = zerosum.load("FOLDER")']
     info = model.info
     shape = f"{info.dtype} (4, {', '.join(map(str, info.shape))})"
     if isinstance(model, Model):
-        return [*lines, f"made = model.sample(4, seed=0)  # {shape}"]
+        return ["import zerosum", "", 'model = zerosum.load("FOLDER")', f"made = model.sample(4, seed=0)  # {shape}"]
     if model.recipe.task == "classify":
-        return [*lines, f"names = model.classify(images)  # images: {shape}"]
-    assert info.input is not None
-    given = f"{info.input.dtype} (N, H, W, {1 if info.input.labels else info.input.channels})"
+        height, width, channels = info.shape
+        form = f'convert("{PILLOW_MODES.get(channels, "RGB")}").resize(({width}, {height}))'
+        return [
+            "import numpy as np",
+            "from PIL import Image",
+            "import zerosum",
+            "",
+            'model = zerosum.load("FOLDER")',
+            f'picture = Image.open("picture.png").{form}',
+            f"pixels = np.asarray(picture, np.{info.dtype}).reshape(1, {height}, {width}, {channels})",
+            "names = model.classify(pixels)",
+        ]
     asked = {condition.name: condition.values[0] for condition in info.conditions}
     words = f", asked={{{', '.join(f'{_quoted(name)}: {_quoted(value)}' for name, value in asked.items())}}}"
-    return [*lines, f"made = model.translate(inputs{words if asked else ''})  # inputs: {given}"]
+    return ["import zerosum", "", f'zerosum.translate("FOLDER", "pictures/", "made/"{words if asked else ""})']
 
 
 def _torch_input(port: Port, model: Loaded) -> str:
@@ -244,7 +257,7 @@ def _numpy_input(port: Port, model: Loaded) -> str:
         bound = model.latent_bound
         drawn = "standard_normal((" if bound is None else f"uniform({-bound!r}, {bound!r}, ("
         return f"rng.{drawn}{shape})).astype(np.float32)"
-    return f"np.zeros(({shape},), np.{_type(port)})"
+    return f"np.zeros(({shape}{',' if len(port.shape) == 1 else ''}), np.{_type(port)})"
 
 
 def _data(model: Loaded) -> str:
@@ -272,7 +285,7 @@ def _training(model: Loaded, origin: Origin) -> str:
     defaults = _flat(model.recipe.configure({"preset": model.settings.preset}).model_dump(mode="json"))
     own = _flat(model.settings.model_dump(mode="json"))
     changed = [f"{key}={_value(value)}" for key, value in own.items() if defaults.get(key) != value]
-    words_of = {"cpu": "{}", "cores": "{} cores", "memory_gb": "{} GB", "gpu": "{}"}
+    words_of = {"cpu": "{}", "cores": "cores: {}", "memory_gb": "{} GB", "gpu": "{}"}
     machine = [
         words_of[key].format(", ".join(value) if isinstance(value, list) else value)
         for key, value in origin.hardware.items()
