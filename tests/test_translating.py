@@ -8,18 +8,19 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+import typer
 from PIL import Image
 
 import zerosum
 from zerosum import pictures
-from zerosum.cli.main import main
+from zerosum.cli.main import app, main
 from zerosum.data import portraits
 from zerosum.data.label_maps import decode_map
 from zerosum.data.open import open_dataset
 from zerosum.errors import ConfigError, DataError, ZerosumError
 from zerosum.model import Translator
 from zerosum.sampling import write_image
-from zerosum.translating import MOST_CELLS, translate
+from zerosum.translating import HEAD, MOST_CELLS, OPTIONS, translate
 
 PAIRS = "builtin:portraits:40"
 TINY = {"size": "16", "batch": 4, "every": {"log": 64, "sample": 4096, "checkpoint": 4096}}
@@ -276,7 +277,7 @@ def test_looks_are_chosen_or_shown_side_by_side(runs, tmp_path):
     assert np.array_equal(made, model.translate(numbers[None, ..., None], style=3)[0])
     found = quiet(runs / "looks", tmp_path / "in", tmp_path / "sheet.png", styles=4)
     assert found["images"] == 2
-    sheet = read(tmp_path / "sheet.png")
+    sheet = read(tmp_path / "sheet.png")[HEAD:]
     assert sheet.shape == (2 * 52 + 2, 5 * 52 + 2, 3)  # 50 pixels and a gutter of 2
     assert np.array_equal(sheet[2:52, 2:52], pictures.coloured(numbers, len(portraits.LABELS)))
     assert np.array_equal(sheet[2:52, 2 + 4 * 52 : 52 + 4 * 52], made)
@@ -405,7 +406,7 @@ def test_runs_that_translate_nothing(tmp_path, pictures_file, command):
     source = save(tmp_path / "in.png", noise(8, 8))
     code, out, err = command(tmp_path / "gan", source, "--out", tmp_path / "out", "--device", "cpu")
     assert (code, out) == (2, "")
-    assert "makes no picture from another" in err
+    assert "makes no picture from another; give one of pix2pix, pix2pixhd, segmenter or caae." in err
     assert command(tmp_path / "nothing", source)[0] == 2
 
 
@@ -442,14 +443,16 @@ def at_age(run, source, age):
 
 def cells(path, across, side=48, every=6):
     """The pictures of a sheet of 8 pixels a side, six times enlarged, row by row."""
-    pixels = np.asarray(read(path))[2:, 2:]
+    pixels = np.asarray(read(path))[2 + HEAD :, 2:]
     rows, cols = (length // (side + 2) for length in pixels.shape[:2])
     assert cols == across
     step = side + 2
     return [[pixels[r * step :, c * step :][:side:every, :side:every] for c in range(cols)] for r in range(rows)]
 
 
-@pytest.mark.parametrize("words", [["--age", "60"], ["--age=60"], ["--AGE", "51-60"], ["--age", "55.5"]])
+@pytest.mark.parametrize(
+    "words", [["--age", "60"], ["--age=60"], ["--AGE", "51-60"], ["--age", "55.5"], ["--set", "age=60"]]
+)
 @pytest.mark.parametrize("first", [False, True], ids=["behind", "in front"])
 def test_one_value_by_the_name_of_the_attribute(ages, tmp_path, command, words, first):
     source = save(tmp_path / "face.png", noise(8, 8, 3))
@@ -470,7 +473,13 @@ def test_an_option_between_the_run_and_the_picture(ages, tmp_path, command):
 
 @pytest.mark.parametrize(
     ("value", "values"),
-    [("all", AGES), ("20,60", ["16-20", "51-60"]), ("20", ["16-20"]), (" 5 , 71+ ", ["0-10", "71+"])],
+    [
+        ("all", AGES),
+        ("20,60", ["16-20", "51-60"]),
+        ("20", ["16-20"]),
+        ("20,20", ["16-20"] * 2),
+        (" 5 , 71+ ", ["0-10", "71+"]),
+    ],
 )
 def test_several_values_make_a_sheet(ages, tmp_path, command, value, values):
     source = save(tmp_path / "face.png", noise(8, 8, 3))
@@ -541,7 +550,7 @@ def test_a_gray_picture_becomes_what_the_run_takes(ages, tmp_path):
         ),
         (["--hat", "red"], "hat cannot be asked for: this run knows age."),
         (["--hats", "all"], "hats cannot be asked for: this run knows age."),
-        (["--age", "old"], "age=old cannot be asked for; age is 0-10, 11-15,"),
+        (["--age", "old"], "61-70, 71+, or a number, which falls into one of them."),
         (["--ages", "20,,60"], "age= cannot be asked for"),
         (["--age", "60", "more.png"], "'more.png' is one word too many: give one picture or one folder."),
         (["-x", "--age", "60"], "'-x' is one word too many"),
@@ -549,6 +558,8 @@ def test_a_gray_picture_becomes_what_the_run_takes(ages, tmp_path):
         (["--age", "--seed", "1"], "--age is no option of translate, or lacks a value"),
         (["--age", "20", "--age", "60"], "--age is given twice; give it once."),
         (["--age", "20", "--ages", "60"], "age is asked for twice"),
+        (["--age", "20", "--set", "age=60"], "age is asked for twice, with --set and without; keep one."),
+        (["--set", "age"], "'age' asks for nothing; write NAME=VALUE"),
         (["--ages", "20,60", "--age", "60"], "age is asked for twice"),
     ],
 )
@@ -584,3 +595,105 @@ def test_a_sheet_of_values_has_room_for_so_many(ages, tmp_path):
         save(tmp_path / "in" / f"{place}.png", noise(8, 8, 3, seed=place))
     with pytest.raises(ConfigError, match=r"41 inputs with 9 values each need 410\. Give fewer"):
         quiet(ages, tmp_path / "in", tmp_path / "sheet.png", asked={"ages": "all"})
+
+
+# Attributes by awkward names
+
+
+@pytest.fixture(scope="module")
+def awkward(tmp_path_factory):
+    """Runs that change an attribute called like an option, and one with a space in its name."""
+    root = tmp_path_factory.mktemp("awkward")
+    small = {"network": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4, "hidden": 8}}
+    for place in range(12):
+        save(root / "parts" / f"{place}.png", noise(8, 8, 3, seed=place))
+    rows = [f"{place}.png,{('plain', 'rich')[place % 2]},{place}" for place in range(12)]
+    (root / "parts" / "tags.csv").write_text("\n".join(["file,style,wear level", *rows]))
+    for name, bins in (("style", "plain,rich"), ("wear level", "3,7")):
+        settings = {"attribute": name, "bins": bins, **small, **TINY, "size": "8"}
+        zerosum.train("caae", root / "parts", out=root / name.partition(" ")[0], images=8, **settings)
+    return root
+
+
+def test_every_option_is_known_as_one():
+    options = typer.main.get_command(app).commands["translate"]
+    names = {name for option in options.params for name in (*option.opts, *option.secondary_opts)}
+    assert {"help"} | {name[2:] for name in names if name.startswith("--")} == OPTIONS
+
+
+def test_an_attribute_called_like_an_option(awkward, tmp_path, command):
+    source = save(tmp_path / "part.png", noise(8, 8, 3))
+    places = [awkward / "style", source, "--device", "cpu"]
+    assert command(*places, "--out", tmp_path / "rich.png", "--set", "style=rich")[0] == 0
+    model = zerosum.load(awkward / "style")
+    assert np.array_equal(read(tmp_path / "rich.png"), model.translate(read(source)[None], asked={"style": "rich"})[0])
+    code, out, _ = command(*places, "--out", tmp_path / "all.png", "--set", "style=all")
+    assert (code, out.endswith(" In each row the input, then plain, rich.\n")) == (0, True)
+    assert len(cells(tmp_path / "all.png", 3)) == 1
+    code, _, err = command(*places, "--out", tmp_path / "none.png")
+    assert code == 2
+    assert "Say which style to make: --set style=VALUE, since --style has another meaning, with one of plain" in err
+    assert "or --set style=all for a sheet." in err
+    code, _, err = command(*places, "--styles", "2")
+    assert (code, "ask for the attribute with --set style=VALUE" in err) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--wear-level", "--wear_level", "--Wear-Level", "--wear level"])
+def test_a_space_in_a_name(awkward, tmp_path, command, option):
+    source = save(tmp_path / "part.png", noise(8, 8, 3))
+    places = [awkward / "wear", source, "--device", "cpu", "--out", tmp_path / "out.png"]
+    assert command(*places, option, "2")[0] == 0
+    made = zerosum.load(awkward / "wear").translate(read(source)[None], asked={"wear level": 2})[0]
+    assert np.array_equal(read(tmp_path / "out.png"), made)
+    assert command(*places, f"{option}s", "2,5")[0] == 0
+    assert len(cells(tmp_path / "out.png", 3)) == 1
+    assert "--wear-level with one of 0-3, 4-7, 8+, or --wear-levels all" in command(*places)[2]
+
+
+@pytest.mark.parametrize("value", [60, 60.0, np.int64(60), np.float32(60), np.array(["60"])[0]])
+def test_numbers_in_python(ages, tmp_path, value):
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    found = quiet(ages, source, tmp_path / "older.png", asked={"age": value})
+    assert found["asked"] == [{"age": "60"}]
+    assert np.array_equal(read(tmp_path / "older.png"), at_age(ages, source, "60"))
+    assert np.array_equal(at_age(ages, source, value), at_age(ages, source, "60"))
+
+
+@pytest.mark.parametrize("values", [[20, 60], (20.0, "60"), np.array([20, 60]), range(20, 61, 40)])
+def test_several_numbers_in_python(ages, tmp_path, values):
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    for name in ("age", "ages"):
+        found = quiet(ages, source, tmp_path / "sheet.png", asked={name: values})
+        assert found["asked"] == [{"age": "20"}, {"age": "60"}]
+
+
+@pytest.mark.parametrize("value", [None, {"a": 1}, [[60]], float("nan")])
+def test_what_is_no_value_in_python(ages, tmp_path, value):
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    with pytest.raises(ConfigError, match="cannot be asked for"):
+        quiet(ages, source, tmp_path / "out.png", asked={"age": value})
+    with pytest.raises(ConfigError, match="cannot be asked for"):
+        zerosum.load(ages).translate(read(source)[None], asked={"age": value})
+
+
+def test_columns_of_a_sheet_stand_under_their_names(ages, tmp_path, monkeypatch):
+    written = []
+
+    def text(self, place, text, *rest):
+        written.append((place[0], text))
+
+    monkeypatch.setattr("PIL.ImageDraw.ImageDraw.text", text)
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    quiet(ages, source, tmp_path / "sheet.png", asked={"ages": "20,60"})
+    assert written == [(2, "input"), (52, "20"), (102, "60")]
+    written.clear()
+    quiet(ages, source, tmp_path / "sheet.png", asked={"age": ["0-10", "00000060.000000000"]})
+    assert [name[-1] for _, name in written] == ["t", "0", "…"]
+
+
+def test_names_above_a_sheet_are_seen(ages, tmp_path):
+    source = save(tmp_path / "face.png", noise(8, 8, 3))
+    quiet(ages, source, tmp_path / "sheet.png", asked={"ages": "20,60"})
+    pixels = np.asarray(read(tmp_path / "sheet.png"))
+    for column in range(3):
+        assert pixels[:HEAD, 2 + 50 * column :][:, :48].min() < 128

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zerosum.data.conditions import Condition, drawn, encoded, places_of, width_of
+from zerosum.data.conditions import Condition, Wish, drawn, encoded, places_of, width_of
 from zerosum.data.convert import to_float, to_input, to_stored
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.label_maps import VOID
@@ -294,7 +294,7 @@ class Translator(Loaded):
         seed: int = 0,
         style: int | None = None,
         tile: int | None = None,
-        asked: Mapping[str, str] | None = None,
+        asked: Mapping[str, Wish] | None = None,
     ) -> np.ndarray:
         """What it makes of inputs, (N, H, W, C) in the depth of the training data; label maps are (N, H, W, 1) uint8.
 
@@ -302,7 +302,7 @@ class Translator(Loaded):
         instances: (N, H, W, 1), which object each pixel belongs to, for networks that were told; by default every class
         is one. seed: of the noise, of networks that have any. style: a number that stands for a look, of networks that
         learnt styles. tile: larger pictures are translated in overlapping squares of so many pixels; by default when
-        they have more than 4 million. asked: a value of each of its conditions, {"age": "60"}.
+        they have more than 4 million. asked: a value of each of its conditions, {"age": 60}.
         Raises ConfigError for inputs that do not fit, and for what cannot be asked for or is not."""
         self._check(inputs, instances)
         condition = self._condition(asked or {})
@@ -329,7 +329,7 @@ class Translator(Loaded):
             batch["style"] = style
         return batch
 
-    def _condition(self, asked: Mapping[str, str]) -> Tensor | None:
+    def _condition(self, asked: Mapping[str, Wish]) -> Tensor | None:
         places = places_of(asked, self.conditions)
         if missing := [condition for condition in self.conditions if condition.name not in places]:
             raise ConfigError(f"It has to be told the {missing[0].name} to make: {', '.join(missing[0].values[:40])}.")
@@ -375,7 +375,8 @@ def load_translator(
     model = load(path, device, skipped, checkpoint)
     if not isinstance(model, Translator):
         raise ConfigError(
-            f"{path} is a run of {model.recipe.name}, which makes no picture from another; give one of pix2pix."
+            f"{path} is a run of {model.recipe.name}, which makes no picture from another; give one of pix2pix, "
+            "pix2pixhd, segmenter or caae."
         )
     return model
 

@@ -40,11 +40,13 @@ def condition_remarks(data: Dataset, batch: int) -> list[str]:
     if data.conditions is None:
         return []
     found = []
-    names = ", ".join(condition.name for condition in data.info.conditions)
+    names = [condition.name for condition in data.info.conditions]
+    lacking = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+    fewer = "" if len(names) == 1 else ", or name fewer attributes"
     if missing := int((data.conditions < 0).any(axis=1).sum()):
         found.append(
-            f"{missing:,} of {len(data):,} images have no value for one of {names}; they are not trained on. Complete "
-            "the table, by hand or with `zerosum tag`, or name fewer attributes."
+            f"{missing:,} of {len(data):,} images have no value for {lacking}; they are not trained on. Complete the "
+            f"table, by hand or with `zerosum tag`{fewer}."
         )
     for condition in data.info.conditions:
         few = [
@@ -55,7 +57,7 @@ def condition_remarks(data: Dataset, batch: int) -> list[str]:
         if few:
             found.append(
                 f"{condition.name} has values with fewer images than a batch ({batch}), which a generator hardly "
-                f"learns: {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}. Merge them with others, or "
+                f"learns: {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}. Merge them with others (of numbers by bins=...), or "
                 "collect more."
             )
     return found

@@ -214,7 +214,8 @@ def train(
         if origin is None and not started:
             system.before_training(_many(dataset, seed, where))
         training.ema.restart(system.network)
-        words = ", ".join(condition.name for condition in dataset.info.conditions)
+        conditions = dataset.info.conditions  # of ordered values also the bins, which are chosen by the data
+        words = ", ".join(condition.told if condition.ordered else condition.name for condition in conditions)
         also = f", told {words}" if words else ""
         kind = "pair" if planned.recipe.task == "translate" else "image"
         training.event(

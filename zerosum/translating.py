@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from zerosum import pictures
-from zerosum.data.conditions import condition_named, places_of
+from zerosum.data.conditions import Condition, Wish, as_word, condition_named, find_condition, places_of
 from zerosum.data.conform import Form, conform
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.decoded import MAX_PIXELS, BadImage
@@ -31,6 +31,11 @@ from zerosum.show import shown_inputs, shown_made
 
 MOST_CELLS = 400  # pictures on a sheet of looks
 CELL = 512  # pixels: the longer side of a picture on a sheet at most
+HEAD = 20  # pixels above the columns of a sheet, which say what each is
+OPTIONS = frozenset(
+    ("out", "seed", "style", "styles", "instances", "tile", "set", "checkpoint", "device", "json", "help")
+)
+"""What has a meaning on the command line: an attribute of such a name is asked for with --set."""
 
 
 def translate(
@@ -43,7 +48,7 @@ def translate(
     styles: int | None = None,
     instances: str | Path | None = None,
     tile: int | None = None,
-    asked: Mapping[str, str | Sequence[str]] | None = None,
+    asked: Mapping[str, Wish | Sequence[Wish] | np.ndarray] | None = None,
     checkpoint: Checkpoint = "latest",
     device: str = "cpu",
     warn: Callable[[str], None] = print,
@@ -59,8 +64,8 @@ def translate(
     looks. styles: the picture `out` (by default `RUN-translated.png`) with a row for each input, itself and the looks
     0 to styles - 1. instances: the map of the objects of the picture, or a folder of maps under the names of the
     inputs; without it each class is one. tile: as in `Translator.translate`.
-    asked: what a picture is to become, {"age": "60"}, for runs that change an attribute; several values, {"age": ["20",
-    "60"]}, or in words {"ages": "20,60"} and {"ages": "all"}, give the picture `out` with a row for each input, itself
+    asked: what a picture is to become, {"age": 60}, for runs that change an attribute; several values, {"age": [20,
+    60]}, or in words {"ages": "20,60"} and {"ages": "all"}, give the picture `out` with a row for each input, itself
     and what it becomes. Of such runs pictures are brought to the size that the run knows.
     What cannot be read is left out, and warn is told why. Returns out, images (how many were translated), trained_on
     (images) and skipped (name and reason of each).
@@ -91,9 +96,11 @@ def translate(
     ask = partial(_asked, model, seed=seed, tile=tile)
     with own_pixel_cap():
         if swept:
-            images = _write_sheet(batches, model, [partial(ask, wishes=wishes) for wishes in columns], out)
+            looks = [(value_of(wishes), partial(ask, wishes=wishes)) for wishes in columns]
+            images = _write_sheet(batches, model, looks, out)
         elif styles is not None:
-            images = _write_sheet(batches, model, [partial(ask, style=number) for number in range(styles)], out)
+            looks = [(f"style {number}", partial(ask, style=number)) for number in range(styles)]
+            images = _write_sheet(batches, model, looks, out)
         else:
             images = _write_files(batches, model, partial(ask, style=style, wishes=columns[0]))
     if not images:
@@ -137,6 +144,8 @@ def _check_options(style: int | None, styles: int | None, tile: int | None) -> N
 
 
 def _check_run(model: Translator, run: Path, looks: int | None, has_maps: bool) -> None:
+    if looks is not None and find_condition("style", model.conditions):
+        raise ConfigError("--style is the number of a look: ask for the attribute with --set style=VALUE.")
     if looks is not None and not model.system.styled:
         raise ConfigError(
             f"{run} learnt no looks to choose from. Leave --style and --styles out, or train a run that does: "
@@ -148,7 +157,14 @@ def _check_run(model: Translator, run: Path, looks: int | None, has_maps: bool) 
         )
 
 
-def _columns(model: Translator, asked: Mapping[str, str | Sequence[str]]) -> tuple[list[dict[str, str]], bool]:
+def value_of(wishes: Mapping[str, str]) -> str:
+    """What a picture is to become, in words."""
+    return " and ".join(wishes.values())
+
+
+def _columns(
+    model: Translator, asked: Mapping[str, Wish | Sequence[Wish] | np.ndarray]
+) -> tuple[list[dict[str, str]], bool]:
     """What is asked for, once or for each of several values, and whether it is several. Raises ConfigError for what
     cannot be asked for, and for what is missing."""
     if not model.conditions:
@@ -158,30 +174,42 @@ def _columns(model: Translator, asked: Mapping[str, str | Sequence[str]]) -> tup
                 "`zerosum translate --help`."
             )
         return [{}], False
-    names = {condition.name.lower() for condition in model.conditions}
     columns: list[dict[str, str]] = [{}]
     several = False
-    for name, value in asked.items():
-        plural = name.lower() not in names and name.lower().removesuffix("s") in names
+    for name, wish in asked.items():
+        plural = not find_condition(name, model.conditions) and name.lower().endswith("s")
+        plural = plural and find_condition(name[:-1], model.conditions) is not None
         condition = condition_named(name[:-1] if plural else name, model.conditions, "asked for")
         if any(condition.name in wishes for wishes in columns):
             raise ConfigError(f"{condition.name} is asked for twice; give one value, or several for one sheet.")
-        if isinstance(value, str) and value.lower() == "all" and value not in condition.values:
-            value = condition.values
-        elif plural and isinstance(value, str):
-            value = [part.strip() for part in value.split(",")]
-        several = several or not isinstance(value, str)
-        values = [value] if isinstance(value, str) else value
+        one = isinstance(wish, str) or not isinstance(wish, Sequence | np.ndarray)
+        values = [as_word(name, value) for value in _each(wish)]
+        if one and values[0].lower() == "all" and values[0] not in condition.values:
+            one, values = False, list(condition.values)
+        elif one and plural:
+            one, values = False, [part.strip() for part in values[0].split(",")]
+        several = several or not one
         columns = [wishes | {condition.name: value} for wishes in columns for value in values]
     for wishes in columns or [{}]:
         places = places_of(wishes, model.conditions)
         if missing := [condition for condition in model.conditions if condition.name not in places]:
-            name = missing[0].name
-            raise ConfigError(
-                f"Say which {name} to make: --{name} with one of {', '.join(missing[0].values)}"
-                f"{f', or --{name}s all for a sheet' if missing[0].ordered else ''}."
-            )
+            raise ConfigError(_say_which(missing[0]))
     return columns, several
+
+
+def _each(wish: Wish | Sequence[Wish] | np.ndarray) -> Sequence[Wish]:
+    if isinstance(wish, np.ndarray):
+        return list(wish.flat)
+    return [wish] if isinstance(wish, str) or not isinstance(wish, Sequence) else wish
+
+
+def _say_which(condition: Condition) -> str:
+    name, option = condition.name, f"--{condition.name.replace(' ', '-')}"
+    one, sheet = f"{option} with", f"{option}s all"
+    if name in OPTIONS:
+        one, sheet = f"--set {name}=VALUE, since --{name} has another meaning, with", f"--set {name}=all"
+    values = ", ".join(condition.values)
+    return f"Say which {name} to make: {one} one of {values}{f', or {sheet} for a sheet' if condition.ordered else ''}."
 
 
 def _check_room(inputs: Source, count: int, kind: str) -> None:
@@ -423,14 +451,16 @@ def _write_files(batches: Iterable[list[_Ready]], model: Translator, ask: _Ask) 
     return images
 
 
-def _write_sheet(batches: Iterable[list[_Ready]], model: Translator, looks: Sequence[_Ask], out: Path) -> int:
-    """A row for each picture: itself, and each look of it. Larger ones are reduced, and all take the size of the first.
-    Returns the number of rows."""
+def _write_sheet(
+    batches: Iterable[list[_Ready]], model: Translator, looks: Sequence[tuple[str, _Ask]], out: Path
+) -> int:
+    """A row for each picture: itself, and each look of it, under their names. Larger ones are reduced, and all take the
+    size of the first. Returns the number of rows."""
     cells: list[np.ndarray] = []
     size = (0, 0)
     for batch in batches:
         inputs = np.stack([ready.pixels for ready in batch])
-        columns = [shown_inputs(inputs, model.info), *(shown_made(look(batch), model.info) for look in looks)]
+        columns = [shown_inputs(inputs, model.info), *(shown_made(look(batch), model.info) for _, look in looks)]
         height, width = inputs.shape[1:3]
         if not cells:
             scale = min(1, CELL / max(height, width))
@@ -439,5 +469,18 @@ def _write_sheet(batches: Iterable[list[_Ready]], model: Translator, looks: Sequ
             cells += [np.asarray(ImageOps.pad(Image.fromarray(shown), size, color="white")) for shown in row]
     if cells:
         across = len(looks) + 1
-        pictures.save_picture(pictures.grid(np.stack(cells), len(cells) // across, across), out)
+        sheet = pictures.grid(np.stack(cells), len(cells) // across, across)
+        pictures.save_picture(_headed(sheet, ["input", *(name for name, _ in looks)]), out)
     return len(cells) // (len(looks) + 1)
+
+
+def _headed(sheet: Image.Image, names: Sequence[str]) -> Image.Image:
+    """A sheet under the names of its columns, each cut where it is longer than the column is wide."""
+    headed = Image.new("RGB", (sheet.width, sheet.height + HEAD), pictures.PAPER)
+    headed.paste(sheet, (0, HEAD))
+    pen, font, step = ImageDraw.Draw(headed), ImageFont.load_default(13), (sheet.width - 2) / len(names)
+    for place, name in enumerate(names):
+        while font.getlength(name) > step - 4 and len(name) > 2:
+            name = f"{name[:-2]}…"
+        pen.text((step * place + 2, 2), name, pictures.INK, font)
+    return headed

@@ -254,6 +254,51 @@ def test_words_in_the_order_that_was_told(values: list[object], words: str, plac
     assert found.tolist() == places
 
 
+@pytest.mark.parametrize(("words", "values"), [("no,yes", ("False", "True")), ("TRUE,False", ("True", "False"))])
+@pytest.mark.parametrize("column", [[True, False, True], ["true", "", "false"]])
+def test_no_and_yes_by_any_of_their_names(words: str, values: tuple[str, ...], column: list[object]) -> None:
+    """A table's no and yes are truths: neither what was written nor how else it is asked for need be the same."""
+    data = a_set(smile=column)
+    condition, places = ordered(data, "smile", bins_of(words))
+    assert condition.values == values
+    assert places.tolist() == ordered(data, "smile", values)[1].tolist()
+    for spelling in ("yes", "1", "true", "True"):
+        assert places_of({"smile": spelling}, [condition]) == {"smile": values.index("True")}
+    assert "leaves out" in refused(data, "smile", ("no", "perhaps"))
+
+
+def test_folders_that_are_numbers_but_for_few() -> None:
+    text = refused(a_set([0, 1, 2], ("10", "20", "old")), "class", (10,))
+    assert "class of set is numbers, but for 'old'." in text
+
+
+def test_an_attribute_is_found_in_upper_and_lower_case() -> None:
+    assert ordered(a_set(Age=[2, 64]), "age")[0].values == ("0-60", "61+")
+    assert ordered(a_set(Age=[2, 64], age=[30, 64]), "age")[1].tolist() == [0, 1]
+    assert ordered(a_set(Age=[2, 64], age=[30, 64]), "age")[0].edges == (60,)
+    assert "it has AGE, Age" in refused(a_set(Age=[2, 64], AGE=[30, 64]), "wear")
+    assert "no attribute 'age'" in refused(a_set(Age=[2, 64], AGE=[30, 64]), "age")
+    with pytest.raises(DataError, match="told in its order already"):
+        with_order(a_set(Age=[2, 64]), "age", also=("Age",))
+
+
+def test_bins_that_were_merged_are_told() -> None:
+    assert ordered(a_set(age=[8, 9, 65, 66]), "age")[0].told == "age (0-60, 61+)"
+    many = Condition("n", tuple(map(str, range(15))), (1,) * 15)
+    assert many.told == "n (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more)"
+
+
+def test_what_there_is_in_place_of_an_age(tmp_path: Path) -> None:
+    assert "no attribute 'age'; it has wear (to train caae on that, give attribute=wear); ages come from" in refused(
+        a_set(wear=["new"]), "age"
+    )
+    assert "it has class (to train caae on that, give attribute=class)" in refused(a_set([0], ("new",)), "age")
+    data = open_dataset(folder_of(tmp_path / "set", faces("30 ? ? ? 4")), cache=tmp_path / "cache")
+    assert "no attribute 'age'; 2 of its 5 file names tell an age, and at least half of them must: leave" in refused(
+        data, "age"
+    )
+
+
 def test_folders_can_be_in_order() -> None:
     data = a_set([2, 0, 1, -1], ("broken", "new", "worn"))
     assert ordered(data, "class", ("new", "worn", "broken"))[1].tolist() == [1, 2, 0, -1]
@@ -270,6 +315,8 @@ def test_folders_can_be_in_order() -> None:
     [
         (["b", "a"], "auto", "wear of set is words, and their order must be told: a and b. Give them from the least"),
         (["b", "a"], "auto", "as in bins=new,worn,broken."),
+        ([True, False], "auto", "as in bins=no,yes."),
+        ([*map(str, range(20)), "old", "", "?"], "auto", "wear of set is numbers, but for '?' and 'old'. Write"),
         (["b", "a"], "5,10", "must be told: a and b."),
         ([True, False], "auto", "must be told: False and True."),
         ([f"{n:02}x" for n in range(13)], "auto", "08x, 09x and 3 more."),
@@ -440,7 +487,7 @@ def test_what_a_set_cannot_be_told() -> None:
     numbers = with_order(a_set(age=[2, 8, 30]), "age", (10,)).info.conditions
     with pytest.raises(DataError, match="age of set is words, and the run knows numbers"):
         with_known(a_set(age=["young", "old"]), numbers)
-    with pytest.raises(DataError, match="set has no attribute 'age'; ages come from a tags"):
+    with pytest.raises(DataError, match=r"set has no attribute 'age'; it has hair .*; ages come from a tags"):
         with_known(a_set(hair=["black", "red"]), numbers)
     words = with_order(a_set(wear=["new", "worn"]), "wear", ("new", "worn")).info.conditions
     with pytest.raises(DataError, match="set has no attribute 'wear'"):

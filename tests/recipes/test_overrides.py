@@ -37,6 +37,11 @@ def test_a_part_that_is_given_partly_keeps_the_rest_of_the_recipe_s_defaults():
         ("width=3", ["'width'", "did you mean generator.width?"]),
         ("generator.width=wide", ["generator.width='wide'", "integer"]),
         ("generator.width=0", ["generator.width=0", "greater than 0"]),
+        (
+            "augment.probability=2",
+            ["probability=2: expected a number less than", "1, or 'auto' or 'adaptive'."],
+        ),
+        ("augment.probability=x", ["augment.probability='x': expected a valid number, or 'auto' or 'adaptive'."]),
         ("loss=hingee", ["loss='hingee'", "'hinge'"]),
         ("optimizer.beta1=1.5", ["optimizer.beta1=1.5", "less than 1"]),
         ("size=64y48", ["size", "64", "48x80"]),

@@ -38,6 +38,14 @@ def translate(
             help="Larger pictures go through in squares of so many pixels; by default 1024, from 4 megapixels."
         ),
     ] = None,
+    wished: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="An attribute to make, as --NAME VALUE; also one that is called as an option is: --set style=rich.",
+        ),
+    ] = None,
     checkpoint: Annotated[
         Literal["latest", "best"], typer.Option(help="best: by the scores at checkpoints.")
     ] = "latest",
@@ -48,10 +56,12 @@ def translate(
     and left out.
 
     A run that changes an attribute has an option of its name, and one for a sheet: --age 60, or --ages all, or
-    --ages 20,40,60."""
+    --ages 20,40,60; spaces in a name are - or _, as in --wear-level."""
     from zerosum.cli.live import Terminal
+    from zerosum.cli.sample import parse_wishes
     from zerosum.cli.train import packing
     from zerosum.translating import translate as translate_pictures
+    from zerosum.translating import value_of
 
     places, asked = parse_attributes([str(run), str(source), *context.args])
     if len(places) > 2:
@@ -59,6 +69,9 @@ def translate(
     if len(places) < 2:
         raise ConfigError("Name a run, and a picture or a folder of pictures.")
     run, source = (Path(place) for place in places)
+    wishes = parse_wishes(wished or [], None)
+    if twice := asked.keys() & wishes.keys():
+        raise ConfigError(f"{min(twice)} is asked for twice, with --set and without; keep one.")
     found = translate_pictures(
         run,
         source,
@@ -68,7 +81,7 @@ def translate(
         styles=styles,
         instances=instances,
         tile=tile,
-        asked=asked,
+        asked=asked | wishes,
         checkpoint=checkpoint,
         device=device,
         warn=lambda text: print(f"warning: {text}", file=sys.stderr),
@@ -81,7 +94,7 @@ def translate(
     count = f"{found['images']:,} picture{'' if found['images'] == 1 else 's'}"
     columns = "" if styles is None else f" In each row the input, then the styles 0 to {styles - 1}."
     if len(found.get("asked", [])) > 1:
-        values = (" and ".join(wishes.values()) for wishes in found["asked"])
+        values = map(value_of, found["asked"])
         columns = f" In each row the input, then {', '.join(values)}."
     print(f"{count} in {found['out']}{left}, from {run} after {found['trained_on']:,} images.{columns}")
 

@@ -5,6 +5,7 @@ each value (one-hot), or a single one where the values are no and yes.
 """
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from zerosum.seeds import rng
 Together = tuple[tuple[int, ...], int]
 """A combination of values, as the place of each among those of its condition, and how many images have it."""
 MOST_TOGETHER = 1000  # combinations that a run keeps
+
+MOST_TOLD = 12  # values in a line
+
+Wish = str | float | np.generic
+"""A value that is asked for: a word, or a number, also NumPy's."""
 
 NO_YES = (("False", "True"), ("0", "1"), ("false", "true"), ("no", "yes"))
 
@@ -46,6 +52,12 @@ class Condition:
     def bins(self) -> str:
         """Of ordered values, the setting that makes them of other data: upper ends, or words in their order."""
         return ",".join([repr(edge).removesuffix(".0") for edge in self.edges] or self.values)
+
+    @property
+    def told(self) -> str:
+        """Its name and its values in a line: `age (0-60, 61+)`."""
+        more = len(self.values) - MOST_TOLD
+        return f"{self.name} ({', '.join(self.values[:MOST_TOLD])}{f' and {more} more' if more > 0 else ''})"
 
     @property
     def is_bit(self) -> bool:
@@ -122,31 +134,48 @@ def _chosen(seeds: Sequence[int], counts: np.ndarray, name: str) -> np.ndarray:
     return np.minimum(np.searchsorted(limits, shares, side="right"), len(counts) - 1)
 
 
-def places_of(asked: Mapping[str, str], conditions: Sequence[Condition]) -> dict[str, int]:
+def places_of(asked: Mapping[str, Wish], conditions: Sequence[Condition]) -> dict[str, int]:
     """The place of each value asked for among the values of its condition. Upper and lower case are one, unless a value
     is written exactly so; yes, no, true, false, 1 and 0 are understood of bits, and numbers of bins: each falls into
     its own, or beyond all the data's into the nearest. Raises ConfigError that lists what there is."""
     found = {}
-    for name, value in asked.items():
-        condition = condition_named(name, conditions, "asked for")
+    for name, wish in asked.items():
+        condition, value = condition_named(name, conditions, "asked for"), as_word(name, wish)
         words = [word.lower() for word in condition.values]
         if value in condition.values:
             found[condition.name] = condition.values.index(value)
         elif value.lower() in words:
             found[condition.name] = words.index(value.lower())
-        elif (place := _bit(value) if condition.is_bit else _bin(value, condition)) is not None:
-            found[condition.name] = place
+        elif set(condition.values) in map(set, NO_YES) and (bit := bit_of(value)) is not None:
+            found[condition.name] = next(place for place, word in enumerate(condition.values) if bit_of(word) == bit)
+        elif (bin_ := _bin(value, condition)) is not None:
+            found[condition.name] = bin_
         else:
-            raise ConfigError(f"{name}={value} cannot be asked for; {condition.name} is {_some(condition.values)}.")
+            number = ", or a number, which falls into one of them" if condition.edges else ""
+            raise ConfigError(
+                f"{name}={value} cannot be asked for; {condition.name} is {_some(condition.values)}{number}."
+            )
     return found
 
 
+def as_word(name: str, wish: Wish) -> str:
+    """What is asked of an attribute of that name, as one would type it. Raises ConfigError when it is neither a word
+    nor a number."""
+    value = wish.item() if isinstance(wish, np.generic) else wish
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int | float):
+        raise ConfigError(f"{name}={value!r} cannot be asked for: give one value, a word or a number.")
+    return str(value)
+
+
 def condition_named(name: str, conditions: Sequence[Condition], doing: str) -> Condition:
-    """The condition of that name, in upper or lower case; `class` is the only one, whatever that is called. Raises
+    """The condition of that name, as `find_condition` has it; `class` is the only one, whatever that is called. Raises
     ConfigError that says what cannot be done (`asked for`, `swept`) and lists what there is."""
-    for condition in conditions:
-        if condition.name.lower() == name.lower() or (name == "class" and len(conditions) == 1):
-            return condition
+    if found := find_condition(name, conditions):
+        return found
+    if name == "class" and len(conditions) == 1:
+        return conditions[0]
     have = ", ".join(condition.name for condition in conditions)
     raise ConfigError(
         f"{name} cannot be {doing}: this run knows {have}."
@@ -155,7 +184,21 @@ def condition_named(name: str, conditions: Sequence[Condition], doing: str) -> C
     )
 
 
-def _bit(value: str) -> int | None:
+def find_condition(name: str, conditions: Sequence[Condition]) -> Condition | None:
+    """The condition of that name, in upper or lower case, or with - and _ where that has spaces."""
+    for plain in (str.lower, _spaced):
+        for condition in conditions:
+            if plain(condition.name) == plain(name):
+                return condition
+    return None
+
+
+def _spaced(name: str) -> str:
+    return re.sub(r"[-_\s]+", " ", name.lower())
+
+
+def bit_of(value: str) -> int | None:
+    """0 of a no and 1 of a yes, in any of their spellings; None of other words."""
     for pair in NO_YES:
         if value.lower() in pair:
             return pair.index(value.lower())

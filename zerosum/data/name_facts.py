@@ -21,8 +21,7 @@ def facts_of_names(names: Sequence[str]) -> dict[str, np.ndarray]:
     tells none, and `gender`, (N,) words, "" where a name tells none. Empty where fewer than half of the names fit."""
     ages, genders = np.full(len(names), np.nan), [""] * len(names)
     for place, name in enumerate(names):
-        match = _FACES.fullmatch(posixpath.basename(name))
-        if match is not None and int(match[1]) <= OLDEST:
+        if (match := _face(name)) is not None:
             ages[place], genders[place] = int(match[1]), GENDERS[int(match[2])]
     known = np.count_nonzero(~np.isnan(ages))
     if known == 0 or known < LEAST_NAMED * len(names):
@@ -30,10 +29,24 @@ def facts_of_names(names: Sequence[str]) -> dict[str, np.ndarray]:
     return {"age": ages.astype(np.int64) if known == len(names) else ages, "gender": np.array(genders, np.str_)}
 
 
+def names_that_tell(names: Sequence[str]) -> int:
+    """How many file names tell an age, though they be too few for `facts_of_names`."""
+    return sum(_face(name) is not None for name in names)
+
+
+def _face(name: str) -> re.Match[str] | None:
+    match = _FACES.fullmatch(posixpath.basename(name))
+    return match if match is not None and int(match[1]) <= OLDEST else None
+
+
 def attribute_of(dataset: Dataset, name: str) -> np.ndarray | None:
-    """The attribute of that name, (N,), or else what the file names tell of it; None where neither is there."""
+    """The attribute of that name, (N,), or else the only one that differs in upper and lower case, or what the file
+    names tell of it; None where none is there."""
     if name in dataset.attributes:
         return dataset.attributes[name]
+    alike = [values for other, values in dataset.attributes.items() if other.lower() == name.lower()]
+    if len(alike) == 1:
+        return alike[0]
     return facts_of_names(dataset.names).get(name)
 
 

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 
 from zerosum.data.conditioning import condition_of, told, whole_rows
-from zerosum.data.conditions import Condition
+from zerosum.data.conditions import Condition, bit_of
 from zerosum.data.dataset import Dataset
 from zerosum.data.labels import matched, what_there_is, with_classes
-from zerosum.data.name_facts import attribute_of
+from zerosum.data.name_facts import attribute_names, attribute_of, names_that_tell
 from zerosum.errors import DataError
 
 Bins = tuple[float, ...] | tuple[str, ...] | Literal["auto"]
@@ -100,7 +100,7 @@ def with_order(dataset: Dataset, attribute: str, bins: Bins = "auto", also: Sequ
     """The set with an ordered attribute as its first condition, and those named in `also` as `conditioned` makes them.
 
     The bins are those of the images that have a value for each. Raises DataError as `ordered` and `conditioned` do."""
-    if attribute in also:
+    if attribute.lower() in map(str.lower, also):
         raise DataError(f"{attribute} is told in its order already; take it out of the further attributes.")
     others = [condition_of(dataset, name) for name in also]
     whole = whole_rows(dataset, [ordered(dataset, attribute, bins), *others])
@@ -145,11 +145,14 @@ def _in_words(dataset: Dataset, attribute: str, bins: Bins, among: np.ndarray) -
     known, labels = condition_of(dataset, attribute)
     source = dataset.info.source
     words = () if isinstance(bins, str) else tuple(word for word in bins if isinstance(word, str))
+    is_bit = set(known.values) == {"False", "True"}  # as `labelled` has it, whatever the table wrote
     if not words:
         raise DataError(
             f"{attribute} of {source} is words, and their order must be told: {_listed(known.values, 'and')}. Give "
-            "them from the least to the most, as in bins=new,worn,broken."
+            f"them from the least to the most, as in bins={'no,yes' if is_bit else 'new,worn,broken'}."
         )
+    if is_bit and sorted(-1 if (bit := bit_of(word)) is None else bit for word in words) == [0, 1]:
+        words = tuple(known.values[bit_of(word) or 0] for word in words)
     if more := [word for word in known.values if word not in words]:
         raise DataError(
             f"bins={','.join(words)} leaves out what {attribute} of {source} has: {_listed(more, 'and')}. Put it where "
@@ -166,24 +169,47 @@ def _in_words(dataset: Dataset, attribute: str, bins: Bins, among: np.ndarray) -
 
 
 def _numbers(dataset: Dataset, attribute: str) -> np.ndarray | None:
-    """The values as (N,) float64, not finite where there is none; None where they are words."""
+    """The values as (N,) float64, not finite where there is none; None where they are words. Raises DataError when
+    there are none, or most are numbers and a few are not."""
     if attribute == "class" and dataset.labels is not None:  # as `labelled` has it, folders come first
         classes = [_number(name) for name in dataset.info.classes]
+        _refuse_odd(dataset, attribute, dataset.info.classes)
         return None if None in classes else np.array([*classes, np.nan], np.float64)[dataset.labels]
     values, source = attribute_of(dataset, attribute), dataset.info.source
     if values is None:
         raise DataError(f"{source} has no attribute {attribute!r}; {_remedy(dataset, attribute)}")
     if values.dtype.kind == "U" and not (values != "").any():
         raise DataError(f"{attribute} of {source} has no value for any image; {_remedy(dataset, attribute)}")
+    if values.dtype.kind == "U":
+        _refuse_odd(dataset, attribute, np.unique(values[values != ""]).tolist())
     return None if values.dtype.kind in "bU" else values.astype(np.float64)
+
+
+def _refuse_odd(dataset: Dataset, attribute: str, words: Sequence[str]) -> None:
+    """Raises DataError that names the few among different words that are no numbers."""
+    odd = [word for word in words if _number(word) is None]
+    if 0 < len(odd) < len(words) / 2:
+        raise DataError(
+            f"{attribute} of {dataset.info.source} is numbers, but for {_listed([repr(word) for word in odd], 'and')}. "
+            "Write numbers in place of these, or leave them empty."
+        )
 
 
 def _remedy(dataset: Dataset, attribute: str) -> str:
     """What there is instead, or what would give ages."""
     if not _is_age(attribute):
         return what_there_is(dataset)
+    others = [name for name in attribute_names(dataset) if name.lower() != attribute.lower()]
+    if dataset.labels is not None and "class" not in others:
+        others.append("class")
+    has = f"it has {', '.join(others)} (to train caae on that, give attribute={others[0]}); " if others else ""
+    if named := names_that_tell(dataset.names):
+        return (
+            f"{has}{named:,} of its {len(dataset):,} file names tell an age, and at least half of them must: leave the "
+            f"others out, or put a tags.csv beside the images, with columns file and {attribute}."
+        )
     return (
-        f"ages come from a tags.csv beside the images, with columns file and {attribute}, or from file names like "
+        f"{has}ages come from a tags.csv beside the images, with columns file and {attribute}, or from file names like "
         "UTKFace's `20_0_3_20170109150557335.jpg`: age, gender, race, date and time."
     )
 

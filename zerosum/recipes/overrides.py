@@ -3,9 +3,10 @@
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -107,7 +108,10 @@ def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(" ".join(_sentence(model, problem) for problem in error.errors())) from None
+        problems: dict[str, list[Any]] = {}
+        for problem in error.errors():
+            problems.setdefault(_key(model, problem["loc"]), []).append(problem)
+        raise ConfigError(" ".join(_sentence(model, key, found) for key, found in problems.items())) from None
 
 
 def option_names(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -131,12 +135,30 @@ def closest(word: str, choices: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-def _sentence(model: type[BaseModel], problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
+def _key(model: type[BaseModel], place: Sequence[str | int]) -> str:
+    """The setting at this place, without the names that pydantic gives to the kinds of value that it may have."""
+    inner: Any = model
+    for depth, part in enumerate(place):
+        kinds = set(get_args(inner)) - {NoneType} if get_origin(inner) in (Union, UnionType) else {inner}
+        if len(kinds) > 1:
+            return ".".join(map(str, place[:depth]))
+        inner = kinds.pop()
+        fields = inner.model_fields if isinstance(inner, type) and issubclass(inner, BaseModel) else {}
+        inner = fields[part].annotation if part in fields else None
+    return ".".join(map(str, place))
+
+
+def _sentence(model: type[BaseModel], key: str, problems: list[Any]) -> str:
+    problem = problems[0]
     if problem["type"] == "extra_forbidden":
         return f"Unknown setting {key!r}{closest(key, option_names(model))}."
-    message = problem["msg"].removeprefix("Value error, ")
+    messages = [problem["msg"].removeprefix("Value error, ") for problem in problems]
     if not key:  # of several settings together: the message names them
-        return f"{message}."
+        return " ".join(f"{message}." for message in messages)
+    if len(messages) > 1:  # none of the kinds of value that it might have
+        kinds = [re.sub(r", unable to .*", "", message.removeprefix("Input should be ")) for message in messages]
+        kinds = [re.sub(r"^(?=less|greater)", "a number ", kind) for kind in kinds]
+        messages = [f"expected {', or '.join(dict.fromkeys(kinds))}"]
+    message = messages[0]
     # Shortened: a value may be long, and YAML aliases can make it longer than memory.
     return f"{key}={reprlib.repr(problem['input'])}: {message[:1].lower()}{message[1:]}."
