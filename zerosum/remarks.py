@@ -57,8 +57,8 @@ def condition_remarks(data: Dataset, batch: int) -> list[str]:
         if few:
             found.append(
                 f"{condition.name} has values with fewer images than a batch ({batch}), which a generator hardly "
-                f"learns: {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}. Merge them with others (of numbers by bins=...), or "
-                "collect more."
+                f"learns: {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}. Merge them with others "
+                "(of numbers by bins=...), or collect more."
             )
     return found
 

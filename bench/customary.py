@@ -1,0 +1,176 @@
+"""The customary PyTorch loops that zerosum is measured against: float32, eager, contiguous, as tutorials and the
+papers' code have them, without handicap. Each is a step over a DataLoader of images in memory.
+
+The networks are those of the zerosum recipe, so that the same arithmetic is done; their leaky rectifiers are PyTorch's.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, softplus
+from torch.utils.data import DataLoader, TensorDataset
+
+from zerosum.engine.players import System
+from zerosum.layers.leaky import LeakyReLU
+
+Step = Callable[[], None]
+
+
+def endless(batch: int, *tensors: Tensor) -> Iterator[list[Tensor]]:
+    """Shuffled batches, for ever."""
+    loader = DataLoader(TensorDataset(*tensors), batch, shuffle=True, drop_last=True)
+    while True:
+        yield from loader
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """A copy in PyTorch's own layout with PyTorch's own rectifiers."""
+    network = copy.deepcopy(network)
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, LeakyReLU):
+                setattr(parent, name, nn.LeakyReLU(child.slope))
+    for parameter in network.parameters():
+        parameter.data = parameter.data.contiguous()
+    return network.train()
+
+
+def networks(system: System) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator, plain."""
+    modules = {player.name: player.module for player in system.players}
+    return plain(modules["generator"]), plain(modules["discriminator"])
+
+
+def adam(network: nn.Module, lr: float, *betas: float) -> torch.optim.Optimizer:
+    """Adam as it comes."""
+    return torch.optim.Adam(network.parameters(), lr, (betas[0], betas[1]))
+
+
+def dcgan(system: System, settings: Any, batch: int, image: Tensor) -> Step:
+    """The loop of PyTorch's DCGAN tutorial: binary cross-entropy of probabilities, the fakes of D's turn again in G's,
+    five numbers read each step."""
+    generator, discriminator = networks(system)
+    steps_d, steps_g = adam(discriminator, 2e-4, 0.5, 0.999), adam(generator, 2e-4, 0.5, 0.999)
+    batches, loss = endless(batch, image), nn.BCELoss()
+
+    def step() -> None:
+        (real,) = next(batches)
+        discriminator.zero_grad()
+        opinions = discriminator(real).sigmoid()
+        error_real = loss(opinions, torch.ones(batch))
+        error_real.backward()
+        seen = opinions.mean().item()
+        fake = generator(torch.randn(batch, settings.generator.latent_dim))
+        opinions = discriminator(fake.detach()).sigmoid()
+        error_fake = loss(opinions, torch.zeros(batch))
+        error_fake.backward()
+        before = opinions.mean().item()
+        steps_d.step()
+        generator.zero_grad()
+        opinions = discriminator(fake).sigmoid()
+        error = loss(opinions, torch.ones(batch))
+        error.backward()
+        steps_g.step()
+        _ = seen, before, opinions.mean().item(), (error_real + error_fake).item(), error.item()
+
+    return step
+
+
+def progressive(system: System, settings: Any, batch: int, image: Tensor) -> Step:
+    """WGAN-GP at the full size: critic on real and fake images, the penalty with a pass of its own, the drift term;
+    then the generator on fresh noise, and a moving average of it."""
+    generator, discriminator = networks(system)
+    average = copy.deepcopy(generator).requires_grad_(False)
+    steps_d, steps_g = adam(discriminator, 1e-3, 0.0, 0.99), adam(generator, 1e-3, 0.0, 0.99)
+    batches = endless(batch, image)
+
+    def step() -> None:
+        (real,) = next(batches)
+        steps_d.zero_grad()
+        fake = generator(torch.randn(batch, settings.network.latent_dim)).detach()
+        on_real, on_fake = discriminator(real), discriminator(fake)
+        share = torch.rand(batch, 1, 1, 1)
+        points = (share * real + (1 - share) * fake).requires_grad_()
+        (slopes,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=True)
+        penalty = 10 * (slopes.flatten(1).norm(dim=1) - 1).square().mean() + 1e-3 * on_real.square().mean()
+        loss = on_fake.mean() - on_real.mean() + penalty
+        loss.backward()
+        steps_d.step()
+        steps_g.zero_grad()
+        error = -discriminator(generator(torch.randn(batch, settings.network.latent_dim))).mean()
+        error.backward()
+        steps_g.step()
+        with torch.no_grad():
+            for mean, parameter in zip(average.parameters(), generator.parameters(), strict=True):
+                mean.mul_(0.999).add_(parameter, alpha=0.001)
+        _ = loss.item(), error.item()
+
+    return step
+
+
+def r3gan(system: System, settings: Any, batch: int, image: Tensor) -> Step:
+    """Relativistic loss with R1 and R2 on its own passes, as the authors' trainer has them, and a moving average."""
+    generator, discriminator = networks(system)
+    average = copy.deepcopy(generator).requires_grad_(False)
+    steps_d, steps_g = adam(discriminator, 2e-4, 0.0, 0.99), adam(generator, 2e-4, 0.0, 0.99)
+    batches, strength = endless(batch, image), settings.penalty.r1 / 2
+
+    def step() -> None:
+        (real,) = next(batches)
+        steps_d.zero_grad()
+        real = real.requires_grad_()
+        fake = generator(torch.randn(batch, settings.network.latent_dim)).detach().requires_grad_()
+        on_real, on_fake = discriminator(real), discriminator(fake)
+        penalties = []
+        for logits, images in ((on_real, real), (on_fake, fake)):
+            (slopes,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+            penalties.append(slopes.square().sum(dim=(1, 2, 3)).mean())
+        loss = softplus(on_fake - on_real).mean() + strength * sum(penalties)
+        loss.backward()
+        steps_d.step()
+        (real,) = next(batches)
+        steps_g.zero_grad()
+        on_fake = discriminator(generator(torch.randn(batch, settings.network.latent_dim)))
+        error = softplus(discriminator(real) - on_fake).mean()
+        error.backward()
+        steps_g.step()
+        with torch.no_grad():
+            for mean, parameter in zip(average.parameters(), generator.parameters(), strict=True):
+                mean.mul_(0.999).add_(parameter, alpha=0.001)
+        _ = loss.item(), error.item()
+
+    return step
+
+
+def pix2pix(system: System, settings: Any, batch: int, image: Tensor, given: Tensor) -> Step:
+    """The order of the authors' PyTorch code: one generated picture for both turns, D frozen in G's."""
+    generator, discriminator = networks(system)
+    steps_d, steps_g = adam(discriminator, 2e-4, 0.5, 0.999), adam(generator, 2e-4, 0.5, 0.999)
+    batches = endless(batch, image, given)
+
+    def judged(images: Tensor, inputs: Tensor, real: bool) -> Tensor:
+        logits = discriminator(torch.cat((inputs, images), dim=1))[-1]
+        return binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+    def step() -> None:
+        real, inputs = next(batches)
+        fake = generator(inputs)
+        discriminator.requires_grad_(True)
+        steps_d.zero_grad()
+        loss = 0.5 * (judged(fake.detach(), inputs, False) + judged(real, inputs, True))
+        loss.backward()
+        steps_d.step()
+        discriminator.requires_grad_(False)
+        steps_g.zero_grad()
+        fooling, gap = judged(fake, inputs, True), 100 * l1_loss(fake, real)
+        (fooling + gap).backward()
+        steps_g.step()
+        _ = loss.item(), fooling.item(), gap.item()
+
+    return step
+
+
+LOOPS: dict[str, Callable[..., Step]] = {"dcgan": dcgan, "pix2pix": pix2pix, "progressive": progressive, "r3gan": r3gan}
