@@ -249,6 +249,18 @@ def test_from_16_pixels_to_8_the_generator_is_counted_from_the_image(gray, runs,
     )
 
 
+def test_another_size_and_other_channels_at_once(tmp_path):
+    """What is between the image and the layers that the larger size adds is taken; what touches the image is new."""
+    colour = noise_file(tmp_path, 3)
+    run = zerosum.train("dcgan", colour, out=tmp_path / "first", images=8, size="32", **QUICK).path
+    gray = noise_file(tmp_path, 1)
+    other = zerosum.train("dcgan", gray, out=tmp_path / "run", init=run, images=8, size="16", **QUICK).path
+    source, start = averages(run), made(other, 0)
+    assert torch.equal(start["layers.2.weight"], source["layers.5.weight"])
+    assert start["layers.5.weight"].shape != source["layers.8.weight"].shape
+    assert "layers.2.weight" in same(judged(other, 0), judged(run))
+
+
 def test_from_8_pixels_to_16_too(gray, runs, tmp_path):
     run = zerosum.train("dcgan", gray, out=tmp_path / "run", init=runs / "8", images=8, size="16", **QUICK).path
     source, start = averages(runs / "8"), made(run, 0)

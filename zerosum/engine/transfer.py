@@ -70,12 +70,14 @@ def _in_order(average: Mapping[str, Tensor], players: Mapping[str, Mapping[str, 
 
 
 def counted_back(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of another network under the names of one's own, from the last one back, as far as shapes agree."""
-    found = {}
+    """Tensors of another network under the names of one's own, from the last one back, as far as shapes agree; those of
+    the image itself, which come first, may differ: it may have other channels."""
+    found: dict[str, Tensor] = {}
     for (name, tensor), other in zip(list(own.items())[::-1], list(theirs.values())[::-1], strict=False):
-        if tensor.shape != other.shape:
+        if tensor.shape == other.shape:
+            found[name] = other
+        elif found:
             break
-        found[name] = other
     return found
 
 
