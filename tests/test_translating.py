@@ -19,8 +19,9 @@ from zerosum.data.label_maps import decode_map
 from zerosum.data.open import open_dataset
 from zerosum.errors import ConfigError, DataError, ZerosumError
 from zerosum.model import Translator
+from zerosum.pictures import HEAD
 from zerosum.sampling import write_image
-from zerosum.translating import HEAD, MOST_CELLS, OPTIONS, translate
+from zerosum.translating import MOST_CELLS, OPTIONS, translate
 
 PAIRS = "builtin:portraits:40"
 TINY = {"size": "16", "batch": 4, "every": {"log": 64, "sample": 4096, "checkpoint": 4096}}

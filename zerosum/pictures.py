@@ -7,6 +7,7 @@ import colorsys
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -22,6 +23,7 @@ CHECKS = (255, 228)  # the two grays of the board that shows through transparent
 # One colour for one thing in every picture and in the report; told apart by every common form of colour vision.
 REAL, FAKE, JUDGE = (31, 119, 150), (222, 110, 45), (110, 84, 180)
 INK, FAINT, PAPER = (45, 49, 58), (205, 209, 216), (255, 255, 255)
+HEAD = 20  # pixels above the columns of a sheet, which say what each is
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 """What a picture can be saved as, by the end of the file's name."""
@@ -118,10 +120,26 @@ def captioned(
         left, top = gap + index % cols * step[0], gap + index // cols * step[1]
         way = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
         sheet.paste(Image.fromarray(tile).resize(size, way), (left, top))
-        while font.getlength(caption) > step[0] - gap and len(caption) > 2:
-            caption = caption[:-2] + "…"
+        caption = _cut(caption, font, step[0] - gap)
         pen.text((left, top + size[1] + 2), caption, INK if right is None or right[index] else FAKE, font)
     return sheet
+
+
+def headed(sheet: Image.Image, names: Sequence[str]) -> Image.Image:
+    """A sheet under the names of its columns, each cut where it is longer than the column is wide."""
+    headed = Image.new("RGB", (sheet.width, sheet.height + HEAD), PAPER)
+    headed.paste(sheet, (0, HEAD))
+    pen, font, step = ImageDraw.Draw(headed), ImageFont.load_default(13), (sheet.width - 2) / len(names)
+    for place, name in enumerate(names):
+        pen.text((step * place + 2, 2), _cut(name, font, step - 4), INK, font)
+    return headed
+
+
+def _cut(text: str, font: Any, room: float) -> str:
+    """As much of a text as fits into so many pixels, with … where something is left out."""
+    while font.getlength(text) > room and len(text) > 2:
+        text = f"{text[:-2]}…"
+    return text
 
 
 def confusion(counts: np.ndarray, names: Sequence[str]) -> Image.Image:

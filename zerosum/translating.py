@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
 from zerosum import pictures
 from zerosum.data.conditions import Condition, Wish, as_word, condition_named, find_condition, places_of
@@ -31,7 +31,6 @@ from zerosum.show import shown_inputs, shown_made
 
 MOST_CELLS = 400  # pictures on a sheet of looks
 CELL = 512  # pixels: the longer side of a picture on a sheet at most
-HEAD = 20  # pixels above the columns of a sheet, which say what each is
 OPTIONS = frozenset(
     ("out", "seed", "style", "styles", "instances", "tile", "set", "checkpoint", "device", "json", "help")
 )
@@ -470,17 +469,5 @@ def _write_sheet(
     if cells:
         across = len(looks) + 1
         sheet = pictures.grid(np.stack(cells), len(cells) // across, across)
-        pictures.save_picture(_headed(sheet, ["input", *(name for name, _ in looks)]), out)
+        pictures.save_picture(pictures.headed(sheet, ["input", *(name for name, _ in looks)]), out)
     return len(cells) // (len(looks) + 1)
-
-
-def _headed(sheet: Image.Image, names: Sequence[str]) -> Image.Image:
-    """A sheet under the names of its columns, each cut where it is longer than the column is wide."""
-    headed = Image.new("RGB", (sheet.width, sheet.height + HEAD), pictures.PAPER)
-    headed.paste(sheet, (0, HEAD))
-    pen, font, step = ImageDraw.Draw(headed), ImageFont.load_default(13), (sheet.width - 2) / len(names)
-    for place, name in enumerate(names):
-        while font.getlength(name) > step - 4 and len(name) > 2:
-            name = f"{name[:-2]}…"
-        pen.text((step * place + 2, 2), name, pictures.INK, font)
-    return headed

@@ -53,7 +53,7 @@ def principal_directions(model: Model, count: int, seed: int = 0) -> Directions:
     all of them. Raises ConfigError when count is below 1 or above the number of directions that there are."""
     dimension = model.latents([0]).shape[1]
     layer, features = _first_layer(model)
-    most = most_directions(model)
+    most = min(dimension, features)
     if not 1 <= count <= most:
         raise ConfigError(f"count is {count}; the latents of this run have from 1 to {most} principal directions.")
     samples = max(2 * dimension, min(max(2000, 20 * dimension), MOST_NUMBERS // features))

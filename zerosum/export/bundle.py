@@ -1,6 +1,5 @@
 """Export: a trained network as a folder that other programs read, that is checked, and that the Hub takes as it is."""
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +13,12 @@ from torch import Tensor
 
 from zerosum import __version__, pictures
 from zerosum.data.convert import to_float
-from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
 from zerosum.engine.device import plain_memory_errors
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.explore.directions import Directions, most_directions, principal_directions, read_directions
 from zerosum.export.card import card, origin_of
+from zerosum.export.drawn import drawn_inputs
 from zerosum.export.graph import Graph, graph_of
 from zerosum.export.onnx_file import need, write_onnx
 from zerosum.export.page import write_page
@@ -33,7 +32,6 @@ from zerosum.weights import fingerprint, tensors_hash
 FORMATS = ("safetensors", "torch", "onnx", "page")
 CHECK, SAMPLES, CARD = "check.safetensors", "samples.png", "README.md"
 CHECKED = 4  # examples whose outputs travel with a network
-DRAWN = "builtin:portraits"  # the one set whose pictures may travel: it shows nobody
 ACROSS = 6  # generated images in a row of the sample sheet, and its rows
 ENLARGED = 128  # pixels that smaller pictures get there
 DIRECTIONS = 8  # of a page that is given none
@@ -151,14 +149,9 @@ def sample_sheet(model: Loaded, plain: Graph) -> tuple[Image.Image, str]:
 def _shown_inputs(model: Loaded, plain: Graph) -> tuple[tuple[Tensor, ...], str]:
     """What the network is shown on its sheet, and what that is in words."""
     inputs, info = plain.example(SHOWN), model.info
-    if not info.source.startswith(DRAWN):
+    pixels = drawn_inputs(model, SHOWN)
+    if pixels is None:
         return inputs, f"{SHOWN} drawn patterns, since pictures of the data do not travel"
-    with tempfile.TemporaryDirectory() as cache:
-        source = f"{DRAWN}:{SHOWN}"
-        found: Dataset = open_dataset(
-            source, (info.shape[0], info.shape[1]), model.settings.data, cache=Path(cache), part="test"
-        )
-        pixels = np.array(found.images if found.inputs is None else found.inputs)
     side = info.input or info
     first = (
         torch.from_numpy(pixels[..., 0]).to(torch.int64) if plain.inputs[0].kind == "map" else to_float(pixels, side)

@@ -9,7 +9,6 @@ import gzip
 import html
 import io
 import json
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,8 @@ from PIL import Image
 
 from zerosum import __version__, pictures
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.data.open import open_dataset
 from zerosum.errors import ConfigError
+from zerosum.export.drawn import drawn_inputs
 from zerosum.export.graph import STYLES, Graph, graph_of
 from zerosum.model import Loaded, Model, conditions_of
 from zerosum.report.page import fingerprint, title_of
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 SEEDS = 1000  # whose latents the page knows, from 0 on: `zerosum sample --seeds 5` is its seed 5
 EXAMPLES = 3
-DRAWN = "builtin:portraits"  # the one set whose pictures may travel: it shows nobody
 BESIDE = ("app.js", "app.css", "ort.wasm.gz", "LICENSES.txt")
 ALWAYS = "default-src 'none'; img-src data: blob:; worker-src blob:; base-uri 'none'; form-action 'none'"
 
@@ -120,12 +118,9 @@ def examples(model: Loaded) -> list[np.ndarray]:
     """Inputs to begin with (H, W, C) uint8, which the network has not seen; none but of pictures that are drawn by the
     program, since a page travels and a face belongs to somebody."""
     info = model.info
-    if info.input is None or not f"{info.source}:".startswith(f"{DRAWN}:"):  # a count may follow
+    inputs = None if info.input is None else drawn_inputs(model, EXAMPLES)
+    if info.input is None or inputs is None:
         return []
-    with tempfile.TemporaryDirectory() as cache:
-        size = (info.shape[0], info.shape[1])
-        found = open_dataset(f"{DRAWN}:{EXAMPLES}", size, model.settings.data, cache=Path(cache), part="test")
-        inputs = np.array(found.images if found.inputs is None else found.inputs)
     if info.input.labels:
         return list(pictures.coloured(inputs[..., 0], len(info.input.labels)))
     return list(pictures.to_bytes(inputs, info.input.value_range))
