@@ -438,7 +438,7 @@ def load(
         system.network.load_state_dict(load_model(chosen))
     except RuntimeError as error:
         raise DataError(f"{chosen} does not fit {run.config_file}: {str(error).splitlines()[-1].strip()}") from error
-    network = system.network.to(choose_device(device)).eval().requires_grad_(False)
+    network = system.to(choose_device(device)).network.eval().requires_grad_(False)
     return KINDS[recipe.task](network, system, recipe, settings, info, int(chosen.name), config["seed"])
 
 
@@ -457,7 +457,7 @@ def _load_exported(folder: Path, device: str, checkpoint: Checkpoint) -> Model |
     recipe, settings, info = described(config, folder / CONFIG)
     with plain_memory_errors():
         system = exported_system(folder, config, recipe, settings, info)
-    network = system.network.to(choose_device(device)).eval().requires_grad_(False)
+    network = system.to(choose_device(device)).network.eval().requires_grad_(False)
     return KINDS[recipe.task](network, system, recipe, settings, info, config["images"], config["seed"])
 
 

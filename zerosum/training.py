@@ -24,7 +24,7 @@ from zerosum.data.order import batch_indices, epoch_order
 from zerosum.data.records import counted
 from zerosum.data.settings import Size
 from zerosum.data.survey import Progress, Survey, survey
-from zerosum.engine.device import choose_device, choose_precision, keep_pages, plain_memory_errors
+from zerosum.engine.device import choose_device, keep_pages, plain_memory_errors
 from zerosum.engine.loop import Cadence, Goal, Listener, Scorer, Training
 from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.randomness import seeded
@@ -44,6 +44,7 @@ from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, S
 from zerosum.remarks import form_text, remarks, shape_text, told, told_text
 from zerosum.report.page import write_report
 from zerosum.seeds import seed_of
+from zerosum.speed import check_precision, choose_speed
 from zerosum.tasks import TASKS
 
 
@@ -173,7 +174,7 @@ def train(
         settings=settings,
     )
     where = choose_device(device)
-    exact = choose_precision(precision)
+    check_precision(precision)
     if out is not None:
         refuse_existing(Path(out))  # before the data is packed, which may take minutes
     resolved = _lasting_eye(planned.settings)
@@ -185,11 +186,19 @@ def train(
     if (labels := labels_of_pairs(dataset.info)) and resolved.data.labels is None:  # so that other data has as many
         resolved = resolved.model_copy(update={"data": resolved.data.model_copy(update={"labels": labels})})
     seed = int(seed)  # it may be one of NumPy's, which YAML cannot hold
+    goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(len(dataset), len(dataset.info.classes)))
+    keep_pages()
     with plain_memory_errors():
-        system = _system(planned.recipe, resolved, dataset.info, seed, where)
+        speed = choose_speed(
+            precision,
+            planned.recipe.bf16,
+            partial(planned.recipe.build, resolved, dataset.info),
+            partial(_example, dataset, resolved, goal.images or resolved.images),
+            where,
+        )
+        system = _system(planned.recipe, resolved, dataset.info, seed, where, speed.layout)
     started = system.take_weights()
     origin = None if init is None else _start_from(system, planned.recipe, resolved, dataset.info, Path(init))
-    goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(len(dataset), len(dataset.info.classes)))
     scorer = task.scorer(system, resolved, dataset, seed)
     path = Path(out) if out is not None else next_run(Path("runs"), recipe, str(data))
     document = {
@@ -200,7 +209,8 @@ def train(
         "source": _lasting(data),
         "seed": seed,
         "device": where.type,
-        "precision": exact,
+        "precision": speed.precision,
+        "layout": speed.layout,
         "preset": resolved.preset,
         "budget": asdict(goal),
         "settings": resolved.model_dump(mode="json"),
@@ -208,7 +218,7 @@ def train(
     }
     if init is not None:
         document["init"] = _lasting(init)
-    run = RunFolder.create(path, document, environment(dataset.info.hash))
+    run = RunFolder.create(path, document, environment(dataset.info.hash) | {"speed": speed.to_json()})
     try:
         training = _prepare(run, document, system, resolved, dataset, scorer, where, listeners)
         if origin is None and not started:
@@ -223,7 +233,7 @@ def train(
         )
         if origin is not None:
             training.event("init", origin)
-        for sentence in planned.chosen:
+        for sentence in ([speed.why] if speed.milliseconds else []) + list(planned.chosen):
             training.event("chosen", sentence)
         for remark in remarks(dataset, planned.recipe, resolved):
             training.event("warning", remark)
@@ -289,7 +299,7 @@ def resume(
                 "Restore the data, or train anew."
             )
         with plain_memory_errors():
-            system = _system(recipe, settings, info, document["seed"], where)
+            system = _system(recipe, settings, info, document["seed"], where, layout_of(document))
             unscored = ""
             try:
                 scorer = TASKS[recipe.task].scorer(system, settings, dataset, document["seed"])
@@ -416,10 +426,24 @@ def told_how(known: DatasetInfo) -> str:
     return f"attribute={order.name} bins={order.bins}" if order.ordered else "attributes="
 
 
-def _system(recipe: Recipe, settings: Settings, info: DatasetInfo, seed: int, device: torch.device) -> System:
+def layout_of(document: Mapping[str, Any]) -> str:
+    """The layout in memory that a run trains in; runs of older versions do not say, and are channels-last."""
+    layout: str = document.get("layout", "channels_last")
+    return layout
+
+
+def _example(data: Dataset, settings: Settings, images_seen: int, count: int | None) -> Batch:
+    """A batch of the data, for its shapes."""
+    rows = np.arange(settings.batch if count is None else count) % len(data)
+    return to_tensors(data.batch(rows), data.info) | {"images_seen": images_seen, "step": 0}
+
+
+def _system(
+    recipe: Recipe, settings: Settings, info: DatasetInfo, seed: int, device: torch.device, layout: str
+) -> System:
     """A system as it is before its first step, on its device."""
     with seeded(torch.device("cpu"), "initialisation", seed):
-        return recipe.build(settings, info).to(device)
+        return recipe.build(settings, info).to(device, layout == "channels_last")
 
 
 def _prepare(
@@ -440,7 +464,7 @@ def _prepare(
     return Training(
         system,
         run,
-        draw=_draw(data, rows, settings, seed, device),
+        draw=_draw(data, rows, settings, seed, device, layout_of(document)),
         show=task.show(run.samples, system, settings, data, seed),
         scorer=scorer,
         settle=None if system.settle is None else partial(_settle, system.settle, data, rows, device),
@@ -501,23 +525,27 @@ def _report(training: Training) -> None:
 
 
 def _draw(
-    data: Dataset, rows: np.ndarray, settings: Settings, seed: int, device: torch.device
+    data: Dataset, rows: np.ndarray, settings: Settings, seed: int, device: torch.device, layout: str
 ) -> Callable[[Player, int, int], Batch]:
     """Every player has its own shuffle of these rows of the data, so how often one of them steps does not move
     another's images. How an image is varied depends on the player, the epoch and the image."""
+    format_ = torch.contiguous_format if layout == "contiguous" else torch.channels_last
     count, augmenting = len(rows), settings.augment
 
     def draw(player: Player, position: int, batch: int) -> Batch:
         stream = seed_of(seed, player.name)
         places = batch_indices(count, batch, position, stream)
         found = data.batch(rows[places])
-        if not augmenting.active:
-            return to_tensors(found, data.info, device)
-        tensors = to_tensors(found, data.info)  # on the CPU, where the draws are
-        epochs = (position + np.arange(batch)) // count
-        chances = draws(stream, epochs, rows[places])
-        tensors["image"] = augment(tensors["image"], augmenting, chances, data.info.alpha)
-        return {name: tensor.to(device) for name, tensor in tensors.items()}
+        tensors = to_tensors(found, data.info, "cpu" if augmenting.active else device)
+        if augmenting.active:  # on the CPU, where the draws are
+            epochs = (position + np.arange(batch)) // count
+            chances = draws(stream, epochs, rows[places])
+            tensors["image"] = augment(tensors["image"], augmenting, chances, data.info.alpha)
+            tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+        for name in ("image", "input"):
+            if name in tensors and tensors[name].ndim == 4:
+                tensors[name] = tensors[name].contiguous(memory_format=format_)
+        return tensors
 
     return draw
 

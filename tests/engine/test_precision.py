@@ -9,6 +9,7 @@ from zerosum.recipes.registry import get_recipe
 
 WAYS = [("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous"), ("bf16", "channels_last")]
 # Convolutions of DCGAN as they were timed on two servers that both list avx512_bf16, relative to plain fp32.
+BOTH = ("fp32", "bf16")
 FASTER_IN_BF16 = dict(zip(WAYS, (1.0, 0.84, 0.49, 0.48), strict=True))
 SLOWER_IN_BF16 = dict(zip(WAYS, (1.0, 0.91, 2.0, 1.8), strict=True))
 
@@ -18,25 +19,40 @@ def dcgan(size=32, batch=8):
     settings = recipe.configure({"generator": {"width": 8}, "discriminator": {"width": 8}})
     info = DatasetInfo("test", 8, (size, size, 3), "uint8", (0, 255), False, (), "")
     batch = {"image": torch.empty(batch, 3, size, size, device="meta"), "images_seen": 0, "step": 0}
-    return convolutions(lambda: recipe.build(settings, info), batch)
+    return convolutions(lambda: recipe.build(settings, info), lambda count: batch)
 
 
 def test_bf16_where_it_is_twice_as_fast_and_allowed():
-    assert fastest(FASTER_IN_BF16, allow_bf16=True) == ("bf16", "channels_last")
-    assert fastest(FASTER_IN_BF16, allow_bf16=False) == ("fp32", "channels_last")
+    assert fastest(FASTER_IN_BF16, BOTH) == ("bf16", "channels_last")
+    assert fastest(FASTER_IN_BF16, ["fp32"]) == ("fp32", "channels_last")
 
 
 def test_fp32_where_bf16_is_slower_though_the_processor_lists_it():
-    assert fastest(SLOWER_IN_BF16, allow_bf16=True) == ("fp32", "channels_last")
+    assert fastest(SLOWER_IN_BF16, BOTH) == ("fp32", "channels_last")
 
 
 def test_a_small_gain_in_the_convolutions_is_none_for_the_step():
     slightly = FASTER_IN_BF16 | {("bf16", "contiguous"): 0.75, ("bf16", "channels_last"): 0.74}
-    assert fastest(slightly, allow_bf16=True) == ("fp32", "channels_last")
+    assert fastest(slightly, BOTH) == ("fp32", "channels_last")
 
 
-def test_contiguous_where_that_is_faster():
-    assert fastest(SLOWER_IN_BF16 | {("fp32", "channels_last"): 1.2}, allow_bf16=True) == ("fp32", "contiguous")
+def test_contiguous_where_that_is_clearly_faster():
+    assert fastest(SLOWER_IN_BF16 | {("fp32", "channels_last"): 1.2}, BOTH) == ("fp32", "contiguous")
+    assert fastest(SLOWER_IN_BF16 | {("fp32", "channels_last"): 1.05}, BOTH) == ("fp32", "channels_last")
+
+
+def test_what_was_asked_for_by_name_is_taken_in_its_fastest_layout():
+    assert fastest(SLOWER_IN_BF16 | {("bf16", "channels_last"): 2.3}, ["bf16"]) == ("bf16", "contiguous")
+    assert fastest({}, ["bf16"]) == ("bf16", "channels_last")
+
+
+def test_a_huge_convolution_is_timed_on_fewer_and_smaller_images():
+    huge = Convolution((8, 64, 512, 512), (64, 64, 3, 3), (1, 1), (1, 1), (1, 1), False, (0, 0), 1)
+    small = huge.within(2e9)
+    assert small.images[0] == 1 and 1e9 < small.operations() <= 2e9
+    assert small.weight == huge.weight and huge.within(1e12) == huge
+    one = Convolution((1, 4096, 2, 2), (4096, 4096, 2, 2), (2, 2), (0, 0), (1, 1), False, (0, 0), 1)
+    assert one.within(1e6) == one  # nothing is left to take away
 
 
 def test_the_convolutions_of_a_step_are_found_without_memory():
@@ -73,13 +89,19 @@ def test_every_way_is_timed_and_none_where_nothing_is_convolved():
     assert set(measured) == set(WAYS)
     assert all(seconds > 0 for seconds in measured.values())
     assert timings({}, torch.device("cpu")) == {}
-    assert fastest({}, allow_bf16=True) == ("fp32", "channels_last")
+    assert fastest({}, BOTH) == ("fp32", "channels_last")
 
 
 @pytest.mark.parametrize("name", ["r3gan", "progressive", "pokegan", "gan"])
 def test_any_game_is_looked_through(name):
     recipe = get_recipe(name)
     info = DatasetInfo("test", 8, (32, 32, 3), "uint8", (0, 255), False, (), "")
-    batch = {"image": torch.zeros(4, 3, 32, 32), "images_seen": 10**6, "step": 0}
-    found = convolutions(lambda: recipe.build(recipe.configure({}), info), batch)
+    asked = []
+
+    def draw(count):
+        asked.append(count)
+        return {"image": torch.zeros(count or 4, 3, 32, 32), "images_seen": 10**6, "step": 0}
+
+    found = convolutions(lambda: recipe.build(recipe.configure({}), info), draw)
     assert bool(found) == (name != "gan")
+    assert asked == ([None, 16] if name == "progressive" else [None])  # its batch at the full size

@@ -63,6 +63,39 @@ def test_each_step_of_a_turn_has_its_own_context():
     assert turns == [("discriminator", 0), ("discriminator", 1), ("discriminator", 2), ("generator", 0)]
 
 
+def test_a_shared_batch_carries_what_was_made_to_the_other_player():
+    """pix2pix: one fake for both turns. The generator's gradient is that of a fake of its own, and none of it comes
+    from the discriminator's turn; one batch is drawn."""
+    plain, _ = duel()
+    shared, _ = duel()
+    drawn = []
+
+    def draw(player):
+        drawn.append(player.name)
+        return batch_for(player)
+
+    def keep(judge):
+        def losses(batch):
+            batch["made"] = shared[1].module(batch["latent"])
+            return judge(batch)
+
+        return losses
+
+    def fool(batch):
+        return {"adversarial": -shared[0].module(batch["made"]).mean()}, {}
+
+    shared[0].losses, shared[1].losses = keep(shared[0].losses), fool
+    plain[1].losses = lambda batch: (
+        {"adversarial": -plain[0].module(plain[1].module(batch["latent"])).mean()},
+        {},
+    )
+    step(plain)
+    training_step(shared, draw, lambda player, i: nullcontext(), shared=True)
+    assert drawn == ["discriminator"]
+    for one, other in zip(plain, shared, strict=True):
+        torch.testing.assert_close(one.module.weight, other.module.weight)
+
+
 def test_a_player_descends_on_the_sum_of_its_terms():
     players, _ = duel(lr=1.0)
     same, _ = duel(lr=1.0)

@@ -78,6 +78,7 @@ def played(name, steps=3, side=8, channels=3, alpha=False, count=4, seed=0, **va
                 draw,
                 lambda player, i, turn=turn: seeded(torch.device("cpu"), "turn", turn, player.name, i),
                 system.simultaneous,
+                shared=system.shared,
             )
         )
     return system, report[-1] if report else {}
@@ -306,10 +307,15 @@ def judged_pairs(augment, player, turns=20):
     settings = PairedSettings(augment=augment, jitter=1, mirror=False)
     players = paired_players(settings, info, generator, discriminator, game)
     image = 2 * torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(1)) - 1
+    shown = []
     for turn in range(turns):
-        with seeded(torch.device("cpu"), "turn", turn, player):
-            players[player].losses({"image": image, "input": image, "images_seen": 0, "step": turn})
-    beside, images = torch.cat(seen[0::2]).split(3, dim=1), torch.cat(seen[1::2]).split(3, dim=1)
+        batch = {"image": image, "input": image, "images_seen": 0, "step": turn}
+        for one in players[: player + 1]:  # the generator's turn takes what the discriminator's had made
+            seen.clear()
+            with seeded(torch.device("cpu"), "turn", turn, one.name):
+                one.losses(batch)
+        shown += seen
+    beside, images = torch.cat(shown[0::2]).split(3, dim=1), torch.cat(shown[1::2]).split(3, dim=1)
     return image.repeat(turns, 1, 1, 1), beside, images
 
 

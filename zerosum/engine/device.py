@@ -22,14 +22,6 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_precision(name: str) -> str:
-    """The precision that training runs in. `auto` is fp32 on every machine until a recipe has been shown to learn as
-    well in bf16; `bf16` is taken at its word."""
-    if name not in ("auto", "fp32", "bf16"):
-        raise ConfigError(f"precision is {name!r}; expected auto, fp32 or bf16.")
-    return "bf16" if name == "bf16" else "fp32"
-
-
 @contextmanager
 def plain_memory_errors() -> Iterator[None]:
     """Turn memory that runs out, on the CPU or a graphics processor, into a sentence."""

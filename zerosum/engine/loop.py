@@ -235,8 +235,9 @@ class Training:
         return self.batch if self.system.batch is None else self.system.batch(self.progress.images)
 
     def _step(self, gradient_norms: bool) -> None:
+        system = self.system
         report = training_step(
-            self.system.players, self._next_batch, self._turn, self.system.simultaneous, gradient_norms
+            system.players, self._next_batch, self._turn, system.simultaneous, gradient_norms, system.shared
         )
         seen = self._images_a_step()
         self.progress.images += seen

@@ -6,10 +6,9 @@ instructions. So the convolutions of the system itself are timed, forward and ba
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,8 +20,10 @@ from zerosum.engine.players import Batch, System
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 WORTH = 1.2  # times as fast as fp32 the convolutions in bf16 must be: casts around them and all other layers cost, too
-BUDGET = 1.5  # seconds of timing
+CLEARLY = 1.1  # times as fast the contiguous layout must be: images are decoded channels-last, and norms are faster so
+BUDGET = 1.0  # seconds of timing
 MOST, SHARE = 4, 0.7  # convolutions that are timed: the heaviest, until they do this share of the work
+LONGEST = 2e9  # operations of one of them on a CPU; a larger one is timed on fewer images, and on smaller ones
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class Convolution:
         per_place = self.images if self.transposed else made.shape  # each of their places meets the whole weight
         places = per_place[0] * per_place[2] * per_place[3]
         return 2 * places * self.weight[0] * self.weight[1] * self.weight[2] * self.weight[3]
+
+    def within(self, most: float) -> "Convolution":
+        """The same on fewer images, then of fewer rows, with at most so many operations where that can be had."""
+        count, channels, height, width = self.images
+        if self.operations() <= most or (count == 1 and height < 2 * self.weight[2]):
+            return self
+        smaller = (count // 2, channels, height, width) if count > 1 else (1, channels, height // 2, width)
+        return replace(self, images=smaller).within(most)
 
 
 class _Recorder(TorchDispatchMode):
@@ -78,16 +87,21 @@ class _Recorder(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def convolutions(build: Callable[[], System], batch: Batch) -> Counter[Convolution]:
+def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch]) -> Counter[Convolution]:
     """The convolutions of one turn of every player, and how often each occurs; found without memory or arithmetic, on
-    shapes alone. build makes the system anew; batch is one as it is trained on."""
+    shapes alone. build makes the system anew; draw gives a batch as it is trained on, late in training, of as many
+    images as it is told, or of the usual number."""
+    batch = draw(None)
     with torch.device("meta"):
         system = build()
+        if system.batch is not None:
+            batch = draw(system.batch(batch["images_seen"]))
         told = {name: value.to("meta") if isinstance(value, Tensor) else value for name, value in batch.items()}
         with _Recorder() as recorder:
             for player in system.players:
-                with suppress(RuntimeError):  # a loss that looks at values; its networks have been through by then
-                    player.losses(dict(told))
+                # a loss that looks at values (its networks are mostly through by then), or at what such a one was to make
+                with suppress(RuntimeError, KeyError):
+                    player.losses(told if system.shared else dict(told))
     return recorder.found
 
 
@@ -107,28 +121,40 @@ def timings(
 ) -> dict[tuple[str, str], float]:
     """Seconds that the convolutions take, forward and backward, in each format and layout; empty without any.
 
-    Ways take turns, so that what else the machine does slows all of them, and the median of the rounds counts."""
+    Ways take turns, so that what else the machine does slows all of them, and the fastest of the rounds counts: it was
+    disturbed least."""
     ways = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
-    work = {way: [_work(one, way, device) for one in chosen] for way in ways}
+    timed = [one.within(LONGEST) if device.type == "cpu" else one for one in chosen]
+    scale = [one.operations() / part.operations() for one, part in zip(chosen, timed, strict=True)]
+    counts = [count * factor for count, factor in zip(chosen.values(), scale, strict=True)]
+    work = {way: [_work(one, way, device) for one in timed] for way in ways}
     times: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
     started = time.perf_counter()
     for round_ in range(20):
         for way in ways if chosen else ():
-            seconds = sum(count * _seconds(run, device) for run, count in zip(work[way], chosen.values(), strict=True))
+            seconds = sum(count * _seconds(run, device) for run, count in zip(work[way], counts, strict=True))
             times[way] += [seconds] if round_ else []  # the first warms up
         if round_ and time.perf_counter() - started > budget:
             break
-    return {way: median(measured) for way, measured in times.items() if measured}
+    return {way: min(measured) for way, measured in times.items() if measured}
 
 
-def fastest(measured: Mapping[tuple[str, str], float], allow_bf16: bool) -> tuple[str, str]:
-    """The format and the layout to train in: bf16 only where it is allowed and WORTH it; without timings what nothing
-    is lost by."""
+def fastest(measured: Mapping[tuple[str, str], float], allowed: Collection[str]) -> tuple[str, str]:
+    """The format, of those that are allowed, and the layout to train in; without timings the first of them, in the
+    layout of the images. bf16 must be WORTH it where fp32 is allowed, and contiguous CLEARLY faster."""
+    layouts = {dtype: _layout(measured, dtype) for dtype in allowed}
+    dtype = next(iter(allowed))
+    if measured and "bf16" in allowed and "fp32" in allowed:
+        plain, half = (measured[name, layouts[name]] for name in ("fp32", "bf16"))
+        dtype = "bf16" if plain > WORTH * half else "fp32"
+    return dtype, layouts[dtype]
+
+
+def _layout(measured: Mapping[tuple[str, str], float], dtype: str) -> str:
     if not measured:
-        return "fp32", "channels_last"
-    plain = min((way for way in measured if way[0] == "fp32"), key=lambda way: measured[way])
-    best = min(measured, key=lambda way: measured[way])
-    return best if allow_bf16 and measured[plain] > WORTH * measured[best] else plain
+        return "channels_last"
+    last, plain = measured[dtype, "channels_last"], measured[dtype, "contiguous"]
+    return "contiguous" if last > CLEARLY * plain else "channels_last"
 
 
 def _work(convolution: Convolution, way: tuple[str, str], device: torch.device) -> Callable[[], None]:

@@ -35,6 +35,7 @@ class RunConfig(BaseModel):
     seed: int
     device: Literal["cpu", "cuda", "mps"]
     precision: Literal["fp32", "bf16"]
+    layout: Literal["contiguous", "channels_last"] = "channels_last"  # as runs of older versions are
     budget: Budget
     settings: dict[str, Any]
     data: dict[str, Any]

@@ -29,17 +29,23 @@ def training_step(
     turn: Callable[[Player, int], AbstractContextManager[None]],
     simultaneous: bool = False,
     gradient_norms: bool = False,
+    shared: bool = False,
 ) -> dict[str, Tensor]:
     """Every player takes its turn; returns what the last step of each reported, as tensors that nobody waited for.
 
     next_batch gives the player its next images; turn(player, i) is the context of its i-th step (seeds, precision).
     simultaneous takes all gradients before any step, as Goodfellow's code does (one step a player; Algorithm 1 as
-    printed alternates). Keys: `loss/<player>/<term>`, the scores as the recipe names them, `grad/<player>`."""
+    printed alternates). shared gives all players the batch of the first, and what that has put into it; its opponents
+    are then not frozen, for what they made serves their own turn too. Keys: `loss/<player>/<term>`, the scores as the
+    recipe names them, `grad/<player>`."""
     report: dict[str, Tensor] = {}
+    batch: Batch = {}
     for player in players:
-        opponents = [other.module for other in players if other is not player]
+        first = player is players[0]
+        opponents = [other.module for other in players if other is not player and not (shared and first)]
         for i in range(1 if simultaneous else player.steps):
-            batch = next_batch(player)
+            if first or not shared:
+                batch = next_batch(player)
             with frozen(opponents):
                 with turn(player, i):
                     terms, scores = player.losses(batch)

@@ -141,4 +141,5 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
         translate=lambda network, batch: network(batch["input"]),
         multiple=generator.multiple,
         noisy=part.kind == "unet" and part.noise and part.dropout > 0,
+        shared=True,
     )

@@ -210,6 +210,7 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
         sees_instances=data.instances and (edges or encoder is not None),
         settle=settle_styles if encoder is not None else None,
         renamed=from_global if part.kind == "local" else None,
+        shared=True,
     )
 
 

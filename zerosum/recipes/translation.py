@@ -166,7 +166,8 @@ def paired_players(
     generator_optimizer: torch.optim.Optimizer | None = None,
     generator_schedule: Schedule | None = None,
 ) -> list[Player]:
-    """Discriminator, then generator. The losses of several scales are summed."""
+    """Discriminator, then generator, which share a batch and the fake that was made of it, as in the authors' code. The
+    losses of several scales are summed."""
     loss = ADVERSARIAL[settings.loss]
     schedule = decaying(settings, settings.optimizer.lr, data.count)
     varied = augmentation_of(settings.augment, discriminator, data.alpha, loss)
@@ -181,10 +182,9 @@ def paired_players(
         return game.judge(torch.cat([beside, images], dim=1))
 
     def judge(batch: Batch) -> tuple[Terms, Terms]:
-        batch = jittered(settings, data, batch)
-        with torch.no_grad():
-            fake = game.make(batch)
-        reals, fakes = last(look(batch["image"], batch, "real")), last(look(fake, batch, "fake"))
+        batch |= jittered(settings, data, batch)  # in place: it is the generator's batch, too
+        fake = batch["made"] = game.make(batch)
+        reals, fakes = last(look(batch["image"], batch, "real")), last(look(fake.detach(), batch, "fake"))
         terms: Terms = {}
         for pair in zip(reals, fakes, strict=True):
             for name, term in loss.discriminator(*pair).items():
@@ -199,8 +199,7 @@ def paired_players(
         return torch.stack(values).mean()
 
     def fool(batch: Batch) -> tuple[Terms, Terms]:
-        batch = jittered(settings, data, batch)
-        fake, real_stages = game.make(batch), []
+        fake, real_stages = batch["made"], []
         if game.finds_real or loss.needs_real:
             with torch.no_grad():
                 real_stages = look(batch["image"], batch, "pair")  # varied as the fakes, to be compared with them
