@@ -2,10 +2,13 @@
 papers' code have them, without handicap. Each is a step over a DataLoader of images in memory.
 
 The networks are those of the zerosum recipe, so that the same arithmetic is done; their leaky rectifiers are PyTorch's.
+LOOPS are transcriptions of what papers' code or PyTorch's tutorial does. For the other recipes `the_same_losses`
+takes zerosum's losses through a loop as people write it: opponents not frozen, every term read in every step.
 """
 
 import copy
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,15 +16,23 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, softplus
 from torch.utils.data import DataLoader, TensorDataset
 
-from zerosum.engine.players import System
+from zerosum.engine.players import Batch, System
 from zerosum.layers.leaky import LeakyReLU
 
 Step = Callable[[], None]
 
 
+@dataclass(frozen=True)
+class Loop:
+    """A step, and the network that people would use: the generator, or the average of it where the loop keeps one."""
+
+    step: Step
+    network: nn.Module
+
+
 def endless(batch: int, *tensors: Tensor) -> Iterator[list[Tensor]]:
     """Shuffled batches, for ever."""
-    loader = DataLoader(TensorDataset(*tensors), batch, shuffle=True, drop_last=True)
+    loader = DataLoader(TensorDataset(*(one.contiguous() for one in tensors)), batch, shuffle=True, drop_last=True)
     while True:
         yield from loader
 
@@ -29,13 +40,18 @@ def endless(batch: int, *tensors: Tensor) -> Iterator[list[Tensor]]:
 def plain(network: nn.Module) -> nn.Module:
     """A copy in PyTorch's own layout with PyTorch's own rectifiers."""
     network = copy.deepcopy(network)
+    make_plain(network)
+    return network.train()
+
+
+def make_plain(network: nn.Module) -> None:
+    """The same in place."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, LeakyReLU):
                 setattr(parent, name, nn.LeakyReLU(child.slope))
     for parameter in network.parameters():
         parameter.data = parameter.data.contiguous()
-    return network.train()
 
 
 def networks(system: System) -> tuple[nn.Module, nn.Module]:
@@ -49,12 +65,12 @@ def adam(network: nn.Module, lr: float, *betas: float) -> torch.optim.Optimizer:
     return torch.optim.Adam(network.parameters(), lr, (betas[0], betas[1]))
 
 
-def dcgan(system: System, settings: Any, batch: int, image: Tensor) -> Step:
+def dcgan(system: System, settings: Any, batch: int, data: Batch) -> Loop:
     """The loop of PyTorch's DCGAN tutorial: binary cross-entropy of probabilities, the fakes of D's turn again in G's,
     five numbers read each step."""
     generator, discriminator = networks(system)
     steps_d, steps_g = adam(discriminator, 2e-4, 0.5, 0.999), adam(generator, 2e-4, 0.5, 0.999)
-    batches, loss = endless(batch, image), nn.BCELoss()
+    batches, loss = endless(batch, data["image"]), nn.BCELoss()
 
     def step() -> None:
         (real,) = next(batches)
@@ -76,16 +92,16 @@ def dcgan(system: System, settings: Any, batch: int, image: Tensor) -> Step:
         steps_g.step()
         _ = seen, before, opinions.mean().item(), (error_real + error_fake).item(), error.item()
 
-    return step
+    return Loop(step, generator)
 
 
-def progressive(system: System, settings: Any, batch: int, image: Tensor) -> Step:
+def progressive(system: System, settings: Any, batch: int, data: Batch) -> Loop:
     """WGAN-GP at the full size: critic on real and fake images, the penalty with a pass of its own, the drift term;
     then the generator on fresh noise, and a moving average of it."""
     generator, discriminator = networks(system)
     average = copy.deepcopy(generator).requires_grad_(False)
     steps_d, steps_g = adam(discriminator, 1e-3, 0.0, 0.99), adam(generator, 1e-3, 0.0, 0.99)
-    batches = endless(batch, image)
+    batches = endless(batch, data["image"])
 
     def step() -> None:
         (real,) = next(batches)
@@ -108,15 +124,15 @@ def progressive(system: System, settings: Any, batch: int, image: Tensor) -> Ste
                 mean.mul_(0.999).add_(parameter, alpha=0.001)
         _ = loss.item(), error.item()
 
-    return step
+    return Loop(step, average)
 
 
-def r3gan(system: System, settings: Any, batch: int, image: Tensor) -> Step:
+def r3gan(system: System, settings: Any, batch: int, data: Batch) -> Loop:
     """Relativistic loss with R1 and R2 on its own passes, as the authors' trainer has them, and a moving average."""
     generator, discriminator = networks(system)
     average = copy.deepcopy(generator).requires_grad_(False)
     steps_d, steps_g = adam(discriminator, 2e-4, 0.0, 0.99), adam(generator, 2e-4, 0.0, 0.99)
-    batches, strength = endless(batch, image), settings.penalty.r1 / 2
+    batches, strength = endless(batch, data["image"]), settings.penalty.r1 / 2
 
     def step() -> None:
         (real,) = next(batches)
@@ -142,14 +158,14 @@ def r3gan(system: System, settings: Any, batch: int, image: Tensor) -> Step:
                 mean.mul_(0.999).add_(parameter, alpha=0.001)
         _ = loss.item(), error.item()
 
-    return step
+    return Loop(step, average)
 
 
-def pix2pix(system: System, settings: Any, batch: int, image: Tensor, given: Tensor) -> Step:
+def pix2pix(system: System, settings: Any, batch: int, data: Batch) -> Loop:
     """The order of the authors' PyTorch code: one generated picture for both turns, D frozen in G's."""
     generator, discriminator = networks(system)
     steps_d, steps_g = adam(discriminator, 2e-4, 0.5, 0.999), adam(generator, 2e-4, 0.5, 0.999)
-    batches = endless(batch, image, given)
+    batches = endless(batch, data["image"], data["input"])
 
     def judged(images: Tensor, inputs: Tensor, real: bool) -> Tensor:
         logits = discriminator(torch.cat((inputs, images), dim=1))[-1]
@@ -170,7 +186,41 @@ def pix2pix(system: System, settings: Any, batch: int, image: Tensor, given: Ten
         steps_g.step()
         _ = loss.item(), fooling.item(), gap.item()
 
-    return step
+    return Loop(step, generator)
 
 
-LOOPS: dict[str, Callable[..., Step]] = {"dcgan": dcgan, "pix2pix": pix2pix, "progressive": progressive, "r3gan": r3gan}
+def the_same_losses(system: System, settings: Any, batch: int, data: Batch) -> Loop:
+    """zerosum's own losses in a loop as it is often written: no opponent frozen, optimisers as they come, every term
+    read in every step, an average parameter by parameter."""
+    names = [name for name, value in data.items() if isinstance(value, Tensor)]
+    average = copy.deepcopy(system.network).requires_grad_(False)
+    for player in system.players:
+        make_plain(player.module.train())
+        for group in player.optimizer.param_groups:
+            group["fused"] = False
+    batches, steps = endless(batch, *(data[name] for name in names)), 0
+
+    def step() -> None:
+        nonlocal steps
+        told: Batch = {}
+        for player in system.players:
+            for turn in range(player.steps):
+                if not told or not system.shared or turn:
+                    told = dict(zip(names, next(batches), strict=True))
+                    told |= {"images_seen": data["images_seen"], "step": steps}
+                terms, scores = player.losses(told)
+                for other in system.players:
+                    other.module.zero_grad()
+                torch.stack(list(terms.values())).sum().backward()
+                player.optimizer.step()
+                player.after_step()
+                _ = [value.item() for value in (*terms.values(), *scores.values())]
+        with torch.no_grad():
+            for mean, parameter in zip(average.parameters(), system.network.parameters(), strict=True):
+                mean.mul_(0.999).add_(parameter, alpha=0.001)
+        steps += 1
+
+    return Loop(step, average)
+
+
+LOOPS: dict[str, Callable[..., Loop]] = {"dcgan": dcgan, "pix2pix": pix2pix, "progressive": progressive, "r3gan": r3gan}

@@ -1,55 +1,70 @@
 """The step: zerosum beside the customary PyTorch loop, on the same networks, images and batch.
 
-    python -m bench.steps                      dcgan, pix2pix, progressive and r3gan
-    python -m bench.steps dcgan --rounds 9 --precision fp32
+    python -m bench steps                      every recipe
+    python -m bench steps dcgan --rounds 9 --precision fp32
 
 zerosum trains as it does for a user, with its data, its average and its log; each time it logs, the customary loop
-(bench/customary.py) does as many steps. The table has the median over rounds of the ratio of the two in one round, so
-that what else the machine does meets both.
+(bench/customary.py) does as many steps, and the peak of the machine's convolutions is measured. So what else the
+machine does meets all three. The table has medians over rounds: the ratio of the two in one round, and the share of the
+peak that zerosum's step reached, by the operations that it has to do (bench/peak.py).
 """
 
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 
-from bench.customary import LOOPS, Step
+from bench.customary import LOOPS, the_same_losses
+from bench.peak import operations, peak
 from zerosum import training
 from zerosum.data.convert import to_tensors
 from zerosum.data.open import open_dataset
-from zerosum.engine.run import RunFolder
+from zerosum.engine.run import RunFolder, read_lines
 from zerosum.environment import processor
+from zerosum.errors import ZerosumError
+from zerosum.tasks import TASKS
 
 CASES: dict[str, dict[str, Any]] = {
     "dcgan": {"size": "64", "batch": 64},
     "pix2pix": {"size": "256", "preset": "code"},
     "progressive": {"size": "32", "growth": {"start": 32}},
     "r3gan": {"size": "64", "penalty": {"every": 1}},  # as the customary loop has them
+    "anime": {"size": "64"},
+    "caae": {"size": "64"},
+    "classifier": {"size": "64", "label": "eyes"},
+    "gan": {"size": "32"},
+    "pix2pixhd": {"size": "128"},
+    "pokegan": {"size": "64"},
+    "segmenter": {"size": "64"},
 }
 IMAGES = 1_000  # of the set
+ONCE = {"log": 10**9, "sample": 10**9, "checkpoint": 10**9}
 
 
 class Between:
     """A listener that lets the customary loop do as many steps as zerosum has done, whenever zerosum logs."""
 
-    def __init__(self, step: Step) -> None:
-        self.step = step
-        self.rounds: list[tuple[float, float]] = []  # seconds a step: zerosum, customary
-        self._steps, self._since = 0, time.perf_counter()
+    def __init__(self, step: Callable[[], None], folder: Path) -> None:
+        self.step, self.folder = step, folder
+        self.rounds: list[tuple[float, float, float]] = []  # seconds a step: zerosum, customary; the peak
+        self._steps, self._since, self._precision = 0, time.perf_counter(), ""
 
     def scalars(self, images: int, step: int, values: dict[str, float], *rest: Any) -> None:
         """The end of a round."""
         count, own = step - self._steps, time.perf_counter() - self._since
+        self._precision = self._precision or RunFolder.existing(self.folder).config()["precision"]
         started = time.perf_counter()
         for _ in range(count):
             self.step()
         customary = time.perf_counter() - started
         if self._steps:  # the first round warms up
-            self.rounds.append((own / count, customary / count))
+            self.rounds.append((own / count, customary / count, peak(self._precision)))
         self._steps, self._since = step, time.perf_counter()
 
     def event(self, kind: str, text: str) -> None:
@@ -58,45 +73,60 @@ class Between:
 
 def compare(name: str, rounds: int, steps: int, precision: str) -> None:
     """Print a row."""
-    settings = CASES[name]
     data = f"builtin:portraits:{IMAGES}"
+    settings = CASES[name] | unvaried(training.plan(name, data, settings=CASES[name]).settings)
     planned = training.plan(name, data, settings=settings)
-    dataset = open_dataset(data, planned.size, planned.settings.data)
+    task = TASKS[planned.recipe.task]
+    dataset = task.classed(open_dataset(data, planned.size, planned.settings.data), planned.settings)
     batch: int = planned.settings.batch
-    found = to_tensors(dataset.batch(torch.arange(len(dataset)).numpy()), dataset.info)
-    system = planned.recipe.build(planned.settings, dataset.info)
-    tensors = [found[key] for key in ("image", "input") if key in found]
+    found = to_tensors(dataset.batch(np.arange(len(dataset))), dataset.info)
+    found |= {"images_seen": planned.settings.images, "step": 0}
     torch.manual_seed(0)
-    between = Between(LOOPS[name](system, planned.settings, batch, *tensors))
+    system = planned.recipe.build(planned.settings, dataset.info)
+    loop = LOOPS.get(name, the_same_losses)(system, planned.settings, batch, found)
+    example = {key: value[:batch] if isinstance(value, torch.Tensor) else value for key, value in found.items()}
+    work = operations(planned.recipe, planned.settings, dataset.info, example)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        every = {"log": steps * batch, "sample": 10**9, "checkpoint": 10**9}
+        between = Between(loop.step, out)
         training.train(
             name, data, out=out, steps=steps * (rounds + 1), precision=precision, listeners=[between],
-            **{**settings, "every": every, "augment": {"differentiable": "none"}},
+            **{**settings, "every": {**ONCE, "log": steps * batch}},
         )  # fmt: skip
-        chosen = RunFolder.existing(out).config()["precision"]
-    ratios = sorted(customary / own for own, customary in between.rounds)
+        config = RunFolder.existing(out).config()
+        waits = [line["time/data_wait"] for line in read_lines(out / "stats.jsonl") if "time/data_wait" in line]
+    ratios = sorted(customary / own for own, customary, _ in between.rounds)
     own = median(row[0] for row in between.rounds)
+    share = median(work / row[0] / row[2] for row in between.rounds)
     print(
-        f"| {name} {settings['size']} px, batch {batch} | {chosen} | {own:.3f} s | {median(ratios):.2f} "
-        f"[{ratios[0]:.2f}-{ratios[-1]:.2f}] | {batch / own:.0f} |",
+        f"| {name} {settings['size']} px, batch {batch} | {config['precision']} {config['layout']} | {own:.3f} s "
+        f"| {median(ratios):.2f} [{ratios[0]:.2f}-{ratios[-1]:.2f}] | {work / 1e9:.0f} | {share:.2f} "
+        f"| {100 * median(waits):.1f} % | {batch / own:.1f} |",
         flush=True,
     )
 
 
-def main() -> None:
+def unvaried(settings: Any) -> dict[str, Any]:
+    """So few images would be augmented, and the customary loop does not do that."""
+    return {"augment": {"differentiable": "none"}} if hasattr(settings, "loss") else {}
+
+
+def main(words: list[str] | None = None) -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipes", nargs="*", default=list(LOOPS))
+    parser.add_argument("recipes", nargs="*", default=list(CASES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=5, help="in a round")
     parser.add_argument("--precision", default="auto")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print("| recipe | precision | a step | times as fast as the customary loop | images/s |\n|---|---|---|---|---|")
+    print("| recipe | chosen | a step | over the customary loop | GFLOP | share of the peak | data wait | images/s |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in options.recipes:
-        compare(name, options.rounds, options.steps, options.precision)
+        try:
+            compare(name, options.rounds, options.steps, options.precision)
+        except ZerosumError as error:
+            print(f"| {name} | {error} | | | | | | |", flush=True)
 
 
 if __name__ == "__main__":

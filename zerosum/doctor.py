@@ -3,15 +3,23 @@
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from zerosum.data.cache import cache_folder
+from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.device import choose_device, keep_pages
+from zerosum.engine.players import Batch, Player, System
+from zerosum.engine.randomness import seeded
+from zerosum.engine.step import training_step
 from zerosum.environment import hardware, versions
 from zerosum.recipes.registry import get_recipe
+from zerosum.speed import Speed, choose_speed
 
 
 def examine() -> dict[str, Any]:
@@ -34,42 +42,38 @@ def examine() -> dict[str, Any]:
 
 
 def speed(device: torch.device) -> dict[str, str]:
-    """A few seconds of work: a convolution as DCGAN has it in fp32 and bf16, and whole DCGAN steps at 32 pixels."""
-    found = {f"convolution {name}": f"{rate:.0f} GFLOP/s" for name, rate in convolution_rates(device).items()}
-    return found | {"dcgan 32 px": f"{dcgan_rate(device):.0f} images/s"}
-
-
-def convolution_rates(device: torch.device) -> dict[str, float]:
-    """GFLOP/s of a 4x4 convolution of stride 2 from 128 to 256 channels at 16 pixels, batch 64, by precision."""
-    rates = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        layer = torch.nn.Conv2d(128, 256, 4, 2, 1, device=device, dtype=dtype).to(memory_format=torch.channels_last)
-        images = torch.randn(64, 128, 16, 16, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            seconds = _seconds(lambda layer=layer, images=images: layer(images), device)
-        rates[name] = 2 * 64 * 256 * 8 * 8 * 128 * 16 / seconds / 1e9
-    return rates
-
-
-def dcgan_rate(device: torch.device) -> float:
-    """Images a second that a DCGAN of width 64 learns from at 32 pixels, batch 64."""
-    from zerosum.data.dataset import DatasetInfo
-    from zerosum.engine.randomness import seeded
-    from zerosum.engine.step import training_step
-
+    """A few seconds of work: DCGAN's convolutions at 64 pixels in each format and layout, what training would choose,
+    and whole steps of it in that."""
     recipe = get_recipe("dcgan")
-    info = DatasetInfo("doctor", 64, (32, 32, 3), "uint8", (0, 255), False, (), "")
-    system = recipe.build(recipe.configure({}), info).to(device)
-    image = torch.zeros(64, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
+    info = DatasetInfo("doctor", 64, (64, 64, 3), "uint8", (0, 255), False, (), "")
+    batch: Batch = {"image": torch.zeros(64, 3, 64, 64), "images_seen": 0, "step": 0}
+    build = partial(recipe.build, recipe.configure({}), info)
+    chosen = choose_speed("auto", recipe.bf16, build, lambda count: batch, device, anew=True)
+    rates = [f"{way} {1000 * chosen.gflop / took:.0f}" for way, took in chosen.milliseconds.items()]
+    return {
+        "convolutions of dcgan, GFLOP/s": ", ".join(rates),
+        "choice": chosen.why,
+        "dcgan 64 px": f"{step_rate(build(), batch, chosen, device):.0f} images/s",
+    }
+
+
+def step_rate(system: System, batch: Batch, chosen: Speed, device: torch.device) -> float:
+    """Images a second that a system learns from in the chosen format and layout."""
+    channels_last = chosen.layout == "channels_last"
+    system.to(device, channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    image = batch["image"].to(device).contiguous(memory_format=layout)
+
+    @contextmanager
+    def turn(player: Player, i: int) -> Iterator[None]:
+        bf16 = chosen.precision == "bf16"
+        with seeded(device, "doctor", i), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            yield
 
     def step() -> None:
-        training_step(
-            system.players,
-            lambda player: {"image": image, "images_seen": 0, "step": 0},
-            lambda player, i: seeded(device, "doctor", i),
-        )
+        training_step(system.players, lambda player: batch | {"image": image}, turn)
 
-    return 64 / _seconds(step, device)
+    return len(image) / _seconds(step, device)
 
 
 def _seconds(work: Any, device: torch.device, budget: float = 1.0) -> float:

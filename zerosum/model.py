@@ -1,11 +1,12 @@
 """A trained network, loaded from a run folder or an exported one: a generator, a classifier, or a translator."""
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import torch
@@ -64,9 +65,9 @@ def made_of(
 ) -> Tensor:
     """What the network makes of latents (n, D) and conditions (n, A) or None: (n, C, H, W) float32, where the network
     is; gradients reach both."""
-    device = next(network.parameters()).device
-    told = None if condition is None else condition.to(device)
-    made = system.make(network, latents.to(device), told, images_seen).float()
+    where = next(network.parameters())  # its device, and its format: bfloat16 of a model `in_bf16`
+    told = None if condition is None else condition.to(where.device, where.dtype)
+    made = system.make(network, latents.to(where.device, where.dtype), told, images_seen).float()
     return made if info.is_vectors else made.clamp(-1, 1)  # not every generator ends in a bounded layer
 
 
@@ -124,6 +125,11 @@ class Loaded:
     def device(self) -> torch.device:
         """Where the network is."""
         return next(self.network.parameters()).device
+
+    def in_bf16(self) -> Self:
+        """The same with the weights in bfloat16: twice as fast on some machines, at three digits a pixel instead of
+        seven."""
+        return replace(self, network=copy.deepcopy(self.network).to(torch.bfloat16))
 
 
 class Model(Loaded):

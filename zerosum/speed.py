@@ -2,33 +2,39 @@
 
 import hashlib
 import json
-from collections import Counter
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from zerosum.data.cache import cache_folder
 from zerosum.engine.players import Batch, System
-from zerosum.engine.precision import DTYPES, Convolution, convolutions, fastest, heaviest, timings
+from zerosum.engine.precision import CLEARLY, DTYPES, Convolution, convolutions, fastest, heaviest, timings
 from zerosum.environment import processor
 from zerosum.errors import ConfigError
 from zerosum.files import write_json
+from zerosum.model import BATCH, Model, Translator
 
+BACKWARD = 3  # a pass forward and back has three times the operations of one forward
 LEAST = 1e9  # operations of a round of turns: below it a step is overhead, which formats and layouts do not change
 PRECISIONS = ("auto", *DTYPES)
+Used = TypeVar("Used", Model, Translator)
 
 
 @dataclass(frozen=True)
 class Speed:
     """precision, "fp32" or "bf16"; layout, "contiguous" or "channels_last"; the milliseconds that the heaviest
-    convolutions of a round of turns take in each way, by names such as "bf16 channels_last"; and why, a sentence."""
+    convolutions of a round of turns take, forward and backward, in each way, by names such as "bf16 channels_last";
+    the operations that this is, in 1e9; and why, a sentence."""
 
     precision: str
     layout: str
     milliseconds: dict[str, float]
+    gflop: float
     why: str
 
     def to_json(self) -> dict[str, Any]:
@@ -59,15 +65,46 @@ def choose_speed(
     check_precision(asked)
     found = convolutions(build, draw)
     measured: dict[tuple[str, str], float] = {}
+    chosen = heaviest(found)
     if device.type != "mps" and work_of(found) >= LEAST:
-        measured = _measured(heaviest(found), device, anew)
+        measured = _measured(chosen, device, anew)
     allowed = (asked,) if asked != "auto" else ("fp32", "bf16") if learns_in_bf16 else ("fp32",)
     precision, layout = fastest(measured, allowed)
     milliseconds = {" ".join(way): round(1000 * seconds, 3) for way, seconds in measured.items()}
-    return Speed(precision, layout, milliseconds, _why(asked, learns_in_bf16, precision, layout, measured))
+    gflop = BACKWARD * work_of(chosen) / 1e9
+    return Speed(precision, layout, milliseconds, gflop, _why(asked, learns_in_bf16, precision, layout, measured))
 
 
-def work_of(found: Counter[Convolution]) -> float:
+def in_precision(model: Used, asked: str) -> Used:
+    """A generator or translator in the precision that was asked for; for `auto` in bf16 where this machine makes
+    pictures clearly faster in it. Raises ConfigError for another word than auto, fp32 and bf16."""
+    check_precision(asked)
+    if asked == "fp32":
+        return model
+    half = model.in_bf16()
+    if asked == "bf16":
+        return half
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for round_ in range(4):
+        for is_half, one in ((False, model), (True, half)):
+            took = _making(one)
+            seconds[is_half] += [took] if round_ else []  # the first warms up
+    return half if min(seconds[False]) > CLEARLY * min(seconds[True]) else model
+
+
+def _making(model: Model | Translator) -> float:
+    """Seconds that it takes to make a batch of pictures, or one from a blank one."""
+    started = time.perf_counter()
+    if isinstance(model, Model):
+        model.sample(BATCH)
+    else:
+        height, width = model.info.shape[:2]
+        blank = np.zeros((1, height, width, 1 if model.input.labels else model.input.channels), model.input.dtype)
+        model.translate(blank, asked={condition.name: condition.values[0] for condition in model.conditions})
+    return time.perf_counter() - started
+
+
+def work_of(found: Mapping[Convolution, int]) -> float:
     """Operations, forward, of all these convolutions."""
     return sum(count * one.operations() for one, count in found.items())
 

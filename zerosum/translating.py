@@ -28,11 +28,12 @@ from zerosum.files import plain_disk_errors
 from zerosum.model import MOST_AT_ONCE, Checkpoint, Translator, load_translator
 from zerosum.sampling import write_image
 from zerosum.show import shown_inputs, shown_made
+from zerosum.speed import in_precision
 
 MOST_CELLS = 400  # pictures on a sheet of looks
 CELL = 512  # pixels: the longer side of a picture on a sheet at most
 OPTIONS = frozenset(
-    ("out", "seed", "style", "styles", "instances", "tile", "set", "checkpoint", "device", "json", "help")
+    ("out", "seed", "style", "styles", "instances", "tile", "set", "checkpoint", "device", "precision", "json", "help")
 )
 """What has a meaning on the command line: an attribute of such a name is asked for with --set."""
 
@@ -50,6 +51,7 @@ def translate(
     asked: Mapping[str, Wish | Sequence[Wish] | np.ndarray] | None = None,
     checkpoint: Checkpoint = "latest",
     device: str = "cpu",
+    precision: str = "fp32",
     warn: Callable[[str], None] = print,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -65,7 +67,8 @@ def translate(
     inputs; without it each class is one. tile: as in `Translator.translate`.
     asked: what a picture is to become, {"age": 60}, for runs that change an attribute; several values, {"age": [20,
     60]}, or in words {"ages": "20,60"} and {"ages": "all"}, give the picture `out` with a row for each input, itself
-    and what it becomes. Of such runs pictures are brought to the size that the run knows.
+    and what it becomes. Of such runs pictures are brought to the size that the run knows. precision: fp32, bf16, or
+    auto, bf16 where it is faster here.
     What cannot be read is left out, and warn is told why. Returns out, images (how many were translated), trained_on
     (images) and skipped (name and reason of each).
     Raises ConfigError when options do not fit the run or each other, or out would write over the inputs; DataError when
@@ -76,7 +79,7 @@ def translate(
     if styles is not None:
         _check_room(inputs, styles, "looks")
     maps = None if instances is None else _maps(Path(instances), source)
-    model = load_translator(run, device, warn, checkpoint)
+    model = in_precision(load_translator(run, device, warn, checkpoint), precision)
     _check_run(model, run, style if styles is None else styles, maps is not None)
     columns, swept = _columns(model, asked or {})
     if swept:

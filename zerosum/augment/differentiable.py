@@ -53,7 +53,8 @@ def vary(
         )
     through = _diffaugment if kind == "diffaugment" else _ada
     wide = images if images.dtype == torch.float64 else images.float()
-    with torch.autocast(images.device.type, enabled=False):
+    device = "cpu" if images.is_meta else images.device.type  # autocast does not know shapes without values
+    with torch.autocast(device, enabled=False):
         varied = through(wide, policy or POLICIES[kind], probability, colours, seen).to(images.dtype)
     if images.is_contiguous(memory_format=torch.channels_last):
         return varied.contiguous(memory_format=torch.channels_last)

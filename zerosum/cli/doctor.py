@@ -19,7 +19,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     gpus = ", ".join(hardware["gpu"]) or "no graphics processor"
     print(f"Hardware:  {hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_gb']} GB, {gpus}")
     print(f"Device:    training runs on {found['device']}")
-    print("Speed:     " + ", ".join(f"{name} {value}" for name, value in found["speed"].items()))
+    for name, value in found["speed"].items():
+        print(f"Speed:     {name}: {value}")
     for place in found["disk"]:
         state = f"{place['free_gb']} GB free" if place["writable"] else "cannot be written"
         print(f"Disk:      {place['what']} {place['path']}: {state}")

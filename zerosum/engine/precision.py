@@ -99,7 +99,7 @@ def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch
         told = {name: value.to("meta") if isinstance(value, Tensor) else value for name, value in batch.items()}
         with _Recorder() as recorder:
             for player in system.players:
-                # a loss that looks at values (its networks are mostly through by then), or at what such a one was to make
+                # it looks at values (its networks are mostly through by then), or at what one that did was to make
                 with suppress(RuntimeError, KeyError):
                     player.losses(told if system.shared else dict(told))
     return recorder.found

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from zerosum.augment.adaptive import Augmentation
 from zerosum.augment.settings import GanAugmentSettings
+from zerosum.engine.adam import Adam
 from zerosum.engine.players import Batch, Player, Schedule, Terms, make_plainly, nothing
 from zerosum.engine.randomness import seeded
 from zerosum.engine.transfer import AUGMENTATION, freeze_first
@@ -232,4 +233,4 @@ def device_of(module: nn.Module) -> torch.device:
 def adam(chosen: AdamSettings, network: nn.Module) -> torch.optim.Optimizer:
     """Adam over the network's parameters, as the settings have it."""
     betas = (chosen.beta1, chosen.beta2)
-    return torch.optim.Adam(network.parameters(), chosen.lr, betas, weight_decay=chosen.weight_decay, fused=True)
+    return Adam(network.parameters(), chosen.lr, betas, weight_decay=chosen.weight_decay, fused=True)

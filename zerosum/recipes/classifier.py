@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.order import few, held_out
 from zerosum.data.ordered import Bins, bins_of
+from zerosum.engine.adam import Adam
 from zerosum.engine.players import Batch, Player, Schedule, System, Terms
 from zerosum.engine.schedule import cosine, linear
 from zerosum.errors import ConfigError, DataError
@@ -221,7 +222,7 @@ def make_optimizer(settings: ClassifierSettings, groups: Sequence[Group]) -> tor
     lr = highest_rate(settings)
     if chosen.name == "sgd":
         return torch.optim.SGD(parts, lr, momentum=chosen.momentum, nesterov=chosen.momentum > 0, fused=True)
-    return torch.optim.AdamW(parts, lr, (chosen.momentum, 0.999), fused=True)
+    return Adam(parts, lr, (chosen.momentum, 0.999), fused=True, decoupled_weight_decay=True)
 
 
 def highest_rate(settings: ClassifierSettings) -> float:

@@ -48,7 +48,7 @@ class DcganSettings(ConditionalSettings):
         4, description="side of the convolutions: 4 (Torch and PyTorch versions) or 5 (the paper's)"
     )
     max_width: PositiveInt = Field(1024, description="no layer has more channels than this")
-    optimizer: AdamSettings = AdamSettings(lr=5e-4)
+    optimizer: AdamSettings = AdamSettings(lr=1e-3)
 
 
 PAPER = {
@@ -72,11 +72,12 @@ CODE = {"optimizer": {"lr": 2e-4}, "ema_half_life": 0}
     largest_default=64,
     example_shape=(64, 64, 3),
     presets={"paper": PAPER, "code": CODE},
+    bf16=True,
 )
 def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the authors' network and schedule (5x5 kernels, width 128, uniform latents, batch 128);
     `preset=code` is the Torch and PyTorch version (4x4, width 64, normal latents, batch 64). Both sample the generator
-    itself; the default is `code` with a moving average and a higher learning rate, which learns about twice
+    itself; the default is `code` with a moving average and a higher learning rate, which learn several times
     as soon (docs/systems/dcgan.md). Running averages of batch norm serve at sampling time, so an
     image depends on its seed alone (the authors' code takes the statistics of the sampled batch).
     The paper has no conditions; `conditional=true` takes an embedding beside the latent, and projection in the

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from zerosum.data.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.adam import Adam
 from zerosum.engine.players import Schedule, System
 from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.engine.schedule import linear
@@ -143,7 +144,7 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
 def make_optimizer(settings: GanOptimizerSettings, module: nn.Module) -> torch.optim.Optimizer:
     """Adam or gradient descent over the module's parameters."""
     if settings.name == "adam":
-        return torch.optim.Adam(module.parameters(), settings.lr, (settings.beta1, settings.beta2), fused=True)
+        return Adam(module.parameters(), settings.lr, (settings.beta1, settings.beta2), fused=True)
     return torch.optim.SGD(module.parameters(), settings.lr, momentum=settings.beta1, fused=True)
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.adam import Adam
 from zerosum.engine.players import Batch, Schedule, System, Terms
 from zerosum.errors import ConfigError
 from zerosum.losses.matching import feature_matching
@@ -190,7 +191,7 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
         old = [parameter for parameter in network.parameters() if id(parameter) not in fresh]
         chosen = settings.optimizer
         groups = [{"params": new}, {"params": old}]
-        optimizer = torch.optim.Adam(groups, chosen.lr, (chosen.beta1, chosen.beta2), fused=True)
+        optimizer = Adam(groups, chosen.lr, (chosen.beta1, chosen.beta2), fused=True)
         usual = decaying(settings, chosen.lr, data.count)
 
         def schedule(images_seen: int) -> list[dict[str, float]]:
