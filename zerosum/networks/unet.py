@@ -6,8 +6,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm, instance_norm
 from torch.nn.functional import dropout as drop
-from torch.nn.functional import instance_norm
 
 Norm = Literal["batch", "picture", "instance", "none"]
 
@@ -113,6 +113,8 @@ class PictureNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             return super().forward(x)
+        if len(x) == 1 and not torch.compiler.is_compiling():  # instance norm would first leave channels-last
+            return batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
 

@@ -89,6 +89,7 @@ PRESETS = {
     largest_default=64,
     example_shape=(32, 32, 3),
     presets=PRESETS,
+    bf16=True,
 )
 def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the published configuration for 32 pixels (CIFAR-10), `ffhq64` and `ffhq256` those for 64 and

@@ -1,0 +1,88 @@
+"""Sampling: zerosum beside the customary forward pass, images a second.
+
+    python -m bench sampling
+    python -m bench sampling dcgan --rounds 9
+
+The customary way is the network as it was built (contiguous, float32), asked with gradients on, as in a notebook.
+zerosum's are `sample --precision fp32` and `--precision bf16`, with what belongs to a user's call: seeds to latents,
+and pixels as they are stored. They take turns; the table has medians over rounds.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.customary import plain
+from bench.steps import CASES
+from zerosum import training
+from zerosum.data.convert import to_input
+from zerosum.data.open import open_dataset
+from zerosum.engine.device import keep_pages
+from zerosum.environment import processor
+from zerosum.model import Model, Translator
+
+RECIPES = ("dcgan", "pix2pix", "progressive", "r3gan")
+COUNT = {"generate": 256, "translate": 4}
+
+
+def ways(name: str) -> dict[str, Callable[[], Any]]:
+    """Each way to make the same number of pictures."""
+    data = "builtin:portraits:64"
+    planned = training.plan(name, data, settings=CASES[name])
+    dataset = open_dataset(data, planned.size, planned.settings.data)
+    system = planned.recipe.build(planned.settings, dataset.info)
+    customary = plain(system.network).eval()
+    network = system.to(torch.device("cpu")).network.eval().requires_grad_(False)
+    facts = (network, system, planned.recipe, planned.settings, dataset.info, planned.settings.images, 0)
+    count = COUNT[planned.recipe.task]
+    if planned.recipe.task == "generate":
+        model = Model(*facts)
+        latents = model.latents(range(64))
+        return {
+            "customary": lambda: [customary(latents) for _ in range(count // 64)],
+            "fp32": lambda: model.sample(count),
+            "bf16": partial(model.in_bf16().sample, count),
+        }
+    translator = Translator(*facts)
+    inputs = dataset.batch(np.arange(count))["input"]
+    given = to_input(inputs, translator.input).contiguous()
+    return {
+        "customary": lambda: [customary(given[i : i + 1]) for i in range(count)],
+        "fp32": lambda: translator.translate(inputs),
+        "bf16": partial(translator.in_bf16().translate, inputs),
+    }
+
+
+def main(words: list[str] | None = None) -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", default=list(RECIPES))
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args(words)
+    keep_pages()
+    print(f"\n{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print("| recipe | customary, images/s | fp32 | bf16 |\n|---|---|---|---|")
+    for name in options.recipes:
+        contenders, taken = ways(name), dict[str, list[float]]()
+        for round_ in range(options.rounds + 1):
+            for way, make in contenders.items():
+                started = time.perf_counter()
+                make()
+                if round_:  # the first warms up
+                    taken.setdefault(way, []).append(time.perf_counter() - started)
+        count = COUNT["generate" if name != "pix2pix" else "translate"]
+        cells = []
+        for way in ("fp32", "bf16"):
+            ratios = sorted(one / two for one, two in zip(taken["customary"], taken[way], strict=True))
+            cells.append(f"{median(ratios):.2f} times [{ratios[0]:.2f}-{ratios[-1]:.2f}]")
+        print(f"| {name} | {count / median(taken['customary']):.0f} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""What a run trains in follows the machine, is remembered, told, and kept when the run goes on; sampling in bf16."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import zerosum
+from zerosum import doctor, speed, training
+from zerosum.data.dataset import DatasetInfo
+from zerosum.data.open import open_dataset
+from zerosum.engine.run import read_lines
+from zerosum.errors import ConfigError
+from zerosum.recipes.registry import get_recipe
+from zerosum.speed import choose_speed, in_precision
+
+WAYS = [("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous"), ("bf16", "channels_last")]
+# A server with bf16 in its convolutions that pays, one whose bf16 does not, and one that likes contiguous weights.
+HALF, WHOLE, PLAIN = (
+    dict(zip(WAYS, row, strict=True)) for row in ((1, 0.8, 0.5, 0.4), (1, 0.9, 2, 1.8), (1, 1.3, 2, 2))
+)
+SMALL = {"batch": 8, "size": "16", "generator": {"width": 8}, "discriminator": {"width": 8}}
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A function that makes this machine one of the above, with an empty cache; returns how often it was timed."""
+    monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(speed, "LEAST", 0)
+    timed = []
+
+    def be(measured):
+        def timings(chosen, device):
+            timed.append(chosen)
+            return dict(measured)
+
+        monkeypatch.setattr(speed, "timings", timings)
+        return timed
+
+    return be
+
+
+def choose(asked="auto", shown=True, **more):
+    recipe = get_recipe("dcgan")
+    info = DatasetInfo("test", 8, (16, 16, 3), "uint8", (0, 255), False, (), "")
+    batch = {"image": torch.zeros(8, 3, 16, 16), "images_seen": 0, "step": 0}
+    settings = recipe.configure(SMALL)
+    return choose_speed(
+        asked, shown, lambda: recipe.build(settings, info), lambda count: batch, torch.device("cpu"), **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "asked", "shown", "expected", "words"),
+    [
+        (HALF, "auto", True, ("bf16", "channels_last"), "2.00 times as fast in bf16"),
+        (HALF, "auto", False, ("fp32", "channels_last"), "not been shown"),
+        (HALF, "fp32", True, ("fp32", "channels_last"), "as asked"),
+        (WHOLE, "auto", True, ("fp32", "channels_last"), "2.00 times slower in bf16"),
+        (WHOLE, "bf16", False, ("bf16", "channels_last"), "as asked"),
+        (PLAIN, "auto", True, ("fp32", "contiguous"), "contiguous"),
+    ],
+)
+def test_the_choice_follows_the_machine_and_what_was_asked(machine, measured, asked, shown, expected, words):
+    machine(measured)
+    found = choose(asked, shown)
+    assert (found.precision, found.layout) == expected
+    assert words in found.why
+    assert found.milliseconds == {" ".join(way): 1000 * seconds for way, seconds in measured.items()}
+    assert found.gflop > 0
+
+
+def test_what_was_measured_is_remembered_until_it_is_asked_anew_or_damaged(machine, tmp_path):
+    timed = machine(HALF)
+    first = choose()
+    machine(WHOLE)  # as if other programs had disturbed the measurement
+    assert choose() == first
+    assert len(timed) == 1
+    assert choose(anew=True).precision == "fp32"
+    (file,) = (tmp_path / "cache" / "speed").iterdir()
+    file.write_text('{"seconds": {"fp32 contig')
+    machine(HALF)
+    assert choose().precision == "bf16"
+
+
+def test_small_work_is_not_timed(monkeypatch):
+    monkeypatch.setattr(speed, "timings", lambda *_: pytest.fail("timed"))
+    found = choose()
+    assert (found.precision, found.layout, found.milliseconds) == ("fp32", "channels_last", {})
+
+
+def test_another_word_is_refused_before_the_data_is_packed(tmp_path):
+    with pytest.raises(ConfigError, match="fp8"):
+        zerosum.train("dcgan", tmp_path / "nowhere.npy", precision="fp8")
+    with pytest.raises(ConfigError, match="fp8"):
+        choose("fp8")
+
+
+@pytest.mark.parametrize(
+    ("measured", "precision", "layout"), [(HALF, "bf16", "channels_last"), (PLAIN, "fp32", "contiguous")]
+)
+def test_a_run_keeps_its_choice_when_it_goes_on_elsewhere(machine, tmp_path, measured, precision, layout):
+    machine(measured)
+    for name, images in (("whole", 48), ("parts", 24)):
+        zerosum.train("dcgan", "builtin:portraits:64", out=tmp_path / name, images=images, **SMALL)
+    machine(WHOLE)  # another computer
+    zerosum.resume(tmp_path / "parts", images=48)
+    for name in ("whole", "parts"):
+        config = yaml.safe_load((tmp_path / name / "config.yaml").read_text())
+        assert (config["precision"], config["layout"]) == (precision, layout)
+        env = json.loads((tmp_path / name / "env.json").read_text())
+        assert env["speed"]["milliseconds"]["bf16 channels_last"] == 1000 * measured["bf16", "channels_last"]
+        assert [e["text"] for e in read_lines(tmp_path / name / "events.jsonl") if e["text"].startswith("Trains in")]
+    whole, parts = (zerosum.load(tmp_path / name).network.state_dict() for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_images_come_in_the_layout_of_the_weights(layout):
+    recipe = get_recipe("dcgan")
+    settings = recipe.configure(SMALL)
+    data = open_dataset("builtin:portraits:64", (16, 16))
+    system = training._system(recipe, settings, data.info, 0, torch.device("cpu"), layout)
+    draw = training._draw(data, np.arange(64), settings, 0, torch.device("cpu"), layout)
+    expected = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    images = draw(system.players[0], 0, 8)["image"]
+    weights = [p for p in system.network.parameters() if p.dim() == 4 and p.shape[1] > 1 and p.shape[2] > 1]
+    assert all(tensor.is_contiguous(memory_format=expected) for tensor in (images, *weights))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    run = tmp_path_factory.mktemp("speed") / "run"
+    return zerosum.train("dcgan", "builtin:portraits:64", out=run, images=64, **SMALL).model()
+
+
+def test_pictures_in_bf16_differ_by_a_few_levels(model):
+    exact, half = model.sample(16).astype(int), model.in_bf16().sample(16).astype(int)
+    assert 0 < np.abs(exact - half).max() <= 8
+    assert np.abs(exact - half).mean() < 1
+    assert model.network is not model.in_bf16().network
+    assert np.array_equal(model.sample(16), exact)  # the model itself stays as it was
+
+
+def test_bf16_is_taken_for_pictures_where_it_makes_them_faster(model, monkeypatch):
+    def taking(seconds):
+        return lambda one: seconds[next(one.network.parameters()).dtype]
+
+    for half, expected in ((0.4, torch.bfloat16), (0.95, torch.float32), (2.0, torch.float32)):
+        monkeypatch.setattr(speed, "_making", taking({torch.float32: 1.0, torch.bfloat16: half}))
+        assert next(in_precision(model, "auto").network.parameters()).dtype == expected
+    assert in_precision(model, "fp32") is model
+    with pytest.raises(ConfigError, match="fp8"):
+        in_precision(model, "fp8")
+
+
+def test_the_doctor_says_what_training_would_choose(machine, monkeypatch):
+    machine(HALF)
+    monkeypatch.setattr(doctor, "step_rate", lambda system, batch, chosen, device: 99.0)
+    found = doctor.speed(torch.device("cpu"))
+    assert "Trains in bf16, channels_last" in found["choice"]
+    rates = dict(part.rsplit(" ", 1) for part in found["convolutions of dcgan, GFLOP/s"].split(", "))
+    assert float(rates["bf16 channels_last"]) == pytest.approx(2.5 * float(rates["fp32 contiguous"]), abs=2)
