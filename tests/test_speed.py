@@ -18,9 +18,8 @@ from zerosum.speed import choose_speed, in_precision
 
 WAYS = [("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous"), ("bf16", "channels_last")]
 # A server with bf16 in its convolutions that pays, one whose bf16 does not, and one that likes contiguous weights.
-HALF, WHOLE, PLAIN = (
-    dict(zip(WAYS, row, strict=True)) for row in ((1, 0.8, 0.5, 0.4), (1, 0.9, 2, 1.8), (1, 1.3, 2, 2))
-)
+SECONDS = ((1, 0.8, 0.5, 0.4), (1, 0.9, 2, 1.8), (1, 1.3, 2, 2))
+HALF, WHOLE, PLAIN = (dict(zip(WAYS, row, strict=True)) for row in SECONDS)
 SMALL = {"batch": 8, "size": "16", "generator": {"width": 8}, "discriminator": {"width": 8}}
 
 
@@ -91,9 +90,10 @@ def test_small_work_is_not_timed(monkeypatch):
     assert (found.precision, found.layout, found.milliseconds) == ("fp32", "channels_last", {})
 
 
-def test_another_word_is_refused_before_the_data_is_packed(tmp_path):
+def test_another_word_is_refused_before_the_data_is_packed(monkeypatch):
+    monkeypatch.setattr(training, "open_dataset", lambda *_, **more: pytest.fail("packed"))
     with pytest.raises(ConfigError, match="fp8"):
-        zerosum.train("dcgan", tmp_path / "nowhere.npy", precision="fp8")
+        zerosum.train("dcgan", "builtin:portraits:64", precision="fp8")
     with pytest.raises(ConfigError, match="fp8"):
         choose("fp8")
 

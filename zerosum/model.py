@@ -18,7 +18,7 @@ from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.label_maps import VOID
 from zerosum.engine.checkpoint import best_checkpoint, load_model, newest_intact, verify
 from zerosum.engine.device import choose_device, plain_memory_errors
-from zerosum.engine.players import Batch, System
+from zerosum.engine.players import Batch, System, lay_channels_last
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
@@ -444,7 +444,7 @@ def load(
         system.network.load_state_dict(load_model(chosen))
     except RuntimeError as error:
         raise DataError(f"{chosen} does not fit {run.config_file}: {str(error).splitlines()[-1].strip()}") from error
-    network = system.to(choose_device(device)).network.eval().requires_grad_(False)
+    network = lay_channels_last(system.network.to(choose_device(device))).eval().requires_grad_(False)
     return KINDS[recipe.task](network, system, recipe, settings, info, int(chosen.name), config["seed"])
 
 
@@ -463,7 +463,7 @@ def _load_exported(folder: Path, device: str, checkpoint: Checkpoint) -> Model |
     recipe, settings, info = described(config, folder / CONFIG)
     with plain_memory_errors():
         system = exported_system(folder, config, recipe, settings, info)
-    network = system.to(choose_device(device)).network.eval().requires_grad_(False)
+    network = lay_channels_last(system.network.to(choose_device(device))).eval().requires_grad_(False)
     return KINDS[recipe.task](network, system, recipe, settings, info, config["images"], config["seed"])
 
 

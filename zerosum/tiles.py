@@ -57,7 +57,7 @@ def piece(system: System, network: nn.Module, batch: Batch, box: tuple[int, int,
     more = tuple(max(least - side, -side % system.multiple) for side in (height, width))
     if any(more):
         part |= {name: mirrored(part[name], *more) for name in MAPS if name in part}
-    dtype = next(network.parameters()).dtype  # bfloat16 of a model `in_bf16`
+    dtype = next(network.parameters(), part["input"]).dtype  # bfloat16 of a model `in_bf16`
     floats = {name: value for name, value in part.items() if torch.is_tensor(value) and value.is_floating_point()}
     part |= {name: value.to(dtype) for name, value in floats.items()}
     return system.translate(network, part)[..., :height, :width].float().cpu()

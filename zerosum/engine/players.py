@@ -111,7 +111,13 @@ class System:
         for module in [self.network, *(player.module for player in self.players)]:
             module.to(device)
             if channels_last:
-                for parameter in module.parameters():
-                    if parameter.dim() == 4:
-                        parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+                lay_channels_last(module)
         return self
+
+
+def lay_channels_last(network: nn.Module) -> nn.Module:
+    """The network, its convolution weights in the layout that is fastest with channels-last images."""
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return network
