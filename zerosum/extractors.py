@@ -1,15 +1,24 @@
 """What sees images for a score: a named network, or a classifier that was trained here."""
 
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from zerosum.data.dataset import DatasetInfo
-from zerosum.errors import ConfigError
+from zerosum.data.cache import cache_folder
+from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.errors import ConfigError, ZerosumError
+from zerosum.files import write_whole
 from zerosum.metrics.features import Extractor, open_extractor
 from zerosum.model import Classifier, load_classifier
+from zerosum.scores import batches
 from zerosum.weights import tensors_hash
 
 
@@ -60,6 +69,27 @@ def other_form(classifier: Classifier, name: str, info: DatasetInfo) -> str:
     )
     size = f"{info.shape[0]}x{info.shape[1]}"
     return f"{name} sees {sees}, and these are {gets}. Train a classifier on the same form (size={size})"
+
+
+def real_features(
+    extractor: Extractor,
+    data: Dataset,
+    rows: np.ndarray,
+    told: Callable[[Iterator[Tensor]], Iterator[Tensor]] = iter,
+) -> Tensor:
+    """Features (N, D) of rows of a set. They are kept in the cache: real images are the same each time that a
+    generator is scored against them. told: what the batches pass through when they have to be seen."""
+    info = data.info
+    about = [extractor.name, extractor.hash, extractor.resize, info.hash, info.shape, info.dtype, info.value_range]
+    name = hashlib.sha256(json.dumps(about).encode() + np.asarray(rows, np.int64).tobytes()).hexdigest()[:24]
+    file = cache_folder() / "features" / f"{name}.safetensors"
+    with suppress(OSError, SafetensorError, KeyError):  # none yet, or damaged
+        return load_file(file)["features"]
+    found = features_of(extractor, told(batches(data, rows)))
+    with suppress(OSError, ZerosumError):  # a cache that is full costs time, not the score
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, save({"features": found.contiguous()}), durable=False)
+    return found
 
 
 def features_of(extractor: Extractor, images: Iterable[Tensor]) -> Tensor:

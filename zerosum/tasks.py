@@ -17,7 +17,7 @@ from zerosum.data.ordered import ordered_labels, with_order
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.errors import ConfigError
-from zerosum.extractors import extractor_for, features_of
+from zerosum.extractors import extractor_for, features_of, real_features
 from zerosum.metrics.classification import classification_scores
 from zerosum.model import generated
 from zerosum.paired_scores import paired_scores
@@ -79,8 +79,8 @@ def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset
 
     def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
         if not known:  # when first needed, so that a run starts at once
-            known["real"] = features_of(extractor, batches(data, against))
-            floor = distance_scores(features_of(extractor, batches(data, others)), known["real"])
+            known["real"] = real_features(extractor, data, against)
+            floor = distance_scores(real_features(extractor, data, others), known["real"])
             known["floor"] = {f"eval/{name}": value for name, value in floor.named(n, extractor).items()}
         made = generated(system, network, data.info, range(n), images_seen)
         fake = features_of(extractor, as_stored(made, data.info))

@@ -48,7 +48,7 @@ def train(
     minutes: Minutes = None,
     seed: Annotated[int, typer.Option(help="What all randomness is a function of.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto (the fastest here, measured), fp32 or bf16.")] = "auto",
     init: Annotated[
         Path | None, typer.Option(help="An earlier run of the same recipe, to begin with its weights.")
     ] = None,

@@ -1,6 +1,7 @@
 """A generator against real images, and other real images in its place."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,13 @@ from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.evaluation.parts import AskedPart, keep_picture, open_like
-from zerosum.extractors import RunExtractor, extractor_for, features_of
+from zerosum.extractors import RunExtractor, extractor_for, features_of, real_features
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.neighbours import copying, nearest
 from zerosum.model import Classifier, Model, conditions_of, generated
 from zerosum.recipes.classifier import ClassifierSettings
-from zerosum.scores import all_scores, as_stored, batches, halves, made_by, score_name
+from zerosum.scores import all_scores, as_stored, halves, made_by, score_name
 
 CLOSEST = 16  # pairs of a sample and its nearest real image in the picture
 SOLID = 2_000  # images a side; below it the neighbours of a sample and the distances are shaky
@@ -41,8 +42,10 @@ def score_generator(
     extractor = extractor_for(features, dataset.info)
     against, others = halves(dataset, n, seed)
     n = len(against)
-    real = features_of(extractor, told(batches(dataset, against), "real images seen", n, progress))
-    unseen = features_of(extractor, told(batches(dataset, others), "other real images seen", n, progress))
+    real, unseen = (
+        real_features(extractor, dataset, rows, partial(told, doing=doing, total=n, progress=progress))
+        for rows, doing in ((against, "real images seen"), (others, "other real images seen"))
+    )
     fake = features_of(extractor, told(samples(model, n), "samples made and seen", n, progress))
     found, floor = all_scores(fake, real), all_scores(unseen, real)
     known = torch.cat([real, unseen])
