@@ -288,6 +288,18 @@ def test_the_default_of_r3gan_decays_too():
     assert schedule(1_000_000)[0] == {"lr": pytest.approx(5e-4), "betas": (0, pytest.approx(0.99))}
 
 
+def test_the_rate_of_dcgan_falls_to_that_of_the_paper_and_its_presets_keep_that():
+    for player in built("dcgan").players:
+        rates = [player.schedule(images)[0]["lr"] for images in (0, 125_000, 250_000, 10**7)]
+        assert rates == pytest.approx([1e-3, 6e-4, 2e-4, 2e-4])
+        assert [group["lr"] for group in player.optimizer.param_groups] == [1e-3]
+    for preset in ("paper", "code"):
+        player = built("dcgan", preset=preset).players[0]
+        assert {player.schedule(images)[0]["lr"] for images in (0, 1000, 10**6)} == {2e-4}
+    short = get_recipe("dcgan").configure(get_recipe("dcgan").configure({}).for_length(50_000))
+    assert (short.images, short.decay.images) == (50_000, 50_000)
+
+
 @pytest.mark.parametrize(
     ("preset", "side", "millions", "gamma", "batch"),
     [("paper", 32, 20.73, 0.05, 512), ("ffhq64", 64, 22.43, 2, 256), ("ffhq256", 256, 23.06, 150, 256)],

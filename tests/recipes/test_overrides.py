@@ -26,7 +26,7 @@ def test_defaults_presets_and_overrides_lie_over_one_another():
 
 
 def test_a_part_that_is_given_partly_keeps_the_rest_of_the_recipe_s_defaults():
-    assert configure("optimizer.beta1=0").optimizer.lr == configure().optimizer.lr == 5e-4
+    assert configure("optimizer.beta1=0").optimizer.lr == configure().optimizer.lr == 1e-3
     assert configure("optimizer.beta1=0", "preset=paper").optimizer.lr == 2e-4
 
 

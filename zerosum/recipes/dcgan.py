@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -12,6 +12,7 @@ from zerosum.data.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import System
 from zerosum.engine.randomness import normal_latents, uniform_latents
+from zerosum.engine.schedule import cosine
 from zerosum.errors import ConfigError
 from zerosum.networks.dcgan import Discriminator, Generator
 from zerosum.networks.sizes import nearest_size
@@ -39,6 +40,13 @@ class DiscriminatorSettings(Strict):
     norm: Norm = Field("batch", description="batch (the paper); layer, spectral or none where there is a penalty")
 
 
+class DecaySettings(Strict):
+    """How the learning rate falls, along half a cosine from image 0 to `images`; then it stays."""
+
+    images: PositiveInt = Field(250_000, description="images seen until the last learning rate holds")
+    lr: float = Field(0.2, gt=0, le=1, description="the last learning rate, as a share of the first; 1: it never falls")
+
+
 class DcganSettings(ConditionalSettings):
     """Settings of `dcgan`."""
 
@@ -49,6 +57,11 @@ class DcganSettings(ConditionalSettings):
     )
     max_width: PositiveInt = Field(1024, description="no layer has more channels than this")
     optimizer: AdamSettings = AdamSettings(lr=1e-3)
+    decay: DecaySettings = DecaySettings()
+
+    def for_length(self, images: int) -> dict[str, Any]:
+        """The values that make a run see so many images, the schedule included."""
+        return {"images": images, "decay": {"images": min(images, self.decay.images)}}
 
 
 PAPER = {
@@ -57,9 +70,10 @@ PAPER = {
     "kernel": 5,
     "batch": 128,
     "optimizer": {"lr": 2e-4},
+    "decay": {"lr": 1.0},
     "ema_half_life": 0,
 }
-CODE = {"optimizer": {"lr": 2e-4}, "ema_half_life": 0}
+CODE = {"optimizer": {"lr": 2e-4}, "decay": {"lr": 1.0}, "ema_half_life": 0}
 
 
 @recipe(
@@ -77,9 +91,9 @@ CODE = {"optimizer": {"lr": 2e-4}, "ema_half_life": 0}
 def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the authors' network and schedule (5x5 kernels, width 128, uniform latents, batch 128);
     `preset=code` is the Torch and PyTorch version (4x4, width 64, normal latents, batch 64). Both sample the generator
-    itself; the default is `code` with a moving average and a higher learning rate, which learn several times
-    as soon (docs/systems/dcgan.md). Running averages of batch norm serve at sampling time, so an
-    image depends on its seed alone (the authors' code takes the statistics of the sampled batch).
+    itself; the default is `code` with a moving average and a learning rate that begins five times as high and falls
+    to theirs, which learns several times as soon (docs/systems/dcgan.md). Running averages of batch norm serve at
+    sampling time, so an image depends on its seed alone (the authors' code takes the statistics of the sampled batch).
     The paper has no conditions; `conditional=true` takes an embedding beside the latent, and projection in the
     discriminator (Miyato & Koyama 2018)."""
     height, width, channels = data.shape
@@ -110,5 +124,10 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
 
     game = plain_game(generator, discriminator, latents, data.alpha)
     optimizer = partial(adam, settings.optimizer)
-    players = two_players(settings, generator, discriminator, game, optimizer)
+
+    def schedule(images_seen: int) -> list[dict[str, float]]:
+        first, last = settings.optimizer.lr, settings.optimizer.lr * settings.decay.lr
+        return [{"lr": cosine(images_seen, settings.decay.images, first, last)}]
+
+    players = two_players(settings, generator, discriminator, game, optimizer, schedule)
     return System(generator, players, seeded_latents, latent_bound=None if part.latent == "normal" else 1.0)
