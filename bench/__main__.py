@@ -16,7 +16,8 @@ import bench
 
 def main() -> None:
     """Hand over to the module that is named; without a name to the two that make the table of docs/performance.md."""
-    names = [module.name for module in pkgutil.iter_modules(bench.__path__) if module.name != "__main__"]
+    beside = {"__main__", "customary", "peak"}  # what others measure with
+    names = [module.name for module in pkgutil.iter_modules(bench.__path__) if module.name not in beside]
     if len(sys.argv) > 1 and sys.argv[1] not in names:
         print(__doc__, f"\nThere are {', '.join(names)}.", file=sys.stderr)
         sys.exit(0 if sys.argv[1] in ("-h", "--help") else 2)

@@ -3,6 +3,7 @@
 python -m bench adam
 """
 
+import argparse
 import time
 from collections.abc import Callable
 from statistics import median
@@ -31,6 +32,7 @@ def step(kind: type[torch.optim.Adam]) -> Callable[[], float]:
 
 def main(words: list[str] | None = None) -> None:
     """Print the two in turns, and the median of their ratios."""
+    argparse.ArgumentParser(description=__doc__).parse_args(words)
     theirs, ours = step(torch.optim.Adam), step(Adam)
     rows = [(theirs(), ours()) for _ in range(12)][2:]
     ratios = sorted(first / second for first, second in rows)

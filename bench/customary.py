@@ -148,11 +148,13 @@ def r3gan(system: System, settings: Any, batch: int, data: Batch) -> Loop:
         loss.backward()
         steps_d.step()
         (real,) = next(batches)
+        discriminator.requires_grad_(False)
         steps_g.zero_grad()
         on_fake = discriminator(generator(torch.randn(batch, settings.network.latent_dim)))
         error = softplus(discriminator(real) - on_fake).mean()
         error.backward()
         steps_g.step()
+        discriminator.requires_grad_(True)
         with torch.no_grad():
             for mean, parameter in zip(average.parameters(), generator.parameters(), strict=True):
                 mean.mul_(0.999).add_(parameter, alpha=0.001)

@@ -29,7 +29,8 @@ from zerosum.data.order import batch_indices
 from zerosum.doctor import step_rate
 from zerosum.engine.device import keep_pages
 from zerosum.environment import processor
-from zerosum.recipes.registry import get_recipe
+from zerosum.recipes.registry import Recipe, get_recipe
+from zerosum.recipes.settings import Settings
 from zerosum.speed import choose_speed
 
 CPU = torch.device("cpu")
@@ -38,22 +39,31 @@ GROWN = {"size": (16, 32, 64, 128), "batch": (8, 16, 32, 64, 128, 256), "width":
 IMAGES = (1_000, 10_000, 100_000)
 
 
-def step(recipe: str, size: int, batch: int, width: int, threads: int) -> tuple[str, float, float, float]:
-    """The format and layout, milliseconds and GFLOP of an image, and the gigabytes of the process."""
-    torch.set_num_threads(threads)
-    keep_pages()
+def case(recipe: str, size: int, batch: int, width: int) -> tuple[Recipe, Settings, DatasetInfo, dict[str, Any]]:
+    """A recipe with its settings, what it knows of the data, and a batch."""
     chosen = get_recipe(recipe)
     parts = ("network",) if recipe == "r3gan" else ("generator", "discriminator")
     settings = chosen.configure({"batch": batch, **{part: {"width": width} for part in parts}})
     info = DatasetInfo("growth", batch, (size, size, 3), "uint8", (0, 255), False, (), "")
     image = torch.rand(batch, 3, size, size).mul(2).sub(1)
-    told: dict[str, Any] = {"image": image, "images_seen": 0, "step": 0}
+    return chosen, settings, info, {"image": image, "images_seen": 0, "step": 0}
+
+
+def work_of(recipe: str, size: int, width: int) -> float:
+    """GFLOP of an image, by batches of 8."""
+    return operations(*case(recipe, size, 8, width)) / 8 / 1e9
+
+
+def step(recipe: str, size: int, batch: int, width: int, threads: int) -> tuple[str, float, float]:
+    """The format and layout, milliseconds an image, and the gigabytes of the process."""
+    torch.set_num_threads(threads)
+    keep_pages()
+    chosen, settings, info, told = case(recipe, size, batch, width)
     build = partial(chosen.build, settings, info)
-    speed = choose_speed("auto", chosen.bf16, build, lambda count: told, CPU)
-    work = operations(chosen, settings, info, {**told, "image": image[: min(batch, 8)]}) / min(batch, 8)
     before = peak_gigabytes()
+    speed = choose_speed("auto", chosen.bf16(settings), build, lambda count: told, CPU)
     rate = step_rate(build(), told, speed, CPU)
-    return f"{speed.precision} {speed.layout}", 1000 / rate, work / 1e9, peak_gigabytes() - before
+    return f"{speed.precision} {speed.layout}", 1000 / rate, peak_gigabytes() - before
 
 
 def drawing(count: int) -> tuple[float, float, float]:
@@ -120,7 +130,9 @@ def main(words: list[str] | None = None) -> None:
     rows: dict[str, list[tuple[int, float]]] = {}
     for name, values in GROWN.items():
         for value in values:
-            chosen, took, work, held = alone(step, options.recipe, *(USUAL | {name: value}).values(), threads)
+            grown = USUAL | {name: value}
+            chosen, took, held = alone(step, options.recipe, *grown.values(), threads)
+            work = alone(work_of, options.recipe, grown["size"], grown["width"])
             print(f"| {name} {value} | {chosen} | {took:.3g} | {work:.3g} | {1000 * work / took:.0f} | {held:.2f} |")
             rows.setdefault(name, []).append((value, took))
     print("\n| images in the set | s to pack | microseconds to draw one | GB |\n|---|---|---|---|")

@@ -3,7 +3,8 @@
     python -m bench sampling
     python -m bench sampling dcgan --rounds 9
 
-The customary way is the network as it was built (contiguous, float32), asked with gradients on, as in a notebook.
+The customary ways are the network as it was built (contiguous, float32), asked with gradients on, as in a notebook, or
+without.
 zerosum's are `sample --precision fp32` and `--precision bf16`, with what belongs to a user's call: seeds to latents,
 and pixels as they are stored. They take turns; the table has medians over rounds.
 """
@@ -45,7 +46,8 @@ def ways(name: str) -> dict[str, Callable[[], Any]]:
         model = Model(*facts)
         latents = model.latents(range(64))
         return {
-            "customary": lambda: [customary(latents) for _ in range(count // 64)],
+            "gradients on": lambda: [customary(latents) for _ in range(count // 64)],
+            "no_grad": torch.no_grad()(lambda: [customary(latents) for _ in range(count // 64)]),
             "fp32": lambda: model.sample(count),
             "bf16": partial(model.in_bf16().sample, count),
         }
@@ -53,7 +55,8 @@ def ways(name: str) -> dict[str, Callable[[], Any]]:
     inputs = dataset.batch(np.arange(count))["input"]
     given = to_input(inputs, translator.input).contiguous()
     return {
-        "customary": lambda: [customary(given[i : i + 1]) for i in range(count)],
+        "gradients on": lambda: [customary(given[i : i + 1]) for i in range(count)],
+        "no_grad": torch.no_grad()(lambda: [customary(given[i : i + 1]) for i in range(count)]),
         "fp32": lambda: translator.translate(inputs),
         "bf16": partial(translator.in_bf16().translate, inputs),
     }
@@ -67,7 +70,8 @@ def main(words: list[str] | None = None) -> None:
     options = parser.parse_args(words)
     keep_pages()
     print(f"\n{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print("| recipe | customary, images/s | fp32 | bf16 |\n|---|---|---|---|")
+    print("| recipe | gradients on, images/s | no_grad | zerosum, fp32 | bf16 | bf16 over no_grad |")
+    print("|---|---|---|---|---|---|")
     for name in options.recipes:
         contenders, taken = ways(name), dict[str, list[float]]()
         for round_ in range(options.rounds + 1):
@@ -78,10 +82,10 @@ def main(words: list[str] | None = None) -> None:
                     taken.setdefault(way, []).append(time.perf_counter() - started)
         count = COUNT["generate" if name != "pix2pix" else "translate"]
         cells = []
-        for way in ("fp32", "bf16"):
-            ratios = sorted(one / two for one, two in zip(taken["customary"], taken[way], strict=True))
+        for base, way in (*((("gradients on"), way) for way in ("no_grad", "fp32", "bf16")), ("no_grad", "bf16")):
+            ratios = sorted(one / two for one, two in zip(taken[base], taken[way], strict=True))
             cells.append(f"{median(ratios):.2f} times [{ratios[0]:.2f}-{ratios[-1]:.2f}]")
-        print(f"| {name} | {count / median(taken['customary']):.0f} | {' | '.join(cells)} |", flush=True)
+        print(f"| {name} | {count / median(taken['gradients on']):.0f} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -91,24 +91,25 @@ def compare(name: str, rounds: int, steps: int, precision: str) -> None:
         between = Between(loop.step, out)
         training.train(
             name, data, out=out, steps=steps * (rounds + 1), precision=precision, listeners=[between],
-            **{**settings, "every": {**ONCE, "log": steps * batch}},
+            **{**settings, "every": {**ONCE, "log": steps * batch * system.players[0].steps}},
         )  # fmt: skip
         config = RunFolder.existing(out).config()
         waits = [line["time/data_wait"] for line in read_lines(out / "stats.jsonl") if "time/data_wait" in line]
+    seen = batch * (1 if system.simultaneous else system.players[0].steps)
     ratios = sorted(customary / own for own, customary, _ in between.rounds)
     own = median(row[0] for row in between.rounds)
     share = median(work / row[0] / row[2] for row in between.rounds)
     print(
         f"| {name} {settings['size']} px, batch {batch} | {config['precision']} {config['layout']} | {own:.3f} s "
         f"| {median(ratios):.2f} [{ratios[0]:.2f}-{ratios[-1]:.2f}] | {work / 1e9:.0f} | {share:.2f} "
-        f"| {100 * median(waits):.1f} % | {batch / own:.1f} |",
+        f"| {100 * median(waits):.1f} % | {seen / own:.1f} |",
         flush=True,
     )
 
 
 def unvaried(settings: Any) -> dict[str, Any]:
-    """So few images would be augmented, and the customary loop does not do that."""
-    return {"augment": {"differentiable": "none"}} if hasattr(settings, "loss") else {}
+    """The customary loops do not vary images."""
+    return {"jitter": 1, "mirror": False} if hasattr(settings, "jitter") else {"augment": "none"}
 
 
 def main(words: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ import torch
 from zerosum.data.cache import cache_folder
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.device import choose_device, keep_pages
-from zerosum.engine.players import Batch, Player, System
+from zerosum.engine.players import LAYOUTS, Batch, Player, System
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import training_step
 from zerosum.environment import hardware, versions
@@ -42,27 +42,26 @@ def examine() -> dict[str, Any]:
 
 
 def speed(device: torch.device) -> dict[str, str]:
-    """A few seconds of work: DCGAN's convolutions at 64 pixels in each format and layout, what training would choose,
-    and whole steps of it in that."""
+    """A few seconds of work: DCGAN's convolutions at 64 pixels in each format and layout, what training it would
+    choose, and whole steps of it in that."""
     recipe = get_recipe("dcgan")
+    settings = recipe.configure({})
     info = DatasetInfo("doctor", 64, (64, 64, 3), "uint8", (0, 255), False, (), "")
     batch: Batch = {"image": torch.zeros(64, 3, 64, 64), "images_seen": 0, "step": 0}
-    build = partial(recipe.build, recipe.configure({}), info)
-    chosen = choose_speed("auto", recipe.bf16, build, lambda count: batch, device, anew=True)
+    build = partial(recipe.build, settings, info)
+    chosen = choose_speed("auto", recipe.bf16(settings), build, lambda count: batch, device, anew=True)
     rates = [f"{way} {1000 * chosen.gflop / took:.0f}" for way, took in chosen.milliseconds.items()]
     return {
         "convolutions of dcgan, GFLOP/s": ", ".join(rates),
-        "choice": chosen.why,
+        "choice for dcgan": chosen.why,
         "dcgan 64 px": f"{step_rate(build(), batch, chosen, device):.0f} images/s",
     }
 
 
 def step_rate(system: System, batch: Batch, chosen: Speed, device: torch.device) -> float:
     """Images a second that a system learns from in the chosen format and layout."""
-    channels_last = chosen.layout == "channels_last"
-    system.to(device, channels_last)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    image = batch["image"].to(device).contiguous(memory_format=layout)
+    system.to(device, chosen.layout)
+    image = batch["image"].to(device).contiguous(memory_format=LAYOUTS[chosen.layout])
 
     @contextmanager
     def turn(player: Player, i: int) -> Iterator[None]:

@@ -71,6 +71,9 @@ def other_form(classifier: Classifier, name: str, info: DatasetInfo) -> str:
     return f"{name} sees {sees}, and these are {gets}. Train a classifier on the same form (size={size})"
 
 
+FEATURES_VERSION = 1  # rises when an extractor comes to see the same images otherwise
+
+
 def real_features(
     extractor: Extractor,
     data: Dataset,
@@ -80,7 +83,17 @@ def real_features(
     """Features (N, D) of rows of a set. They are kept in the cache: real images are the same each time that a
     generator is scored against them. told: what the batches pass through when they have to be seen."""
     info = data.info
-    about = [extractor.name, extractor.hash, extractor.resize, info.hash, info.shape, info.dtype, info.value_range]
+    about = [
+        FEATURES_VERSION,
+        torch.__version__,
+        extractor.name,
+        extractor.hash,
+        extractor.resize,
+        info.hash,
+        info.shape,
+        info.dtype,
+        info.value_range,
+    ]
     name = hashlib.sha256(json.dumps(about).encode() + np.asarray(rows, np.int64).tobytes()).hexdigest()[:24]
     file = cache_folder() / "features" / f"{name}.safetensors"
     with suppress(OSError, SafetensorError, KeyError):  # none yet, or damaged

@@ -18,13 +18,13 @@ from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.label_maps import VOID
 from zerosum.engine.checkpoint import best_checkpoint, load_model, newest_intact, verify
 from zerosum.engine.device import choose_device, plain_memory_errors
-from zerosum.engine.players import Batch, System, lay_channels_last
+from zerosum.engine.players import Batch, System, laid
 from zerosum.engine.randomness import seeded
-from zerosum.engine.run import RunFolder
+from zerosum.engine.run import RunFolder, layout_of
 from zerosum.errors import ConfigError, DataError
 from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.networks.cnn import Cnn
-from zerosum.recipes.registry import Recipe, get_recipe
+from zerosum.recipes.registry import Recipe, get_recipe, merged
 from zerosum.recipes.settings import Settings
 from zerosum.tiles import translated
 
@@ -444,7 +444,7 @@ def load(
         system.network.load_state_dict(load_model(chosen))
     except RuntimeError as error:
         raise DataError(f"{chosen} does not fit {run.config_file}: {str(error).splitlines()[-1].strip()}") from error
-    network = lay_channels_last(system.network.to(choose_device(device))).eval().requires_grad_(False)
+    network = laid(system.network.to(choose_device(device)), layout_of(config)).eval().requires_grad_(False)
     return KINDS[recipe.task](network, system, recipe, settings, info, int(chosen.name), config["seed"])
 
 
@@ -463,7 +463,7 @@ def _load_exported(folder: Path, device: str, checkpoint: Checkpoint) -> Model |
     recipe, settings, info = described(config, folder / CONFIG)
     with plain_memory_errors():
         system = exported_system(folder, config, recipe, settings, info)
-    network = lay_channels_last(system.network.to(choose_device(device))).eval().requires_grad_(False)
+    network = laid(system.network.to(choose_device(device)), "channels_last").eval().requires_grad_(False)
     return KINDS[recipe.task](network, system, recipe, settings, info, config["images"], config["seed"])
 
 
@@ -480,6 +480,6 @@ def described(config: dict[str, Any], file: Path) -> tuple[Recipe, Settings, Dat
     """The recipe, its settings and the data that a run's config speaks of. Raises ConfigError when it is damaged."""
     try:
         recipe = get_recipe(config["recipe"])
-        return recipe, recipe.configure(config["settings"]), DatasetInfo.from_json(config["data"])
+        return recipe, recipe.configure(merged(recipe.older, config["settings"])), DatasetInfo.from_json(config["data"])
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{file} is damaged: {error!r}.") from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,13 +13,15 @@ import numpy as np
 import torch
 
 from zerosum.data.cache import cache_folder
-from zerosum.engine.players import Batch, System
-from zerosum.engine.precision import CLEARLY, DTYPES, Convolution, convolutions, fastest, heaviest, timings
+from zerosum.engine.players import LAYOUTS, Batch, System
+from zerosum.engine.precision import DTYPES, Convolution, convolutions, fastest, heaviest, timings
 from zerosum.environment import processor
-from zerosum.errors import ConfigError
+from zerosum.errors import ConfigError, ZerosumError
 from zerosum.files import write_json
 from zerosum.model import BATCH, Model, Translator
 
+METHOD = 1  # of timing; what was kept by another is timed anew
+ENOUGH, ROUNDS, WORTHWHILE = 16, 3, 1.1  # batches that repay ROUNDS of each way; times as fast as bf16 must be
 BACKWARD = 3  # a pass forward and back has three times the operations of one forward
 LEAST = 1e9  # operations of a round of turns: below it a step is overhead, which formats and layouts do not change
 PRECISIONS = ("auto", *DTYPES)
@@ -29,7 +32,7 @@ Used = TypeVar("Used", Model, Translator)
 class Speed:
     """precision, "fp32" or "bf16"; layout, "contiguous" or "channels_last"; the milliseconds that the heaviest
     convolutions of a round of turns take, forward and backward, in each way, by names such as "bf16 channels_last";
-    the operations that this is, in 1e9; and why, a sentence."""
+    the operations that this is, in 1e9; and why, a sentence. Formats that the recipe may not take are not timed."""
 
     precision: str
     layout: str
@@ -66,30 +69,35 @@ def choose_speed(
     found = convolutions(build, draw)
     measured: dict[tuple[str, str], float] = {}
     chosen = heaviest(found)
-    if device.type != "mps" and work_of(found) >= LEAST:
-        measured = _measured(chosen, device, anew)
     allowed = (asked,) if asked != "auto" else ("fp32", "bf16") if learns_in_bf16 else ("fp32",)
+    if device.type != "mps" and work_of(found) >= LEAST:
+        measured = _measured(chosen, device, tuple(DTYPES) if anew else allowed, anew)
     precision, layout = fastest(measured, allowed)
     milliseconds = {" ".join(way): round(1000 * seconds, 3) for way, seconds in measured.items()}
     gflop = BACKWARD * work_of(chosen) / 1e9
     return Speed(precision, layout, milliseconds, gflop, _why(asked, learns_in_bf16, precision, layout, measured))
 
 
-def in_precision(model: Used, asked: str) -> Used:
-    """A generator or translator in the precision that was asked for; for `auto` in bf16 where this machine makes
-    pictures clearly faster in it. Raises ConfigError for another word than auto, fp32 and bf16."""
+def in_precision(model: Used, asked: str, count: int) -> Used:
+    """A generator or translator in the precision that was asked for, to make so many pictures; for `auto` in bf16 where
+    this machine makes them clearly faster in it, and they are enough to find out. Raises ConfigError for another word
+    than auto, fp32 and bf16."""
     check_precision(asked)
-    if asked == "fp32":
+    if asked == "fp32" or (asked == "auto" and count < ENOUGH * _at_once(model)):
         return model
     half = model.in_bf16()
     if asked == "bf16":
         return half
     seconds: dict[bool, list[float]] = {False: [], True: []}
-    for round_ in range(4):
+    for round_ in range(ROUNDS + 1):
         for is_half, one in ((False, model), (True, half)):
             took = _making(one)
             seconds[is_half] += [took] if round_ else []  # the first warms up
-    return half if min(seconds[False]) > CLEARLY * min(seconds[True]) else model
+    return half if min(seconds[False]) > WORTHWHILE * min(seconds[True]) else model
+
+
+def _at_once(model: Model | Translator) -> int:
+    return BATCH if isinstance(model, Model) else 1
 
 
 def _making(model: Model | Translator) -> float:
@@ -109,21 +117,31 @@ def work_of(found: Mapping[Convolution, int]) -> float:
     return sum(count * one.operations() for one, count in found.items())
 
 
-def _measured(chosen: Mapping[Convolution, int], device: torch.device, anew: bool) -> dict[tuple[str, str], float]:
+def _measured(
+    chosen: Mapping[Convolution, int], device: torch.device, dtypes: tuple[str, ...], anew: bool
+) -> dict[tuple[str, str], float]:
     """The timings of these convolutions, from the cache if this machine has timed them before."""
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    key = [machine, torch.__version__, torch.get_num_threads(), [(asdict(one), chosen[one]) for one in chosen]]
+    key = [METHOD, _machine(device), torch.__version__, torch.get_num_threads(), dtypes]
+    key += [(asdict(one), count) for one, count in chosen.items()]
     file = cache_folder() / "speed" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
-    ways = [(dtype, layout) for dtype in DTYPES for layout in ("contiguous", "channels_last")]
     if not anew:
-        with suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged: measure
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # none yet, or damaged: measure
             known = json.loads(file.read_text("utf-8"))["seconds"]
-            return {way: float(known[" ".join(way)]) for way in ways}
-    measured = timings(chosen, device)
-    with suppress(OSError):  # a cache that cannot be written costs a second the next time
+            ways = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
+            return {way: float(known[" ".join(way)]) for way in ways if " ".join(way) in known}
+    measured = timings(chosen, device, dtypes)
+    with suppress(OSError, ZerosumError):  # a cache that cannot be written costs a second the next time
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, {"machine": machine, "seconds": {" ".join(way): took for way, took in measured.items()}})
+        write_json(file, {"machine": key[1], "seconds": {" ".join(way): took for way, took in measured.items()}})
     return measured
+
+
+def _machine(device: torch.device) -> str:
+    """What computes; by the host's name where the system tells the kind of processor alone."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = processor()
+    return f"{name} {platform.node()}" if name in (platform.machine(), platform.processor()) else name
 
 
 def _why(
@@ -131,13 +149,15 @@ def _why(
 ) -> str:
     """The choice as a sentence."""
     chosen = f"Trains in {precision}, {layout}"
-    if not measured:
-        return f"{chosen}: its convolutions are too small, or too few, to be timed."
-    ratio = measured["fp32", layout] / measured["bf16", layout]
-    than = f"{ratio:.2f} times as fast" if ratio >= 1 else f"{1 / ratio:.2f} times slower"
-    found = f"here its convolutions are {than} in bf16"
     if asked != "auto":
-        return f"{chosen}, as asked; {found}."
-    if precision == "fp32" and not learns_in_bf16:
-        return f"{chosen}; {found}, but this recipe has not been shown to learn as well in it."
+        chosen += ", as asked" if asked == precision else ""
+    if not measured:
+        return f"{chosen}; its convolutions were not timed: they are small or few, or the device is no CPU or CUDA."
+    best = {dtype: min((measured[way] for way in measured if way[0] == dtype), default=None) for dtype in DTYPES}
+    found = f"its convolutions take {1000 * (best[precision] or 0):.0f} ms in it here"
+    other = best["bf16" if precision == "fp32" else "fp32"]
+    if other is not None and best[precision]:
+        found += f", {1000 * other:.0f} ms in {'bf16' if precision == 'fp32' else 'fp32'}"
+    if asked == "auto" and not learns_in_bf16:
+        found += "; with these settings it has not been shown to learn as well in bf16"
     return f"{chosen}: {found}."

@@ -26,9 +26,9 @@ from zerosum.data.settings import Size
 from zerosum.data.survey import Progress, Survey, survey
 from zerosum.engine.device import choose_device, keep_pages, plain_memory_errors
 from zerosum.engine.loop import Cadence, Goal, Listener, Scorer, Training
-from zerosum.engine.players import Batch, Player, System
+from zerosum.engine.players import LAYOUTS, Batch, Player, System
 from zerosum.engine.randomness import seeded
-from zerosum.engine.run import SCHEMA, RunFolder, refuse_existing
+from zerosum.engine.run import SCHEMA, RunFolder, layout_of, refuse_existing
 from zerosum.engine.stopping import stop_on_signals
 from zerosum.engine.transfer import Taken, start_from, start_from_tensors
 from zerosum.environment import environment
@@ -191,7 +191,7 @@ def train(
     with plain_memory_errors():
         speed = choose_speed(
             precision,
-            planned.recipe.bf16,
+            planned.recipe.bf16(resolved),
             partial(planned.recipe.build, resolved, dataset.info),
             partial(_example, dataset, resolved, goal.images or resolved.images),
             where,
@@ -426,12 +426,6 @@ def told_how(known: DatasetInfo) -> str:
     return f"attribute={order.name} bins={order.bins}" if order.ordered else "attributes="
 
 
-def layout_of(document: Mapping[str, Any]) -> str:
-    """The layout in memory that a run trains in; runs of older versions do not say, and are channels-last."""
-    layout: str = document.get("layout", "channels_last")
-    return layout
-
-
 def _example(data: Dataset, settings: Settings, images_seen: int, count: int | None) -> Batch:
     """A batch of the data, for its shapes."""
     rows = np.arange(settings.batch if count is None else count) % len(data)
@@ -443,7 +437,7 @@ def _system(
 ) -> System:
     """A system as it is before its first step, on its device."""
     with seeded(torch.device("cpu"), "initialisation", seed):
-        return recipe.build(settings, info).to(device, layout == "channels_last")
+        return recipe.build(settings, info).to(device, layout)
 
 
 def _prepare(
@@ -529,7 +523,6 @@ def _draw(
 ) -> Callable[[Player, int, int], Batch]:
     """Every player has its own shuffle of these rows of the data, so how often one of them steps does not move
     another's images. How an image is varied depends on the player, the epoch and the image."""
-    format_ = torch.contiguous_format if layout == "contiguous" else torch.channels_last
     count, augmenting = len(rows), settings.augment
 
     def draw(player: Player, position: int, batch: int) -> Batch:
@@ -544,7 +537,7 @@ def _draw(
             tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
         for name in ("image", "input"):
             if name in tensors and tensors[name].ndim == 4:
-                tensors[name] = tensors[name].contiguous(memory_format=format_)
+                tensors[name] = tensors[name].contiguous(memory_format=LAYOUTS[layout])
         return tensors
 
     return draw

@@ -79,7 +79,7 @@ def translate(
     if styles is not None:
         _check_room(inputs, styles, "looks")
     maps = None if instances is None else _maps(Path(instances), source)
-    model = in_precision(load_translator(run, device, warn, checkpoint), precision)
+    model = in_precision(load_translator(run, device, warn, checkpoint), precision, inputs.count)
     _check_run(model, run, style if styles is None else styles, maps is not None)
     columns, swept = _columns(model, asked or {})
     if swept:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from zerosum.data.dataset import DatasetInfo
+from zerosum.engine import precision
 from zerosum.engine.precision import Convolution, convolutions, fastest, heaviest, timings
 from zerosum.recipes.registry import get_recipe
 
@@ -92,6 +93,24 @@ def test_every_way_is_timed_and_none_where_nothing_is_convolved():
     assert all(seconds > 0 for seconds in measured.values())
     assert timings({}, torch.device("cpu")) == {}
     assert fastest({}, BOTH) == ("fp32", "channels_last")
+
+
+def test_a_way_that_fails_or_is_hopeless_is_left_out(monkeypatch):
+    """A device without such convolutions, and one where they fall back to a loop: the rest is timed all the same."""
+    calls = []
+
+    def seconds(shares, way, device, limit=float("inf")):
+        calls.append(way)
+        if way == ("bf16", "contiguous"):
+            raise RuntimeError("no bf16 here")
+        return 50.0 if way == ("bf16", "channels_last") else 1.0
+
+    monkeypatch.setattr(precision, "_seconds", seconds)
+    measured = timings(heaviest(dcgan(batch=2)), torch.device("cpu"), budget=0)
+    assert measured == {("fp32", "contiguous"): 1.0, ("fp32", "channels_last"): 1.0}
+    assert calls.count(("bf16", "channels_last")) == 1
+    assert fastest(measured, BOTH) == ("fp32", "channels_last")
+    assert set(timings(heaviest(dcgan(batch=2)), torch.device("cpu"), ["fp32"], budget=0)) == set(WAYS[:2])
 
 
 @pytest.mark.parametrize("name", ["r3gan", "progressive", "pokegan", "gan"])

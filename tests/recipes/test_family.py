@@ -296,8 +296,6 @@ def test_the_rate_of_dcgan_falls_to_that_of_the_paper_and_its_presets_keep_that(
     for preset in ("paper", "code"):
         player = built("dcgan", preset=preset).players[0]
         assert {player.schedule(images)[0]["lr"] for images in (0, 1000, 10**6)} == {2e-4}
-    short = get_recipe("dcgan").configure(get_recipe("dcgan").configure({}).for_length(50_000))
-    assert (short.images, short.decay.images) == (50_000, 50_000)
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,11 @@ def _size(tensors: Mapping[str, Tensor]) -> tuple[int, int, int]:
 
 
 def _taken(tensor: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """From each sample the pixels in its rows (N, H) and columns (N, W); with channels, these come last in memory."""
+    """From each sample the pixels in its rows (N, H) and columns (N, W), in the layout of memory that they have."""
     rows, columns = rows.to(tensor.device)[:, :, None], columns.to(tensor.device)[:, None]
     sample = torch.arange(len(tensor), device=tensor.device)[:, None, None]
     if tensor.ndim == 3:
         return tensor[sample, rows, columns]
-    return tensor.permute(0, 2, 3, 1)[sample, rows, columns].permute(0, 3, 1, 2)
+    taken = tensor.permute(0, 2, 3, 1)[sample, rows, columns].permute(0, 3, 1, 2)
+    last = tensor.is_contiguous(memory_format=torch.channels_last) or not tensor.is_contiguous()
+    return taken if last else taken.contiguous()

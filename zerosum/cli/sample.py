@@ -72,7 +72,7 @@ def sample(
     model = load_generator(
         run, device, skipped=lambda text: print(f"warning: {text}", file=sys.stderr), checkpoint=checkpoint
     )
-    model = in_precision(model, precision)
+    model = in_precision(model, precision, len(wanted))
     count = len(wanted)
     if sweep is not None:
         count *= write_sweep(model, wanted, sweep, out, truncation, wishes)

@@ -18,6 +18,9 @@ Terms = dict[str, Tensor]
 """Scalars by name. What a player minimises is their sum, so each comes already weighted."""
 
 
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+"""How images and convolution weights may lie in memory."""
+
 Schedule = Callable[[int], Sequence[Mapping[str, Any]]]
 """Images seen to the settings of each parameter group of an optimiser. One of them may be `phase`, a number with which
 the optimiser is told to forget its moments: it does when the number changes."""
@@ -106,18 +109,16 @@ class System:
     renamed: Callable[[dict[str, dict[str, Tensor]]], dict[str, dict[str, Tensor]]] | None = None
     settle: Callable[[nn.Module, Iterator[Batch]], None] | None = None
 
-    def to(self, device: torch.device, channels_last: bool = True) -> "System":
-        """Move every network; convolution weights take the layout that is fastest with channels-last images."""
+    def to(self, device: torch.device, layout: str = "channels_last") -> "System":
+        """Move every network; convolution weights take the layout, a key of LAYOUTS."""
         for module in [self.network, *(player.module for player in self.players)]:
-            module.to(device)
-            if channels_last:
-                lay_channels_last(module)
+            laid(module.to(device), layout)
         return self
 
 
-def lay_channels_last(network: nn.Module) -> nn.Module:
-    """The network, its convolution weights in the layout that is fastest with channels-last images."""
+def laid(network: nn.Module, layout: str) -> nn.Module:
+    """The network with its convolution weights in a layout."""
     for parameter in network.parameters():
         if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            parameter.data = parameter.data.contiguous(memory_format=LAYOUTS[layout])
     return network

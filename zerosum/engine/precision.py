@@ -4,7 +4,9 @@ bfloat16 doubles the speed of one server's convolutions and halves that of anoth
 instructions. So the convolutions of the system itself are timed, forward and backward, and the fastest way wins.
 """
 
+import math
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -15,15 +17,15 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zerosum.engine.players import Batch, System
+from zerosum.engine.players import LAYOUTS, Batch, System
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 WORTH = 1.2  # times as fast as fp32 the convolutions in bf16 must be: casts around them and all other layers cost, too
 CLEARLY = 1.1  # times as fast the contiguous layout must be: images are decoded channels-last, and norms are faster so
 BUDGET = 1.0  # seconds of timing
 MOST, SHARE = 4, 0.7  # convolutions that are timed: the heaviest, until they do this share of the work
-LONGEST = 2e9  # operations of one of them on a CPU; a larger one is timed on fewer images, and on smaller ones
+LONGEST, LONGEST_ON_GPU = 2e9, 2e11  # operations of one; a larger one is timed on fewer images, and on smaller ones
+HOPELESS = 4  # times as slow as another way at the first try: it is not timed further
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch
     shapes alone. build makes the system anew; draw gives a batch as it is trained on, late in training, of as many
     images as it is told, or of the usual number."""
     batch = draw(None)
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # weights from files, which networks without memory cannot take, nor need
         system = build()
         if system.batch is not None:
             batch = draw(system.batch(batch["images_seen"]))
@@ -117,66 +120,72 @@ def heaviest(found: Mapping[Convolution, int]) -> dict[Convolution, int]:
 
 
 def timings(
-    chosen: Mapping[Convolution, int], device: torch.device, budget: float = BUDGET
+    chosen: Mapping[Convolution, int],
+    device: torch.device,
+    dtypes: Collection[str] = tuple(DTYPES),
+    budget: float = BUDGET,
 ) -> dict[tuple[str, str], float]:
-    """Seconds that the convolutions take, forward and backward, in each format and layout; empty without any.
+    """Seconds that the convolutions take, forward and backward, in each of these formats and in each layout; empty
+    without any. A way is left out that the device has not, or that is hopelessly slow on it.
 
     Ways take turns, so that what else the machine does slows all of them, and the fastest of the rounds counts: it was
     disturbed least."""
-    ways = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
-    timed = [one.within(LONGEST) if device.type == "cpu" else one for one in chosen]
-    scale = [one.operations() / part.operations() for one, part in zip(chosen, timed, strict=True)]
-    counts = [count * factor for count, factor in zip(chosen.values(), scale, strict=True)]
-    work = {way: [_work(one, way, device) for one in timed] for way in ways}
-    times: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
+    most = LONGEST if device.type == "cpu" else LONGEST_ON_GPU
+    parts = {one: one.within(most) for one in chosen}
+    shares = {part: chosen[one] * one.operations() / part.operations() for one, part in parts.items()}
+    times: dict[tuple[str, str], float] = {}
+    for way in [(dtype, layout) for dtype in dtypes for layout in LAYOUTS] if chosen else ():
+        limit = HOPELESS * min(times.values(), default=math.inf)
+        with suppress(RuntimeError):  # no such convolutions here
+            if (warm := _seconds(shares, way, device, limit)) < limit:
+                times[way] = warm
+    rounds: dict[tuple[str, str], list[float]] = {way: [] for way in times}
     started = time.perf_counter()
-    for round_ in range(20):
-        for way in ways if chosen else ():
-            seconds = sum(count * _seconds(run, device) for run, count in zip(work[way], counts, strict=True))
-            times[way] += [seconds] if round_ else []  # the first warms up
-        if round_ and time.perf_counter() - started > budget:
-            break
-    return {way: min(measured) for way, measured in times.items() if measured}
+    while times and (not all(rounds.values()) or time.perf_counter() - started < budget):
+        for way, seconds in rounds.items():
+            seconds.append(_seconds(shares, way, device))
+    return {way: min(seconds) for way, seconds in rounds.items()}
 
 
-def fastest(measured: Mapping[tuple[str, str], float], allowed: Collection[str]) -> tuple[str, str]:
+def fastest(measured: Mapping[tuple[str, str], float], allowed: Sequence[str]) -> tuple[str, str]:
     """The format, of those that are allowed, and the layout to train in; without timings the first of them, in the
     layout of the images. bf16 must be WORTH it where fp32 is allowed, and contiguous CLEARLY faster."""
     layouts = {dtype: _layout(measured, dtype) for dtype in allowed}
-    dtype = next(iter(allowed))
-    if measured and "bf16" in allowed and "fp32" in allowed:
-        plain, half = (measured[name, layouts[name]] for name in ("fp32", "bf16"))
-        dtype = "bf16" if plain > WORTH * half else "fp32"
+    best = {dtype: measured[dtype, layouts[dtype]] for dtype in allowed if (dtype, layouts[dtype]) in measured}
+    dtype = allowed[0]
+    if {"fp32", "bf16"} <= best.keys():
+        dtype = "bf16" if best["fp32"] > WORTH * best["bf16"] else "fp32"
     return dtype, layouts[dtype]
 
 
 def _layout(measured: Mapping[tuple[str, str], float], dtype: str) -> str:
-    if not measured:
-        return "channels_last"
-    last, plain = measured[dtype, "channels_last"], measured[dtype, "contiguous"]
+    last, plain = (measured.get((dtype, layout), math.inf) for layout in ("channels_last", "contiguous"))
     return "contiguous" if last > CLEARLY * plain else "channels_last"
 
 
-def _work(convolution: Convolution, way: tuple[str, str], device: torch.device) -> Callable[[], None]:
+def _seconds(
+    shares: Mapping[Convolution, float], way: tuple[str, str], device: torch.device, limit: float = math.inf
+) -> float:
+    """Seconds of the convolutions, each as often as its share says, forward and backward; it stops beyond the limit.
+    Their images and weights are made one after the other, so that memory holds one of them."""
     dtype, layout = DTYPES[way[0]], LAYOUTS[way[1]]
-    images, weight = (
-        torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        .to(device, dtype)
-        .contiguous(memory_format=layout)
-        .requires_grad_()
-        for shape in (convolution.images, convolution.weight)
-    )
-
-    def run() -> None:
+    total = 0.0
+    for convolution, share in shares.items():
+        images, weight = (
+            torch.ones(shape, device=device, dtype=dtype).contiguous(memory_format=layout).requires_grad_()
+            for shape in (convolution.images, convolution.weight)
+        )
+        _wait(device)
+        started = time.perf_counter()
         made = convolution(images, weight)
         torch.autograd.grad(made, (images, weight), torch.ones_like(made))
+        _wait(device)
+        total += share * (time.perf_counter() - started)
+        if total > limit:
+            break
+    return total
 
-    return run
 
-
-def _seconds(run: Callable[[], None], device: torch.device) -> float:
-    started = time.perf_counter()
-    run()
+def _wait(device: torch.device) -> None:
     if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+        torch.cuda.synchronize(device)

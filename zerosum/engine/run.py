@@ -41,6 +41,12 @@ class RunConfig(BaseModel):
     data: dict[str, Any]
 
 
+def layout_of(config: Mapping[str, Any]) -> str:
+    """The layout in memory that a run trains in; runs of older versions do not say, and are channels-last."""
+    layout: str = config.get("layout", "channels_last")
+    return layout
+
+
 class RunFolder:
     """Paths and line files of one run: its config, environment, stats, events, samples and checkpoints."""
 

@@ -167,6 +167,8 @@ def instance_means(features: Tensor, ids: Tensor) -> Tensor:
     """Features (N, C, H, W) to the same shape: at each pixel the mean over its instance within its image.
 
     ids: (N, H, W) int64. Equal ids in two images are two instances. Sums are taken in float32 at least."""
+    if features.is_meta:  # shapes alone
+        return torch.empty_like(features)
     count, channels = features.shape[:2]
     found, places = ids.unique(return_inverse=True)
     images = torch.arange(count, device=ids.device)[:, None]
@@ -220,7 +222,9 @@ class Painter(nn.Module):
 
     def seen(self, inputs: Tensor, ids: Tensor | None) -> Tensor:
         """What both networks see of an input: itself, and the boundaries of its instances."""
-        return torch.cat([inputs, boundaries(ids)], dim=1) if self.edges and ids is not None else inputs
+        return (
+            torch.cat([inputs, boundaries(ids).to(inputs.dtype)], dim=1) if self.edges and ids is not None else inputs
+        )
 
     def forward(self, inputs: Tensor, ids: Tensor | None = None, features: Tensor | None = None) -> Tensor:
         seen = self.seen(inputs, ids)
@@ -253,6 +257,6 @@ def instance_classes(inputs: Tensor, ids: Tensor) -> dict[int, int | None]:
     input, or None where no pixel has one. ids (H, W)."""
     found = {}
     for number in ids.unique().tolist():
-        counts = inputs[:, ids == number].sum(dim=1)
+        counts = inputs[:, ids == number].sum(dim=1, dtype=torch.float32)  # of more pixels than bfloat16 can count
         found[number] = int(counts.argmax()) if counts.max() > 0 else None
     return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -18,7 +18,7 @@ from zerosum.networks.dcgan import Discriminator, Generator
 from zerosum.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings, ConditionalSettings, Strict
+from zerosum.recipes.settings import AdamSettings, ConditionalSettings, DecaySettings, Strict
 
 Norm = Literal["batch", "layer", "spectral", "none"]
 
@@ -40,13 +40,6 @@ class DiscriminatorSettings(Strict):
     norm: Norm = Field("batch", description="batch (the paper); layer, spectral or none where there is a penalty")
 
 
-class DecaySettings(Strict):
-    """How the learning rate falls, along half a cosine from image 0 to `images`; then it stays."""
-
-    images: PositiveInt = Field(250_000, description="images seen until the last learning rate holds")
-    lr: float = Field(0.2, gt=0, le=1, description="the last learning rate, as a share of the first; 1: it never falls")
-
-
 class DcganSettings(ConditionalSettings):
     """Settings of `dcgan`."""
 
@@ -58,10 +51,6 @@ class DcganSettings(ConditionalSettings):
     max_width: PositiveInt = Field(1024, description="no layer has more channels than this")
     optimizer: AdamSettings = AdamSettings(lr=1e-3)
     decay: DecaySettings = DecaySettings()
-
-    def for_length(self, images: int) -> dict[str, Any]:
-        """The values that make a run see so many images, the schedule included."""
-        return {"images": images, "decay": {"images": min(images, self.decay.images)}}
 
 
 PAPER = {
@@ -86,7 +75,8 @@ CODE = {"optimizer": {"lr": 2e-4}, "decay": {"lr": 1.0}, "ema_half_life": 0}
     largest_default=64,
     example_shape=(64, 64, 3),
     presets={"paper": PAPER, "code": CODE},
-    bf16=True,
+    bf16=lambda settings: settings.discriminator.norm == "batch",
+    older={"decay": {"lr": 1.0}},
 )
 def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the authors' network and schedule (5x5 kernels, width 128, uniform latents, batch 128);

@@ -168,7 +168,7 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
         terms: Terms = {}
         if settings.matching:
             terms["matching"] = settings.matching * feature_matching(real_stages, fake_stages)
-        if settings.vgg != "none" and settings.perceptual:
+        if settings.vgg != "none" and settings.perceptual and not fake.is_meta:  # half a gigabyte to read, for shapes
             if not vgg:  # when first needed: a run that is only used does without the file
                 vgg.append(Perceptual(vgg19_features(settings.vgg)).to(fake.device))
             terms["perceptual"] = settings.perceptual * vgg[0](real, fake)

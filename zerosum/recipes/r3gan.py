@@ -18,7 +18,14 @@ from zerosum.networks import dcgan, r3gan
 from zerosum.networks.sizes import doublings, nearest_size
 from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings, ConditionalSettings, LossName, PenaltySettings, Strict
+from zerosum.recipes.settings import (
+    AdamSettings,
+    ConditionalSettings,
+    DecaySettings,
+    LossName,
+    PenaltySettings,
+    Strict,
+)
 
 
 class NetworkSettings(Strict):
@@ -34,7 +41,7 @@ class NetworkSettings(Strict):
     group_size: PositiveInt = Field(16, description="residual: channels in a group of the 3x3 convolutions")
 
 
-class DecaySettings(Strict):
+class R3ganDecaySettings(DecaySettings):
     """What changes along half a cosine from image 0 to `images`, and then stays."""
 
     images: PositiveInt = Field(1_000_000, description="images seen until the last values hold")
@@ -52,7 +59,7 @@ class R3ganSettings(ConditionalSettings):
         PenaltySettings(r1=0.1, r2=0.1, every=8), description="penalties on the discriminator"
     )
     optimizer: AdamSettings = AdamSettings(lr=2e-3, beta1=0.0, beta2=0.9)
-    decay: DecaySettings = DecaySettings()
+    decay: R3ganDecaySettings = R3ganDecaySettings()
 
     def for_length(self, images: int) -> dict[str, Any]:
         """The values that make a run see so many images, schedules included."""
@@ -89,7 +96,7 @@ PRESETS = {
     largest_default=64,
     example_shape=(32, 32, 3),
     presets=PRESETS,
-    bf16=True,
+    bf16=lambda settings: settings.network.kind == "dcgan",
 )
 def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the published configuration for 32 pixels (CIFAR-10), `ffhq64` and `ffhq256` those for 64 and

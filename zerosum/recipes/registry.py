@@ -27,8 +27,9 @@ class Recipe:
     presets maps a name to (nested) values laid over the defaults of the settings. nearest_size maps height and width to
     the nearest that the networks take; `size=auto` goes up to largest_default on the longer side, and enlarges images
     whose shorter side is below smallest_side of the settings. example_shape, (H, W, C), is what the recipe is described
-    with. bf16: it has been shown to learn as well in bfloat16 as in float32 (docs/performance.md), so that precision
-    `auto` may choose it."""
+    with. bf16: whether it has been shown, with such settings, to learn as well in bfloat16 as in float32
+    (docs/performance.md), so that precision `auto` may choose it. older: what stored settings stood for that lack a
+    key."""
 
     name: str
     summary: str
@@ -42,7 +43,8 @@ class Recipe:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     task: Task = "generate"
     smallest_side: Callable[[Any], int] = lambda settings: 1
-    bf16: bool = False
+    bf16: Callable[[Any], bool] = lambda settings: False
+    older: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def vectors(self) -> bool:
@@ -97,7 +99,8 @@ def recipe(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     task: Task = "generate",
     smallest_side: Callable[[Any], int] = lambda settings: 1,
-    bf16: bool = False,
+    bf16: Callable[[Any], bool] = lambda settings: False,
+    older: Mapping[str, Any] | None = None,
 ) -> Callable[[Build], Build]:
     """Register the decorated function as the recipe `name`, on the command line, in the library and in the docs."""
 
@@ -116,6 +119,7 @@ def recipe(
             task,
             smallest_side,
             bf16,
+            older or {},
         )
         return build
 

@@ -60,6 +60,13 @@ class PenaltySettings(Strict):
     clip: float = Field(0.0, ge=0, description="after each step, weights are clipped to [-clip, clip] (WGAN)")
 
 
+class DecaySettings(Strict):
+    """How the learning rate falls, along half a cosine from image 0 to `images`; then it stays."""
+
+    images: PositiveInt = Field(250_000, description="images seen until the last values hold")
+    lr: float = Field(0.2, gt=0, le=1, description="the last learning rate, as a share of the first; 1: it never falls")
+
+
 class Every(Strict):
     """How often things happen, in images seen."""
 
