@@ -31,7 +31,7 @@ from zerosum.errors import ZerosumError
 from zerosum.tasks import TASKS
 
 CASES: dict[str, dict[str, Any]] = {
-    "dcgan": {"size": "64", "batch": 64},
+    "dcgan": {"size": "64", "batch": 64, "first": {"images": 0}},
     "pix2pix": {"size": "256", "preset": "code"},
     "progressive": {"size": "32", "growth": {"start": 32}},
     "r3gan": {"size": "64", "penalty": {"every": 1}},  # as the customary loop has them

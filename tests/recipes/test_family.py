@@ -1,6 +1,7 @@
 """What the recipes of progressive, anime, pokegan and r3gan add to the shared game: schedules, weights, conditions."""
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from zerosum.engine.step import training_step
 from zerosum.errors import ConfigError
 from zerosum.losses.labels import binary_sum, softmax_sum
 from zerosum.losses.penalties import r1
+from zerosum.model import described
 from zerosum.networks import dcgan, mlp
 from zerosum.networks.progressive import blended, enlarged
 from zerosum.recipes.anime import any_value
@@ -296,6 +298,25 @@ def test_the_rate_of_dcgan_falls_to_that_of_the_paper_and_its_presets_keep_that(
     for preset in ("paper", "code"):
         player = built("dcgan", preset=preset).players[0]
         assert {player.schedule(images)[0]["lr"] for images in (0, 1000, 10**6)} == {2e-4}
+
+
+@pytest.mark.parametrize(
+    ("values", "first", "then"),
+    [({}, 32, 64), ({"batch": 16}, 16, 16), ({"preset": "code"}, 64, 64), ({"preset": "paper"}, 128, 128)],
+)
+def test_the_first_batches_of_dcgan_are_small_but_for_its_presets(values, first, then):
+    assert [built("dcgan", **values).batch(images) for images in (0, 39_999, 40_000)] == [first, first, then]
+
+
+def test_a_run_of_an_older_dcgan_goes_on_as_it_began():
+    """Its stored settings know neither the falling rate nor the first batches."""
+    recipe, document = get_recipe("dcgan"), get_recipe("dcgan").configure({}).model_dump(mode="json")
+    config = {"recipe": "dcgan", "settings": {key: document[key] for key in document if key not in ("decay", "first")}}
+    config["data"] = DatasetInfo("test", 8, (16, 16, 3), "uint8", (0, 255), False, (), "").to_json()
+    _, settings, info = described(config, Path("config.yaml"))
+    system = recipe.build(settings, info)
+    assert (system.batch(0), system.players[0].schedule(10**6)[0]["lr"]) == (64, 1e-3)
+    assert described(config | {"settings": document}, Path("config.yaml"))[1] == recipe.configure({})
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from zerosum.data.conditions import width_of
@@ -40,6 +40,13 @@ class DiscriminatorSettings(Strict):
     norm: Norm = Field("batch", description="batch (the paper); layer, spectral or none where there is a penalty")
 
 
+class FirstSettings(Strict):
+    """How training begins."""
+
+    images: NonNegativeInt = Field(40_000, description="images seen until batches have their full size")
+    batch: PositiveInt = Field(32, description="images in a batch until then, at most")
+
+
 class DcganSettings(ConditionalSettings):
     """Settings of `dcgan`."""
 
@@ -51,18 +58,20 @@ class DcganSettings(ConditionalSettings):
     max_width: PositiveInt = Field(1024, description="no layer has more channels than this")
     optimizer: AdamSettings = AdamSettings(lr=1e-3)
     decay: DecaySettings = DecaySettings()
+    first: FirstSettings = FirstSettings()
 
 
+CONSTANT: dict[str, Any] = {"decay": {"lr": 1.0}, "first": {"images": 0}}  # rate and batch stay as they are
 PAPER = {
     "generator": {"width": 128, "latent": "uniform"},
     "discriminator": {"width": 128},
     "kernel": 5,
     "batch": 128,
     "optimizer": {"lr": 2e-4},
-    "decay": {"lr": 1.0},
+    **CONSTANT,
     "ema_half_life": 0,
 }
-CODE = {"optimizer": {"lr": 2e-4}, "decay": {"lr": 1.0}, "ema_half_life": 0}
+CODE = {"optimizer": {"lr": 2e-4}, **CONSTANT, "ema_half_life": 0}
 
 
 @recipe(
@@ -76,14 +85,15 @@ CODE = {"optimizer": {"lr": 2e-4}, "decay": {"lr": 1.0}, "ema_half_life": 0}
     example_shape=(64, 64, 3),
     presets={"paper": PAPER, "code": CODE},
     bf16=lambda settings: settings.discriminator.norm == "batch",
-    older={"decay": {"lr": 1.0}},
+    older=CONSTANT,
 )
 def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the authors' network and schedule (5x5 kernels, width 128, uniform latents, batch 128);
     `preset=code` is the Torch and PyTorch version (4x4, width 64, normal latents, batch 64). Both sample the generator
-    itself; the default is `code` with a moving average and a learning rate that begins five times as high and falls
-    to theirs, which learns several times as soon (docs/systems/dcgan.md). Running averages of batch norm serve at
-    sampling time, so an image depends on its seed alone (the authors' code takes the statistics of the sampled batch).
+    itself; the default is `code` with a moving average, a learning rate that begins five times as high and falls to
+    theirs, and batches of 32 at first, which learns several times as soon (docs/systems/dcgan.md). Running averages of
+    batch norm serve at sampling time, so an image depends on its seed alone (the authors' code takes the statistics of
+    the sampled batch).
     The paper has no conditions; `conditional=true` takes an embedding beside the latent, and projection in the
     discriminator (Miyato & Koyama 2018)."""
     height, width, channels = data.shape
@@ -119,5 +129,10 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
         first, last = settings.optimizer.lr, settings.optimizer.lr * settings.decay.lr
         return [{"lr": cosine(images_seen, settings.decay.images, first, last)}]
 
+    def batch_at(images_seen: int) -> int:
+        full = images_seen >= settings.first.images
+        return settings.batch if full else min(settings.batch, settings.first.batch)
+
+    bound = None if part.latent == "normal" else 1.0
     players = two_players(settings, generator, discriminator, game, optimizer, schedule)
-    return System(generator, players, seeded_latents, latent_bound=None if part.latent == "normal" else 1.0)
+    return System(generator, players, seeded_latents, latent_bound=bound, batch=batch_at)
