@@ -75,10 +75,10 @@ def test_every_recipe_is_loaded_to_the_same_bits(name, tmp_path):
 @pytest.mark.parametrize("network", ["resnet18", "googlenet", "lenet5"])
 def test_constants_that_no_file_holds_are_there(network, tmp_path):
     """ImageNet's networks have their norm inside, which is in no checkpoint."""
-    model = tiny("classifier", network=network)
-    export(run_of(model, tmp_path / "run"), tmp_path / "out")
+    run = run_of(tiny("classifier", network=network), tmp_path / "run")
+    export(run, tmp_path / "out")
     pictures = np.random.default_rng(0).integers(0, 255, (2, 16, 16, 3), dtype=np.uint8)
-    assert torch.equal(zerosum.load(tmp_path / "out").logits(pictures), model.logits(pictures))
+    assert torch.equal(zerosum.load(tmp_path / "out").logits(pictures), zerosum.load(run).logits(pictures))
 
 
 def test_other_players_take_no_memory(folder):

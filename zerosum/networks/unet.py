@@ -113,7 +113,8 @@ class PictureNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             return super().forward(x)
-        if len(x) == 1 and not torch.compiler.is_compiling():  # instance norm would first leave channels-last
+        # Of one picture the same, but instance norm would first leave channels-last. A graph is traced for any number.
+        if not isinstance(x.shape[0], torch.SymInt) and len(x) == 1:
             return batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
