@@ -114,7 +114,7 @@ class PictureNorm(nn.BatchNorm2d):
         if self.training:
             return super().forward(x)
         # Of one picture the same, but instance norm would first leave channels-last. A graph is traced for any number.
-        if not isinstance(x.shape[0], torch.SymInt) and len(x) == 1:
+        if type(x.shape[0]) is int and len(x) == 1:
             return batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
