@@ -93,7 +93,7 @@ def test_dry_run_writes_nothing_and_shows_every_setting(pictures_file, tmp_path,
     planned = json.loads(result.stdout)
     assert planned["size"] == [16, 16]
     assert planned["settings"]["generator"]["width"] == 64
-    assert planned["settings"]["optimizer"]["lr"] == 5e-4
+    assert planned["settings"]["optimizer"]["lr"] == 1e-3
     assert not list(tmp_path.iterdir())
 
 

@@ -381,7 +381,9 @@ def test_the_probability_is_kept_logged_and_goes_on_where_it_stopped(pictures_fi
     logged = [line["augment/probability"] for line in lines if "augment/probability" in line]
     assert logged[-1] == pytest.approx(probability)
     steps = [after - before for before, after in zip([0, *logged], logged, strict=False)]
-    assert {round(abs(step) * 500) for step in steps[3::4]} == {0, 64}  # 0 where it would have gone below
+    moves = {round(abs(step) * 500) for step in steps[3::4]}
+    assert 64 in moves
+    assert moves <= {0, 64}  # 0 where it would have gone below
     assert not any(steps[0::4] + steps[1::4] + steps[2::4])
     assert "augment/overfitting" in next(line for line in lines if "augment/probability" in line)
 

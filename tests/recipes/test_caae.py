@@ -259,8 +259,10 @@ def test_mirror_images_are_input_and_target_alike(tmp_path, monkeypatch):
     )
     system = get_recipe("caae").build(settings, data.info)
     rows = np.arange(len(data))
-    plain = training._draw(data, rows, settings.model_copy(update={"augment": type(settings.augment)()}), 0, "cpu")
-    varied = training._draw(data, rows, settings, 0, torch.device("cpu"))
+    plain = training._draw(
+        data, rows, settings.model_copy(update={"augment": type(settings.augment)()}), 0, "cpu", "channels_last"
+    )
+    varied = training._draw(data, rows, settings, 0, torch.device("cpu"), "channels_last")
     player = system.players[-1]
     before, batch = (draw(player, 0, 30)["image"] for draw in (plain, varied))
     mirrored = (batch != before).flatten(1).any(dim=1)

@@ -91,6 +91,7 @@ def nearest_size(height: int, width: int) -> Size:
     largest_default=64,
     example_shape=(64, 64, 3),
     presets={"paper": PAPER, "code": CODE},
+    bf16=lambda settings: True,
 )
 def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's network and schedule at its batch of 16; `preset=code` the released configuration
