@@ -65,6 +65,13 @@ def adam(network: nn.Module, lr: float, *betas: float) -> torch.optim.Optimizer:
     return torch.optim.Adam(network.parameters(), lr, (betas[0], betas[1]))
 
 
+@torch.no_grad()
+def update(average: nn.Module, network: nn.Module) -> None:
+    """One step of a moving average, parameter by parameter."""
+    for mean, parameter in zip(average.parameters(), network.parameters(), strict=True):
+        mean.mul_(0.999).add_(parameter, alpha=0.001)
+
+
 def dcgan(system: System, settings: Any, batch: int, data: Batch) -> Loop:
     """The loop of PyTorch's DCGAN tutorial: binary cross-entropy of probabilities, the fakes of D's turn again in G's,
     five numbers read each step."""
@@ -119,9 +126,7 @@ def progressive(system: System, settings: Any, batch: int, data: Batch) -> Loop:
         error = -discriminator(generator(torch.randn(batch, settings.network.latent_dim))).mean()
         error.backward()
         steps_g.step()
-        with torch.no_grad():
-            for mean, parameter in zip(average.parameters(), generator.parameters(), strict=True):
-                mean.mul_(0.999).add_(parameter, alpha=0.001)
+        update(average, generator)
         _ = loss.item(), error.item()
 
     return Loop(step, average)
@@ -155,9 +160,7 @@ def r3gan(system: System, settings: Any, batch: int, data: Batch) -> Loop:
         error.backward()
         steps_g.step()
         discriminator.requires_grad_(True)
-        with torch.no_grad():
-            for mean, parameter in zip(average.parameters(), generator.parameters(), strict=True):
-                mean.mul_(0.999).add_(parameter, alpha=0.001)
+        update(average, generator)
         _ = loss.item(), error.item()
 
     return Loop(step, average)
@@ -217,9 +220,7 @@ def the_same_losses(system: System, settings: Any, batch: int, data: Batch) -> L
                 player.optimizer.step()
                 player.after_step()
                 _ = [value.item() for value in (*terms.values(), *scores.values())]
-        with torch.no_grad():
-            for mean, parameter in zip(average.parameters(), system.network.parameters(), strict=True):
-                mean.mul_(0.999).add_(parameter, alpha=0.001)
+        update(average, system.network)
         steps += 1
 
     return Loop(step, average)

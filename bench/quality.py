@@ -38,11 +38,11 @@ from zerosum.engine.randomness import seeded
 from zerosum.engine.run import RunFolder
 from zerosum.environment import processor
 from zerosum.evaluation.generators import samples
-from zerosum.extractors import extractor_for, features_of
+from zerosum.extractors import extractor_for, features_of, real_features
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.frechet import frechet_distance_of
 from zerosum.model import load_generator
-from zerosum.scores import as_stored, batches
+from zerosum.scores import as_stored
 
 SAMPLES, MOST, AT_ONCE = 5_000, 10_000, 64
 BETWEEN = 5_000  # images between two looks at zerosum's generator
@@ -56,7 +56,7 @@ class Eye:
         self.extractor: Extractor = extractor_for(features, data.info)
         self.info = data.info
         rows = np.random.default_rng(0).permutation(len(data))[:MOST]
-        self.real = features_of(self.extractor, batches(data, rows))
+        self.real = real_features(self.extractor, data, rows)
 
     def distance(self, images: Iterator[Tensor]) -> float:
         """From batches of images as stored."""

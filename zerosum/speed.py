@@ -148,16 +148,13 @@ def _why(
     asked: str, learns_in_bf16: bool, precision: str, layout: str, measured: Mapping[tuple[str, str], float]
 ) -> str:
     """The choice as a sentence."""
-    chosen = f"Trains in {precision}, {layout}"
-    if asked != "auto":
-        chosen += ", as asked" if asked == precision else ""
+    chosen = f"Trains in {precision}, {layout}{'' if asked == 'auto' else ', as asked'}"
     if not measured:
         return f"{chosen}; its convolutions were not timed: they are small or few, or the device is no CPU or CUDA."
-    best = {dtype: min((measured[way] for way in measured if way[0] == dtype), default=None) for dtype in DTYPES}
-    found = f"its convolutions take {1000 * (best[precision] or 0):.0f} ms in it here"
-    other = best["bf16" if precision == "fp32" else "fp32"]
-    if other is not None and best[precision]:
-        found += f", {1000 * other:.0f} ms in {'bf16' if precision == 'fp32' else 'fp32'}"
+    found = f"its convolutions take {1000 * measured[precision, layout]:.0f} ms in it here"
+    for other in {dtype for dtype, _ in measured} - {precision}:
+        took = min(seconds for (dtype, _), seconds in measured.items() if dtype == other)
+        found += f", {1000 * took:.0f} ms in {other}"
     if asked == "auto" and not learns_in_bf16:
         found += "; with these settings it has not been shown to learn as well in bf16"
     return f"{chosen}: {found}."

@@ -11,7 +11,7 @@ class Adam(torch.optim.Adam):
     2019).
 
     The fused step of torch on a CPU first copies every channels-last gradient into the other layout, and then does not
-    look at the copy: four fifths of its time where weights are large (`python -m bench.adam`). It also takes elements
+    look at the copy: four fifths of its time where weights are large (`python -m bench adam`). It also takes elements
     of weight and gradient together by their place in memory, whatever their layouts, so these must be the same."""
 
     def _init_group(self, group: dict[str, Any], *lists: list[Tensor]) -> Any:
