@@ -11,6 +11,7 @@ import zerosum
 from zerosum import doctor, speed, training
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.open import open_dataset
+from zerosum.engine.products import _passes
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError
 from zerosum.recipes.registry import get_recipe
@@ -25,17 +26,23 @@ SMALL = {"batch": 8, "size": "16", "generator": {"width": 8}, "discriminator": {
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A function that makes this machine one of the above, with an empty cache; returns how often it was timed."""
+    """A function that makes this machine one of the above, with an empty cache, on which products are sooner always or
+    never; returns how often it was timed."""
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(speed, "LEAST", 0)
     timed = []
 
-    def be(measured):
+    def be(measured, products=False):
+        def sooner(found, precision, curved):
+            every = [one for convolution in found for one in _passes(convolution, torch.float32, curved)]
+            return {name: count for name, _, count in every} if products else {}
+
         def timings(chosen, device, dtypes):
             timed.append(chosen)
             return {way: seconds for way, seconds in measured.items() if way[0] in dtypes}
 
         monkeypatch.setattr(speed, "timings", timings)
+        monkeypatch.setattr(speed, "sooner_as_products", sooner)
         return timed
 
     return be
@@ -81,10 +88,22 @@ def test_what_was_measured_is_remembered_until_it_is_asked_anew_or_damaged(machi
     assert choose() == first
     assert len(timed) == 1
     assert choose(anew=True).precision == "fp32"
-    (file,) = (tmp_path / "cache" / "speed").iterdir()
+    (file,) = (file for file in (tmp_path / "cache" / "speed").iterdir() if "seconds" in file.read_text())
     file.write_text('{"seconds": {"fp32 contig')
     machine(HALF)
     assert choose().precision == "bf16"
+
+
+def test_what_is_sooner_as_a_product_is_told_and_remembered_too(machine):
+    machine(HALF, products=True)
+    first = choose()
+    assert "weight 16x8x4x4 over 8x8, stride 2x2, padding 1x1" in first.products
+    assert f"{len(first.products)} of their passes are sooner done as matrix products" in first.why
+    machine(HALF)
+    assert choose() == first
+    assert choose(anew=True).products == {}
+    machine(PLAIN, products=True)
+    assert choose("fp32").products == {}  # contiguous weights: windows would have to be gathered
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(machine, tmp_path):
@@ -110,10 +129,15 @@ def test_another_word_is_refused_before_the_data_is_packed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("measured", "precision", "layout"), [(HALF, "bf16", "channels_last"), (PLAIN, "fp32", "contiguous")]
+    ("measured", "products", "precision", "layout"),
+    [
+        (HALF, False, "bf16", "channels_last"),
+        (HALF, True, "bf16", "channels_last"),
+        (PLAIN, False, "fp32", "contiguous"),
+    ],
 )
-def test_a_run_keeps_its_choice_when_it_goes_on_elsewhere(machine, tmp_path, measured, precision, layout):
-    machine(measured)
+def test_a_run_keeps_its_choice_when_it_goes_on_elsewhere(machine, tmp_path, measured, products, precision, layout):
+    machine(measured, products)
     for name, images in (("whole", 48), ("parts", 24)):
         zerosum.train("dcgan", "builtin:portraits:64", out=tmp_path / name, images=images, **SMALL)
     machine(WHOLE)  # another computer
@@ -121,6 +145,7 @@ def test_a_run_keeps_its_choice_when_it_goes_on_elsewhere(machine, tmp_path, mea
     for name in ("whole", "parts"):
         config = yaml.safe_load((tmp_path / name / "config.yaml").read_text())
         assert (config["precision"], config["layout"]) == (precision, layout)
+        assert bool(config["products"]) == products
         env = json.loads((tmp_path / name / "env.json").read_text())
         assert env["speed"]["milliseconds"]["fp32 contiguous"] == 1000 * measured["fp32", "contiguous"]
         assert [e["text"] for e in read_lines(tmp_path / name / "events.jsonl") if e["text"].startswith("Trains in")]

@@ -15,6 +15,7 @@ from zerosum.data.cache import cache_folder
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.device import choose_device, keep_pages
 from zerosum.engine.players import LAYOUTS, Batch, Player, System
+from zerosum.engine.products import as_products
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import training_step
 from zerosum.environment import hardware, versions
@@ -70,7 +71,8 @@ def step_rate(system: System, batch: Batch, chosen: Speed, device: torch.device)
             yield
 
     def step() -> None:
-        training_step(system.players, lambda player: batch | {"image": image}, turn)
+        with as_products(chosen.products, chosen.precision):
+            training_step(system.players, lambda player: batch | {"image": image}, turn, shared=system.shared)
 
     return len(image) / _seconds(step, device)
 

@@ -4,9 +4,10 @@ import hashlib
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,12 +16,13 @@ import torch
 from zerosum.data.cache import cache_folder
 from zerosum.engine.players import LAYOUTS, Batch, System
 from zerosum.engine.precision import DTYPES, Convolution, convolutions, fastest, heaviest, timings
+from zerosum.engine.products import sooner_as_products
 from zerosum.environment import processor
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.files import write_json
 from zerosum.model import BATCH, Model, Translator
 
-METHOD = 1  # of timing; what was kept by another is timed anew
+METHOD = 2  # of timing; what was kept by another is timed anew
 ENOUGH, ROUNDS, WORTHWHILE = 16, 3, 1.1  # batches that repay ROUNDS of each way; times as fast as bf16 must be
 BACKWARD = 3  # a pass forward and back has three times the operations of one forward
 LEAST = 1e9  # operations of a round of turns: below it a step is overhead, which formats and layouts do not change
@@ -32,13 +34,15 @@ Used = TypeVar("Used", Model, Translator)
 class Speed:
     """precision, "fp32" or "bf16"; layout, "contiguous" or "channels_last"; the milliseconds that the heaviest
     convolutions of a round of turns take, forward and backward, in each way, by names such as "bf16 channels_last";
-    the operations that this is, in 1e9; and why, a sentence. Formats that the recipe may not take are not timed."""
+    the operations that this is, in 1e9; why, a sentence; and the passes of convolutions that are done as matrix
+    products, as `engine.products` names them. Formats that the recipe may not take are not timed."""
 
     precision: str
     layout: str
     milliseconds: dict[str, float]
     gflop: float
     why: str
+    products: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -66,16 +70,21 @@ def choose_speed(
     same command on the same machine trains to the same bits; anew measures again. Raises ConfigError for another word
     than auto, fp32 and bf16."""
     check_precision(asked)
-    found = convolutions(build, draw)
+    found, curved = convolutions(build, draw)
     measured: dict[tuple[str, str], float] = {}
+    products: dict[str, int] = {}
     chosen = heaviest(found)
     allowed = (asked,) if asked != "auto" else ("fp32", "bf16") if learns_in_bf16 else ("fp32",)
-    if device.type != "mps" and work_of(found) >= LEAST:
+    timed = device.type != "mps" and work_of(found) >= LEAST
+    if timed:
         measured = _measured(chosen, device, tuple(DTYPES) if anew else allowed, anew)
     precision, layout = fastest(measured, allowed)
+    if timed and device.type == "cpu" and layout == "channels_last":
+        products = _products(found, curved, precision, anew)
     milliseconds = {" ".join(way): round(1000 * seconds, 3) for way, seconds in measured.items()}
     gflop = BACKWARD * work_of(chosen) / 1e9
-    return Speed(precision, layout, milliseconds, gflop, _why(asked, learns_in_bf16, precision, layout, measured))
+    why = _why(asked, learns_in_bf16, precision, layout, measured, len(products))
+    return Speed(precision, layout, milliseconds, gflop, why, products)
 
 
 def in_precision(model: Used, asked: str, count: int) -> Used:
@@ -121,18 +130,43 @@ def _measured(
     chosen: Mapping[Convolution, int], device: torch.device, dtypes: tuple[str, ...], anew: bool
 ) -> dict[tuple[str, str], float]:
     """The timings of these convolutions, from the cache if this machine has timed them before."""
-    key = [METHOD, _machine(device), torch.__version__, torch.get_num_threads(), dtypes]
-    key += [(asdict(one), count) for one, count in chosen.items()]
+
+    def measure() -> dict[str, float]:
+        return {" ".join(way): took for way, took in timings(chosen, device, dtypes).items()}
+
+    known = _remembered("seconds", [dtypes, _listed(chosen)], device, measure, anew)
+    ways = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
+    return {way: known[" ".join(way)] for way in ways if " ".join(way) in known}
+
+
+def _products(found: Counter[Convolution], curved: bool, precision: str, anew: bool) -> dict[str, int]:
+    """The passes of these convolutions that are sooner done as products, from the cache likewise."""
+
+    def measure() -> dict[str, int]:
+        return sooner_as_products(found, precision, curved)
+
+    known = _remembered("products", [precision, curved, _listed(found)], torch.device("cpu"), measure, anew)
+    return {name: int(count) for name, count in known.items()}
+
+
+def _listed(found: Mapping[Convolution, int]) -> list[Any]:
+    return [(asdict(one), count) for one, count in found.items()]
+
+
+def _remembered(
+    what: str, of: list[Any], device: torch.device, measure: Callable[[], Mapping[str, float]], anew: bool
+) -> dict[str, float]:
+    """What this machine has measured before of such work, or else measures now and keeps."""
+    machine = _machine(device)
+    key = [METHOD, machine, torch.__version__, torch.get_num_threads(), what, of]
     file = cache_folder() / "speed" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
     if not anew:
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # none yet, or damaged: measure
-            known = json.loads(file.read_text("utf-8"))["seconds"]
-            ways = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
-            return {way: float(known[" ".join(way)]) for way in ways if " ".join(way) in known}
-    measured = timings(chosen, device, dtypes)
+            return {name: float(value) for name, value in json.loads(file.read_text("utf-8"))[what].items()}
+    measured = dict(measure())
     with suppress(OSError, ZerosumError):  # a cache that cannot be written costs a second the next time
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, {"machine": key[1], "seconds": {" ".join(way): took for way, took in measured.items()}})
+        write_json(file, {"machine": machine, what: measured})
     return measured
 
 
@@ -145,7 +179,12 @@ def _machine(device: torch.device) -> str:
 
 
 def _why(
-    asked: str, learns_in_bf16: bool, precision: str, layout: str, measured: Mapping[tuple[str, str], float]
+    asked: str,
+    learns_in_bf16: bool,
+    precision: str,
+    layout: str,
+    measured: Mapping[tuple[str, str], float],
+    products: int,
 ) -> str:
     """The choice as a sentence."""
     chosen = f"Trains in {precision}, {layout}{'' if asked == 'auto' else ', as asked'}"
@@ -157,4 +196,6 @@ def _why(
         found += f", {1000 * took:.0f} ms in {other}"
     if asked == "auto" and not learns_in_bf16:
         found += "; with these settings it has not been shown to learn as well in bf16"
+    if products:
+        found += f"; {products} of their passes are sooner done as matrix products"
     return f"{chosen}: {found}."

@@ -211,6 +211,7 @@ def train(
         "device": where.type,
         "precision": speed.precision,
         "layout": speed.layout,
+        "products": speed.products,
         "preset": resolved.preset,
         "budget": asdict(goal),
         "settings": resolved.model_dump(mode="json"),
@@ -468,6 +469,7 @@ def _prepare(
         ema_half_life=settings.ema_half_life,
         device=device,
         precision=document["precision"],
+        products=document.get("products", {}),  # runs of older versions had none
         metadata={"recipe": document["recipe"]},  # one entry: the order of several differs from process to process
         listeners=[*listeners, RunningReport(run.path)],
     )

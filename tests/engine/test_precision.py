@@ -20,7 +20,7 @@ def dcgan(size=32, batch=8):
     settings = recipe.configure({"generator": {"width": 8}, "discriminator": {"width": 8}})
     info = DatasetInfo("test", 8, (size, size, 3), "uint8", (0, 255), False, (), "")
     batch = {"image": torch.empty(batch, 3, size, size, device="meta"), "images_seen": 0, "step": 0}
-    return convolutions(lambda: recipe.build(settings, info), lambda count: batch)
+    return convolutions(lambda: recipe.build(settings, info), lambda count: batch)[0]
 
 
 def test_bf16_where_it_is_twice_as_fast_and_allowed():
@@ -60,8 +60,8 @@ def test_a_huge_convolution_is_timed_on_fewer_and_smaller_images():
 
 def test_the_convolutions_of_a_step_are_found_without_memory():
     found = dcgan()
-    # at 32 pixels three layers each: G runs twice (for D and to learn), D three times (real, fake, and to teach G)
-    assert sum(found.values()) == 3 * 2 + 3 * 3
+    # at 32 pixels three layers each: G runs once (its fakes serve both turns), D three times (real, fake, to teach G)
+    assert sum(found.values()) == 3 * 1 + 3 * 3
     first = next(one for one in found if one.weight == (8, 3, 4, 4) and not one.transposed)
     assert (first.images, first.stride, first.transposed) == ((8, 3, 32, 32), (2, 2), False)
     huge = dcgan(size=64, batch=10**7)  # half a terabyte of images, were they there
@@ -123,6 +123,7 @@ def test_any_game_is_looked_through(name):
         asked.append(count)
         return {"image": torch.zeros(count or 4, 3, 32, 32), "images_seen": 10**6, "step": 0}
 
-    found = convolutions(lambda: recipe.build(recipe.configure({}), info), draw)
+    found, curved = convolutions(lambda: recipe.build(recipe.configure({}), info), draw)
+    assert curved == (name in ("r3gan", "progressive"))  # which have penalties
     assert bool(found) == (name != "gan")
     assert asked == ([None, 16] if name == "progressive" else [None])  # its batch at the full size

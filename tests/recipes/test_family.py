@@ -12,6 +12,7 @@ from zerosum.augment.opacity import over_white
 from zerosum.data.conditions import Condition, width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.checkpoint import load_model, load_state, newest_intact
+from zerosum.engine.randomness import seeded
 from zerosum.engine.step import training_step
 from zerosum.errors import ConfigError
 from zerosum.losses.labels import binary_sum, softmax_sum
@@ -309,13 +310,15 @@ def test_the_first_batches_of_dcgan_are_small_but_for_its_presets(values, first,
 
 
 def test_a_run_of_an_older_dcgan_goes_on_as_it_began():
-    """Its stored settings know neither the falling rate nor the first batches."""
+    """Its stored settings know neither the falling rate nor the first batches, and nothing of shared fakes."""
+    added = ("decay", "first", "shared_fakes")
     recipe, document = get_recipe("dcgan"), get_recipe("dcgan").configure({}).model_dump(mode="json")
-    config = {"recipe": "dcgan", "settings": {key: document[key] for key in document if key not in ("decay", "first")}}
+    config = {"recipe": "dcgan", "settings": {key: document[key] for key in document if key not in added}}
     config["data"] = DatasetInfo("test", 8, (16, 16, 3), "uint8", (0, 255), False, (), "").to_json()
     _, settings, info = described(config, Path("config.yaml"))
     system = recipe.build(settings, info)
     assert (system.batch(0), system.players[0].schedule(10**6)[0]["lr"]) == (64, 1e-3)
+    assert not system.shared
     assert described(config | {"settings": document}, Path("config.yaml"))[1] == recipe.configure({})
 
 
@@ -611,3 +614,27 @@ def test_resolution_is_size():
         get_recipe("dcgan").configure({"resolution": "large"})
     with pytest.raises(ConfigError, match="give one"):
         get_recipe("dcgan").configure({"resolution": 64, "size": "32"})
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize(("preset", "shared"), [("default", True), ("code", True), ("paper", False)])
+def test_dcgans_generator_learns_from_the_fakes_that_its_discriminator_has_just_seen(preset, shared, k):
+    """`preset=paper` has fresh noise in each turn (Algorithm 1), and so had the runs of before."""
+    system = built("dcgan", preset=preset, discriminator_steps=k)
+    judged, asked = [], []
+    system.players[0].module.register_forward_pre_hook(lambda module, given: judged.append(given[0].detach()))
+    system.network.register_forward_pre_hook(lambda module, given: asked.append(given[0]))
+
+    def turn(player, i):
+        return seeded(torch.device("cpu"), player.name, i)
+
+    def draw(player):
+        return batch_of(16)
+
+    before = [parameter.clone() for parameter in system.network.parameters()]
+    training_step(system.players, draw, turn, shared=system.shared)
+    assert system.shared == shared
+    assert len(asked) == (k if shared else k + 1)
+    assert torch.equal(judged[-2], judged[-1]) == shared  # real and fake of the discriminator's steps, then one fake
+    assert len(judged) == 2 * k + 1
+    assert not any(torch.equal(*pair) for pair in zip(before, system.network.parameters(), strict=True))

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zerosum.engine.checkpoint import load_model, load_state, newest_intact, save_checkpoint
 from zerosum.engine.ema import Ema
 from zerosum.engine.players import Batch, Player, System
+from zerosum.engine.products import as_products
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import RunFolder
 from zerosum.engine.schedule import due, due_for_sample
@@ -94,7 +95,8 @@ class Training:
     show(network, images) writes a sample of the averaged network and returns scalars to log.
     scorer scores it at checkpoints; None leaves scores and the best checkpoint out.
     settle completes it from the data before each checkpoint, where it needs that.
-    batch is the number of images in a batch, unless the system says otherwise."""
+    batch is the number of images in a batch, unless the system says otherwise.
+    products: the passes of convolutions that are done as products (engine.products)."""
 
     def __init__(
         self,
@@ -113,10 +115,12 @@ class Training:
         listeners: list[Listener],
         scorer: Scorer | None = None,
         settle: Callable[[nn.Module], None] | None = None,
+        products: Mapping[str, int] | None = None,
     ) -> None:
         self.system, self.run, self.draw, self.show = system, run, draw, show
         self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
         self.metadata, self.listeners, self.scorer, self.settle = metadata, listeners, scorer, settle
+        self.products = products or {}
         self.ema = Ema(system.network, ema_half_life)
         self.best: dict[str, Any] | None = None  # {"images", "name", "score"} of the best checkpoint
         self.progress = Progress(drawn={player.name: 0 for player in system.players})
@@ -236,9 +240,10 @@ class Training:
 
     def _step(self, gradient_norms: bool) -> None:
         system = self.system
-        report = training_step(
-            system.players, self._next_batch, self._turn, system.simultaneous, gradient_norms, system.shared
-        )
+        with as_products(self.products, self.precision):
+            report = training_step(
+                system.players, self._next_batch, self._turn, system.simultaneous, gradient_norms, system.shared
+            )
         seen = self._images_a_step()
         self.progress.images += seen
         self.progress.step += 1

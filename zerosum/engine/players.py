@@ -117,7 +117,10 @@ class System:
 
 
 def laid(network: nn.Module, layout: str) -> nn.Module:
-    """The network with its convolution weights in a layout."""
+    """The network with its convolution weights in a layout, and what it makes of vectors in it (layers/layout.py)."""
+    for module in network.modules():
+        if hasattr(module, "layout"):
+            module.layout = LAYOUTS[layout]
     for parameter in network.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=LAYOUTS[layout])

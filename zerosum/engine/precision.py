@@ -63,11 +63,12 @@ class Convolution:
 
 
 class _Recorder(TorchDispatchMode):
-    """Counts the convolutions that go by."""
+    """Counts the convolutions that go by, and sees whether one is gone back through, as for a gradient penalty."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: Counter[Convolution] = Counter()
+        self.curved = False
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -86,13 +87,14 @@ class _Recorder(TorchDispatchMode):
                     groups,
                 )
             ] += 1
+        self.curved |= function is torch.ops.aten.convolution_backward.default
         return function(*args, **(kwargs or {}))
 
 
-def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch]) -> Counter[Convolution]:
-    """The convolutions of one turn of every player, and how often each occurs; found without memory or arithmetic, on
-    shapes alone. build makes the system anew; draw gives a batch as it is trained on, late in training, of as many
-    images as it is told, or of the usual number."""
+def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch]) -> tuple[Counter[Convolution], bool]:
+    """The convolutions of one turn of every player, and how often each occurs; and whether a loss holds a gradient
+    through them. Found without memory or arithmetic, on shapes alone. build makes the system anew; draw gives a batch
+    as it is trained on, late in training, of as many images as it is told, or of the usual number."""
     batch = draw(None)
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weights from files, which networks without memory cannot take, nor need
@@ -105,7 +107,7 @@ def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch
                 # it looks at values (its networks are mostly through by then), or at what one that did was to make
                 with suppress(RuntimeError, KeyError):
                     player.losses(told if system.shared else dict(told))
-    return recorder.found
+    return recorder.found, recorder.curved
 
 
 def heaviest(found: Mapping[Convolution, int]) -> dict[Convolution, int]:

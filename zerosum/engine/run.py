@@ -36,6 +36,7 @@ class RunConfig(BaseModel):
     device: Literal["cpu", "cuda", "mps"]
     precision: Literal["fp32", "bf16"]
     layout: Literal["contiguous", "channels_last"] = "channels_last"  # as runs of older versions are
+    products: dict[str, int] = {}  # passes of convolutions, as engine.products names them
     budget: Budget
     settings: dict[str, Any]
     data: dict[str, Any]

@@ -35,11 +35,11 @@ def training_step(
 
     next_batch gives the player its next images; turn(player, i) is the context of its i-th step (seeds, precision).
     simultaneous takes all gradients before any step, as Goodfellow's code does (one step a player; Algorithm 1 as
-    printed alternates). shared gives all players the batch of the first, and what that has put into it; its opponents
-    are then not frozen, for what they made serves their own turn too, and everybody takes one step. Keys:
-    `loss/<player>/<term>`, the scores as the recipe names them, `grad/<player>`."""
-    if shared and (simultaneous or any(player.steps > 1 for player in players)):
-        raise ValueError("players that share a batch take one step each, in turn")
+    printed alternates). shared gives all players the last batch of the first, and what that has put into it; its
+    opponents are then not frozen, for what they made serves their own turn too. Keys: `loss/<player>/<term>`, the
+    scores as the recipe names them, `grad/<player>`."""
+    if shared and (simultaneous or any(player.steps > 1 for player in players[1:])):
+        raise ValueError("players that share the batch of the first take one step each, in turn")
     report: dict[str, Tensor] = {}
     batch: Batch = {}
     for player in players:

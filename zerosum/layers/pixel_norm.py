@@ -8,4 +8,5 @@ class PixelNorm(nn.Module):
     """x divided by the root of its mean square over channels: (N, C) or (N, C, H, W), mean square 1 afterwards."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+        # not mean: its gradient would come in the contiguous layout
+        return x * torch.rsqrt(x.square().sum(dim=1, keepdim=True) / x.shape[1] + 1e-8)

@@ -1,9 +1,11 @@
-"""Doubling and halving of feature maps by the filter [1, 3, 3, 1], which is bilinear interpolation in both
-directions."""
+"""Doubling and halving of feature maps: by the filter [1, 3, 3, 1], which is bilinear interpolation in both directions,
+and by the mean of four."""
+
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.functional import conv2d, interpolate
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, interpolate
 
 
 def doubled(x: Tensor) -> Tensor:
@@ -21,3 +23,32 @@ def halved(x: Tensor) -> Tensor:
     channels = x.shape[1]
     kernel = (line[:, None] * line).expand(channels, 1, 4, 4)
     return conv2d(x, kernel, stride=2, padding=1, groups=channels)
+
+
+class MeanOfFour(nn.Module):
+    """(N, C, H, W) of even sides to (N, C, H/2, W/2): values and gradients of nn.AvgPool2d(2), bit for bit.
+
+    The second derivative of nn.AvgPool2d adds zeros, in the contiguous layout, to the gradient of its input; this one
+    adds nothing, and its gradient is spread in a sixth of the time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return avg_pool2d(x, 2)
+        means: Tensor = _Mean.apply(x)
+        return means
+
+
+class _Mean(torch.autograd.Function):
+    """The mean of four; linear, so that its gradient asks for nothing of the input."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return avg_pool2d(x, 2)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        """Nothing is kept."""
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return interpolate(gradient / 4, scale_factor=2, mode="nearest")

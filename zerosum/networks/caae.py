@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from zerosum.layers.layout import Flatten, Unflatten, joined
 from zerosum.layers.leaky import LeakyReLU
 from zerosum.layers.shift import Shift
 from zerosum.networks.sizes import doublings
@@ -62,7 +63,7 @@ class Encoder(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((channels, *widths)):
             layers += [nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2), *_rectified(outputs, norm)]
-        layers += [nn.Flatten(), nn.Linear(widths[-1] * base_height * base_width, latent_dim), nn.Tanh()]
+        layers += [Flatten(), nn.Linear(widths[-1] * base_height * base_width, latent_dim), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(_starter(init))
 
@@ -106,7 +107,7 @@ class Generator(nn.Module):
         wide, *widths = _widths(n + 1, width, largest)[::-1]  # 1024, then 512, 256, 128, 64, 32 at 128 pixels
         layers: list[nn.Module] = [
             nn.Linear(latent_dim + self.labels.width, wide * base_height * base_width),
-            nn.Unflatten(1, (wide, base_height, base_width)),
+            Unflatten(wide, base_height, base_width),
             *_rectified(wide, norm),
         ]
         for inputs, outputs in pairwise((wide, *widths)):
@@ -195,9 +196,7 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, condition: Tensor) -> Tensor:
         x: Tensor = self.first(images)
         maps: Tensor = self.labels(condition.to(x.dtype))[:, :, None, None].expand(-1, -1, *x.shape[2:])
-        last = x.is_contiguous(memory_format=torch.channels_last)  # joined maps keep a layout that all of them have
-        maps = maps.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
-        logits: Tensor = self.layers(torch.cat((x, maps), dim=1)).squeeze(1)
+        logits: Tensor = self.layers(joined(x, maps)).squeeze(1)
         return logits
 
 
@@ -306,7 +305,7 @@ def _looking(widths: Sequence[int], kernel: int, norm: Norm, places: int, hidden
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers += [nn.Conv2d(before, after, kernel, 2, kernel // 2), *_norm(norm, after), nn.ReLU(inplace=True)]
-    layers += [nn.Flatten(), nn.Linear(widths[-1] * places, hidden), LeakyReLU(), nn.Linear(hidden, outputs)]
+    layers += [Flatten(), nn.Linear(widths[-1] * places, hidden), LeakyReLU(), nn.Linear(hidden, outputs)]
     return nn.Sequential(*layers)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from zerosum.layers.layout import Flatten, map_of
 from zerosum.layers.leaky import LeakyReLU
 from zerosum.networks.sizes import doublings
 
@@ -75,11 +76,7 @@ class Generator(nn.Module):
             latent = torch.cat(
                 (latent, code[:, :, None, None].expand(-1, -1, *latent.shape[2:]) if latent.ndim == 4 else code), dim=1
             )
-        if latent.ndim == 4:
-            first = self.project(latent)
-        else:  # the same map as a matrix product, which is faster on a CPU
-            weight = self.project.weight
-            first = (latent @ weight.flatten(1)).unflatten(1, weight.shape[1:])
+        first = self.project(latent) if latent.ndim == 4 else map_of(latent, self.project.weight)
         images: Tensor = self.layers(first)
         return images
 
@@ -123,7 +120,7 @@ class Discriminator(nn.Module):
             if depth > 0:  # no norm over the first layer
                 layers += _norm_layers(norm, outputs)
             layers.append(leaky())
-        layers += [nn.Flatten(), nn.Linear(widths[-1] * base_height * base_width, 1, bias=bias)]
+        layers += [Flatten(), nn.Linear(widths[-1] * base_height * base_width, 1, bias=bias)]
         self.layers = nn.Sequential(*layers)
         self.embed = nn.Linear(condition_dim, widths[-1], bias=False) if condition_dim else None
         self.apply(_start_scaled if norm == "none" else _start_normal)

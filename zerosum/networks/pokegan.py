@@ -11,6 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from zerosum.layers.layout import Flatten, Unflatten
 from zerosum.layers.leaky import LeakyReLU
 from zerosum.layers.shift import Shift
 from zerosum.networks.sizes import doublings
@@ -36,7 +37,7 @@ class Generator(nn.Module):
         self.latent_dim = latent_dim
         layers: list[nn.Module] = [
             nn.Linear(latent_dim, wide * base_height * base_width),
-            nn.Unflatten(1, (wide, base_height, base_width)),
+            Unflatten(wide, base_height, base_width),
             *_norm("batch", wide),
             nn.ReLU(inplace=True),
         ]
@@ -69,7 +70,7 @@ class Critic(nn.Module):
         layers: list[nn.Module] = []
         for depth, (inputs, outputs) in enumerate(pairwise((channels, *widths))):
             layers += [SameConv2d(inputs, outputs), *(_norm(norm, outputs) if depth else []), LeakyReLU()]
-        layers += [nn.Flatten(), nn.Linear(widths[-1] * (height >> halvings) * (image_width >> halvings), 1)]
+        layers += [Flatten(), nn.Linear(widths[-1] * (height >> halvings) * (image_width >> halvings), 1)]
         self.layers = nn.Sequential(*layers)
         self.apply(_start)
 

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from zerosum.layers.equalized import EqualizedConv2d, EqualizedLinear
+from zerosum.layers.layout import Flatten, Unflatten
 from zerosum.layers.leaky import LeakyReLU
 from zerosum.layers.minibatch_stddev import MinibatchStddev
 from zerosum.layers.pixel_norm import PixelNorm
+from zerosum.layers.resample import MeanOfFour
 from zerosum.layers.shift import Shift
 
 FIRST = 2  # the level of 4 pixels
@@ -66,7 +68,7 @@ class Generator(nn.Module):
         # The authors' gain of sqrt(2) / 4 makes up for the reshape to 4x4, each place of which sees all inputs
         self.project = EqualizedLinear(latent_dim + condition_dim, width * 16, math.sqrt(2) / 4, bias=False)
         self.norm = PixelNorm()
-        first = [nn.Unflatten(1, (width, 4, 4)), Shift(width), LeakyReLU(), PixelNorm()]
+        first = [Unflatten(width, 4, 4), Shift(width), LeakyReLU(), PixelNorm()]
         first += [EqualizedConv2d(width, width, 3), LeakyReLU(), PixelNorm()]
         blocks, to_image = [nn.Sequential(*first)], [EqualizedConv2d(width, channels, 1, gain=1)]
         for level in range(FIRST + 1, self.levels + 1):
@@ -112,13 +114,13 @@ class Discriminator(nn.Module):
         super().__init__()
         self.levels = levels_of(resolution)
         width = width_at(FIRST, base, largest)
-        last = [MinibatchStddev(group), EqualizedConv2d(width + 1, width, 3), LeakyReLU(), nn.Flatten()]
+        last = [MinibatchStddev(group), EqualizedConv2d(width + 1, width, 3), LeakyReLU(), Flatten()]
         last += [EqualizedLinear(width * 16, width), LeakyReLU(), EqualizedLinear(width, 1 + condition_dim, gain=1)]
         blocks, from_image = [nn.Sequential(*last)], [nn.Sequential(EqualizedConv2d(channels, width, 1), LeakyReLU())]
         for level in range(FIRST + 1, self.levels + 1):
             outputs, width = width, width_at(level, base, largest)
             layers = [EqualizedConv2d(width, width, 3), LeakyReLU(), EqualizedConv2d(width, outputs, 3), LeakyReLU()]
-            blocks.append(nn.Sequential(*layers, nn.AvgPool2d(2)))
+            blocks.append(nn.Sequential(*layers, MeanOfFour()))
             from_image.append(nn.Sequential(EqualizedConv2d(channels, width, 1), LeakyReLU()))
         self.blocks, self.from_image = nn.ModuleList(blocks), nn.ModuleList(from_image)
 

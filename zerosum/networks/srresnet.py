@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from zerosum.layers.layout import Flatten, Unflatten
 from zerosum.layers.leaky import LeakyReLU
 from zerosum.networks.sizes import doublings
 
@@ -56,7 +57,7 @@ class Generator(nn.Module):
         base = (height >> ups, image_width >> ups)
         self.project = nn.Sequential(
             nn.Linear(latent_dim + condition_dim, width * base[0] * base[1]),
-            nn.Unflatten(1, (width, *base)),
+            Unflatten(width, *base),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         )
@@ -114,7 +115,7 @@ class Discriminator(nn.Module):
             inputs, outputs, height, image_width = outputs, 2 * outputs, height // 2, image_width // 2
             if min(height, image_width) >= 4 and height % 2 == image_width % 2 == 0:
                 layers += [LeakyResidual(inputs), LeakyResidual(inputs)]
-        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.layers = nn.Sequential(*layers, Flatten())
         self.head = nn.Linear(inputs * height * image_width, 1 + condition_dim)
         self.apply(_start)
 

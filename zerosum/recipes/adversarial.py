@@ -1,6 +1,7 @@
 """One generator against one discriminator: the game that most recipes play, from their networks and settings."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -129,12 +130,16 @@ def two_players(
     discriminator_weight: float = 1.0,
     generator_weight: float = 1.0,
     slope_weight: Callable[[int], float] = lambda images_seen: 1.0,
+    shared: bool = False,
 ) -> list[Player]:
-    """Discriminator, then generator, as in Algorithm 1 (Goodfellow et al. 2014): fresh noise for each of them.
+    """Discriminator, then generator, as in Algorithm 1 (Goodfellow et al. 2014): fresh noise for each of them; or
+    shared, the fakes of the discriminator's last step in the generator's too (their system is then `shared`).
 
     discriminator_weight scales the adversarial terms of the discriminator (pix2pix and Goodfellow's code halve them),
     generator_weight that of the generator; slope_weight, a function of images seen, R1 and R2. Real and fake go through
     the discriminator apart, so that batch norm never mixes them."""
+    if shared and game.asked is not as_asked:
+        raise ValueError("fakes that are asked for anew in each turn cannot be shared")
     loss, penalty = ADVERSARIAL[settings.loss], settings.penalty
     varied = augmentation_of(settings.augment, discriminator, game.alpha, loss)
     freeze(settings, generator, discriminator)
@@ -145,8 +150,11 @@ def two_players(
     def judge(batch: Batch) -> tuple[Terms, Terms]:
         asked = game.asked(batch)
         with torch.no_grad():
-            fake = game.fake(asked).float()  # under bfloat16 not of the type of real images, which they are mixed with
             real = game.real(batch)
+        with nullcontext() if shared else torch.no_grad():
+            fake = game.fake(asked).float()  # under bfloat16 not of the type of real images, which they are mixed with
+        if shared:
+            batch["made"] = fake
         now = batch["step"] % penalty.every == 0
         r1, r2 = ((gamma if now else 0.0) for gamma in (penalty.r1, penalty.r2))
         real, fake = real.detach().requires_grad_(r1 > 0), fake.detach().requires_grad_(r2 > 0)
@@ -182,7 +190,8 @@ def two_players(
 
     def fool(batch: Batch) -> tuple[Terms, Terms]:
         asked = game.asked(batch)
-        fake_logits, fake_labels = parted(look(game.fake(asked), asked, "fake"))
+        fake = batch.pop("made") if "made" in batch else game.fake(asked)
+        fake_logits, fake_labels = parted(look(fake, asked, "fake"))
         terms: Terms = {}
         if loss.needs_real:
             with torch.no_grad():

@@ -18,7 +18,7 @@ from zerosum.networks.dcgan import Discriminator, Generator
 from zerosum.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings, ConditionalSettings, DecaySettings, Strict
+from zerosum.recipes.settings import AdamSettings, ConditionalSettings, DecaySettings, SharedFakes, Strict
 
 Norm = Literal["batch", "layer", "spectral", "none"]
 
@@ -59,6 +59,7 @@ class DcganSettings(ConditionalSettings):
     optimizer: AdamSettings = AdamSettings(lr=1e-3)
     decay: DecaySettings = DecaySettings()
     first: FirstSettings = FirstSettings()
+    shared_fakes: SharedFakes = True
 
 
 CONSTANT: dict[str, Any] = {"decay": {"lr": 1.0}, "first": {"images": 0}}  # rate and batch stay as they are
@@ -69,6 +70,7 @@ PAPER = {
     "batch": 128,
     "optimizer": {"lr": 2e-4},
     **CONSTANT,
+    "shared_fakes": False,
     "ema_half_life": 0,
 }
 CODE = {"optimizer": {"lr": 2e-4}, **CONSTANT, "ema_half_life": 0}
@@ -85,7 +87,7 @@ CODE = {"optimizer": {"lr": 2e-4}, **CONSTANT, "ema_half_life": 0}
     example_shape=(64, 64, 3),
     presets={"paper": PAPER, "code": CODE},
     bf16=lambda settings: settings.discriminator.norm == "batch",
-    older=CONSTANT,
+    older={**CONSTANT, "shared_fakes": False},
 )
 def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the authors' network and schedule (5x5 kernels, width 128, uniform latents, batch 128);
@@ -134,5 +136,5 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
         return settings.batch if full else min(settings.batch, settings.first.batch)
 
     bound = None if part.latent == "normal" else 1.0
-    players = two_players(settings, generator, discriminator, game, optimizer, schedule)
-    return System(generator, players, seeded_latents, latent_bound=bound, batch=batch_at)
+    players = two_players(settings, generator, discriminator, game, optimizer, schedule, shared=settings.shared_fakes)
+    return System(generator, players, seeded_latents, latent_bound=bound, batch=batch_at, shared=settings.shared_fakes)
