@@ -1,19 +1,27 @@
 """The building blocks against plain formulas."""
 
 import math
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import conv2d, linear
+from torch.nn.functional import conv2d, conv_transpose2d, linear
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.players import laid
+from zerosum.engine.step import training_step
 from zerosum.layers.equalized import EqualizedConv2d, EqualizedLinear
+from zerosum.layers.layout import Flatten, Unflatten, joined, map_of
 from zerosum.layers.leaky import LeakyReLU
 from zerosum.layers.maxout import Maxout
 from zerosum.layers.minibatch_stddev import MinibatchStddev
 from zerosum.layers.pixel_norm import PixelNorm
-from zerosum.layers.resample import doubled, halved
+from zerosum.layers.resample import MeanOfFour, doubled, halved
+from zerosum.recipes.registry import get_recipe
 
 
 def test_maxout_is_the_largest_of_its_pieces() -> None:
@@ -174,3 +182,73 @@ def test_resampling_treats_channels_alike_and_is_differentiable_twice(resample) 
     x = torch.randn(2, 3, 4, 4, dtype=torch.float64).requires_grad_()
     torch.testing.assert_close(resample(x)[:, 1:2], resample(x[:, 1:2]))
     assert torch.autograd.gradgradcheck(lambda x: resample(x[:1, :1]).square(), x)
+
+
+def test_the_mean_of_four_equals_pytorchs_pooling_bit_for_bit() -> None:
+    x = torch.randn(4, 3, 10, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ours, theirs = both(x, MeanOfFour()), both(x, nn.AvgPool2d(2))
+    assert len(ours) == len(theirs) == 4
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    with torch.no_grad():
+        assert torch.equal(MeanOfFour()(x), nn.AvgPool2d(2)(x))
+
+
+def test_flattened_maps_get_their_gradient_as_they_lie() -> None:
+    for layout in (torch.channels_last, torch.contiguous_format):
+        x = torch.randn(2, 3, 4, 5).contiguous(memory_format=layout).requires_grad_()
+        y = Flatten()(x)
+        assert torch.equal(y, x.flatten(1))
+        (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+        assert slope.is_contiguous(memory_format=layout)
+        assert torch.equal(slope, 2 * x)
+        (second,) = torch.autograd.grad(slope.sum(), x)
+        assert (second == 2).all()
+
+
+def test_maps_made_of_vectors_lie_as_the_weights_do() -> None:
+    torch.manual_seed(0)
+    vectors, made = torch.randn(2, 60), Unflatten(3, 4, 5)
+    expected = vectors.unflatten(1, (3, 4, 5))
+    assert made(vectors).is_contiguous()
+    for layout, name in ((torch.channels_last, "channels_last"), (torch.contiguous_format, "contiguous")):
+        assert laid(made, name)(vectors).is_contiguous(memory_format=layout)
+        assert torch.equal(made(vectors), expected)
+        weight = torch.randn(60, 3, 4, 5).contiguous(memory_format=layout)
+        assert map_of(vectors, weight).is_contiguous(memory_format=layout)
+        torch.testing.assert_close(map_of(vectors, weight), conv_transpose2d(vectors[:, :, None, None], weight))
+        maps = expected.contiguous(memory_format=layout)
+        both_maps = joined(maps, vectors[:, :1, None, None].expand(-1, 1, 4, 5))
+        assert both_maps.is_contiguous(memory_format=layout)
+        assert torch.equal(both_maps[:, :3], maps)
+        assert torch.equal(both_maps[:, 3], vectors[:, :1, None].expand(-1, 4, 5))
+
+
+class Mixed(TorchDispatchMode):
+    """Rectifiers, norms and pools that meet maps in two layouts: each takes up to thirty times as long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen, self.found = 0, list[str]()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = str(function)
+        if any(word in name for word in ("relu", "threshold", "batch_norm", "pool", "upsample")):
+            maps = [a for a in args if isinstance(a, torch.Tensor) and a.ndim == 4 and min(a.shape[1:]) > 1]
+            self.seen += len(maps)
+            if not all(one.is_contiguous(memory_format=torch.channels_last) for one in maps):
+                self.found.append(f"{name} {[(tuple(one.shape), one.stride()) for one in maps]}")
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["dcgan", "r3gan", "progressive", "anime", "pokegan", "classifier"])
+def test_no_step_meets_two_layouts(name: str) -> None:
+    recipe = get_recipe(name)
+    info = DatasetInfo("test", 8, (32, 32, 3), "uint8", (0, 255), False, ("a", "b"), "")
+    small = {"growth": {"start": 32}} if name == "progressive" else {}
+    system = recipe.build(recipe.configure({"batch": 4, **small}), info).to(torch.device("cpu"))
+    image = torch.randn(4, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    batch = {"image": image, "label": torch.zeros(4, dtype=torch.int64), "images_seen": 0, "step": 0}
+    with Mixed() as mixed:
+        training_step(system.players, lambda player: dict(batch), lambda player, i: nullcontext(), shared=system.shared)
+    assert mixed.seen > 10
+    assert mixed.found == []

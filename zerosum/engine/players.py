@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -120,7 +120,7 @@ def laid(network: nn.Module, layout: str) -> nn.Module:
     """The network with its convolution weights in a layout, and what it makes of vectors in it (layers/layout.py)."""
     for module in network.modules():
         if hasattr(module, "layout"):
-            module.layout = LAYOUTS[layout]
+            cast(Any, module).layout = LAYOUTS[layout]
     for parameter in network.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=LAYOUTS[layout])

@@ -38,11 +38,12 @@ class _Rectified(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
         x, ctx.slope = inputs
         ctx.save_for_backward(x)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor | None) -> Any:
         (x,) = ctx.saved_tensors
-        return _Sloped.apply(gradient, x, ctx.slope), None
+        return None if gradient is None else _Sloped.apply(gradient, x, ctx.slope), None
 
 
 class _Sloped(torch.autograd.Function):
@@ -57,8 +58,9 @@ class _Sloped(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
         _, x, ctx.slope = inputs
         ctx.save_for_backward(x)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor | None) -> Any:
         (x,) = ctx.saved_tensors
-        return _Sloped.apply(gradient, x, ctx.slope), None, None
+        return None if gradient is None else _Sloped.apply(gradient, x, ctx.slope), None, None

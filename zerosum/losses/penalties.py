@@ -20,7 +20,8 @@ def gradient_penalty(critic: Critic, points: Tensor, target: float = 1.0) -> Ten
     """Mean squared gap between the critic's slope and target, per sample (Gulrajani et al. 2017, equation 3).
 
     critic maps points (N, ...) to one score a sample. Returns a scalar, differentiable in the critic's parameters."""
-    return (_slopes(critic, points).flatten(1).norm(dim=1) - target).square().mean()
+    slopes = _slopes(critic, points)
+    return (torch.linalg.vector_norm(slopes, dim=_of_a_sample(slopes)) - target).square().mean()
 
 
 def r1(discriminator: Critic, real: Tensor) -> Tensor:
@@ -93,4 +94,9 @@ def _updates_statistics(layer: nn.Module) -> bool:
 
 
 def _mean_square(slopes: Tensor) -> Tensor:
-    return slopes.flatten(1).square().sum(dim=1).mean()
+    return slopes.square().sum(dim=_of_a_sample(slopes)).mean()
+
+
+def _of_a_sample(slopes: Tensor) -> tuple[int, ...]:
+    """All dimensions but the first; to flatten them would leave gradients in the contiguous layout."""
+    return tuple(range(1, slopes.ndim))

@@ -148,6 +148,7 @@ CODE: dict[str, Any] = {
     example_shape=(128, 128, 3),
     presets={"paper": PAPER, "code": CODE},
     task="change",
+    bf16=lambda settings: settings.network.norm,
 )
 def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
     """`preset=paper` has the paper's weights, `preset=code` those of the released code, with its label of the gender.

@@ -120,6 +120,7 @@ PAPER = {
     presets={"paper": PAPER},
     task="classify",
     smallest_side=lambda settings: smallest_side(settings.network),
+    bf16=lambda settings: settings.network == "small",
 )
 def classifier(settings: ClassifierSettings, data: DatasetInfo) -> System:
     """The default is AdamW with one cosine and a moving average, which is good in a few epochs with every network.

@@ -116,6 +116,7 @@ LOCAL: dict[str, Any] = {
     example_shape=(128, 256, 3),
     presets={"paper": PAPER, "code": CODE, "local": LOCAL},
     task="translate",
+    bf16=lambda settings: settings.network.kind == "global",
 )
 def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's global generator, with discriminators at three scales and VGG's perceptual loss;

@@ -87,6 +87,7 @@ CODE: dict[str, Any] = {
     largest_default=64,
     example_shape=(128, 128, 3),
     presets={"code": CODE},
+    bf16=lambda settings: settings.critic.norm == "batch",
 )
 def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
     """`preset=code` is the repository with what makes its pictures pale (real images in [0, 1]), its shared noise, its

@@ -38,6 +38,7 @@ class SegmenterSettings(TranslationSettings):
     largest_default=256,
     example_shape=(64, 64, 3),
     task="translate",
+    bf16=lambda settings: True,
 )
 def segmenter(settings: SegmenterSettings, data: DatasetInfo) -> System:
     """One network that learns by cross-entropy, pixels without a class left out; nobody plays against it."""
