@@ -27,6 +27,7 @@ from zerosum.data.open import open_dataset
 from zerosum.engine.device import keep_pages
 from zerosum.environment import processor
 from zerosum.model import Model, Translator
+from zerosum.speed import in_precision
 
 RECIPES = ("dcgan", "pix2pix", "progressive", "r3gan")
 COUNT = {"generate": 256, "translate": 4}
@@ -49,7 +50,7 @@ def ways(name: str) -> dict[str, Callable[[], Any]]:
             "gradients on": lambda: [customary(latents) for _ in range(count // 64)],
             "no_grad": torch.no_grad()(lambda: [customary(latents) for _ in range(count // 64)]),
             "fp32": lambda: model.sample(count),
-            "bf16": partial(model.in_bf16().sample, count),
+            "bf16": partial(in_precision(model, "bf16", count).sample, count),
         }
     translator = Translator(*facts)
     inputs = dataset.batch(np.arange(count))["input"]
@@ -58,7 +59,7 @@ def ways(name: str) -> dict[str, Callable[[], Any]]:
         "gradients on": lambda: [customary(given[i : i + 1]) for i in range(count)],
         "no_grad": torch.no_grad()(lambda: [customary(given[i : i + 1]) for i in range(count)]),
         "fp32": lambda: translator.translate(inputs),
-        "bf16": partial(translator.in_bf16().translate, inputs),
+        "bf16": partial(in_precision(translator, "bf16", count).translate, inputs),
     }
 
 

@@ -11,6 +11,7 @@ import zerosum
 from zerosum import doctor, speed, training
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.open import open_dataset
+from zerosum.engine import products
 from zerosum.engine.products import _passes
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError
@@ -32,10 +33,10 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(speed, "LEAST", 0)
     timed = []
 
-    def be(measured, products=False):
-        def sooner(found, precision, curved):
-            every = [one for convolution in found for one in _passes(convolution, torch.float32, curved)]
-            return {name: count for name, _, count in every} if products else {}
+    def be(measured, by_product=False):
+        def sooner(found, precision, parts):
+            every = [one for convolution in found for one in _passes(convolution, torch.float32, parts)]
+            return {name: count for name, _, count in every} if by_product else {}
 
         def timings(chosen, device, dtypes):
             timed.append(chosen)
@@ -95,14 +96,14 @@ def test_what_was_measured_is_remembered_until_it_is_asked_anew_or_damaged(machi
 
 
 def test_what_is_sooner_as_a_product_is_told_and_remembered_too(machine):
-    machine(HALF, products=True)
+    machine(HALF, by_product=True)
     first = choose()
     assert "weight 16x8x4x4 over 8x8, stride 2x2, padding 1x1" in first.products
     assert f"{len(first.products)} of their passes are sooner done as matrix products" in first.why
     machine(HALF)
     assert choose() == first
     assert choose(anew=True).products == {}
-    machine(PLAIN, products=True)
+    machine(PLAIN, by_product=True)
     assert choose("fp32").products == {}  # contiguous weights: windows would have to be gathered
 
 
@@ -129,15 +130,15 @@ def test_another_word_is_refused_before_the_data_is_packed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("measured", "products", "precision", "layout"),
+    ("measured", "by_product", "precision", "layout"),
     [
         (HALF, False, "bf16", "channels_last"),
         (HALF, True, "bf16", "channels_last"),
         (PLAIN, False, "fp32", "contiguous"),
     ],
 )
-def test_a_run_keeps_its_choice_when_it_goes_on_elsewhere(machine, tmp_path, measured, products, precision, layout):
-    machine(measured, products)
+def test_a_run_keeps_its_choice_when_it_goes_on_elsewhere(machine, tmp_path, measured, by_product, precision, layout):
+    machine(measured, by_product)
     for name, images in (("whole", 48), ("parts", 24)):
         zerosum.train("dcgan", "builtin:portraits:64", out=tmp_path / name, images=images, **SMALL)
     machine(WHOLE)  # another computer
@@ -145,7 +146,7 @@ def test_a_run_keeps_its_choice_when_it_goes_on_elsewhere(machine, tmp_path, mea
     for name in ("whole", "parts"):
         config = yaml.safe_load((tmp_path / name / "config.yaml").read_text())
         assert (config["precision"], config["layout"]) == (precision, layout)
-        assert bool(config["products"]) == products
+        assert bool(config["products"]) == by_product
         env = json.loads((tmp_path / name / "env.json").read_text())
         assert env["speed"]["milliseconds"]["fp32 contiguous"] == 1000 * measured["fp32", "contiguous"]
         assert [e["text"] for e in read_lines(tmp_path / name / "events.jsonl") if e["text"].startswith("Trains in")]
@@ -192,6 +193,24 @@ def test_bf16_is_taken_for_pictures_where_it_makes_them_faster(model, monkeypatc
     assert in_precision(model, "auto", 64) is model  # too few to find out
     with pytest.raises(ConfigError, match="fp8"):
         in_precision(model, "fp8", 1)
+
+
+def test_pictures_in_bf16_are_made_by_products_where_these_are_sooner(machine, tmp_path):
+    machine(HALF, by_product=True)
+    run = zerosum.train("segmenter", "builtin:portraits:64", out=tmp_path / "run", size=32, steps=1)
+    translator = zerosum.load(run.path)
+    picture = np.zeros((1, 32, 32, 3), np.uint8)
+    faster = in_precision(translator, "bf16", 1)
+    assert faster.products
+    assert {name.split()[0] for name in faster.products} == {"map"}
+    taken = []
+    windows = products.windows
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "windows", lambda *args: taken.append(1) or windows(*args))
+        made = faster.translate(picture)
+        assert len(taken) == len(faster.products)
+        assert (made == translator.in_bf16().translate(picture)).mean() > 0.9
+        assert len(taken) == len(faster.products)
 
 
 def test_the_doctor_says_what_training_would_choose(machine, monkeypatch):

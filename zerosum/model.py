@@ -4,7 +4,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self, overload
 
@@ -19,6 +19,7 @@ from zerosum.data.label_maps import VOID
 from zerosum.engine.checkpoint import best_checkpoint, load_model, newest_intact, verify
 from zerosum.engine.device import choose_device, plain_memory_errors
 from zerosum.engine.players import Batch, System, laid
+from zerosum.engine.products import as_products
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import RunFolder, layout_of
 from zerosum.errors import ConfigError, DataError
@@ -111,7 +112,7 @@ class Loaded:
     """The network that people use, the moving average of a run, in eval mode.
 
     recipe, settings and info (shape, depth and classes of the data) say what it is; images is how many it has seen;
-    seed is that of the run."""
+    seed is that of the run. products: the passes of its convolutions in bfloat16 that are done as matrix products."""
 
     network: nn.Module
     system: System
@@ -120,6 +121,7 @@ class Loaded:
     info: DatasetInfo
     images: int
     seed: int
+    products: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
@@ -173,8 +175,9 @@ class Model(Loaded):
             raise ConfigError(f"n must be 0 or more and truncation above 0, got {n} and {truncation}.")
         wanted = list(range(seed, seed + n)) if seeds is None else list(seeds)
         asked = dict(attributes or {}) | ({} if label is None else {"class": label})
-        parts = generated(self.system, self.network, self.info, wanted, self.images, truncation, asked)
-        return self._together(list(parts), as_tensor)
+        with as_products(self.products, "bf16"):
+            parts = list(generated(self.system, self.network, self.info, wanted, self.images, truncation, asked))
+        return self._together(parts, as_tensor)
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """The latents (N, D) that the seeds stand for, on the CPU: standard normal, or uniform (`latent_bound`)."""
@@ -319,7 +322,7 @@ class Translator(Loaded):
             batch = self._batch(inputs[part], None if instances is None else instances[part], style)
             if condition is not None:
                 batch["condition"] = condition.expand(len(batch["input"]), -1)
-            with seeded(self.device, "noise", seed), torch.inference_mode():
+            with seeded(self.device, "noise", seed), torch.inference_mode(), as_products(self.products, "bf16"):
                 made = translated(self.system, self.network, batch, tile)
             parts.append(stored_made(made, self.info))
         channels = 1 if self.info.labels else self.info.shape[2]

@@ -7,7 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 
 from zerosum.data.cache import cache_folder
 from zerosum.engine.players import LAYOUTS, Batch, System
-from zerosum.engine.precision import DTYPES, Convolution, convolutions, fastest, heaviest, timings
+from zerosum.engine.precision import DTYPES, Convolution, convolutions, convolutions_in, fastest, heaviest, timings
 from zerosum.engine.products import sooner_as_products
 from zerosum.environment import processor
 from zerosum.errors import ConfigError, ZerosumError
@@ -80,7 +81,7 @@ def choose_speed(
         measured = _measured(chosen, device, tuple(DTYPES) if anew else allowed, anew)
     precision, layout = fastest(measured, allowed)
     if timed and device.type == "cpu" and layout == "channels_last":
-        products = _products(found, curved, precision, anew)
+        products = _products(found, ("map", "weight", *(["curve"] if curved else [])), precision, anew)
     milliseconds = {" ".join(way): round(1000 * seconds, 3) for way, seconds in measured.items()}
     gflop = BACKWARD * work_of(chosen) / 1e9
     why = _why(asked, learns_in_bf16, precision, layout, measured, len(products))
@@ -94,7 +95,7 @@ def in_precision(model: Used, asked: str, count: int) -> Used:
     check_precision(asked)
     if asked == "fp32" or (asked == "auto" and count < ENOUGH * _at_once(model)):
         return model
-    half = model.in_bf16()
+    half = _by_products(model.in_bf16())
     if asked == "bf16":
         return half
     seconds: dict[bool, list[float]] = {False: [], True: []}
@@ -103,6 +104,15 @@ def in_precision(model: Used, asked: str, count: int) -> Used:
             took = _making(one)
             seconds[is_half] += [took] if round_ else []  # the first warms up
     return half if min(seconds[False]) > WORTHWHILE * min(seconds[True]) else model
+
+
+def _by_products(model: Used) -> Used:
+    """The same, with what is sooner done as matrix products here done so; a network without work enough as it is."""
+    found = convolutions_in(partial(_making, model))
+    if model.device.type != "cpu" or work_of(found) < LEAST:
+        return model
+    plain = Counter({one: count for one, count in found.items() if not one.transposed})  # whose `map` is forward
+    return replace(model, products=_products(plain, ("map",), "bf16", anew=False))
 
 
 def _at_once(model: Model | Translator) -> int:
@@ -139,13 +149,13 @@ def _measured(
     return {way: known[" ".join(way)] for way in ways if " ".join(way) in known}
 
 
-def _products(found: Counter[Convolution], curved: bool, precision: str, anew: bool) -> dict[str, int]:
+def _products(found: Counter[Convolution], parts: tuple[str, ...], precision: str, anew: bool) -> dict[str, int]:
     """The passes of these convolutions that are sooner done as products, from the cache likewise."""
 
     def measure() -> dict[str, int]:
-        return sooner_as_products(found, precision, curved)
+        return sooner_as_products(found, precision, parts)
 
-    known = _remembered("products", [precision, curved, _listed(found)], torch.device("cpu"), measure, anew)
+    known = _remembered("products", [precision, parts, _listed(found)], torch.device("cpu"), measure, anew)
     return {name: int(count) for name, count in known.items()}
 
 

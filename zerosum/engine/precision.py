@@ -88,6 +88,9 @@ class _Recorder(TorchDispatchMode):
                 )
             ] += 1
         self.curved |= function is torch.ops.aten.convolution_backward.default
+        if function in (torch.ops.aten.conv2d.default, torch.ops.aten.conv_transpose2d.input):  # in inference mode
+            with self:
+                return function.decompose(*args, **(kwargs or {}))
         return function(*args, **(kwargs or {}))
 
 
@@ -108,6 +111,13 @@ def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch
                 with suppress(RuntimeError, KeyError):
                     player.losses(told if system.shared else dict(told))
     return recorder.found, recorder.curved
+
+
+def convolutions_in(run: Callable[[], object]) -> Counter[Convolution]:
+    """The convolutions that a function does, and how often each occurs."""
+    with _Recorder() as recorder:
+        run()
+    return recorder.found
 
 
 def heaviest(found: Mapping[Convolution, int]) -> dict[Convolution, int]:

@@ -13,7 +13,7 @@ Which of them are done otherwise here is measured (`sooner_as_products`), by nam
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -72,15 +72,15 @@ def as_products(names: Mapping[str, int], precision: str) -> Iterator[None]:
 
 
 def sooner_as_products(
-    found: Counter[Convolution], precision: str, curved: bool = False, budget: float = BUDGET
+    found: Counter[Convolution], precision: str, parts: Collection[str] = ("map", "weight"), budget: float = BUDGET
 ) -> dict[str, int]:
     """The passes of these convolutions that are clearly sooner done as products on this CPU, with the number of images
-    that they were measured for; the heaviest are looked at first. curved: a gradient penalty is differentiated."""
+    that they were measured for; the heaviest are looked at first. parts: `map`, `weight` and `curve`."""
     chosen: dict[str, int] = {}
     seen = set[str]()
     started = time.perf_counter()
     for convolution in sorted(found, key=lambda one: found[one] * one.operations(), reverse=True):
-        for name, run, count in _passes(convolution, DTYPES[precision], curved):
+        for name, run, count in _passes(convolution, DTYPES[precision], parts):
             if name in seen:
                 continue
             seen.add(name)
@@ -104,7 +104,7 @@ def _seconds(run: Callable[[], Any], names: Mapping[str, int], precision: str) -
         return time.perf_counter() - started
 
 
-def _passes(convolution: Convolution, dtype: torch.dtype, curved: bool) -> Iterator[tuple[str, Any, int]]:
+def _passes(convolution: Convolution, dtype: torch.dtype, parts: Collection[str]) -> Iterator[tuple[str, Any, int]]:
     """Its passes that can be products: name, a function that does it, and the number of images."""
     kernel = convolution.weight[2:]
     if convolution.groups > 1 or set(convolution.dilation) != {1} or tuple(kernel) == (1, 1):
@@ -122,12 +122,12 @@ def _passes(convolution: Convolution, dtype: torch.dtype, curved: bool) -> Itera
     if len(small) * small.shape[2] * small.shape[3] <= MOST_ROWS:
         runs["map"] = lambda: torch.convolution(large, weight, None, *rest)
         runs["weight"] = lambda: backward(small, large, weight, None, *rest, (False, True, False))
-    if curved and not convolution.transposed:
+    if not convolution.transposed:
         swapped = (convolution.dilation, convolution.padding, convolution.stride, *rest[3:])
         runs["curve"] = lambda: torch.convolution(large.transpose(0, 1), small.transpose(0, 1), None, *swapped)
     with torch.inference_mode():
-        for part, run in runs.items():
-            yield name_of(part, weight.shape, large, convolution.stride, convolution.padding), run, len(large)
+        for part in [part for part in runs if part in parts]:
+            yield name_of(part, weight.shape, large, convolution.stride, convolution.padding), runs[part], len(large)
 
 
 def _is_chosen(part: str, weight: Sequence[int], large: Tensor, count: int, rest: Sequence[Any]) -> bool:
