@@ -1,7 +1,7 @@
 """The customary PyTorch loops that zerosum is measured against: float32, eager, contiguous, as tutorials and the
 papers' code have them, without handicap. Each is a step over a DataLoader of images in memory.
 
-The networks are those of the zerosum recipe, so that the same arithmetic is done; their leaky rectifiers are PyTorch's.
+The networks are those of the zerosum recipe, so that the same arithmetic is done; their layers are PyTorch's own.
 LOOPS are transcriptions of what papers' code or PyTorch's tutorial does. For the other recipes `the_same_losses`
 takes zerosum's losses through a loop as people write it: opponents not frozen, every term read in every step.
 """
@@ -17,7 +17,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, softp
 from torch.utils.data import DataLoader, TensorDataset
 
 from zerosum.engine.players import Batch, System
+from zerosum.layers.layout import Flatten, Unflatten
 from zerosum.layers.leaky import LeakyReLU
+from zerosum.layers.resample import MeanOfFour
 
 Step = Callable[[], None]
 
@@ -38,7 +40,7 @@ def endless(batch: int, *tensors: Tensor) -> Iterator[list[Tensor]]:
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """A copy in PyTorch's own layout with PyTorch's own rectifiers."""
+    """A copy in PyTorch's own layout with PyTorch's own rectifiers, pools and reshapes."""
     network = copy.deepcopy(network)
     make_plain(network)
     return network.train()
@@ -50,6 +52,12 @@ def make_plain(network: nn.Module) -> None:
         for name, child in parent.named_children():
             if isinstance(child, LeakyReLU):
                 setattr(parent, name, nn.LeakyReLU(child.slope))
+            elif isinstance(child, MeanOfFour):
+                setattr(parent, name, nn.AvgPool2d(2))
+            elif isinstance(child, Flatten):
+                setattr(parent, name, nn.Flatten())
+            elif isinstance(child, Unflatten):
+                setattr(parent, name, nn.Unflatten(child.dim, child.unflattened_size))
     for parameter in network.parameters():
         parameter.data = parameter.data.contiguous()
 

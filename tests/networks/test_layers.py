@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn.functional import conv2d, conv_transpose2d, linear
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zerosum.data.dataset import DatasetInfo
+from zerosum.data.conditions import Condition
+from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.engine.players import laid
 from zerosum.engine.step import training_step
 from zerosum.layers.equalized import EqualizedConv2d, EqualizedLinear
@@ -240,14 +241,28 @@ class Mixed(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", ["dcgan", "r3gan", "progressive", "anime", "pokegan", "classifier"])
-def test_no_step_meets_two_layouts(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("dcgan", 4), ("r3gan", 4), ("progressive", 4), ("anime", 4), ("pokegan", 4), ("classifier", 4), ("caae", 4),
+        ("pix2pix", 1), ("pix2pix", 4),
+    ],
+)  # fmt: skip
+def test_no_step_meets_two_layouts(name: str, count: int) -> None:
     recipe = get_recipe(name)
-    info = DatasetInfo("test", 8, (32, 32, 3), "uint8", (0, 255), False, ("a", "b"), "")
+    given = Side(3, "uint8", (0, 255), False) if recipe.task in ("translate", "change") else None
+    age = Condition("age", ("young", "old"), (4, 4), (40.0,), (20.0, 60.0))
+    conditions, classes = ((age,), ()) if name == "caae" else ((), ("a", "b"))
+    info = DatasetInfo(
+        "test", 8, (32, 32, 3), "uint8", (0, 255), False, classes, "", conditions=conditions, input=given
+    )
     small = {"growth": {"start": 32}} if name == "progressive" else {}
-    system = recipe.build(recipe.configure({"batch": 4, **small}), info).to(torch.device("cpu"))
-    image = torch.randn(4, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    batch = {"image": image, "label": torch.zeros(4, dtype=torch.int64), "images_seen": 0, "step": 0}
+    system = recipe.build(recipe.configure({"batch": count, **small}), info).to(torch.device("cpu"))
+    image = torch.randn(count, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    batch = {"image": image, "label": torch.zeros(count, dtype=torch.int64), "images_seen": 0, "step": 0}
+    batch |= {"input": image, "condition": torch.eye(2)[torch.arange(count) % 2]}
+    if name not in ("caae", "pix2pix"):
+        del batch["input"], batch["condition"]
     with Mixed() as mixed:
         training_step(system.players, lambda player: dict(batch), lambda player, i: nullcontext(), shared=system.shared)
     assert mixed.seen > 10

@@ -4,10 +4,11 @@ pix2pix and pix2pixHD share: norms, the start, the check of sizes."""
 from collections import OrderedDict
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, instance_norm
 from torch.nn.functional import dropout as drop
+
+from zerosum.layers.layout import joined
 
 Norm = Literal["batch", "picture", "instance", "none"]
 
@@ -88,7 +89,7 @@ class Generator(nn.Module):
             x = block(x)
             if maps:
                 skip = maps.pop()
-                x = torch.cat((skip, x), dim=1) if self.skips else x
+                x = joined(skip, x) if self.skips else x
         return x.tanh() if self.bounded else x
 
 
