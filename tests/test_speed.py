@@ -12,7 +12,7 @@ from zerosum import doctor, speed, training
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.open import open_dataset
 from zerosum.engine import products
-from zerosum.engine.products import _passes
+from zerosum.engine.products import _name
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError
 from zerosum.recipes.registry import get_recipe
@@ -27,23 +27,23 @@ SMALL = {"batch": 8, "size": "16", "generator": {"width": 8}, "discriminator": {
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A function that makes this machine one of the above, with an empty cache, on which products are sooner always or
+    """A function that makes this machine one of the above, with an empty cache, on which products are faster always or
     never; returns how often it was timed."""
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(speed, "LEAST", 0)
     timed = []
 
     def be(measured, by_product=False):
-        def sooner(found, precision, parts):
-            every = [one for convolution in found for one in _passes(convolution, torch.float32, parts)]
-            return {name: count for name, _, count in every} if by_product else {}
+        def faster(passes, precision):
+            named = {_name(part, convolution): convolution.images[0] for part, convolution in passes}
+            return {name: count for name, count in named.items() if name and by_product}
 
         def timings(chosen, device, dtypes):
             timed.append(chosen)
             return {way: seconds for way, seconds in measured.items() if way[0] in dtypes}
 
         monkeypatch.setattr(speed, "timings", timings)
-        monkeypatch.setattr(speed, "sooner_as_products", sooner)
+        monkeypatch.setattr(speed, "faster_as_products", faster)
         return timed
 
     return be
@@ -95,11 +95,11 @@ def test_what_was_measured_is_remembered_until_it_is_asked_anew_or_damaged(machi
     assert choose().precision == "bf16"
 
 
-def test_what_is_sooner_as_a_product_is_told_and_remembered_too(machine):
+def test_what_is_faster_as_a_product_is_told_and_remembered_too(machine):
     machine(HALF, by_product=True)
     first = choose()
     assert "weight 16x8x4x4 over 8x8, stride 2x2, padding 1x1" in first.products
-    assert f"{len(first.products)} of their passes are sooner done as matrix products" in first.why
+    assert f"{len(first.products)} of their passes are done as matrix products" in first.why
     machine(HALF)
     assert choose() == first
     assert choose(anew=True).products == {}
@@ -195,18 +195,18 @@ def test_bf16_is_taken_for_pictures_where_it_makes_them_faster(model, monkeypatc
         in_precision(model, "fp8", 1)
 
 
-def test_pictures_in_bf16_are_made_by_products_where_these_are_sooner(machine, tmp_path):
+def test_pictures_in_bf16_are_made_by_products_where_these_are_faster(machine, tmp_path):
     machine(HALF, by_product=True)
     run = zerosum.train("segmenter", "builtin:portraits:64", out=tmp_path / "run", size=32, steps=1)
     translator = zerosum.load(run.path)
     picture = np.zeros((1, 32, 32, 3), np.uint8)
     faster = in_precision(translator, "bf16", 1)
     assert faster.products
-    assert {name.split()[0] for name in faster.products} == {"map"}
+    assert {name.split()[0] for name in faster.products} == {"forward"}
     taken = []
-    windows = products.windows
+    im2col = products.im2col
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(products, "windows", lambda *args: taken.append(1) or windows(*args))
+        patch.setattr(products, "im2col", lambda *args: taken.append(1) or im2col(*args))
         made = faster.translate(picture)
         assert len(taken) == len(faster.products)
         assert (made == translator.in_bf16().translate(picture)).mean() > 0.9

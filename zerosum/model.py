@@ -213,7 +213,7 @@ class Model(Loaded):
         if told != width or (condition is not None and condition.shape != (len(latents), width)):
             given = "none" if condition is None else f"of shape {tuple(condition.shape)}"
             raise ConfigError(f"{len(latents)} latents need conditions ({len(latents)}, {width}); they are {given}.")
-        with torch.inference_mode():
+        with torch.inference_mode(), as_products(self.products, "bf16"):
             parts = [
                 made_of(
                     self.system,
@@ -315,7 +315,7 @@ class Translator(Loaded):
         Raises ConfigError for inputs that do not fit, and for what cannot be asked for or is not."""
         self._check(inputs, instances)
         condition = self._condition(asked or {})
-        step = 1 if self.system.noisy else max(1, MOST_AT_ONCE // (inputs.shape[1] * inputs.shape[2]))
+        step = pictures_at_once(self.system, inputs.shape[1] * inputs.shape[2])
         parts = []
         for start in range(0, len(inputs), step):
             part = slice(start, start + step)
@@ -365,6 +365,11 @@ class Translator(Loaded):
             raise ConfigError(f"It takes {self.input.dtype}, as it was trained on, not {inputs.dtype}.")
         if instances is not None and instances.shape != (*inputs.shape[:3], 1):
             raise ConfigError(f"Maps of instances must be {(*inputs.shape[:3], 1)}, not {instances.shape}.")
+
+
+def pictures_at_once(system: System, pixels: int) -> int:
+    """How many pictures of so many pixels a translator makes together."""
+    return 1 if system.noisy else max(1, MOST_AT_ONCE // pixels)
 
 
 def stored_made(made: Tensor, info: DatasetInfo) -> np.ndarray:

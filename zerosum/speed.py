@@ -4,8 +4,7 @@ import hashlib
 import json
 import platform
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -17,13 +16,13 @@ import torch
 from zerosum.data.cache import cache_folder
 from zerosum.engine.players import LAYOUTS, Batch, System
 from zerosum.engine.precision import DTYPES, Convolution, convolutions, convolutions_in, fastest, heaviest, timings
-from zerosum.engine.products import sooner_as_products
+from zerosum.engine.products import faster_as_products
 from zerosum.environment import processor
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.files import write_json
-from zerosum.model import BATCH, Model, Translator
+from zerosum.model import BATCH, Model, Translator, pictures_at_once
 
-METHOD = 2  # of timing; what was kept by another is timed anew
+METHOD = 3  # of timing; what was kept by another is timed anew
 ENOUGH, ROUNDS, WORTHWHILE = 16, 3, 1.1  # batches that repay ROUNDS of each way; times as fast as bf16 must be
 BACKWARD = 3  # a pass forward and back has three times the operations of one forward
 LEAST = 1e9  # operations of a round of turns: below it a step is overhead, which formats and layouts do not change
@@ -71,7 +70,7 @@ def choose_speed(
     same command on the same machine trains to the same bits; anew measures again. Raises ConfigError for another word
     than auto, fp32 and bf16."""
     check_precision(asked)
-    found, curved = convolutions(build, draw)
+    found, differentiated = convolutions(build, draw)
     measured: dict[tuple[str, str], float] = {}
     products: dict[str, int] = {}
     chosen = heaviest(found)
@@ -81,7 +80,9 @@ def choose_speed(
         measured = _measured(chosen, device, tuple(DTYPES) if anew else allowed, anew)
     precision, layout = fastest(measured, allowed)
     if timed and device.type == "cpu" and layout == "channels_last":
-        products = _products(found, ("map", "weight", *(["curve"] if curved else [])), precision, anew)
+        passes = [("double-backward", one) for one in _by_work(differentiated)]
+        passes += [(part, one) for one in _by_work(found) for part in ("weight", "forward")]
+        products = _products(passes, precision, anew)
     milliseconds = {" ".join(way): round(1000 * seconds, 3) for way, seconds in measured.items()}
     gflop = BACKWARD * work_of(chosen) / 1e9
     why = _why(asked, learns_in_bf16, precision, layout, measured, len(products))
@@ -95,7 +96,7 @@ def in_precision(model: Used, asked: str, count: int) -> Used:
     check_precision(asked)
     if asked == "fp32" or (asked == "auto" and count < ENOUGH * _at_once(model)):
         return model
-    half = _by_products(model.in_bf16())
+    half = _by_products(model.in_bf16(), count)
     if asked == "bf16":
         return half
     seconds: dict[bool, list[float]] = {False: [], True: []}
@@ -106,13 +107,23 @@ def in_precision(model: Used, asked: str, count: int) -> Used:
     return half if min(seconds[False]) > WORTHWHILE * min(seconds[True]) else model
 
 
-def _by_products(model: Used) -> Used:
-    """The same, with what is sooner done as matrix products here done so; a network without work enough as it is."""
-    found = convolutions_in(partial(_making, model))
-    if model.device.type != "cpu" or work_of(found) < LEAST:
+def _by_products(model: Used, count: int) -> Used:
+    """The same, with what is faster as matrix products here done so for so many pictures; a network without work enough
+    as it is."""
+    if model.device.type != "cpu":
         return model
-    plain = Counter({one: count for one, count in found.items() if not one.transposed})  # whose `map` is forward
-    return replace(model, products=_products(plain, ("map",), "bf16", anew=False))
+    found = convolutions_in(partial(_making, model))
+    if work_of(found) < LEAST:
+        return model
+    height, width = model.info.shape[:2]
+    together = min(count, pictures_at_once(model.system, height * width)) if isinstance(model, Translator) else BATCH
+    return replace(model, products=_products(_forward(found, together), "bf16", anew=False))
+
+
+def _forward(found: Mapping[Convolution, int], together: int) -> list[tuple[str, Convolution]]:
+    """The forward passes that can be products, of so many pictures."""
+    plain = [one for one in _by_work(found) if not one.transposed]
+    return [("forward", replace(one, images=(together, *one.images[1:]))) for one in plain]
 
 
 def _at_once(model: Model | Translator) -> int:
@@ -144,23 +155,25 @@ def _measured(
     def measure() -> dict[str, float]:
         return {" ".join(way): took for way, took in timings(chosen, device, dtypes).items()}
 
-    known = _remembered("seconds", [dtypes, _listed(chosen)], device, measure, anew)
+    work = [(asdict(one), count) for one, count in chosen.items()]
+    known = _remembered("seconds", [dtypes, work], device, measure, anew)
     ways = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
     return {way: known[" ".join(way)] for way in ways if " ".join(way) in known}
 
 
-def _products(found: Counter[Convolution], parts: tuple[str, ...], precision: str, anew: bool) -> dict[str, int]:
-    """The passes of these convolutions that are sooner done as products, from the cache likewise."""
+def _by_work(found: Mapping[Convolution, int]) -> list[Convolution]:
+    return sorted(found, key=lambda one: found[one] * one.operations(), reverse=True)
+
+
+def _products(passes: Sequence[tuple[str, Convolution]], precision: str, anew: bool) -> dict[str, int]:
+    """Those of these passes that are faster as products, from the cache likewise."""
 
     def measure() -> dict[str, int]:
-        return sooner_as_products(found, precision, parts)
+        return faster_as_products(passes, precision)
 
-    known = _remembered("products", [precision, parts, _listed(found)], torch.device("cpu"), measure, anew)
+    work = [(part, asdict(one)) for part, one in passes]
+    known = _remembered("products", [precision, work], torch.device("cpu"), measure, anew)
     return {name: int(count) for name, count in known.items()}
-
-
-def _listed(found: Mapping[Convolution, int]) -> list[Any]:
-    return [(asdict(one), count) for one, count in found.items()]
 
 
 def _remembered(
@@ -204,8 +217,8 @@ def _why(
     for other in {dtype for dtype, _ in measured} - {precision}:
         took = min(seconds for (dtype, _), seconds in measured.items() if dtype == other)
         found += f", {1000 * took:.0f} ms in {other}"
+    if products:
+        found += f"; {products} of their passes are done as matrix products, which is faster here"
     if asked == "auto" and not learns_in_bf16:
         found += "; with these settings it has not been shown to learn as well in bf16"
-    if products:
-        found += f"; {products} of their passes are sooner done as matrix products"
     return f"{chosen}: {found}."

@@ -96,6 +96,13 @@ def test_a_shared_batch_carries_what_was_made_to_the_other_player():
         torch.testing.assert_close(one.module.weight, other.module.weight)
 
 
+def test_who_shares_a_batch_steps_once_and_in_turn():
+    with pytest.raises(ValueError, match="one step each"):
+        step(duel(steps=2)[0][::-1], shared=True)
+    with pytest.raises(ValueError, match="in turn"):
+        step(duel()[0], shared=True, simultaneous=True)
+
+
 def test_a_player_descends_on_the_sum_of_its_terms():
     players, _ = duel(lr=1.0)
     same, _ = duel(lr=1.0)

@@ -244,11 +244,13 @@ class Mixed(TorchDispatchMode):
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        ("dcgan", 4), ("r3gan", 4), ("progressive", 4), ("anime", 4), ("pokegan", 4), ("classifier", 4), ("caae", 4),
+        ("dcgan", 4), ("dcgan paper", 4), ("classifier lenet5", 4),
+        ("r3gan", 4), ("progressive", 4), ("anime", 4), ("pokegan", 4), ("classifier", 4), ("caae", 4),
         ("pix2pix", 1), ("pix2pix", 4),
     ],
 )  # fmt: skip
 def test_no_step_meets_two_layouts(name: str, count: int) -> None:
+    name, *more = name.split()
     recipe = get_recipe(name)
     given = Side(3, "uint8", (0, 255), False) if recipe.task in ("translate", "change") else None
     age = Condition("age", ("young", "old"), (4, 4), (40.0,), (20.0, 60.0))
@@ -256,8 +258,10 @@ def test_no_step_meets_two_layouts(name: str, count: int) -> None:
     info = DatasetInfo(
         "test", 8, (32, 32, 3), "uint8", (0, 255), False, classes, "", conditions=conditions, input=given
     )
-    small = {"growth": {"start": 32}} if name == "progressive" else {}
-    system = recipe.build(recipe.configure({"batch": count, **small}), info).to(torch.device("cpu"))
+    settings: dict[str, Any] = {"paper": {"preset": "paper"}, "lenet5": {"network": "lenet5"}}.get(" ".join(more), {})
+    if name == "progressive":
+        settings = {"growth": {"start": 32}}
+    system = recipe.build(recipe.configure(settings | {"batch": count}), info).to(torch.device("cpu"))
     image = torch.randn(count, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     batch = {"image": image, "label": torch.zeros(count, dtype=torch.int64), "images_seen": 0, "step": 0}
     batch |= {"input": image, "condition": torch.eye(2)[torch.arange(count) % 2]}
@@ -267,3 +271,18 @@ def test_no_step_meets_two_layouts(name: str, count: int) -> None:
         training_step(system.players, lambda player: dict(batch), lambda player, i: nullcontext(), shared=system.shared)
     assert mixed.seen > 10
     assert mixed.found == []
+
+
+def test_minibatch_stddev_of_bfloat16_sees_samples_that_are_nearly_one() -> None:
+    """Samples around 1 that differ by less than bfloat16's step there."""
+    x = 1 + 0.005 * torch.randn(8, 16, 4, 4, generator=torch.Generator().manual_seed(0))
+    half = x.bfloat16()
+    found = MinibatchStddev()(half)
+    assert found.dtype == torch.bfloat16
+    expected = MinibatchStddev()(half.double())[:, -1]
+    torch.testing.assert_close(found[:, -1].double(), expected, rtol=0.005, atol=0)
+
+
+def test_the_mean_of_four_refuses_odd_sides() -> None:
+    with pytest.raises(ValueError, match="5x4"):
+        MeanOfFour()(torch.zeros(1, 2, 5, 4))

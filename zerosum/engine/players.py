@@ -76,8 +76,8 @@ class System:
     before_training sees one large batch of real images before the first step (some initialisations need it). head
     names the tensors of the network that depend on the classes, and so stay behind when it starts from a run that
     knows others. score gives points the logits (N,) of D(x), for pictures of the game on known densities; None for
-    a critic. simultaneous: every player's gradient is taken before any of them steps. shared: one batch serves all
-    players in turn, and with it what the first of them had made of it.
+    a critic. simultaneous: every player's gradient is taken before any of them steps. shared: the last batch
+    of the first player serves the others too, and with it what that had made of it.
 
     translate is how a network is asked that makes pictures from pictures, of sides that are multiples of `multiple`;
     noisy says that it draws from torch's stream even then, styled that a `style` in the batch chooses between looks,

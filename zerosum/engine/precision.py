@@ -62,42 +62,56 @@ class Convolution:
         return replace(self, images=smaller).within(most)
 
 
+def _convolution(images: Tensor, weight: Tensor, *how: Any) -> Convolution:
+    stride, padding, dilation, transposed, output_padding, groups = how
+    return Convolution(
+        tuple(images.shape),
+        tuple(weight.shape),
+        tuple(stride),
+        tuple(padding),
+        tuple(dilation),
+        transposed,
+        tuple(output_padding),
+        groups,
+    )
+
+
+aten = torch.ops.aten
+COMPOSITE = (
+    aten.conv2d.default,
+    aten.conv2d.padding,
+    aten._convolution_mode.default,
+    aten.conv_transpose2d.input,
+)
+
+
 class _Recorder(TorchDispatchMode):
-    """Counts the convolutions that go by, and sees whether one is gone back through, as for a gradient penalty."""
+    """Counts the convolutions that go by, and those that are gone back through, as for a gradient penalty."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: Counter[Convolution] = Counter()
-        self.curved = False
+        self.differentiated: Counter[Convolution] = Counter()
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if function is torch.ops.aten.convolution.default and args[0].dim() == 4:
-            images, weight, _, stride, padding, dilation, transposed, output_padding, groups = args
-            self.found[
-                Convolution(
-                    tuple(images.shape),
-                    tuple(weight.shape),
-                    tuple(stride),
-                    tuple(padding),
-                    tuple(dilation),
-                    transposed,
-                    tuple(output_padding),
-                    groups,
-                )
-            ] += 1
-        self.curved |= function is torch.ops.aten.convolution_backward.default
-        if function in (torch.ops.aten.conv2d.default, torch.ops.aten.conv_transpose2d.input):  # in inference mode
+        if function is aten.convolution.default and args[0].dim() == 4:
+            self.found[_convolution(args[0], args[1], *args[3:])] += 1
+        if function is aten.convolution_backward.default and args[1].dim() == 4:
+            self.differentiated[_convolution(args[1], args[2], *args[4:10])] += 1
+        if function in COMPOSITE:  # in inference mode
             with self:
                 return function.decompose(*args, **(kwargs or {}))
         return function(*args, **(kwargs or {}))
 
 
-def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch]) -> tuple[Counter[Convolution], bool]:
-    """The convolutions of one turn of every player, and how often each occurs; and whether a loss holds a gradient
-    through them. Found without memory or arithmetic, on shapes alone. build makes the system anew; draw gives a batch
-    as it is trained on, late in training, of as many images as it is told, or of the usual number."""
+def convolutions(
+    build: Callable[[], System], draw: Callable[[int | None], Batch]
+) -> tuple[Counter[Convolution], Counter[Convolution]]:
+    """The convolutions of one turn of every player, and how often each occurs; and those that a loss goes back through,
+    for a gradient penalty. Found without memory or arithmetic, on shapes alone. build makes the system anew; draw gives
+    a batch as it is trained on, late in training, of as many images as it is told, or of the usual number."""
     batch = draw(None)
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weights from files, which networks without memory cannot take, nor need
@@ -110,7 +124,7 @@ def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch
                 # it looks at values (its networks are mostly through by then), or at what one that did was to make
                 with suppress(RuntimeError, KeyError):
                     player.losses(told if system.shared else dict(told))
-    return recorder.found, recorder.curved
+    return recorder.found, recorder.differentiated
 
 
 def convolutions_in(run: Callable[[], object]) -> Counter[Convolution]:

@@ -19,10 +19,12 @@ class MinibatchStddev(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         count, channels, height, width = x.shape
         group = next(size for size in range(min(self.group, count), 0, -1) if count % size == 0)
-        parts = x.view(group, -1, channels, height, width)
+        # of bfloat16 the mean would be rounded more coarsely than samples differ that are nearly one
+        parts = x.to(torch.promote_types(x.dtype, torch.float32)).view(group, -1, channels, height, width)
         variance = (parts - parts.mean(dim=0)).square().mean(dim=0)  # var(dim=0) takes ten times as long on a CPU
         # Never a bare root: its slope at a batch of equal samples is infinite
         deviation = torch.sqrt(variance + 1e-8).mean(dim=(1, 2, 3))  # (N / group,)
+        deviation = deviation.to(x.dtype)
         return joined(x, deviation.repeat(group)[:, None, None, None].expand(-1, 1, height, width))
 
     def extra_repr(self) -> str:

@@ -29,9 +29,11 @@ class MeanOfFour(nn.Module):
     """(N, C, H, W) of even sides to (N, C, H/2, W/2): values and gradients of nn.AvgPool2d(2), bit for bit.
 
     The second derivative of nn.AvgPool2d adds zeros, in the contiguous layout, to the gradient of its input; this one
-    adds nothing, and its gradient is spread in a sixth of the time."""
+    adds nothing, and its gradient is spread in a sixth of the time. Raises ValueError for odd sides."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2] % 2 or x.shape[3] % 2:
+            raise ValueError(f"the mean of four needs even sides, got {x.shape[2]}x{x.shape[3]}")
         if not torch.is_grad_enabled():
             return avg_pool2d(x, 2)
         means: Tensor = _Mean.apply(x)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from zerosum.layers.layout import Flatten, map_of
+from zerosum.layers.layout import Flatten, Unflatten, map_of
 from zerosum.layers.leaky import LeakyReLU
 from zerosum.networks.sizes import doublings
 
@@ -59,7 +59,7 @@ class Generator(nn.Module):
         self.project = nn.ConvTranspose2d(inputs, wide, base, bias=False)  # (N, wide, base height, base width)
         layers: list[nn.Module] = [nn.BatchNorm2d(wide)]
         if norm_units:
-            layers = [nn.Flatten(), nn.BatchNorm1d(wide * base_height * base_width), nn.Unflatten(1, (wide, *base))]
+            layers = [Flatten(), nn.BatchNorm1d(wide * base_height * base_width), Unflatten(wide, *base)]
         layers.append(nn.ReLU(inplace=True))
         for inputs, outputs in pairwise(widths):
             layers.append(nn.ConvTranspose2d(inputs, outputs, kernel, 2, (kernel - 1) // 2, extra, bias=False))

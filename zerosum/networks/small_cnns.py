@@ -5,6 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from zerosum.layers.layout import Flatten
 from zerosum.networks.cnn_parts import Parts
 
 Shape = tuple[int, int, int]
@@ -27,7 +28,7 @@ def lenet5(shape: Shape, classes: int) -> Parts:
         ],
         neck=nn.Sequential(
             nn.MaxPool2d(2),  # S4
-            nn.Flatten(),
+            Flatten(),
             nn.Linear(16 * left[0] * left[1], 120),  # C5, which at 32 pixels is a convolution over all of S4
             nn.ReLU(inplace=True),
             nn.Linear(120, 84),  # F6
@@ -49,7 +50,7 @@ def small(shape: Shape, classes: int, width: int) -> Parts:
     for depth, (inputs, outputs) in enumerate(pairwise(widths)):
         pair = [Residual(outputs, outputs)] * (depth == 0)
         stages.append(nn.Sequential(nn.MaxPool2d(2), _convolution(inputs, outputs), *pair))
-    parts = Parts(stages, nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()), nn.Linear(widths[-1], classes))
+    parts = Parts(stages, nn.Sequential(nn.AdaptiveMaxPool2d(1), Flatten()), nn.Linear(widths[-1], classes))
     return _started(parts)
 
 
@@ -62,7 +63,7 @@ def cifar_resnet(shape: Shape, classes: int, depth: int) -> Parts:
     for inputs, outputs in pairwise((16, 16, 32, 64)):
         pairs = [Residual(inputs, outputs)] + [Residual(outputs, outputs) for _ in range((depth - 2) // 6 - 1)]
         stages.append(nn.Sequential(*pairs))
-    parts = Parts(stages, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), nn.Linear(64, classes))
+    parts = Parts(stages, nn.Sequential(nn.AdaptiveAvgPool2d(1), Flatten()), nn.Linear(64, classes))
     return _started(parts)
 
 
@@ -76,7 +77,7 @@ def vgg_small(shape: Shape, classes: int) -> Parts:
     neck = nn.Sequential(
         nn.MaxPool2d(2),
         nn.AdaptiveAvgPool2d(4),  # leaves 32 pixels as they are
-        nn.Flatten(),
+        Flatten(),
         nn.Linear(256 * 4 * 4, 256),
         nn.ReLU(inplace=True),
         nn.Dropout(0.5),

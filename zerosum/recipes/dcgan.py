@@ -18,7 +18,7 @@ from zerosum.networks.dcgan import Discriminator, Generator
 from zerosum.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings, ConditionalSettings, DecaySettings, SharedFakes, Strict
+from zerosum.recipes.settings import AdamSettings, ConditionalSettings, DecaySettings, Strict
 
 Norm = Literal["batch", "layer", "spectral", "none"]
 
@@ -59,7 +59,11 @@ class DcganSettings(ConditionalSettings):
     optimizer: AdamSettings = AdamSettings(lr=1e-3)
     decay: DecaySettings = DecaySettings()
     first: FirstSettings = FirstSettings()
-    shared_fakes: SharedFakes = True
+    shared_fakes: bool = Field(
+        True,
+        description="the generator learns from the fakes, and beside the real images, of the discriminator's last step;"
+        " false: from fresh noise and other images, as in Algorithm 1, for one more pass of the generator",
+    )
 
 
 CONSTANT: dict[str, Any] = {"decay": {"lr": 1.0}, "first": {"images": 0}}  # rate and batch stay as they are

@@ -60,15 +60,6 @@ class PenaltySettings(Strict):
     clip: float = Field(0.0, ge=0, description="after each step, weights are clipped to [-clip, clip] (WGAN)")
 
 
-SharedFakes = Annotated[
-    bool,
-    Field(
-        description="the generator learns from the fakes that the discriminator has just seen; false: from fresh noise,"
-        " as in Algorithm 1, which takes a twelfth longer"
-    ),
-]
-
-
 class DecaySettings(Strict):
     """How the learning rate falls, along half a cosine from image 0 to `images`; then it stays."""
 
