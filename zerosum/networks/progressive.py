@@ -68,13 +68,13 @@ class Generator(nn.Module):
         # The authors' gain of sqrt(2) / 4 makes up for the reshape to 4x4, each place of which sees all inputs
         self.project = EqualizedLinear(latent_dim + condition_dim, width * 16, math.sqrt(2) / 4, bias=False)
         self.norm = PixelNorm()
-        first = [Unflatten(width, 4, 4), Shift(width), LeakyReLU(), PixelNorm()]
-        first += [EqualizedConv2d(width, width, 3), LeakyReLU(), PixelNorm()]
+        first = [Unflatten(width, 4, 4), Shift(width), nn.LeakyReLU(0.2), PixelNorm()]
+        first += [EqualizedConv2d(width, width, 3), nn.LeakyReLU(0.2), PixelNorm()]
         blocks, to_image = [nn.Sequential(*first)], [EqualizedConv2d(width, channels, 1, gain=1)]
         for level in range(FIRST + 1, self.levels + 1):
             inputs, width = width, width_at(level, base, largest)
-            layers = [EqualizedConv2d(inputs, width, 3), LeakyReLU(), PixelNorm()]
-            layers += [EqualizedConv2d(width, width, 3), LeakyReLU(), PixelNorm()]
+            layers = [EqualizedConv2d(inputs, width, 3), nn.LeakyReLU(0.2), PixelNorm()]
+            layers += [EqualizedConv2d(width, width, 3), nn.LeakyReLU(0.2), PixelNorm()]
             blocks.append(nn.Sequential(*layers))
             to_image.append(EqualizedConv2d(width, channels, 1, gain=1))  # linear: no tanh (paper, appendix A.1)
         self.blocks, self.to_image = nn.ModuleList(blocks), nn.ModuleList(to_image)
