@@ -99,7 +99,7 @@ def test_what_is_faster_as_a_product_is_told_and_remembered_too(machine):
     machine(HALF, by_product=True)
     first = choose()
     assert "weight 16x8x4x4 over 8x8, stride 2x2, padding 1x1" in first.products
-    assert f"{len(first.products)} of their passes are done as matrix products" in first.why
+    assert f"{len(first.products)} of their passes by matrix products" in first.why
     machine(HALF)
     assert choose() == first
     assert choose(anew=True).products == {}

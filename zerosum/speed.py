@@ -218,7 +218,7 @@ def _why(
         took = min(seconds for (dtype, _), seconds in measured.items() if dtype == other)
         found += f", {1000 * took:.0f} ms in {other}"
     if products:
-        found += f"; {products} of their passes are done as matrix products, which is faster here"
+        found += f"; {products} of their passes by matrix products, which is faster here"
     if asked == "auto" and not learns_in_bf16:
         found += "; with these settings it has not been shown to learn as well in bf16"
     return f"{chosen}: {found}."
