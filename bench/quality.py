@@ -145,7 +145,10 @@ def main(words: list[str] | None = None) -> None:
     options = parser.parse_args(words)
     torch.set_num_threads(options.threads)
     keep_pages()
-    print(f"{processor()}, {options.threads} threads, torch {torch.__version__}; {options.data}, {options.size} pixels")
+    print(
+        f"{processor()}, {options.threads} threads, torch {torch.__version__}; {options.data}, {options.size} pixels, "
+        f"seen by {options.features}"
+    )
     planned = training.plan(options.recipe, options.data, overrides=[f"size={options.size}"])
     dataset = open_dataset(options.data, planned.size, planned.settings.data)
     eye, found_times = Eye(dataset, options.features), list[float]()
@@ -174,8 +177,8 @@ def main(words: list[str] | None = None) -> None:
         found_times.append(there[0] if there else float("inf"))
     if options.than is None:
         ratios = sorted(60 * options.minutes / seconds for seconds in found_times)  # 0: not within the share
-        spread = f"[{ratios[0]:.2f}-{ratios[-1]:.2f}], where 0 stands for less than {1 / options.share:.1f}"
-        print(f"as good {median(ratios):.2f} times as soon {spread}")
+        never = "" if ratios[0] else f"; 0 stands for less than {1 / options.share:.1f}"
+        print(f"as good {median(ratios):.2f} times as soon [{ratios[0]:.2f}-{ratios[-1]:.2f}]{never}")
 
 
 if __name__ == "__main__":

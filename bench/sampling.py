@@ -69,6 +69,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("recipes", nargs="*", default=list(RECIPES))
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args(words)
+    if unknown := set(options.recipes) - set(RECIPES):
+        parser.error(f"{', '.join(sorted(unknown))}: expected some of {', '.join(RECIPES)}")
     keep_pages()
     print(f"\n{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print("| recipe | gradients on, images/s | no_grad | zerosum, fp32 | bf16 | bf16 over no_grad |")

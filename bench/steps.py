@@ -28,6 +28,7 @@ from zerosum.data.open import open_dataset
 from zerosum.engine.run import RunFolder, read_lines
 from zerosum.environment import processor
 from zerosum.errors import ZerosumError
+from zerosum.speed import PRECISIONS
 from zerosum.tasks import TASKS
 
 CASES: dict[str, dict[str, Any]] = {
@@ -118,8 +119,10 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("recipes", nargs="*", default=list(CASES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=5, help="in a round")
-    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
     options = parser.parse_args(words)
+    if unknown := set(options.recipes) - set(CASES):
+        parser.error(f"{', '.join(sorted(unknown))}: expected some of {', '.join(CASES)}")
     print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print("| recipe | chosen | a step | over the customary loop | GFLOP | share of the peak | data wait | images/s |")
     print("|---|---|---|---|---|---|---|---|")

@@ -128,6 +128,11 @@ class Loaded:
         """Where the network is."""
         return next(self.network.parameters()).device
 
+    @property
+    def precision(self) -> str:
+        """The format of its weights: "fp32", or "bf16"."""
+        return "bf16" if next(self.network.parameters()).dtype == torch.bfloat16 else "fp32"
+
     def in_bf16(self) -> Self:
         """The same with the weights in bfloat16: twice as fast on some machines, at three digits a pixel instead of
         seven."""

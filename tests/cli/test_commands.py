@@ -127,7 +127,13 @@ def test_sample_with_the_defaults_stays_out_of_the_run(trained, tmp_path, monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == ["squares-samples", "squares-samples.png"]
     assert len(list((tmp_path / "squares-samples").iterdir())) == 2
     result = run("sample", trained, "-n", 3, "--out", "set.v2", "--json")
-    assert json.loads(result.stdout) == {"out": "set.v2", "images": 3, "trained_on": 640, "asked": {}}
+    assert json.loads(result.stdout) == {
+        "out": "set.v2",
+        "images": 3,
+        "trained_on": 640,
+        "precision": "fp32",
+        "asked": {},
+    }
     assert len(list((tmp_path / "set.v2").iterdir())) == 3
     assert tree(trained) == before
 
@@ -152,6 +158,7 @@ def test_sample_names_a_damaged_checkpoint(trained, tmp_path, run):
         (["train", "gan", "{data}", "--images", "0"], 2, ["images must be above 0"]),
         (["train", "gan", "{data}", "--device", "tpu"], 2, ["tpu", "auto, cpu, cuda or mps"]),
         (["train", "gan", "{data}", "--precision", "fp8"], 2, ["fp8", "auto, fp32 or bf16"]),
+        (["train", "gan", "{data}", "precision=bf16"], 2, ["option of the command", "--precision"]),
         (["train", "gan", "{data}", "--config", "none.yaml"], 2, ["none.yaml", "cannot be read"]),
         (["train", "dcgan", "{data}", "size=37"], 2, ["size=37", "dcgan", "nearest"]),
         (["train", "dcgan", "builtin:ring", "--dry-run"], 2, ["builtin:ring holds vectors", "use gan"]),

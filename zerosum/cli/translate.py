@@ -50,7 +50,9 @@ def translate(
         Literal["latest", "best"], typer.Option(help="best: by the scores at checkpoints.")
     ] = "latest",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where it is faster here.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, or auto: bf16 where it is faster here, for enough pictures to find out.")
+    ] = "fp32",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Make pictures from pictures: of any size (caae: of its own), in the depth of the run; what cannot be read is told

@@ -17,6 +17,9 @@ from zerosum.errors import ConfigError
 NAMED = ("augment",)
 """Settings that take the name of a preset as well as single values, or both: `augment=ada augment.target=0.5`."""
 
+OPTIONS = ("precision", "device", "seed", "minutes", "steps", "out", "init")
+"""Options of `train`, which people write as settings."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -151,6 +154,8 @@ def _key(model: type[BaseModel], place: Sequence[str | int]) -> str:
 def _sentence(model: type[BaseModel], key: str, problems: list[Any]) -> str:
     problem = problems[0]
     if problem["type"] == "extra_forbidden":
+        if key in OPTIONS:
+            return f"{key} is no setting of the recipe, but an option of the command: write --{key} instead of {key}=."
         return f"Unknown setting {key!r}{closest(key, option_names(model))}."
     messages = [problem["msg"].removeprefix("Value error, ") for problem in problems]
     if not key:  # of several settings together: the message names them
