@@ -87,7 +87,8 @@ def test_the_heaviest_do_most_of_the_work():
     )
 
 
-def test_every_way_is_timed_and_none_where_nothing_is_convolved():
+def test_every_way_is_timed_and_none_where_nothing_is_convolved(monkeypatch):
+    monkeypatch.setattr(precision, "HOPELESS", float("inf"))  # whatever else this machine does meanwhile
     measured = timings(heaviest(dcgan(batch=2)), torch.device("cpu"), budget=0.05)
     assert set(measured) == set(WAYS)
     assert all(seconds > 0 for seconds in measured.values())
