@@ -85,7 +85,7 @@ def main(words: list[str] | None = None) -> None:
                     taken.setdefault(way, []).append(time.perf_counter() - started)
         count = COUNT["generate" if name != "pix2pix" else "translate"]
         cells = []
-        for base, way in (*((("gradients on"), way) for way in ("no_grad", "fp32", "bf16")), ("no_grad", "bf16")):
+        for base, way in (*(("gradients on", way) for way in ("no_grad", "fp32", "bf16")), ("no_grad", "bf16")):
             ratios = sorted(one / two for one, two in zip(taken[base], taken[way], strict=True))
             cells.append(f"{median(ratios):.2f} times [{ratios[0]:.2f}-{ratios[-1]:.2f}]")
         print(f"| {name} | {count / median(taken['gradients on']):.0f} | {' | '.join(cells)} |", flush=True)

@@ -12,7 +12,7 @@ from zerosum import doctor, speed, training
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.open import open_dataset
 from zerosum.engine import products
-from zerosum.engine.products import _name
+from zerosum.engine.products import name_in
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError
 from zerosum.recipes.registry import get_recipe
@@ -35,7 +35,7 @@ def machine(monkeypatch, tmp_path):
 
     def be(measured, by_product=False):
         def faster(passes, precision):
-            named = {_name(part, convolution): convolution.images[0] for part, convolution in passes}
+            named = {name_in(part, convolution): convolution.images[0] for part, convolution in passes}
             return {name: count for name, count in named.items() if name and by_product}
 
         def timings(chosen, device, dtypes):

@@ -3,8 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.device import choose_device, keep_pages
 from zerosum.engine.players import LAYOUTS, Batch, Player, System
 from zerosum.engine.products import as_products
-from zerosum.engine.randomness import seeded
-from zerosum.engine.step import training_step
+from zerosum.engine.step import seeded_in, training_step
 from zerosum.environment import hardware, versions
 from zerosum.recipes.registry import get_recipe
 from zerosum.speed import Speed, choose_speed
@@ -64,11 +62,8 @@ def step_rate(system: System, batch: Batch, chosen: Speed, device: torch.device)
     system.to(device, chosen.layout)
     image = batch["image"].to(device).contiguous(memory_format=LAYOUTS[chosen.layout])
 
-    @contextmanager
-    def turn(player: Player, i: int) -> Iterator[None]:
-        bf16 = chosen.precision == "bf16"
-        with seeded(device, "doctor", i), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            yield
+    def turn(player: Player, i: int) -> AbstractContextManager[None]:
+        return seeded_in(device, chosen.precision, "doctor", i)
 
     def step() -> None:
         with as_products(chosen.products, chosen.precision):

@@ -112,8 +112,8 @@ def _by_products(model: Used, count: int) -> Used:
     as it is."""
     if model.device.type != "cpu":
         return model
-    found = convolutions_in(partial(_making, model))
-    if work_of(found) < LEAST:
+    found = convolutions_in(partial(_make, model, 1))
+    if _at_once(model) * work_of(found) < LEAST:
         return model
     height, width = model.info.shape[:2]
     together = min(count, pictures_at_once(model.system, height * width)) if isinstance(model, Translator) else BATCH
@@ -133,13 +133,18 @@ def _at_once(model: Model | Translator) -> int:
 def _making(model: Model | Translator) -> float:
     """Seconds that it takes to make a batch of pictures, or one from a blank one."""
     started = time.perf_counter()
+    _make(model, _at_once(model))
+    return time.perf_counter() - started
+
+
+def _make(model: Model | Translator, count: int) -> None:
+    """Make so many pictures, of blank ones where it makes them from others."""
     if isinstance(model, Model):
-        model.sample(BATCH)
+        model.sample(count)
     else:
         height, width = model.info.shape[:2]
-        blank = np.zeros((1, height, width, 1 if model.input.labels else model.input.channels), model.input.dtype)
+        blank = np.zeros((count, height, width, 1 if model.input.labels else model.input.channels), model.input.dtype)
         model.translate(blank, asked={condition.name: condition.values[0] for condition in model.conditions})
-    return time.perf_counter() - started
 
 
 def work_of(found: Mapping[Convolution, int]) -> float:

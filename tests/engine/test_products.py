@@ -32,7 +32,7 @@ UNSUITED = {
 
 def names_of(convolution, parts=ALL):
     """The passes of a convolution by name, with its number of images, whatever would be faster."""
-    names = (products._name(part, convolution) for part in parts)
+    names = (products.name_in(part, convolution) for part in parts)
     return {name: convolution.images[0] for name in names if name is not None}
 
 

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -14,10 +14,9 @@ from zerosum.engine.checkpoint import load_model, load_state, newest_intact, sav
 from zerosum.engine.ema import Ema
 from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.products import as_products
-from zerosum.engine.randomness import seeded
 from zerosum.engine.run import RunFolder
 from zerosum.engine.schedule import due, due_for_sample
-from zerosum.engine.step import training_step
+from zerosum.engine.step import seeded_in, training_step
 from zerosum.engine.stopping import StopRequest
 from zerosum.engine.watch import Watch
 from zerosum.errors import DataError, DivergedError, ZerosumError
@@ -261,14 +260,8 @@ class Training:
         self._wait += time.perf_counter() - started
         return batch
 
-    @contextmanager
-    def _turn(self, player: Player, i: int) -> Iterator[None]:
-        bf16 = self.precision == "bf16"
-        with (
-            seeded(self.device, "turn", self.seed, self.progress.step, player.name, i),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=bf16),
-        ):
-            yield
+    def _turn(self, player: Player, i: int) -> AbstractContextManager[None]:
+        return seeded_in(self.device, self.precision, "turn", self.seed, self.progress.step, player.name, i)
 
     def _log(self, goal: Goal) -> None:
         seconds = max(time.perf_counter() - self._logged_at, 1e-9)

@@ -89,27 +89,31 @@ def faster_as_products(
     this order, until the budget of seconds is spent."""
     known: dict[str, tuple[str, Convolution]] = {}
     for part, convolution in passes:
-        name = _name(part, convolution)
+        name = name_in(part, convolution)
         # of one layer that sees several batches the largest
         if name is not None and (name not in known or convolution.images > known[name][1].images):
             known[name] = part, convolution
     chosen: dict[str, int] = {}
     until = time.perf_counter() + budget
     for name, (part, convolution) in known.items():
-        count = convolution.images[0]
-        ways: tuple[Mapping[str, int], ...] = ({}, {name: count})
         if time.perf_counter() > until:
             break
-        run = _pass(part, convolution, DTYPES[precision])
-        theirs, own = (_seconds(run, way, precision) for way in ways)  # both warm up, too
+        turns = in_turns(part, convolution, name, precision)
+        theirs, own = next(turns)  # both warm up, too
         for _ in range(ROUNDS if own < HOPELESS * theirs else 0):
             if time.perf_counter() > until:
                 return chosen
-            again, own_again = (_seconds(run, way, precision) for way in ways)
-            theirs, own = min(theirs, again), min(own, own_again)
+            theirs, own = (min(pair) for pair in zip((theirs, own), next(turns), strict=True))
         if theirs > WORTH * own:
-            chosen[name] = count
+            chosen[name] = convolution.images[0]
     return chosen
+
+
+def in_turns(part: str, convolution: Convolution, name: str, precision: str) -> Iterator[tuple[float, float]]:
+    """Seconds that a pass takes in the library's way and in the other, again and again."""
+    run = _pass(part, convolution, DTYPES[precision])
+    while True:
+        yield _seconds(run, {}, precision), _seconds(run, {name: convolution.images[0]}, precision)
 
 
 @torch.inference_mode()
@@ -127,7 +131,7 @@ def _maps(convolution: Convolution) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (made, convolution.images) if convolution.transposed else (convolution.images, made)
 
 
-def _name(part: str, convolution: Convolution) -> str | None:
+def name_in(part: str, convolution: Convolution) -> str | None:
     """What a pass of it is called; None where it is not to be done otherwise."""
     (large, small), kernel = _maps(convolution), convolution.weight[2:]
     if convolution.groups > 1 or convolution.dilation != (1, 1) or tuple(kernel) == (1, 1):

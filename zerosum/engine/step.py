@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine.players import Batch, Player
+from zerosum.engine.randomness import seeded
 
 
 @contextmanager
@@ -64,6 +65,13 @@ def training_step(
         for player in players:
             take_step(player, batch["images_seen"])
     return report
+
+
+@contextmanager
+def seeded_in(device: torch.device, precision: str, *names: int | str) -> Iterator[None]:
+    """The context of a turn: random numbers by these names, and bfloat16 where the precision is "bf16"."""
+    with seeded(device, *names), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        yield
 
 
 def take_step(player: Player, images_seen: int) -> None:
