@@ -28,3 +28,11 @@ class DivergedError(ZerosumError):
     """Training produced a value that is not finite; the last good checkpoint is kept."""
 
     exit_code = EXIT_DIVERGED
+
+
+def error_text(error: BaseException) -> str:
+    """An error in a sentence: what was written for people as it is, anything else behind the name of its kind."""
+    said = str(error).strip()
+    if said and isinstance(error, ZerosumError | OSError):
+        return said
+    return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__

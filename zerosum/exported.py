@@ -24,7 +24,7 @@ from zerosum.engine.players import System
 from zerosum.errors import ConfigError, DataError
 from zerosum.recipes.registry import Recipe
 from zerosum.recipes.settings import Settings
-from zerosum.weights import fingerprint
+from zerosum.weights import fingerprint, refuse_not_finite
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SCHEMA = 1
@@ -120,7 +120,8 @@ def exported_system(
     weights, and take no memory.
 
     Raises ConfigError when the config asks for networks beyond all measure, DataError when the file is not the one that
-    was exported, is no safetensors file, or holds another network; before any memory is taken for it."""
+    was exported, is no safetensors file, or holds another network, before any memory is taken for it; and when a weight
+    is not finite."""
     file = folder / WEIGHTS
     _refuse_large(settings, folder / CONFIG)
     if not file.is_file():
@@ -138,6 +139,7 @@ def exported_system(
     if problem := problem_of(folder, config, WEIGHTS):
         raise DataError(f"{file} is not what was exported: {problem}. Export or download it again.")
     weights = _tensors(file)
+    refuse_not_finite(weights, file)
     system.network.load_state_dict(weights, assign=True)
     if any(tensor.is_meta for tensor in chain(system.network.parameters(), system.network.buffers())):
         system = recipe.build(settings, info)  # it has constants that no file holds

@@ -16,7 +16,7 @@ from zerosum.data.cache import cache_folder
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.files import write_whole
-from zerosum.metrics.features import Extractor, open_extractor
+from zerosum.metrics.features import SMALLEST, Extractor, open_extractor
 from zerosum.model import Classifier, load_classifier
 from zerosum.scores import batches
 from zerosum.weights import tensors_hash
@@ -44,13 +44,18 @@ class RunExtractor:
         return logits.softmax(dim=1).cpu()
 
 
-def extractor_for(text: str, info: DatasetInfo, device: str = "cpu") -> Extractor:
+def extractor_for(text: str, info: DatasetInfo, device: str | torch.device = "cpu") -> Extractor:
     """The extractor that `--features` names, for images of a set; a classifier run is loaded onto the device.
 
     Raises ConfigError when there is none of that name, its weights are out of reach, or it cannot see such images."""
     if not (Path(text) / "config.yaml").is_file():
+        if text == "random" and min(info.shape[:2]) < SMALLEST:
+            raise ConfigError(
+                f"The features random need images of {SMALLEST} pixels or more each way, and these have "
+                f"{info.shape[0]}x{info.shape[1]}. Give --features RUN, a classifier that was trained on such images."
+            )
         return open_extractor(text, info.shape[2], info.alpha)
-    classifier = load_classifier(text, device)
+    classifier = load_classifier(text, str(device))
     if problem := other_form(classifier, text, info):
         raise ConfigError(f"{problem}, or take --features random.")
     return RunExtractor(classifier, Path(text).resolve().name)
@@ -79,9 +84,10 @@ def real_features(
     data: Dataset,
     rows: np.ndarray,
     told: Callable[[Iterator[Tensor]], Iterator[Tensor]] = iter,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Features (N, D) of rows of a set. They are kept in the cache: real images are the same each time that a
-    generator is scored against them. told: what the batches pass through when they have to be seen."""
+    generator is scored against them. told: what the batches pass through when they have to be seen; device: where."""
     info = data.info
     about = [
         FEATURES_VERSION,
@@ -93,19 +99,20 @@ def real_features(
         info.shape,
         info.dtype,
         info.value_range,
+        *([] if str(device) == "cpu" else [torch.device(device).type]),  # where numbers are rounded otherwise
     ]
     name = hashlib.sha256(json.dumps(about).encode() + np.asarray(rows, np.int64).tobytes()).hexdigest()[:24]
     file = cache_folder() / "features" / f"{name}.safetensors"
     with suppress(OSError, SafetensorError, KeyError):  # none yet, or damaged
         return load_file(file)["features"]
-    found = features_of(extractor, told(batches(data, rows)))
+    found = features_of(extractor, told(batches(data, rows)), device)
     with suppress(OSError, ZerosumError):  # a cache that is full costs time, not the score
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, save({"features": found.contiguous()}), durable=False)
     return found
 
 
-def features_of(extractor: Extractor, images: Iterable[Tensor]) -> Tensor:
-    """Features (N, D) of images that come in batches (n, C, H, W) in [-1, 1]."""
+def features_of(extractor: Extractor, images: Iterable[Tensor], device: torch.device | str = "cpu") -> Tensor:
+    """Features (N, D), on the CPU, of batches of images (n, C, H, W) in [-1, 1], which are seen on the device."""
     with torch.inference_mode():
-        return torch.cat([extractor(batch).float().cpu() for batch in images])
+        return torch.cat([extractor(batch.to(device)).float().cpu() for batch in images])

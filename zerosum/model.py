@@ -27,7 +27,7 @@ from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.networks.cnn import Cnn
 from zerosum.recipes.registry import Recipe, get_recipe, merged
 from zerosum.recipes.settings import Settings
-from zerosum.tiles import translated
+from zerosum.tiles import refuse_not_finite_output, translated
 
 BATCH = 64  # images made or seen at once, so that memory does not grow with their number
 MOST_AT_ONCE = 2**20  # pixels translated at once where pictures are small
@@ -51,14 +51,15 @@ def generated(
 
     network is the generator of the system, or the average of it, after so many images seen; info is what the run knows
     of its data. asked names values of some conditions, for all seeds or for each; what is not asked for each seed draws
-    for itself. Raises ConfigError for conditions or values that there are not."""
+    for itself. Raises ConfigError for conditions or values that there are not, DataError when what it makes is not
+    finite."""
     assert system.latents is not None  # the recipe's task is to generate
     places = conditions_of(info, seeds, asked)
     for start in range(0, len(seeds), BATCH):
         part = slice(start, start + BATCH)
         condition = None if places is None else torch.from_numpy(encoded(places[part], info.conditions))
         latents = truncation * system.latents(seeds[part])
-        yield made_of(system, network, info, latents, condition, images_seen).cpu()
+        yield checked(raw_of(system, network, latents, condition, images_seen), info).cpu()
 
 
 def made_of(
@@ -66,10 +67,25 @@ def made_of(
 ) -> Tensor:
     """What the network makes of latents (n, D) and conditions (n, A) or None: (n, C, H, W) float32, where the network
     is; gradients reach both."""
+    return bounded(raw_of(system, network, latents, condition, images_seen), info)
+
+
+def raw_of(system: System, network: nn.Module, latents: Tensor, condition: Tensor | None, images_seen: int) -> Tensor:
+    """`made_of` as the network gives it, not yet in [-1, 1]."""
     where = next(network.parameters())  # its device, and its format: bfloat16 of a model `in_bf16`
     told = None if condition is None else condition.to(where.device, where.dtype)
-    made = system.make(network, latents.to(where.device, where.dtype), told, images_seen).float()
-    return made if info.is_vectors else made.clamp(-1, 1)  # not every generator ends in a bounded layer
+    return system.make(network, latents.to(where.device, where.dtype), told, images_seen).float()
+
+
+def bounded(made: Tensor, info: DatasetInfo) -> Tensor:
+    """Images in [-1, 1], since not every generator ends in a bounded layer; vectors as they are."""
+    return made if info.is_vectors else made.clamp(-1, 1)
+
+
+def checked(made: Tensor, info: DatasetInfo) -> Tensor:
+    """`bounded`, of what is finite. Raises DataError otherwise."""
+    refuse_not_finite_output(made)
+    return bounded(made, info)
 
 
 @torch.inference_mode()
@@ -220,13 +236,15 @@ class Model(Loaded):
             raise ConfigError(f"{len(latents)} latents need conditions ({len(latents)}, {width}); they are {given}.")
         with torch.inference_mode(), as_products(self.products, "bf16"):
             parts = [
-                made_of(
-                    self.system,
-                    self.network,
+                checked(
+                    raw_of(
+                        self.system,
+                        self.network,
+                        latents[start : start + BATCH],
+                        None if condition is None else condition[start : start + BATCH],
+                        self.images,
+                    ),
                     self.info,
-                    latents[start : start + BATCH],
-                    None if condition is None else condition[start : start + BATCH],
-                    self.images,
                 ).cpu()
                 for start in range(0, len(latents), BATCH)
             ]
@@ -282,6 +300,7 @@ class Classifier(Loaded):
             part = images[start : start + BATCH]
             tensor = to_float(part, self.info, self.device) if isinstance(part, np.ndarray) else part.to(self.device)
             parts.append(function(tensor).float().cpu())
+            refuse_not_finite_output(parts[-1])
         return torch.cat(parts)
 
 
@@ -386,7 +405,7 @@ def stored_made(made: Tensor, info: DatasetInfo) -> np.ndarray:
 
 def load_translator(
     path: str | Path,
-    device: str = "cpu",
+    device: str = "auto",
     skipped: Callable[[str], None] = warnings.warn,
     checkpoint: Checkpoint = "latest",
 ) -> Translator:
@@ -402,7 +421,7 @@ def load_translator(
 
 def load_generator(
     path: str | Path,
-    device: str = "cpu",
+    device: str = "auto",
     skipped: Callable[[str], None] = warnings.warn,
     checkpoint: Checkpoint = "latest",
 ) -> Model:
@@ -421,7 +440,7 @@ def load_generator(
 
 def load_classifier(
     path: str | Path,
-    device: str = "cpu",
+    device: str = "auto",
     skipped: Callable[[str], None] = warnings.warn,
     checkpoint: Checkpoint = "latest",
 ) -> Classifier:
@@ -436,7 +455,7 @@ def load_classifier(
 
 def load(
     path: str | Path,
-    device: str = "cpu",
+    device: str = "auto",
     skipped: Callable[[str], None] = warnings.warn,
     checkpoint: Checkpoint = "latest",
 ) -> Model | Classifier | Translator:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.recipes.pix2pixhd import Pix2pixHDSettings
 from zerosum.recipes.registry import Recipe
-from zerosum.recipes.settings import Settings
+from zerosum.recipes.settings import AdversarialSettings, Settings
+from zerosum.scores import why_unscored
 
 
 def remarks(data: Dataset, recipe: Recipe, settings: Settings) -> list[str]:
@@ -16,6 +17,7 @@ def remarks(data: Dataset, recipe: Recipe, settings: Settings) -> list[str]:
         *condition_remarks(data, settings.batch),
         *augment_remarks(recipe, settings),
         *pair_remarks(data, settings),
+        *score_remarks(data, settings),
     ]
 
 
@@ -71,6 +73,14 @@ def augment_remarks(recipe: Recipe, settings: Settings) -> list[str]:
         "The images are varied before the generator learns from them, so it will make images that are varied likewise "
         "(turned, shifted or recoloured). Only augment=flip is without that effect, where mirror images are as likely."
     ]
+
+
+def score_remarks(data: Dataset, settings: Settings) -> list[str]:
+    """Why a generator has no scores at its checkpoints, though they were not turned off."""
+    if not isinstance(settings, AdversarialSettings) or data.info.is_vectors or not settings.score.images:
+        return []
+    reason = why_unscored(data, settings.score.features)
+    return [f"Checkpoints are not scored, and none is the best: {reason}"] if reason else []
 
 
 def form_text(info: DatasetInfo) -> str:

@@ -12,7 +12,7 @@ from zerosum.data.convert import to_float, to_stored
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.order import epoch_order
 from zerosum.errors import ConfigError, DataError
-from zerosum.metrics.features import Extractor
+from zerosum.metrics.features import SMALLEST, Extractor
 from zerosum.metrics.frechet import frechet_distance_of
 from zerosum.metrics.kid import kernel_distance
 from zerosum.metrics.neighbours import density_coverage, precision_recall
@@ -71,6 +71,20 @@ def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         )
     order = rows[epoch_order(len(rows), seed, 0)]
     return np.sort(order[:most]), np.sort(order[most : 2 * most])
+
+
+def why_unscored(data: Dataset, features: str) -> str:
+    """Why generated images cannot be scored against these as `features` sees them, or nothing where they can."""
+    count = len(complete(data))
+    if count < 2 * FEWEST:
+        whole = " that have a value for each condition" if count < len(data) else ""
+        return f"scores need {2 * FEWEST} images or more{whole}, and there are {count}."
+    if features == "random" and min(data.info.shape[:2]) < SMALLEST:
+        return (
+            f"the images have {data.info.shape[0]}x{data.info.shape[1]} pixels, and the features random need "
+            f"{SMALLEST} each way. Train a classifier on such images and give it with score.features=RUN."
+        )
+    return ""
 
 
 def as_stored(images: Iterable[Tensor], info: DatasetInfo) -> Iterator[Tensor]:

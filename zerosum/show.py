@@ -17,7 +17,7 @@ from zerosum.engine.players import System
 from zerosum.engine.randomness import seeded
 from zerosum.fitting import FEW
 from zerosum.metrics.diversity import diversity
-from zerosum.metrics.features import open_extractor
+from zerosum.metrics.features import SMALLEST, open_extractor
 from zerosum.metrics.neighbours import copying, nearest
 from zerosum.model import at_every_value, generated, stored_made
 from zerosum.networks.cnn import Cnn
@@ -53,7 +53,8 @@ class SampleSheets:
             self.asked = {first.name: list(first.values[: self.cols]) * self.rows}
             chosen = in_columns(data.conditions[order, 0], self.rows, self.cols, order)
         self.reals, self.compared = data.images[chosen], data.images[order[:64]]
-        self.known = None if self.info.is_vectors or not 2 <= len(data) < FEW else Known(data)
+        seen = not self.info.is_vectors and min(self.info.shape[:2]) >= SMALLEST  # by the network that looks for copies
+        self.known = Known(data) if seen and 2 <= len(data) < FEW else None
         if not (folder / "reals.png").exists():
             pictures.save_picture(self._picture(self.reals, None), folder / "reals.png")
 

@@ -39,7 +39,7 @@ def tag(
     out: str | Path | None = None,
     sure: float = 0.0,
     replace: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     warn: Callable[[str], None] = print,
     progress: Progress | None = None,
 ) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from zerosum.recipes.pix2pixhd import check_vgg
 from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
 from zerosum.recipes.translation import TranslationSettings
 from zerosum.recipes.translation import split as split_pairs
-from zerosum.scores import FEWEST, NETWORK, as_stored, batches, distance_scores, halves, made_by, score_name
+from zerosum.scores import NETWORK, as_stored, batches, distance_scores, halves, made_by, score_name, why_unscored
 from zerosum.show import ChangeSheets, LookSheets, PairSheets, SampleSheets
 
 MOST_VALIDATED = 10_000  # held-out images judged at a checkpoint
@@ -68,22 +68,23 @@ def sample_sheets(folder: Path, system: System, settings: Settings, data: Datase
 def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset, seed: int) -> Scorer | None:
     """The distances of generated images from real ones; what real images get in their place is measured once.
 
-    None for points, for sets that are too small, and where it was left out."""
+    None for points, where it was left out, and for what cannot be scored (`why_unscored`)."""
     score = settings.score
-    if data.info.is_vectors or not score.images or len(data) < 2 * FEWEST:
+    if data.info.is_vectors or not score.images or why_unscored(data, score.features):
         return None
-    extractor = extractor_for(score.features, data.info)
+    device = next(system.network.parameters()).device
+    extractor = extractor_for(score.features, data.info, device)
     against, others = halves(data, score.images, seed)
     n = len(against)
     known: dict[str, Any] = {}
 
     def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
         if not known:  # when first needed, so that a run starts at once
-            known["real"] = real_features(extractor, data, against)
-            floor = distance_scores(real_features(extractor, data, others), known["real"])
+            known["real"] = real_features(extractor, data, against, device=device)
+            floor = distance_scores(real_features(extractor, data, others, device=device), known["real"])
             known["floor"] = {f"eval/{name}": value for name, value in floor.named(n, extractor).items()}
         made = generated(system, network, data.info, range(n), images_seen)
-        fake = features_of(extractor, as_stored(made, data.info))
+        fake = features_of(extractor, as_stored(made, data.info), device)
         values = {
             f"eval/{name}": value for name, value in distance_scores(fake, known["real"]).named(n, extractor).items()
         }

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine.players import Batch, System
+from zerosum.errors import DataError
 
 MOST_PIXELS = 2**22  # translated in one piece
 TILE, OVERLAP = 1024, 256  # pixels a side; of the overlap a quarter at each end counts for nothing
@@ -19,7 +20,8 @@ def translated(system: System, network: nn.Module, batch: Batch, tile: int | Non
     there is cut off. Up to MOST_PIXELS, or without end where `tile` is given and covers it, the picture goes through in
     one piece, without a seam; beyond in squares of `tile` pixels, or of two multiples where that is more, that overlap
     and fade into one another. Of a network that looks no further than 64 pixels around (at tiles of 1024), nor at means
-    over the picture, the squares are those of the picture in one piece."""
+    over the picture, the squares are those of the picture in one piece.
+    Raises DataError when what it makes is not finite."""
     assert system.translate is not None
     height, width = batch["input"].shape[-2:]
     whole = max(height, width) <= tile if tile else height * width <= MOST_PIXELS
@@ -60,7 +62,18 @@ def piece(system: System, network: nn.Module, batch: Batch, box: tuple[int, int,
     dtype = next(network.parameters(), part["input"]).dtype  # bfloat16 of a model `in_bf16`
     floats = {name: value for name, value in part.items() if torch.is_tensor(value) and value.is_floating_point()}
     part |= {name: value.to(dtype) for name, value in floats.items()}
-    return system.translate(network, part)[..., :height, :width].float().cpu()
+    made = system.translate(network, part)[..., :height, :width].float().cpu()
+    refuse_not_finite_output(made)
+    return made
+
+
+def refuse_not_finite_output(made: Tensor) -> None:
+    """Raises DataError when what a network makes holds NaN or infinity, which would be stored as any colour."""
+    if not bool(made.isfinite().all()):
+        raise DataError(
+            "What the network makes is not finite (NaN or infinity): a sum in it overflows, as after training that "
+            "diverges. Take an earlier checkpoint, or train again at a lower learning rate."
+        )
 
 
 def smallest(system: System, network: nn.Module) -> int:

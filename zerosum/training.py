@@ -2,7 +2,6 @@
 
 import math
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from zerosum.data.order import batch_indices, epoch_order
 from zerosum.data.records import counted
 from zerosum.data.settings import Size
 from zerosum.data.survey import Progress, Survey, survey
+from zerosum.engine.allowance import Allowance
 from zerosum.engine.device import choose_device, keep_pages, plain_memory_errors
 from zerosum.engine.loop import Cadence, Goal, Listener, Scorer, Training
 from zerosum.engine.players import LAYOUTS, Batch, Player, System
@@ -32,7 +32,7 @@ from zerosum.engine.run import SCHEMA, RunFolder, layout_of, refuse_existing
 from zerosum.engine.stopping import stop_on_signals
 from zerosum.engine.transfer import Taken, start_from, start_from_tensors
 from zerosum.environment import environment
-from zerosum.errors import ConfigError, DataError, DivergedError, ZerosumError
+from zerosum.errors import ConfigError, DataError, DivergedError, error_text
 from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.fitting import fitted
 from zerosum.model import Model, described, load_generator
@@ -481,18 +481,16 @@ class RunningReport:
     It is written at checkpoints, for less than 5 % of the time."""
 
     def __init__(self, run: Path) -> None:
-        self.run, self._next = run, 0.0
+        self.run, self._allowance = run, Allowance(0.05)
 
     def scalars(self, *line: Any) -> None:
         """Nothing: the report reads the run folder."""
 
     def event(self, kind: str, text: str) -> None:
         """Write the report if this is a checkpoint and the last one is long enough ago."""
-        started = time.monotonic()
-        if kind == "checkpoint" and started >= self._next:
-            with suppress(ZerosumError, OSError):  # told at the end, when it is written once more
+        if kind == "checkpoint" and self._allowance.due():
+            with self._allowance.spent(), suppress(Exception):  # told at the end, when it is written once more
                 write_report(self.run)
-            self._next = time.monotonic() + 20 * (time.monotonic() - started)
 
 
 def _run(training: Training, goal: Goal) -> Run:
@@ -505,7 +503,7 @@ def _run(training: Training, goal: Goal) -> Run:
         training.event(state, _closing(state, training.progress.images, path))
     except Exception as error:
         if not isinstance(error, DivergedError):  # which says so itself
-            training.event("failed", str(error) or type(error).__name__)
+            training.event("failed", error_text(error))
         _report(training)
         raise
     _report(training)
@@ -516,8 +514,8 @@ def _report(training: Training) -> None:
     """Write the report. A failure is a warning: it must not hide how training ended."""
     try:
         write_report(training.run.path)
-    except (ZerosumError, OSError) as error:
-        training.event("warning", f"The report could not be written: {error}")
+    except Exception as error:
+        training.event("warning", f"The report could not be written: {error_text(error)}")
 
 
 def _draw(

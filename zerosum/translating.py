@@ -50,7 +50,7 @@ def translate(
     tile: int | None = None,
     asked: Mapping[str, Wish | Sequence[Wish] | np.ndarray] | None = None,
     checkpoint: Checkpoint = "latest",
-    device: str = "cpu",
+    device: str = "auto",
     precision: str = "fp32",
     warn: Callable[[str], None] = print,
     progress: Progress | None = None,

@@ -23,7 +23,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The state dict in a .safetensors file, or in a .pt or .pth file that torch can load without running code.
 
     One that lies a level deeper is found (`NESTED`), and "module.", which DataParallel puts before every name, is taken
-    away. The tensors are on the CPU. Raises DataError when the file is missing, damaged, or holds anything else."""
+    away. The tensors are on the CPU. Raises DataError when the file is missing or damaged, holds anything else, or
+    weights that are not finite."""
     path = Path(path)
     remedy = "Give a .safetensors file, or a .pt or .pth file of a state dict (torch.save(network.state_dict(), path))."
     if not path.is_file():
@@ -45,6 +46,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             tensors = _tensors(found.get(name))
     if not tensors:
         raise DataError(f"{path} can be read, but holds no tensors by name. {remedy}")
+    refuse_not_finite(tensors, path)
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
@@ -68,6 +70,22 @@ def misfit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], optional: C
     if over:
         found.append(f"{len(over)} tensors have no place in it, such as {over[0]}")
     return ", and ".join(found)
+
+
+def not_finite(state: Mapping[str, Tensor]) -> str:
+    """The name of the first tensor that holds NaN or infinity, or "" when there is none."""
+    return next(
+        (name for name, tensor in state.items() if tensor.is_floating_point() and not bool(tensor.isfinite().all())), ""
+    )
+
+
+def refuse_not_finite(state: Mapping[str, Tensor], file: str | Path) -> None:
+    """Raises DataError that names the file and the first of these tensors that holds NaN or infinity."""
+    if name := not_finite(state):
+        raise DataError(
+            f"{file} is of no use: {name} holds NaN or infinity, so the training that wrote it had diverged. Take an "
+            "earlier checkpoint or another file, or train again."
+        )
 
 
 def downloaded(url: str, remedy: str) -> Path:

@@ -15,6 +15,7 @@ from zerosum.engine.checkpoint import (
     list_checkpoints,
     load_model,
     load_state,
+    mark_best,
     newest_intact,
     save_checkpoint,
     verify,
@@ -48,10 +49,13 @@ def test_the_newest_are_kept_and_the_rest_removed(tmp_path):
 def test_the_best_is_kept_however_old_it_is(tmp_path):
     assert best_checkpoint(tmp_path) is None
     for images in (100, 200, 300, 400):
-        save(tmp_path, images, is_best=images == 100)
+        save(tmp_path, images)
+        if images == 100:
+            mark_best(tmp_path, images)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["000000400", "000000300", "000000100"]
     assert best_checkpoint(tmp_path) == tmp_path / "000000100"
-    save(tmp_path, 500, is_best=True)
+    save(tmp_path, 500)
+    mark_best(tmp_path, 500)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["000000500", "000000400"]
     assert best_checkpoint(tmp_path) == tmp_path / "000000500"
 

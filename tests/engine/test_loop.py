@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shutil
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def make(tmp_path):
     """A training of two numbers in a folder of its own, or of the folder's that was made before."""
     made = []
 
-    def make(lr=0.1, checkpoint=1000, sample=10**6, log=20, loss=None, seconds=1e9, steps=1, seed=0):
+    def make(lr=0.1, checkpoint=1000, sample=10**6, log=20, loss=None, seconds=1e9, steps=1, seed=0, **options):
         path = tmp_path / "run"
         for run in made:  # as when their process ends
             run.unlock()
@@ -77,6 +78,7 @@ def make(tmp_path):
             precision="fp32",
             metadata={},
             listeners=[Listens()],
+            **options,
         )
         training.sampled = sampled
         return training
@@ -194,7 +196,7 @@ def test_schedules_are_told_the_images_seen(make):
 @pytest.mark.parametrize(("higher", "best"), [(True, 30), (False, 20)])
 def test_the_best_checkpoint_is_that_with_the_best_score(make, higher, best):
     """Scores of the checkpoints at 10, 20, 30 and 40 images: 5, 1, 7 and nothing that is a number."""
-    training, scores = make(checkpoint=10), iter([5.0, 1.0, 7.0, math.nan])
+    training, scores = make(checkpoint=10, clock=Clock()), iter([5.0, 1.0, 7.0, math.nan])
     measured = {"made_by": {"extractor": "test"}, "floor": {"eval/fd": 0.5}}
     training.scorer = Scorer(lambda network, images: ({"eval/fd": next(scores)}, measured), "eval/fd", higher)
     training.run_until(Goal(images=40), StopRequest())
@@ -205,6 +207,209 @@ def test_the_best_checkpoint_is_that_with_the_best_score(make, higher, best):
     assert training.best == {"images": best, "name": "eval/fd", "score": 7.0 if higher else 1.0}
 
 
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def scored(training):
+    return [line["images"] for line in read_lines(training.run.path / "evaluation.jsonl")]
+
+
+def test_a_checkpoint_is_saved_before_it_is_scored(make):
+    training, there = make(checkpoint=20), []
+
+    def measure(network, images):
+        there.append(list_checkpoints(training.run.checkpoints)[0].name)
+        return {"eval/fd": 1.0}, {}
+
+    training.scorer = Scorer(measure, "eval/fd", False)
+    training.run_until(Goal(images=40), StopRequest())
+    assert there == ["000000020", "000000040"]
+
+
+@pytest.mark.parametrize("error", [ValueError("6x6 pixels"), ZerosumError("gone"), MemoryError(), KeyError("eval/fd")])
+def test_a_score_that_fails_is_a_warning_and_the_checkpoints_are_kept(make, error):
+    def measure(network, images):
+        raise error
+
+    training = make(checkpoint=10)
+    training.scorer = Scorer(measure, "eval/fd", False)
+    assert training.run_until(Goal(images=30), StopRequest()) == "done"
+    assert list_checkpoints(training.run.checkpoints)[0].name == "000000030"
+    assert best_checkpoint(training.run.checkpoints) is None
+    texts = [text for kind, text in training.listeners[0].events if kind == "warning"]
+    assert texts
+    assert all(text.startswith("This checkpoint has no score: ") for text in texts)
+
+
+@pytest.mark.parametrize("what", ["show", "settle"])
+def test_a_picture_that_fails_is_a_warning_whatever_it_raises(make, what):
+    def fails(*arguments):
+        raise RuntimeError("no such font\nand so on")
+
+    training = make()
+    setattr(training, what, fails)
+    assert training.run_until(Goal(images=30), StopRequest()) == "done"
+    texts = [text for kind, text in training.listeners[0].events if kind == "warning"]
+    assert len(texts) == 2
+    assert all(text.endswith("RuntimeError: no such font") for text in texts)
+    assert list_checkpoints(training.run.checkpoints)[0].name == "000000030"
+
+
+def test_divergence_is_no_warning_wherever_it_is_found(make):
+    def diverges(*arguments):
+        raise DivergedError("nan")
+
+    training = make()
+    training.show = diverges
+    with pytest.raises(DivergedError):
+        training.run_until(Goal(images=30), StopRequest())
+
+
+def test_a_listener_that_fails_ends_nothing_and_the_others_are_told(make):
+    class Fails:
+        def scalars(self, *line):
+            raise OSError(5, "Input/output error")
+
+        def event(self, kind, text):
+            raise RuntimeError("the terminal is closed")
+
+    training = make()
+    training.listeners.insert(0, Fails())
+    assert training.run_until(Goal(images=40), StopRequest()) == "done"
+    assert [line[0] for line in training.listeners[1].lines] == [20, 40]
+    told = [line for line in read_lines(training.run.path / "events.jsonl") if "Fails" in line["text"]]
+    assert len(told) == 1
+    assert told[0]["kind"] == "warning"
+
+
+def killed_at(training, moment, monkeypatch):
+    """End the training as a kill would, at a moment of its second checkpoint, which is the best."""
+    scores = iter([5.0, 1.0])
+
+    def dies(*arguments):
+        raise KeyboardInterrupt
+
+    def measure(network, images):
+        if images == 20 and moment == "before the score":
+            dies()
+        score = next(scores)
+        if images == 20 and moment == "before the mark":
+            monkeypatch.setattr(loop, "mark_best", dies)
+        return {"eval/fd": score}, {}
+
+    training.scorer = Scorer(measure, "eval/fd", False)
+    if moment == "after the mark":
+        training.draw = lambda player, position, count, draw=training.draw: (
+            dies() if training.progress.images == 20 else draw(player, position, count)
+        )
+    with pytest.raises(KeyboardInterrupt):
+        training.run_until(Goal(images=100), StopRequest())
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("moment", "best"), [("before the score", 10), ("before the mark", 20), ("after the mark", 20)]
+)
+def test_a_run_killed_around_its_best_score_goes_on_with_the_right_best(make, monkeypatch, moment, best):
+    first = make(checkpoint=10, clock=Clock())
+    killed_at(first, moment, monkeypatch)
+    again = make(checkpoint=10, clock=Clock())
+    later = iter([4.0, 3.0, 2.0])  # better than the first, worse than the second
+    again.scorer = Scorer(lambda network, images: ({"eval/fd": next(later)}, {}), "eval/fd", False)
+    again.restore()
+    assert again.best == {"images": best, "name": "eval/fd", "score": 5.0 if best == 10 else 1.0}
+    again.run_until(Goal(images=50), StopRequest())
+    assert best_checkpoint(again.run.checkpoints).name == f"{50 if best == 10 else 20:09d}"
+    assert len(list_checkpoints(again.run.checkpoints)) == (2 if best == 10 else 3)
+
+
+def test_a_best_checkpoint_that_is_gone_is_no_longer_the_best(make):
+    first = make(checkpoint=10, clock=Clock())
+    first.scorer = Scorer(lambda network, images: ({"eval/fd": float(images)}, {}), "eval/fd", False)
+    first.run_until(Goal(images=40), StopRequest())
+    shutil.rmtree(first.run.checkpoints / "000000010")
+    again = make(checkpoint=10)
+    again.scorer = first.scorer
+    again.restore()
+    assert again.best == {"images": 30, "name": "eval/fd", "score": 30.0}
+
+
+def test_scores_take_a_share_of_the_time_and_the_last_checkpoint_is_always_scored(make):
+    """A step takes one second and a score ten: after one, none is due for 200 seconds."""
+    clock = Clock()
+    training = make(checkpoint=50, clock=clock)
+    draw = training.draw
+
+    def drawing(player, position, count):
+        clock.now += 0.5  # of two players
+        return draw(player, position, count)
+
+    def measure(network, images):
+        clock.now += 10
+        return {"eval/fd": 1.0}, {}
+
+    training.draw = drawing
+    training.scorer = Scorer(measure, "eval/fd", False)
+    training.run_until(Goal(images=5020), StopRequest())
+    assert scored(training) == [50, 2050, 4050, 5020]
+    assert training.progress.seconds == pytest.approx(502)
+
+
+def test_the_last_checkpoint_is_scored_also_where_it_was_saved_as_a_regular_one(make):
+    clock = Clock()
+    training = make(checkpoint=10, clock=clock)
+
+    def measure(network, images):
+        clock.now += 10
+        return {"eval/fd": 1.0}, {}
+
+    training.scorer = Scorer(measure, "eval/fd", False)
+    training.run_until(Goal(images=40), StopRequest())
+    assert scored(training) == [10, 40]
+
+
+def test_minutes_are_of_training_and_not_of_samples_checkpoints_and_scores(make):
+    clock = Clock()
+    training = make(checkpoint=20, sample=20, clock=clock)
+    draw = training.draw
+
+    def drawing(player, position, count):
+        clock.now += 0.5
+        return draw(player, position, count)
+
+    def slow(network, images):
+        clock.now += 1000
+        return {}
+
+    training.draw, training.show, training.settle = drawing, slow, lambda network: slow(network, 0)
+    training.scorer = Scorer(lambda network, images: (slow(network, images) | {"eval/fd": 1.0}, {}), "eval/fd", False)
+    training.run_until(Goal(seconds=8), StopRequest())
+    assert training.progress.step == 8
+    rates = [line["time/images_per_second"] for line in stats(training) if "time/images_per_second" in line]
+    assert set(rates) == {10.0}
+
+
+def test_a_score_changes_nothing_in_training(make, tmp_path):
+    """Not even one that draws from the global stream."""
+
+    def weights(scorer):
+        training = make(checkpoint=10)
+        training.scorer = scorer
+        training.run_until(Goal(images=100), StopRequest())
+        (tmp_path / "run").rename(tmp_path / str(len(list(tmp_path.iterdir()))))
+        return torch.cat([p.detach().flatten() for x in training.system.players for p in x.module.parameters()])
+
+    scorer = Scorer(lambda network, images: ({"eval/fd": float(torch.rand(7).sum())}, {}), "eval/fd", False)
+    assert torch.equal(weights(None), weights(scorer))
+
+
 def test_who_stops_a_run_waits_for_no_scores(make):
     training, stop = make(), StopRequest()
     training.scorer = Scorer(lambda network, images: pytest.fail("scored"), "eval/fd", True)
@@ -213,7 +418,7 @@ def test_who_stops_a_run_waits_for_no_scores(make):
 
 
 def test_a_resumed_run_remembers_its_best_and_forgets_later_scores(make, tmp_path):
-    first = make(checkpoint=10)
+    first = make(checkpoint=10, clock=Clock())
     first.scorer = Scorer(lambda network, images: ({"eval/fd": float(first.progress.images)}, {}), "eval/fd", False)
     first.run_until(Goal(images=20), StopRequest())
     first.run.unlock()
@@ -231,6 +436,17 @@ def test_the_average_is_told_how_many_images_each_step_was(make):
     training.ema.update = lambda network, images, seen: told.append((network is training.system.network, images, seen))
     training.run_until(Goal(images=60), StopRequest())
     assert told == [(True, 20, 20), (True, 20, 40), (True, 20, 60)]
+
+
+def test_a_statistic_that_is_not_finite_is_not_saved(make):
+    """Of batch norm, say: no loss shows it, and the network in use is broken."""
+    training = make()
+    generator = training.system.players[1]
+    generator.module.register_buffer("mean", torch.zeros(1))
+    generator.after_step = lambda: generator.module.mean.fill_(float("inf"))
+    training.ema.average.register_buffer("mean", torch.zeros(1))
+    with pytest.raises(DivergedError, match="a weight of the generator"):
+        training.run_until(Goal(images=10), StopRequest())
 
 
 def test_a_weight_that_is_not_finite_is_not_saved(make):

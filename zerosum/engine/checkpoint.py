@@ -19,6 +19,7 @@ from torch import Tensor
 
 from zerosum.errors import DataError, ZerosumError
 from zerosum.files import umask, whole_folder, write_json, write_whole
+from zerosum.weights import refuse_not_finite
 
 SCHEMA = 1
 
@@ -30,10 +31,9 @@ def save_checkpoint(
     state: dict[str, Any],
     metadata: dict[str, str],
     keep: int = 2,
-    is_best: bool = False,
 ) -> Path:
-    """Write `folder/<images>/`, point `folder/latest` (and `folder/best`, if it is the best so far) at it, and keep of
-    it and those before it the newest `keep` and the best.
+    """Write `folder/<images>/`, point `folder/latest` at it, and keep of it and those before it the newest `keep` and
+    the best.
 
     Those with more images are left: training that goes on from an older checkpoint has found them damaged. Raises
     ZerosumError when the disk is full or not writable; what was saved before is then untouched."""
@@ -54,13 +54,22 @@ def save_checkpoint(
         }
         write_json(unfinished / "manifest.json", {"schema": SCHEMA, "images": images, "files": files})
     write_whole(folder / "latest", path.name + "\n")
-    if is_best:
-        write_whole(folder / "best", path.name + "\n")
+    _remove_old(folder, images, keep)
+    return path
+
+
+def mark_best(folder: Path, images: int, keep: int = 2) -> None:
+    """Point `folder/best` at the checkpoint of so many images, and keep what `save_checkpoint` keeps. Raises
+    ZerosumError when the disk is full or not writable."""
+    write_whole(folder / "best", f"{images:09d}\n")
+    _remove_old(folder, images, keep)
+
+
+def _remove_old(folder: Path, images: int, keep: int) -> None:
     best = best_checkpoint(folder)
     for old in [other for other in list_checkpoints(folder) if int(other.name) <= images][keep:]:
         if old != best:
             shutil.rmtree(old, ignore_errors=True)
-    return path
 
 
 def best_checkpoint(folder: Path) -> Path | None:
@@ -117,22 +126,30 @@ def newest_intact(folder: Path, skipped: Callable[[str], None]) -> Path:
 
 
 def load_model(path: Path) -> dict[str, Tensor]:
-    """The tensors of `model.safetensors`. Raises DataError when it is no such file."""
+    """The tensors of `model.safetensors`. Raises DataError when it is no such file, or a tensor is not finite."""
+    file = path / "model.safetensors"
     try:
-        return safetensors.torch.load_file(path / "model.safetensors")
+        tensors = safetensors.torch.load_file(file)
     except safetensors.SafetensorError as error:
-        raise DataError(f"{path / 'model.safetensors'} is no safetensors file: {error}.") from error
+        raise DataError(f"{file} is no safetensors file: {error}.") from error
+    refuse_not_finite(tensors, file)
+    return tensors
 
 
 def load_state(path: Path) -> dict[str, Any]:
     """What `state.pt` holds: tensors, numbers, strings, lists and dicts. Raises DataError for anything that could run,
-    and for a file that torch did not write."""
+    for a file that torch did not write, and for weights of players that are not finite."""
     try:
         state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(f"{path / 'state.pt'} holds more than numbers and tensors, and is not read.") from error
     except (RuntimeError, ValueError, EOFError) as error:
         raise DataError(f"{path / 'state.pt'} cannot be read: {error}") from error
+    players = state.get("players")
+    for name, player in players.items() if isinstance(players, dict) else ():
+        module = player.get("module") if isinstance(player, dict) else None
+        if isinstance(module, dict):
+            refuse_not_finite({f"{name}.{key}": tensor for key, tensor in module.items()}, path / "state.pt")
     return state
 
 

@@ -2,30 +2,42 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine.checkpoint import load_model, load_state, newest_intact, save_checkpoint
+from zerosum.engine.allowance import Allowance
+from zerosum.engine.checkpoint import (
+    list_checkpoints,
+    load_model,
+    load_state,
+    mark_best,
+    newest_intact,
+    save_checkpoint,
+)
 from zerosum.engine.ema import Ema
 from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.products import as_products
-from zerosum.engine.run import RunFolder
+from zerosum.engine.run import RunFolder, read_lines
 from zerosum.engine.schedule import due, due_for_sample
 from zerosum.engine.step import seeded_in, training_step
 from zerosum.engine.stopping import StopRequest
 from zerosum.engine.watch import Watch
-from zerosum.errors import DataError, DivergedError, ZerosumError
+from zerosum.errors import DataError, DivergedError, ZerosumError, error_text
+from zerosum.weights import not_finite
 
 LONGEST_SILENCE = 20.0
 """Seconds between two log lines at most, whatever `every.log` says: a network may see an image a second."""
 
 WRITE_ATTEMPTS = 3
 """Checkpoints in a row that may fail before training ends: a disk that is full for a while is not fatal."""
+
+SCORING = 0.05
+"""The share of the time that scores at checkpoints may take; that of the last checkpoint is always taken."""
 
 
 class Listener(Protocol):
@@ -42,7 +54,8 @@ class Listener(Protocol):
 
 @dataclass
 class Progress:
-    """How far a run is. drawn counts the images that each player took from the data."""
+    """How far a run is. seconds: of training steps, without samples, checkpoints and scores. drawn counts the images
+    that each player took from the data."""
 
     images: int = 0
     step: int = 0
@@ -85,6 +98,10 @@ class Scorer:
     leading: str
     higher: bool
 
+    def better(self, score: float, than: float) -> bool:
+        """Whether a score is better than another."""
+        return score > than if self.higher else score < than
+
 
 class Training:
     """A system in training: its progress, its average, its run folder.
@@ -92,10 +109,13 @@ class Training:
     draw(player, position, count) gives the player's next `count` images from its position in the stream of images, a
     pure function.
     show(network, images) writes a sample of the averaged network and returns scalars to log.
-    scorer scores it at checkpoints; None leaves scores and the best checkpoint out.
+    scorer scores it at checkpoints, for at most the share SCORING of the time; None leaves scores and the best
+    checkpoint out. Whether a checkpoint is scored depends on time; the weights do not depend on whether it is.
     settle completes it from the data before each checkpoint, where it needs that.
+    Samples, scores, `settle` and listeners are not worth a run: whatever they raise is a warning.
     batch is the number of images in a batch, unless the system says otherwise.
-    products: the passes of convolutions that are done as products (engine.products)."""
+    products: the passes of convolutions that are done as products (engine.products).
+    clock: seconds that only grow."""
 
     def __init__(
         self,
@@ -115,6 +135,7 @@ class Training:
         scorer: Scorer | None = None,
         settle: Callable[[nn.Module], None] | None = None,
         products: Mapping[str, int] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.system, self.run, self.draw, self.show = system, run, draw, show
         self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
@@ -127,9 +148,12 @@ class Training:
         self._totals: dict[str, Tensor] = {}
         self._steps_in_totals = 0
         self._wait = 0.0
-        self._logged_images, self._logged_at = 0, 0.0
+        self._clock = clock
+        self._logged_images, self._logged_seconds, self._logged_at = 0, 0.0, 0.0
         self._failed_writes = 0
-        self._sampled_at = self._saved_at = self._restored_at = -1  # images seen; -1: not yet
+        self._failed_listeners: set[int] = set()
+        self._scoring = Allowance(SCORING, clock)
+        self._sampled_at = self._saved_at = self._scored_at = self._restored_at = -1  # images seen; -1: not yet
 
     def run_until(self, goal: Goal, stop: StopRequest) -> str:
         """Train until the goal is reached ("done") or a signal asked to stop ("stopped"); both end with a checkpoint,
@@ -137,24 +161,23 @@ class Training:
 
         Raises DivergedError when a loss or a weight is not finite; the last good checkpoint is then the newest."""
         self._begin()
-        started, seconds_before = time.perf_counter(), self.progress.seconds
-        saved_at = self._logged_at = started
-        self._logged_images = self.progress.images
+        saved_at = self._logged_at = self._clock()
+        self._logged_images, self._logged_seconds = self.progress.images, self.progress.seconds
         while goal.fraction(self.progress) < 1 and stop.signal is None:
             before = self.progress.images
-            silent = time.perf_counter() - self._logged_at > LONGEST_SILENCE
+            silent = self._clock() - self._logged_at > LONGEST_SILENCE
             logging = silent or due(before, before + self._images_a_step(), self.cadence.log)
-            self._step(gradient_norms=logging)
-            now = time.perf_counter()
-            self.progress.seconds = seconds_before + now - started
+            with self._counted():
+                self._step(gradient_norms=logging)
             if logging:
-                self._log(goal)
+                with self._counted():  # the device catches up here
+                    self._log(goal)
             if due_for_sample(before, self.progress.images, self.cadence.sample):
                 self._sample()
             by_count = due(before, self.progress.images, self.cadence.checkpoint)
-            if by_count or now - saved_at > self.cadence.checkpoint_seconds:
+            if by_count or self._clock() - saved_at > self.cadence.checkpoint_seconds:
                 self.save()
-                saved_at = time.perf_counter()
+                saved_at = self._clock()
         if stop.signal is not None:
             self.event("signal", f"{stop.signal} received: saving and stopping.")
         else:
@@ -162,7 +185,7 @@ class Training:
                 self._log(goal)
             if self._sampled_at != self.progress.images:
                 self._sample()
-        self.save(needed=True, scored=stop.signal is None)  # who stops a run waits for no scores
+        self.save(needed=True, scored=stop.signal is None)  # a signal is not kept waiting by scores
         return "stopped" if stop.signal is not None else "done"
 
     def restore(self) -> None:
@@ -179,7 +202,7 @@ class Training:
                 player.optimizer.load_state_dict(saved["optimizer"])
             self.progress = Progress(**state["progress"])
             self.watch.restore(state["watch"])
-            self.best = state.get("best")  # runs of older versions have none
+            self.best = self._best_of(state.get("best"))  # runs of older versions have none
         except (RuntimeError, LookupError, TypeError, ValueError) as error:
             what = str(error).splitlines()[-1].strip()
             raise DataError(
@@ -193,22 +216,30 @@ class Training:
             self.save(needed=True, scored=False)  # nothing has been learnt that could be scored
             return
         self.run.forget_after(self._restored_at)
+        if self.best is not None and self.scorer is not None:
+            self._mark_best(self.best["images"])  # again, if the run was killed between a score and the mark
         self.event("resume", f"Going on from {self._restored_at:,} images seen.")
 
     def save(self, needed: bool = False, scored: bool = True) -> None:
-        """Write a checkpoint, unless this moment has one, and point `best` at it if its score is the best so far.
+        """Write a checkpoint, unless this moment has one; then score it, and point `best` at it if its score is the
+        best so far.
 
-        A failure is a warning, so that a disk that is full for a while does not end a run, unless this one is needed
-        (the first and the last) or the third that failed."""
-        if self._saved_at == self.progress.images:
-            return
+        A failure to write is a warning, so that a disk that is full for a while does not end a run, unless this one is
+        needed (the first and the last) or the third that failed. needed: it is scored whatever time that takes.
+        scored: whether it may be scored at all."""
+        images = self.progress.images
+        name = self._write(needed) if self._saved_at != images else ""
+        scoring = scored and self.scorer is not None and self._saved_at == images != self._scored_at
+        is_best = scoring and (needed or self._scoring.due()) and self._score()
+        if name:  # once it is scored, so that a report has its score
+            self.event("checkpoint", f"Saved {name}{', the best so far' if is_best else ''}.")
+
+    def _write(self, needed: bool) -> str:
+        """Write a checkpoint. Returns its name, or nothing when it failed and may."""
         self._check_weights()
         if self.settle is not None:
-            self.settle(self.ema.average)
-        before = self.best
-        if scored:
-            self._score()
-        is_best = self.best is not before
+            with self._warning("The network was not completed from the data for this checkpoint"):
+                self.settle(self.ema.average)
         state = {
             "players": {
                 player.name: {"module": player.module.state_dict(), "optimizer": player.optimizer.state_dict()}
@@ -220,16 +251,15 @@ class Training:
         }
         images, model = self.progress.images, self.ema.average.state_dict()
         try:
-            path = save_checkpoint(self.run.checkpoints, images, model, state, self.metadata, is_best=is_best)
+            path = save_checkpoint(self.run.checkpoints, images, model, state, self.metadata)
         except (ZerosumError, OSError) as error:
-            self.best = before
             self._failed_writes += 1
             if needed or self._failed_writes == WRITE_ATTEMPTS:
                 raise
             self.event("warning", str(error))
-        else:
-            self._failed_writes, self._saved_at = 0, images
-            self.event("checkpoint", f"Saved {path.name}{', the best so far' if is_best else ''}.")
+            return ""
+        self._failed_writes, self._saved_at = 0, images
+        return path.name
 
     def _images_a_step(self) -> int:
         return self._batch() * (1 if self.system.simultaneous else self.system.players[0].steps)
@@ -252,19 +282,19 @@ class Training:
         self._steps_in_totals += 1
 
     def _next_batch(self, player: Player) -> Batch:
-        started = time.perf_counter()
+        started = self._clock()
         count = self._batch()
         batch = self.draw(player, self.progress.drawn[player.name], count)
         batch["images_seen"], batch["step"] = self.progress.images, self.progress.step
         self.progress.drawn[player.name] += count
-        self._wait += time.perf_counter() - started
+        self._wait += self._clock() - started
         return batch
 
     def _turn(self, player: Player, i: int) -> AbstractContextManager[None]:
         return seeded_in(self.device, self.precision, "turn", self.seed, self.progress.step, player.name, i)
 
     def _log(self, goal: Goal) -> None:
-        seconds = max(time.perf_counter() - self._logged_at, 1e-9)
+        seconds = max(self.progress.seconds - self._logged_seconds, 1e-9)
         rate = (self.progress.images - self._logged_images) / seconds
         timing = {"time/images_per_second": rate, "time/data_wait": self._wait / seconds}
         names = list(self._totals)
@@ -275,37 +305,84 @@ class Training:
         done = goal.fraction(self.progress)
         left = self.progress.seconds * (1 - done) / done if done > 0 else None
         self._write_stats(values)
-        for listener in self.listeners:
-            listener.scalars(self.progress.images, self.progress.step, values, min(done, 1.0), left)
+        images, step = self.progress.images, self.progress.step
+        self._tell(lambda listener: listener.scalars(images, step, values, min(done, 1.0), left))
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             self._diverged(f"{bad[0]} is {values[bad[0]]}")
         self._warn(values)
-        self._logged_images, self._logged_at, self._wait = self.progress.images, time.perf_counter(), 0.0
+        self._logged_images, self._logged_seconds = self.progress.images, self.progress.seconds
+        self._logged_at, self._wait = self._clock(), 0.0
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """What happens here is time of training."""
+        started = self._clock()
+        try:
+            yield
+        finally:
+            self.progress.seconds += self._clock() - started
+
+    @contextmanager
+    def _warning(self, what: str) -> Iterator[None]:
+        """Whatever is raised here is a warning that begins with `what`; training goes on."""
+        try:
+            yield
+        except DivergedError:
+            raise
+        except Exception as error:
+            self.event("warning", f"{what}: {error_text(error)}")
 
     def _sample(self) -> None:
         self._sampled_at = self.progress.images
-        try:
+        with self._warning("There is no sample of this moment"):
             values = self.show(self.ema.average, self.progress.images)
-        except (ZerosumError, OSError) as error:  # a picture is not worth a run
-            self.event("warning", str(error))
-            return
-        self._write_stats(values)
-        self._warn(values)
+            self._write_stats(values)
+            self._warn(values)
 
-    def _score(self) -> None:
-        if self.scorer is None:
-            return
-        values, made_by = self.scorer.measure(self.ema.average, self.progress.images)
+    def _score(self) -> bool:
+        """Score the checkpoint of this moment; whether it is the best so far, which `best` then names."""
+        assert self.scorer is not None
+        scorer, images = self.scorer, self.progress.images
+        self._scored_at = images
+        score = math.nan
+        with self._warning("This checkpoint has no score"), self._scoring.spent():
+            values, made_by = scorer.measure(self.ema.average, images)
+            score = values[scorer.leading]
+            with self._warning("Its score was not written"):
+                self.run.add_scores(images, values, made_by)
+        known = self.best if self.best is not None and self.best["name"] == scorer.leading else None
+        if not (math.isfinite(score) and (known is None or scorer.better(score, known["score"]))):
+            return False
+        self.best = {"images": images, "name": scorer.leading, "score": score}
+        return self._mark_best(images)
+
+    def _mark_best(self, images: int) -> bool:
+        """Point `best` at the checkpoint of so many images; whether that could be written."""
         try:
-            self.run.add_scores(self.progress.images, values, made_by)
+            mark_best(self.run.checkpoints, images)
         except (ZerosumError, OSError) as error:
             self.event("warning", str(error))
-        score = values[self.scorer.leading]
-        sign = 1 if self.scorer.higher else -1
-        known = self.best if self.best is not None and self.best["name"] == self.scorer.leading else None
-        if math.isfinite(score) and (known is None or sign * score > sign * known["score"]):
-            self.best = {"images": self.progress.images, "name": self.scorer.leading, "score": score}
+            return False
+        return True
+
+    def _best_of(self, saved: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The best of the scored checkpoints that are still there, by the lines of scores up to now (a checkpoint is
+        saved before it is scored) and by what was known when the last was saved."""
+        if self.scorer is None:
+            return saved
+        name = self.scorer.leading
+        known = [saved] if saved is not None and saved["name"] == name else []
+        for line in read_lines(self.run.path / "evaluation.jsonl"):
+            if isinstance(line.get(name), int | float) and isinstance(line.get("images"), int):
+                known.append({"images": line["images"], "name": name, "score": line[name]})
+        there = {int(path.name) for path in list_checkpoints(self.run.checkpoints)}
+        best = None
+        for one in sorted(known, key=lambda one: one["images"]):
+            usable = one["images"] in there and one["images"] <= self.progress.images
+            if usable and (best is None or self.scorer.better(one["score"], best["score"])):
+                best = one
+        return best
 
     def _warn(self, values: dict[str, float]) -> None:
         for finding in self.watch.see(self.progress.images, values):
@@ -320,24 +397,38 @@ class Training:
         try:
             self.run.add_stats(progress | values)
         except (ZerosumError, OSError) as error:
-            for listener in self.listeners:
-                listener.event("warning", str(error))
+            text = str(error)
+            self._tell(lambda listener: listener.event("warning", text))
 
     def event(self, kind: str, text: str, **more: Any) -> None:
         """Tell the listeners and write a line to `events.jsonl`."""
-        for listener in self.listeners:
-            listener.event(kind, text if "advice" not in more else f"{text} {more['advice']}")
+        said = text if "advice" not in more else f"{text} {more['advice']}"
+        self._tell(lambda listener: listener.event(kind, said))
         try:
             self.run.add_event(kind, text, self.progress.images, **more)
         except (ZerosumError, OSError) as error:
-            for listener in self.listeners:
-                listener.event("warning", str(error))
+            failure = str(error)
+            self._tell(lambda listener: listener.event("warning", failure))
+
+    def _tell(self, something: Callable[[Listener], None]) -> None:
+        """Tell every listener. One that fails is no reason to end a run: its first failure is written to
+        `events.jsonl`."""
+        for listener in self.listeners:
+            try:
+                something(listener)
+            except Exception as error:
+                if id(listener) not in self._failed_listeners:
+                    self._failed_listeners.add(id(listener))
+                    text = f"{type(listener).__name__}, which shows how training goes, failed: {error_text(error)}"
+                    with suppress(ZerosumError, OSError):
+                        self.run.add_event("warning", text, self.progress.images)
 
     def _check_weights(self) -> None:
         for player in self.system.players:
-            norms = torch._foreach_norm([p.detach() for p in player.module.parameters()])
-            if not torch.stack([norm.float() for norm in norms]).isfinite().all():
+            if not_finite(player.module.state_dict()):
                 self._diverged(f"a weight of the {player.name} is not finite")
+        if not_finite(self.ema.average.state_dict()):
+            self._diverged("a weight of the moving average is not finite")
 
     def _diverged(self, what: str) -> None:
         text = (

@@ -84,12 +84,12 @@ def score_changer(
     warnings: list[str] = []
     about = {"part": words, "n": len(rows), "data": dataset.info.source, "data_hash": dataset.info.hash, "seed": seed}
     if len(rows) >= FEWEST:
-        extractor = extractor_for(features, dataset.info)
-        seen = features_of(extractor, batches(dataset, rows))
-        found = distance_scores(features_of(extractor, in_batches(tally.drawn, dataset.info)), seen)
+        extractor = extractor_for(features, dataset.info, model.device)
+        seen = features_of(extractor, batches(dataset, rows), model.device)
+        found = distance_scores(features_of(extractor, in_batches(tally.drawn, dataset.info), model.device), seen)
         scores |= found.named(len(rows), extractor)
         errors |= {score_name(key, len(rows), extractor): value for key, value in found.errors.items()}
-        again = features_of(extractor, in_batches(tally.own, dataset.info))
+        again = features_of(extractor, in_batches(tally.own, dataset.info), model.device)
         baselines["at its own value"] = distance_scores(again, seen).named(len(rows), extractor)
         about |= made_by(extractor, len(rows), seed, dataset)
         warnings += cautions(len(rows), extractor, 0)
@@ -254,7 +254,7 @@ def open_reader(path: str | Path, order: Condition, model: Translator) -> Eye:
 
 def open_eye(path: str | Path, model: Translator) -> Eye:
     """A classifier that sees images such as the run makes. Raises ConfigError when it does not."""
-    classifier = load_classifier(path)
+    classifier = load_classifier(path, str(model.device))
     if problem := other_form(classifier, str(path), model.info):
         raise ConfigError(f"{problem}.")
     digest = tensors_hash(classifier.network.state_dict())[:12]

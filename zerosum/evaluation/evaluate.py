@@ -29,7 +29,7 @@ def evaluate(
     part: AskedPart = "auto",
     checkpoint: Checkpoint = "latest",
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     warn: Callable[[str], None] = print,
     packing: Progress | None = None,
 ) -> dict[str, Any]:

@@ -39,14 +39,14 @@ def score_generator(
     """Every score of the generator with its floor, and the picture of the samples that lie nearest to real images."""
     chosen: Part = "test" if part == "test" else "train"
     dataset = open_like(model, data, chosen, progress)
-    extractor = extractor_for(features, dataset.info)
+    extractor = extractor_for(features, dataset.info, model.device)
     against, others = halves(dataset, n, seed)
     n = len(against)
     real, unseen = (
-        real_features(extractor, dataset, rows, partial(told, doing=doing, total=n, progress=progress))
+        real_features(extractor, dataset, rows, partial(told, doing=doing, total=n, progress=progress), model.device)
         for rows, doing in ((against, "real images seen"), (others, "other real images seen"))
     )
-    fake = features_of(extractor, told(samples(model, n), "samples made and seen", n, progress))
+    fake = features_of(extractor, told(samples(model, n), "samples made and seen", n, progress), model.device)
     found, floor = all_scores(fake, real), all_scores(unseen, real)
     known = torch.cat([real, unseen])
     found.values["copying"], floor.values["copying"] = copying(fake, known), copying(unseen, real)

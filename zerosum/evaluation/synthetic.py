@@ -43,7 +43,7 @@ def synthetic_score(
     images: int | None = None,
     n: int | None = None,
     checkpoint: Checkpoint = "latest",
-    device: str = "cpu",
+    device: str = "auto",
     warn: Callable[[str], None] = print,
     listeners: Sequence[Listener] = (),
     packing: Progress | None = None,

@@ -72,11 +72,11 @@ def score_translator(
     segmenter: a run that labels what is made, where the inputs are label maps (Isola et al. 2017, section 4)."""
     eye = None if segmenter is None else open_eye(segmenter, folder, model)
     dataset, rows, words = unseen_pairs(model, data, part, progress)
-    extractor = extractor_for(features, dataset.info)
+    extractor = extractor_for(features, dataset.info, model.device)
     training = training_pairs(folder, model, dataset, progress)
     apart = training is not None and not (words == "train" and training[0] is dataset)
     candidates = baselines(dataset, rows, training, apart, seed)
-    tallies = {name: Tally(extractor, eye) for name in ("made", "real", *candidates)}
+    tallies = {name: Tally(extractor, eye, model.device) for name in ("made", "real", *candidates)}
     shown = Shown(len(rows))
     for places, batch, logits in made_of(model, dataset, rows, progress):
         (made,) = as_stored([logits.clamp(-1, 1)], dataset.info)
@@ -91,7 +91,7 @@ def score_translator(
     floor = tallies["real"].labelled()
     if training is not None and apart and len(training[1]) >= len(rows) >= FEWEST:
         others = training[1][epoch_order(len(training[1]), seed, 0)[: len(rows)]]
-        unpaired = features_of(extractor, batches(training[0], np.sort(others)))
+        unpaired = features_of(extractor, batches(training[0], np.sort(others)), model.device)
         floor = distance_scores(unpaired, seen).named(len(rows), extractor) | floor
     about = made_by(extractor, len(rows), seed, dataset, part=words)
     about |= {"n": len(rows), "translator_hash": tensors_hash(model.network.state_dict())[:12]}
@@ -260,8 +260,8 @@ def maps_of(data: Dataset, rows: np.ndarray) -> Tensor:
 class Tally:
     """Scores of images that come in batches, each with the real image of its pair and with what that is made from."""
 
-    def __init__(self, extractor: Extractor, eye: Eye | None) -> None:
-        self.extractor, self.eye = extractor, eye
+    def __init__(self, extractor: Extractor, eye: Eye | None, device: torch.device) -> None:
+        self.extractor, self.eye, self.device = extractor, eye, device
         self._by_image: dict[str, list[Tensor]] = {}
         self._features: list[Tensor] = []
         self._matrix = torch.zeros(0, 0, dtype=torch.int64)
@@ -276,7 +276,7 @@ class Tally:
         found = {} if real is None else image_scores(images, real)
         for name, values in found.items():
             self._by_image.setdefault(name, []).append(values)
-        self._features.append(features_of(self.extractor, [images]))
+        self._features.append(features_of(self.extractor, [images], self.device))
         if self.eye is not None:
             self._matrix += confusion(maps, self.eye.labels(images), len(self._matrix), VOID)
         return found

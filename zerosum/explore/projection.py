@@ -124,7 +124,7 @@ def read_target(model: Model, path: str | Path) -> np.ndarray:
         raise DataError(f"{path}: {reason}.") from reason
 
 
-def features_for(text: str, info: DatasetInfo, device: str = "cpu") -> Features:
+def features_for(text: str, info: DatasetInfo, device: str = "auto") -> Features:
     """What `--features` names: `random`, or the run of a classifier of such images. Raises ConfigError for others."""
     if text == "random":
         return partial(_random_features, RandomFeatures(info.shape[2]))
@@ -144,7 +144,7 @@ def write_projection(
     seed: int = 0,
     features: str | None = None,
     asked: Asked | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """A picture projected, in the folder `out`: target and projected (without loss), sheet.png with the stages,

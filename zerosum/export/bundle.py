@@ -66,7 +66,7 @@ def export(
     out, wanted = Path(out), _formats(formats, uint8, fp16, single, directions)
     if out.exists():
         raise ConfigError(f"{out} exists already; remove it, or choose another folder.")
-    model = load(run, skipped=warn, checkpoint=checkpoint)
+    model = load(run, "cpu", skipped=warn, checkpoint=checkpoint)
     if model.system.noisy and wanted:
         warn("The network drops values at random in use; other programs get it without this noise.")
     moves = _moves(model, directions) if "page" in wanted else None
@@ -92,7 +92,7 @@ def export(
                 measured[name]["seconds"] = round(time.monotonic() - started, 2)
             write_whole(folder / CARD, card(model, graph, measured, origin, shown, license))
             write_json(folder / CONFIG, _config(model, folder, measured, uint8, origin.to_json()))
-            if tensors_hash(load(folder).network.state_dict()) != tensors_hash(state):
+            if tensors_hash(load(folder, "cpu").network.state_dict()) != tensors_hash(state):
                 raise ZerosumError(f"What was written to {out} is not the network of {run}; nothing is left of it.")
     except FileExistsError as error:
         raise ConfigError(f"{out} exists already; remove it, or choose another folder.") from error

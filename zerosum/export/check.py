@@ -52,7 +52,7 @@ def load_check(folder: str | Path) -> list[Row]:
     if "onnx" in formats:
         need("onnxruntime")
     try:
-        model = load(folder)
+        model = load(folder, "cpu")
         graph = graph_of(model, bool(config.get("uint8", False)))
         kept = _reference(folder / CHECK, graph)
     except ZerosumError as error:

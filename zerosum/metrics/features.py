@@ -28,6 +28,7 @@ BACKBONES = (
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
 )  # fmt: skip
 NAMES = ("random", "inception", *BACKBONES)
+SMALLEST = 8  # pixels a side that `random` takes at least
 SIDE = 224  # pixels: what torchvision's weights of ImageNet were trained on
 PART = 64  # images in one pass through a large network
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue in [0, 1]
@@ -74,10 +75,10 @@ class RandomFeatures:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Raises ValueError for images of other channels, or smaller than 8 pixels."""
-        if images.shape[1] != self.channels or min(images.shape[2:]) < 8:
+        if images.shape[1] != self.channels or min(images.shape[2:]) < SMALLEST:
             raise ValueError(
-                f"these random features see images of {self.channels} channels and 8 pixels or more each way, got "
-                f"{tuple(images.shape[1:])}: enlarge the images, or open the extractor for their channels"
+                f"these random features see images of {self.channels} channels and {SMALLEST} pixels or more each way, "
+                f"got {tuple(images.shape[1:])}: enlarge the images, or open the extractor for their channels"
             )
         if self.alpha:  # the colours of transparent pixels are seen by nobody
             images = torch.cat((_over_white(images), images[:, -1:]), dim=1)
