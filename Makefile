@@ -16,8 +16,9 @@ lint: .venv/installed
 types: .venv/installed
 	$(BIN)/mypy
 
+# A process for each core; each uses one thread, and takes whole files, whose fixtures are costly.
 unit: .venv/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile $(TESTS)
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

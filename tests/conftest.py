@@ -6,8 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
+
+# No example fails for being slow, since other programs may have the machine; CI tries the same examples each time.
+settings.register_profile(
+    "zerosum",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=os.environ.get("CI") == "true",
+)
+settings.load_profile("zerosum")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -71,7 +71,7 @@ def run_line(line, folder):
         env=os.environ | {"OMP_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
     )
     assert result.returncode == 0, f"{line}\n{result.stderr}"
     assert result.stdout

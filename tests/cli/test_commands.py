@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +27,7 @@ def run_process(*arguments):
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         stdin=subprocess.DEVNULL,
     )
 
@@ -65,15 +64,18 @@ def tree(path):
     return {file: file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
 
 
-def test_help_is_quick():
-    run_process("--help")
-    took = []
-    for _ in range(3):
-        started = time.perf_counter()
-        result = run_process("--help")
-        took.append(time.perf_counter() - started)
-        assert "train" in result.stdout
-    assert min(took) < 1.0  # half a second on a quiet machine; tests share theirs
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]], ids=" ".join)
+def test_help_is_quick_since_it_imports_no_heavy_library(arguments):
+    code = (
+        "import atexit, sys\n"
+        "heavy = {'torch', 'torchvision', 'numpy', 'PIL'}\n"
+        "atexit.register(lambda: print('imported', sorted(heavy & set(sys.modules))))\n"
+        "from zerosum.cli.main import main\n"
+        "main()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("imported []\n")
 
 
 def test_json_is_the_only_thing_on_stdout(pictures_file, tmp_path):

@@ -69,7 +69,7 @@ def test_what_cannot_be_done_is_a_sentence(run, trained, tmp_path):
 
 
 def test_the_line_of_the_page_works(trained, tmp_path):
-    subprocess.run([sys.executable, "-m", "zerosum", "export", "run", "out"], cwd=tmp_path, check=True, timeout=200)
+    subprocess.run([sys.executable, "-m", "zerosum", "export", "run", "out"], cwd=tmp_path, check=True, timeout=600)
     code = "import zerosum; print(zerosum.load('out/').sample(4, seed=0).shape)"
     found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert found.stdout == "(4, 16, 16, 3)\n"

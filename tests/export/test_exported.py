@@ -3,7 +3,6 @@
 import hashlib
 import json
 import pickle
-import time
 import tracemalloc
 
 import numpy as np
@@ -117,12 +116,11 @@ def test_a_giant_is_refused_before_memory_is_taken(name, out):
     tracemalloc.stop()
 
 
-def test_a_thousand_million_channels_take_milliseconds(out):
+def test_a_thousand_million_channels_are_refused_before_a_layer_is_built(out, monkeypatch):
     edit(out, GIANTS["channels"])
-    started = time.monotonic()
+    monkeypatch.setattr(torch.nn.Module, "__init__", lambda self, *args, **kwargs: pytest.fail("a layer is built"))
     with pytest.raises(ConfigError, match=r"width=1,000,000,000, where 65,536 is the most"):
         zerosum.load(out)
-    assert time.monotonic() - started < 0.2
 
 
 def test_images_may_be_counted_in_thousands_of_millions(out):

@@ -33,6 +33,7 @@ from zerosum.model import KINDS, Loaded, Model, Translator
 from zerosum.recipes.registry import get_recipe
 
 CHROMIUM = Path("/usr/bin/chromium")
+PATIENCE = 240_000  # milliseconds that the browser may take for anything, on a machine that has other work
 WORDS = Path(__file__).parents[2] / "web" / "src" / "words.ts"
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 CLASSES = ("ground", "wall", "roof")
@@ -206,7 +207,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"], timeout=PATIENCE)
         yield browser
         browser.close()
 
@@ -230,6 +231,7 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
             servers.append(server)
             address = f"http://127.0.0.1:{server.server_address[1]}/"
         window = browser.new_page(viewport={"width": width, "height": 900}, **({"locale": "en-GB"} | context))
+        window.set_default_timeout(PATIENCE)
         windows.append(window)
         if script:
             window.add_init_script(script)
@@ -258,8 +260,8 @@ def settled(window: Any) -> Any:
     from playwright.sync_api import expect
 
     window.wait_for_selector("h1 .on")
-    expect(window.locator("#status")).to_contain_text(re.compile("Made|Fait|Ready|Prêt"), timeout=60_000)
-    expect(window.locator("[aria-busy=true]")).to_have_count(0, timeout=60_000)
+    expect(window.locator("#status")).to_contain_text(re.compile("Made|Fait|Ready|Prêt"), timeout=PATIENCE)
+    expect(window.locator("[aria-busy=true]")).to_have_count(0, timeout=PATIENCE)
     return window
 
 
@@ -342,7 +344,7 @@ def test_between_two_seeds_lies_the_arc_and_arithmetic_is_of_averages(
     assert near(ends[0], generator.sample(seeds=[4])[0])
     assert near(ends[1], generator.sample(seeds=[2])[0])
     window.click("#arithmetic .slot:nth-child(2) .chip >> nth=0")
-    expect(window.locator("#arithmetic .chip")).to_have_count(8)
+    expect(window.locator("#arithmetic .chip")).to_have_count(8, timeout=PATIENCE)
     window.fill("#slot-B", "40")
     window.press("#slot-B", "Enter")
     settled(window)
@@ -553,7 +555,7 @@ def test_nothing_sticks_out_on_a_telephone(opened: Any, request: pytest.FixtureR
 
 def complaint(window: Any, part: str) -> str:
     """The sentence on the page; what the browser itself says of the matter is no complaint."""
-    window.wait_for_selector("#problem", timeout=60_000)
+    window.wait_for_selector("#problem", timeout=PATIENCE)
     window.complaints[:] = [line for line in window.complaints if part not in line]
     return window.inner_text("#problem")
 
@@ -589,5 +591,5 @@ def test_a_file_that_is_no_picture_is_refused_and_the_next_one_taken(opened: Any
 @pytest.mark.browser
 def test_a_folder_that_is_not_served_says_so(opened: Any, plain: Path) -> None:
     window = opened(plain, served=False)
-    window.wait_for_selector("text=python -m http.server", timeout=10_000)
+    window.wait_for_selector("text=python -m http.server")
     window.complaints.clear()  # the browser's own, of scripts beside a file
