@@ -45,6 +45,7 @@ COMPARISONS = {
     ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==", ast.Is: "is not",
     ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in",
 }  # fmt: skip
+GENERICS = ("list", "dict", "tuple", "set", "Callable", "Mapping", "Sequence", "Iterator", "Literal", "type")
 ARITHMETIC = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*", ast.Mod: "*", ast.Pow: "*"}
 
 
@@ -118,18 +119,7 @@ def _outside_annotations(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_type(node: ast.AST) -> bool:
-    return isinstance(node, ast.Subscript) and ast.unparse(node.value) in (
-        "list",
-        "dict",
-        "tuple",
-        "set",
-        "Callable",
-        "Mapping",
-        "Sequence",
-        "Iterator",
-        "Literal",
-        "type",
-    )
+    return isinstance(node, ast.Subscript) and ast.unparse(node.value) in GENERICS
 
 
 def chosen(count: int, seed: int) -> list[Mutant]:
@@ -161,9 +151,7 @@ def failing_test(mutant: Mutant, tree: Path) -> str | None:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests_for(mutant.file)]
     environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(
-            command, cwd=tree, capture_output=True, text=True, timeout=LONGEST, env=_environment(tree)
-        )
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=LONGEST, env=environment)
     except subprocess.TimeoutExpired:
         return "no end"
     finally:
