@@ -531,7 +531,7 @@ def _draw(
         found = data.batch(rows[places])
         tensors = to_tensors(found, data.info, "cpu" if augmenting.active else device)
         if augmenting.active:  # on the CPU, where the draws are
-            epochs = 0 * (position + np.arange(batch)) // count
+            epochs = (position + np.arange(batch)) // count
             chances = draws(stream, epochs, rows[places])
             tensors["image"] = augment(tensors["image"], augmenting, chances, data.info.alpha)
             tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
