@@ -7,7 +7,11 @@ images = model.sample(16, seed=0)          # uint8 (16, H, W, C)
 
 from typing import TYPE_CHECKING, Any
 
+from zerosum.threads import limit_spinning
+
 __version__ = "0.1.0"
+
+limit_spinning()  # before anything imports torch
 
 if TYPE_CHECKING:
     from zerosum.data.open import open_dataset

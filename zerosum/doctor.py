@@ -19,11 +19,16 @@ from zerosum.engine.step import seeded_in, training_step
 from zerosum.environment import hardware, versions
 from zerosum.recipes.registry import get_recipe
 from zerosum.speed import Speed, choose_speed
+from zerosum.threads import choose_threads, spinning, threads_restored
 
 
+@threads_restored()
 def examine() -> dict[str, Any]:
-    """Versions, hardware, the device that `auto` takes, measured speed, disk space, and remarks in words."""
+    """Versions, hardware, the device that `auto` takes, the threads that training would take just now and how they
+    wait, the speed measured with them, disk space, and remarks in words."""
     keep_pages()
+    threads = choose_threads()
+    torch.set_num_threads(threads.count)
     device = choose_device("auto")
     machine = hardware()
     cache = cache_folder()
@@ -33,6 +38,7 @@ def examine() -> dict[str, Any]:
         "versions": versions(),
         "hardware": machine,
         "device": str(device),
+        "threads": {"count": threads.count, "why": threads.why, "waiting": spinning()},
         "speed": speed(device),
         "disk": places,
         "cache_mb": round(size / 1e6),

@@ -28,7 +28,7 @@ from zerosum.engine.device import choose_device, keep_pages, plain_memory_errors
 from zerosum.engine.loop import Cadence, Goal, Listener, Scorer, Training
 from zerosum.engine.players import LAYOUTS, Batch, Player, System
 from zerosum.engine.randomness import seeded
-from zerosum.engine.run import SCHEMA, RunFolder, layout_of, refuse_existing
+from zerosum.engine.run import SCHEMA, RunFolder, layout_of, refuse_existing, threads_of
 from zerosum.engine.stopping import stop_on_signals
 from zerosum.engine.transfer import Taken, start_from, start_from_tensors
 from zerosum.environment import environment
@@ -46,6 +46,7 @@ from zerosum.report.page import write_report
 from zerosum.seeds import seed_of
 from zerosum.speed import check_precision, choose_speed
 from zerosum.tasks import TASKS
+from zerosum.threads import Threads, check_threads, choose_threads, resumed_threads, threads_restored
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def plan(
     return Plan(chosen, resolved, str(data), size, goal, found, tuple(said), start, tuple(later))
 
 
+@threads_restored()
 def train(
     recipe: str,
     data: str | Path,
@@ -148,6 +150,8 @@ def train(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    products: str | None = None,
+    threads: int | str = "auto",
     init: str | Path | None = None,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
@@ -159,8 +163,10 @@ def train(
 
     settings are those of the recipe, nested (`generator={"width": 32}`) or dotted (`**{"generator.width": 32}`);
     overrides are the same as text (`["generator.width=32"]`). out is the run folder, by default the next
-    `runs/00001-dcgan-photos`. init is an earlier run of the same recipe to take the weights from. listeners are told
-    how it goes; packing(what, done, total) how far the data is packed. Raises ConfigError, DataError, DivergedError, or
+    `runs/00001-dcgan-photos`. init is an earlier run of the same recipe to take the weights from. precision and
+    products: as `speed.choose_speed` takes them. threads: a number, or "auto" for as many of those that torch is set to
+    use as there are cores that no other program uses; torch is given its own number back. listeners are told how it
+    goes; packing(what, done, total) how far the data is packed. Raises ConfigError, DataError, DivergedError, or
     ZerosumError when the disk fails."""
     planned = plan(
         recipe,
@@ -174,7 +180,8 @@ def train(
         settings=settings,
     )
     where = choose_device(device)
-    check_precision(precision)
+    check_precision(precision, products)
+    check_threads(threads)
     if out is not None:
         refuse_existing(Path(out))  # before the data is packed, which may take minutes
     resolved = _lasting_eye(planned.settings)
@@ -188,6 +195,8 @@ def train(
     seed = int(seed)  # it may be one of NumPy's, which YAML cannot hold
     goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(len(dataset), len(dataset.info.classes)))
     keep_pages()
+    taken = choose_threads(threads)
+    torch.set_num_threads(taken.count)
     with plain_memory_errors():
         speed = choose_speed(
             precision,
@@ -195,6 +204,7 @@ def train(
             partial(planned.recipe.build, resolved, dataset.info),
             partial(_example, dataset, resolved, goal.images or resolved.images),
             where,
+            products=products,
         )
         system = _system(planned.recipe, resolved, dataset.info, seed, where, speed.layout)
     started = system.take_weights()
@@ -212,6 +222,7 @@ def train(
         "precision": speed.precision,
         "layout": speed.layout,
         "products": speed.products,
+        "threads": taken.count,
         "preset": resolved.preset,
         "budget": asdict(goal),
         "settings": resolved.model_dump(mode="json"),
@@ -221,7 +232,7 @@ def train(
         document["init"] = _lasting(init)
     run = RunFolder.create(path, document, environment(dataset.info.hash) | {"speed": speed.to_json()})
     try:
-        training = _prepare(run, document, system, resolved, dataset, scorer, where, listeners)
+        training = _prepare(run, document, system, resolved, dataset, scorer, where, taken, listeners)
         if origin is None and not started:
             system.before_training(_many(dataset, seed, where))
         training.ema.restart(system.network)
@@ -234,7 +245,8 @@ def train(
         )
         if origin is not None:
             training.event("init", origin)
-        for sentence in ([speed.why] if speed.milliseconds else []) + list(planned.chosen):
+        said = speed.milliseconds or precision != "auto"
+        for sentence in [taken.why, *([speed.why] if said else []), *planned.chosen]:
             training.event("chosen", sentence)
         for remark in remarks(dataset, planned.recipe, resolved):
             training.event("warning", remark)
@@ -243,6 +255,7 @@ def train(
         run.unlock()
 
 
+@threads_restored()
 def resume(
     run: str | Path,
     *,
@@ -251,13 +264,15 @@ def resume(
     minutes: float | None = None,
     device: str | None = None,
     data: str | Path | None = None,
+    threads: int | str | None = None,
     listeners: Sequence[Listener] = (),
     packing: Progress | None = None,
 ) -> Run:
     """Go on with a run from its newest intact checkpoint, to its own goal or to a new one; minutes count anew.
-    data says where the images are now, if they were moved.
+    data says where the images are now, if they were moved. threads: those that it had (None), or as `train` takes them.
 
-    On the CPU the weights become what they would have been without the interruption, bit for bit.
+    On the CPU the weights become what they would have been without the interruption, bit for bit, with the number of
+    threads that it had: sums are taken in another order by another number.
     Raises ConfigError when `run` is no run, DataError when its data or every checkpoint is gone."""
     folder = RunFolder.existing(run)
     document = folder.config()
@@ -268,6 +283,8 @@ def resume(
             f"{recipe.name} DATA --config {folder.config_file} --init {run}`."
         )
     where = choose_device(device or document["device"])
+    if threads is not None:
+        check_threads(threads)
     folder.lock()
     try:
         size = None if info.is_vectors else (info.shape[0], info.shape[1])
@@ -299,6 +316,8 @@ def resume(
                 f"{document['source']} now gives {form_text(dataset.info)}; this run was trained on {form_text(info)}. "
                 "Restore the data, or train anew."
             )
+        taken, slower = resumed_threads(threads, threads_of(folder, document))
+        torch.set_num_threads(taken.count)
         with plain_memory_errors():
             system = _system(recipe, settings, info, document["seed"], where, layout_of(document))
             unscored = ""
@@ -306,7 +325,7 @@ def resume(
                 scorer = TASKS[recipe.task].scorer(system, settings, dataset, document["seed"])
             except (ConfigError, DataError) as error:  # what sees the images is gone; the run itself is not
                 scorer, unscored = None, f"The run goes on without scores at its checkpoints. {error}"
-            training = _prepare(folder, document, system, settings, dataset, scorer, where, listeners)
+            training = _prepare(folder, document, system, settings, dataset, scorer, where, taken, listeners)
         training.restore()
         progress = training.progress
         goal = _goal(images, steps, minutes) or Goal(**document["budget"])
@@ -317,7 +336,9 @@ def resume(
                 f"{run} has reached its goal, with {progress.images:,} images seen; to train it for longer, give "
                 "a higher --images or --steps, or --minutes."
             )
-        folder.write_config(document | {"budget": asdict(goal), "device": where.type})
+        folder.write_config(document | {"budget": asdict(goal), "device": where.type, "threads": taken.count})
+        if slower and where.type == "cpu":
+            training.event("warning", slower)
         if unscored:
             training.event("warning", unscored)
         if info.hash != dataset.info.hash:
@@ -449,6 +470,7 @@ def _prepare(
     data: Dataset,
     scorer: Scorer | None,
     device: torch.device,
+    threads: Threads,
     listeners: Sequence[Listener],
 ) -> Training:
     """A system with its data and its run folder, ready to train."""
@@ -470,6 +492,7 @@ def _prepare(
         device=device,
         precision=document["precision"],
         products=document.get("products", {}),  # runs of older versions had none
+        pace=threads.pace(run.path) if device.type == "cpu" else None,
         metadata={"recipe": document["recipe"]},  # one entry: the order of several differs from process to process
         listeners=[*listeners, RunningReport(run.path)],
     )

@@ -19,6 +19,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     gpus = ", ".join(hardware["gpu"]) or "no graphics processor"
     print(f"Hardware:  {hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_gb']} GB, {gpus}")
     print(f"Device:    training runs on {found['device']}")
+    print(f"Threads:   {found['threads']['why']} While they wait for one another: {found['threads']['waiting']}")
     for name, value in found["speed"].items():
         print(f"Speed:     {name}: {value}")
     for place in found["disk"]:

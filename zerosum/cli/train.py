@@ -49,6 +49,16 @@ def train(
     seed: Annotated[int, typer.Option(help="What all randomness is a function of.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto (the fastest here, measured), fp32 or bf16.")] = "auto",
+    products: Annotated[
+        str | None,
+        typer.Option(
+            help="auto (convolutions as matrix products where that is faster here, measured) or off; by default as "
+            "--precision is: off where it names a format."
+        ),
+    ] = None,
+    threads: Annotated[
+        str, typer.Option(help="auto (as many as there are cores that no other program uses) or a number.")
+    ] = "auto",
     init: Annotated[
         Path | None, typer.Option(help="An earlier run of the same recipe, to begin with its weights.")
     ] = None,
@@ -87,6 +97,8 @@ def train(
             seed=seed,
             device=device,
             precision=precision,
+            products=products,
+            threads=threads,
             init=init,
             config=config,
             overrides=settings or [],
@@ -105,6 +117,10 @@ def resume(
     minutes: Annotated[float | None, typer.Option("--minutes", help="Train for so many more minutes.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; by default as before.")] = None,
     data: Annotated[str | None, typer.Option(help="Where the data is now, if it was moved.")] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(help="auto or a number; by default as before. Another number gives up the exact resume."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was stopped or killed, or train a finished one for longer."""
@@ -121,6 +137,7 @@ def resume(
             minutes=minutes,
             device=device,
             data=data,
+            threads=threads,
             listeners=[terminal],
             packing=packing(terminal),
         )

@@ -115,7 +115,8 @@ class Training:
     Samples, scores, `settle` and listeners are not worth a run: whatever they raise is a warning.
     batch is the number of images in a batch, unless the system says otherwise.
     products: the passes of convolutions that are done as products (engine.products).
-    clock: seconds that only grow."""
+    clock: seconds that only grow.
+    pace(images a second of the steps alone) is asked at each log line; what it returns, if anything, is a warning."""
 
     def __init__(
         self,
@@ -136,11 +137,12 @@ class Training:
         settle: Callable[[nn.Module], None] | None = None,
         products: Mapping[str, int] | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        pace: Callable[[float], str] | None = None,
     ) -> None:
         self.system, self.run, self.draw, self.show = system, run, draw, show
         self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
         self.metadata, self.listeners, self.scorer, self.settle = metadata, listeners, scorer, settle
-        self.products = products or {}
+        self.products, self.pace = products or {}, pace
         self.ema = Ema(system.network, ema_half_life)
         self.best: dict[str, Any] | None = None  # {"images", "name", "score"} of the best checkpoint
         self.progress = Progress(drawn={player.name: 0 for player in system.players})
@@ -311,6 +313,9 @@ class Training:
         if bad:
             self._diverged(f"{bad[0]} is {values[bad[0]]}")
         self._warn(values)
+        alone = max(seconds - self._wait, 1e-9)
+        if self.pace is not None and (text := self.pace((self.progress.images - self._logged_images) / alone)):
+            self.event("warning", text)
         self._logged_images, self._logged_seconds = self.progress.images, self.progress.seconds
         self._logged_at, self._wait = self._clock(), 0.0
 

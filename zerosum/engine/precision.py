@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import torch
@@ -22,10 +23,14 @@ from zerosum.engine.players import LAYOUTS, Batch, System
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 WORTH = 1.2  # times as fast as fp32 the convolutions in bf16 must be: casts around them and all other layers cost, too
 CLEARLY = 1.1  # times as fast the contiguous layout must be: images are decoded channels-last, and norms are faster so
-BUDGET = 1.0  # seconds of timing
+BUDGET, ROUNDS = 1.0, 5  # seconds of timing, and rounds, both at least
+LONGEST_BUDGET = 10.0  # seconds after which timing is cut short
+AGREEING = 0.75  # share of the rounds in which what is faster must be so
+STEADY = 1.3  # a way is steady if half of its rounds take at most so many times as long as the fastest
 MOST, SHARE = 4, 0.7  # convolutions that are timed: the heaviest, until they do this share of the work
 LONGEST, LONGEST_ON_GPU = 2e9, 2e11  # operations of one; a larger one is timed on fewer images, and on smaller ones
-HOPELESS = 4  # times as slow as another way at the first try: it is not timed further
+HOPELESS = 4  # times as slow as another way in each of its first tries: it is not timed further
+WARM_UPS = 2  # such tries; the second only where the first was hopeless, as it may have been disturbed
 
 
 @dataclass(frozen=True)
@@ -145,17 +150,45 @@ def heaviest(found: Mapping[Convolution, int]) -> dict[Convolution, int]:
     return chosen
 
 
+@dataclass(frozen=True)
+class Timings:
+    """Seconds that the same work takes in each way, round by round: ways take turns, so what else the machine does
+    meets all of them. complete: every way had its rounds."""
+
+    rounds: Mapping[tuple[str, str], Sequence[float]]
+    complete: bool = True
+
+    def seconds(self) -> dict[tuple[str, str], float]:
+        """Of each way the fastest round, which was disturbed least."""
+        return {way: min(seconds) for way, seconds in self.rounds.items()}
+
+    def steady(self) -> bool:
+        """Whether they would be the same another time: complete, and no way varies much from round to round."""
+        return self.complete and all(is_steady(seconds) for seconds in self.rounds.values())
+
+
+def is_steady(rounds: Sequence[float]) -> bool:
+    """Whether half of these rounds of the same work take hardly longer than the fastest."""
+    return median(rounds) <= STEADY * min(rounds)
+
+
+def faster(new: Sequence[float], old: Sequence[float], margin: float) -> bool:
+    """Whether the new way is so many times as fast as the old one by all that rounds in turns can tell: by the fastest
+    round of each, by the median of the ratios, and in most of the rounds. A program that comes and goes meanwhile can
+    make up one of these, hardly all."""
+    ratios = [theirs / own for theirs, own in zip(old, new, strict=True)]
+    agreeing = sum(ratio > margin for ratio in ratios) / len(ratios)
+    return min(old) > margin * min(new) and median(ratios) > margin and agreeing >= AGREEING
+
+
 def timings(
     chosen: Mapping[Convolution, int],
     device: torch.device,
     dtypes: Collection[str] = tuple(DTYPES),
     budget: float = BUDGET,
-) -> dict[tuple[str, str], float]:
+) -> Timings:
     """Seconds that the convolutions take, forward and backward, in each of these formats and in each layout; empty
-    without any. A way is left out that the device has not, or that is hopelessly slow on it.
-
-    Ways take turns, so that what else the machine does slows all of them, and the fastest of the rounds counts: it was
-    disturbed least."""
+    without any. A way is left out that the device has not, or that is hopelessly slow on it."""
     most = LONGEST if device.type == "cpu" else LONGEST_ON_GPU
     parts = {one: one.within(most) for one in chosen}
     shares = {part: chosen[one] * one.operations() / part.operations() for one, part in parts.items()}
@@ -163,30 +196,37 @@ def timings(
     for way in [(dtype, layout) for dtype in dtypes for layout in LAYOUTS] if chosen else ():
         limit = HOPELESS * min(times.values(), default=math.inf)
         with suppress(RuntimeError):  # no such convolutions here
-            if (warm := _seconds(shares, way, device, limit)) < limit:
-                times[way] = warm
+            warm = (_seconds(shares, way, device, limit) for _ in range(WARM_UPS))
+            if (first := next((seconds for seconds in warm if seconds < limit), None)) is not None:
+                times[way] = first
     rounds: dict[tuple[str, str], list[float]] = {way: [] for way in times}
-    started = time.perf_counter()
-    while times and (not all(rounds.values()) or time.perf_counter() - started < budget):
+    started, done = time.perf_counter(), 0
+    while times and (done < ROUNDS or time.perf_counter() - started < budget):
+        if done and time.perf_counter() - started > LONGEST_BUDGET:
+            return Timings(rounds, complete=False)
         for way, seconds in rounds.items():
             seconds.append(_seconds(shares, way, device))
-    return {way: min(seconds) for way, seconds in rounds.items()}
+        done += 1
+    return Timings(rounds)
 
 
-def fastest(measured: Mapping[tuple[str, str], float], allowed: Sequence[str]) -> tuple[str, str]:
-    """The format, of those that are allowed, and the layout to train in; without timings the first of them, in the
-    layout of the images. bf16 must be WORTH it where fp32 is allowed, and contiguous CLEARLY faster."""
+def fastest(measured: Mapping[tuple[str, str], Sequence[float]], allowed: Sequence[str]) -> tuple[str, str]:
+    """The format, of those that are allowed, and the layout to train in, by the rounds of each way; without timings the
+    first of them, in the layout of the images. bf16 must be WORTH it where fp32 is allowed, and contiguous CLEARLY
+    faster, as `faster` says."""
     layouts = {dtype: _layout(measured, dtype) for dtype in allowed}
     best = {dtype: measured[dtype, layouts[dtype]] for dtype in allowed if (dtype, layouts[dtype]) in measured}
     dtype = allowed[0]
     if {"fp32", "bf16"} <= best.keys():
-        dtype = "bf16" if best["fp32"] > WORTH * best["bf16"] else "fp32"
+        dtype = "bf16" if faster(best["bf16"], best["fp32"], WORTH) else "fp32"
     return dtype, layouts[dtype]
 
 
-def _layout(measured: Mapping[tuple[str, str], float], dtype: str) -> str:
-    last, plain = (measured.get((dtype, layout), math.inf) for layout in ("channels_last", "contiguous"))
-    return "contiguous" if last > CLEARLY * plain else "channels_last"
+def _layout(measured: Mapping[tuple[str, str], Sequence[float]], dtype: str) -> str:
+    last, plain = (measured.get((dtype, layout)) for layout in ("channels_last", "contiguous"))
+    if plain is None or (last is not None and not faster(plain, last, CLEARLY)):
+        return "channels_last"
+    return "contiguous"
 
 
 def _seconds(

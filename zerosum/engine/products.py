@@ -20,21 +20,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, pad
 
-from zerosum.engine.precision import DTYPES, Convolution
+from zerosum.engine.precision import DTYPES, Convolution, faster, is_steady
 
 MOST_ROWS = 4096  # windows in all images: beyond it the library's kernels have enough to share out
 LONGEST = 2e10  # operations of a double backward that is timed: a few tenths of a second where it is slow
-WORTH = 1.15  # times as fast as the library's another way must be
-ROUNDS = 2  # of each way, after one to warm up,
-HOPELESS = 1.2  # unless a product then took so many times as long
-BUDGET = 1.0  # seconds of timing; what was not reached stays with the library
+WORTH = 1.2  # times as fast as the library's another way must be
+ROUNDS = 5  # of each way, after one to warm up,
+ENOUGH = 2  # unless a product took longer in each of the first so many
+BUDGET = 5.0  # seconds of timing, after which it is cut short: all passes then stay with the library
+UNSTEADY = 0.25  # share of the passes that may vary from round to round
 LAST = torch.channels_last
 
 _chosen: ContextVar[tuple[torch.dtype, Mapping[str, int]] | None] = ContextVar("products", default=None)
@@ -81,12 +84,19 @@ def as_products(names: Mapping[str, int], precision: str) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def faster_as_products(
-    passes: Iterable[tuple[str, Convolution]], precision: str, budget: float = BUDGET
-) -> dict[str, int]:
+@dataclass(frozen=True)
+class Products:
+    """The passes that are clearly faster as products, by name, with the number of images that they were measured for.
+    steady: whether they would be the same another time; if not, there are none, so that noise chooses nothing."""
+
+    names: dict[str, int]
+    steady: bool = True
+
+
+def faster_as_products(passes: Iterable[tuple[str, Convolution]], precision: str, budget: float = BUDGET) -> Products:
     """Which of these passes (`forward`, `weight` or `double-backward`, and the convolution that it is of) are clearly
-    faster as products on this CPU, by name, with the number of images that they were measured for. They are measured in
-    this order, until the budget of seconds is spent."""
+    faster as products on this CPU: in turns with the library's way, as `engine.precision.faster` says. None of them
+    where timing took longer than the budget of seconds, or varied from round to round."""
     known: dict[str, tuple[str, Convolution]] = {}
     for part, convolution in passes:
         name = name_in(part, convolution)
@@ -94,19 +104,22 @@ def faster_as_products(
         if name is not None and (name not in known or convolution.images > known[name][1].images):
             known[name] = part, convolution
     chosen: dict[str, int] = {}
+    unsteady = 0
     until = time.perf_counter() + budget
     for name, (part, convolution) in known.items():
-        if time.perf_counter() > until:
-            break
-        turns = in_turns(part, convolution, name, precision)
-        theirs, own = next(turns)  # both warm up, too
-        for _ in range(ROUNDS if own < HOPELESS * theirs else 0):
+        rounds: list[tuple[float, float]] = []
+        for turn in islice(in_turns(part, convolution, name, precision), 1, 1 + ROUNDS):  # after one to warm up
             if time.perf_counter() > until:
-                return chosen
-            theirs, own = (min(pair) for pair in zip((theirs, own), next(turns), strict=True))
-        if theirs > WORTH * own:
+                return Products({}, steady=False)
+            rounds.append(turn)
+            if len(rounds) == ENOUGH and all(own > theirs for theirs, own in rounds):
+                break
+        theirs, own = zip(*rounds, strict=True)
+        if faster(own, theirs, WORTH):
             chosen[name] = convolution.images[0]
-    return chosen
+        unsteady += not (is_steady(theirs) and is_steady(own))
+    steady = unsteady <= UNSTEADY * len(known)
+    return Products(chosen if steady else {}, steady)
 
 
 def in_turns(part: str, convolution: Convolution, name: str, precision: str) -> Iterator[tuple[float, float]]:

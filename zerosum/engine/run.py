@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.files import clear_unfinished, plain_disk_errors, write_json, write_whole
 
+MOST_THREADS = 1024  # of a run; a system that refuses to create more ends the process
 SCHEMA = 1  # of config.yaml; a reader refuses what it does not know
 
 
@@ -37,6 +39,7 @@ class RunConfig(BaseModel):
     precision: Literal["fp32", "bf16"]
     layout: Literal["contiguous", "channels_last"] = "channels_last"  # as runs of older versions are
     products: dict[str, int] = {}  # passes of convolutions, as engine.products names them
+    threads: int | None = Field(None, ge=1, le=MOST_THREADS)  # of the CPU; runs of older versions do not say
     budget: Budget
     settings: dict[str, Any]
     data: dict[str, Any]
@@ -46,6 +49,16 @@ def layout_of(config: Mapping[str, Any]) -> str:
     """The layout in memory that a run trains in; runs of older versions do not say, and are channels-last."""
     layout: str = config.get("layout", "channels_last")
     return layout
+
+
+def threads_of(run: "RunFolder", config: Mapping[str, Any]) -> int | None:
+    """The threads that a run trains on. Runs of older versions do not say; `env.json` names those that torch had when
+    they began. None where that is missing, too."""
+    threads = config.get("threads")
+    if threads is None:
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            threads = json.loads((run.path / "env.json").read_text("utf-8"))["hardware"]["threads"]
+    return threads if isinstance(threads, int) and 1 <= threads <= MOST_THREADS else None
 
 
 class RunFolder:

@@ -17,7 +17,7 @@ from zerosum.errors import ConfigError
 NAMED = ("augment",)
 """Settings that take the name of a preset as well as single values, or both: `augment=ada augment.target=0.5`."""
 
-OPTIONS = ("precision", "device", "seed", "minutes", "steps", "out", "init")
+OPTIONS = ("precision", "products", "threads", "device", "seed", "minutes", "steps", "out", "init")
 """Options of `train`, which people write as settings."""
 
 Model = TypeVar("Model", bound=BaseModel)
