@@ -7,7 +7,9 @@ from PIL import Image
 
 import zerosum
 from zerosum.data.dataset import DatasetInfo, Side
+from zerosum.engine.players import System
 from zerosum.errors import ConfigError
+from zerosum.model import described
 from zerosum.recipes.registry import get_recipe
 from zerosum.recipes.styles import centres_of
 from zerosum.recipes.translation import LAST, TranslationSettings, decaying, halvings, nearest_size, split
@@ -79,6 +81,126 @@ def test_a_set_without_instances_learns_a_look_for_each_class(tmp_path):
     looks = [model.translate(inputs, style=style) for style in (0, 0, 1, 2, 3)]
     assert np.array_equal(looks[0], looks[1])
     assert len({look.tobytes() for look in looks}) > 1
+
+
+TINY = {
+    "pix2pix": {"generator": {"width": 4, "depth": 3, "dropout": 0.0}, "discriminator": {"width": 4, "patch": 16}},
+    "pix2pixhd": {
+        "network": {"width": 4, "downs": 1, "blocks": 1, "local_blocks": 1},
+        "discriminator": {"width": 4, "layers": 1},
+        "vgg": "none",
+    },
+}
+
+
+def paired_terms(system, batch):
+    """The terms of both players on one batch, and D's logits of it by scale, by hand."""
+    judge, forger = system.players
+    terms = [judge.losses(batch)[0], forger.losses(batch)[0]]
+    with torch.no_grad():
+        logits = []
+        for images in (batch["image"], batch["made"]):
+            found = judge.module(torch.cat([batch["input"], images], dim=1))
+            logits.append([scale[-1] for scale in found] if isinstance(found, list) else [found])
+    return terms, logits
+
+
+def pairs_batch():
+    torch.manual_seed(0)
+    labels = torch.randint(0, 3, (2, 16, 16))
+    return {
+        "image": torch.rand(2, 3, 16, 16) * 2 - 1,
+        "input": torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float(),
+        "map": labels,
+        "images_seen": 0,
+        "step": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("recipe", "values"),
+    [
+        ("pix2pix", {"loss": "least-squares"}),
+        ("pix2pix", {"loss": "least-squares", "preset": "code"}),
+        ("pix2pixhd", {}),
+        ("pix2pixhd", {"preset": "paper"}),
+        ("pix2pixhd", {"preset": "code"}),
+        ("pix2pixhd", {"preset": "local"}),
+    ],
+)
+def test_least_squares_of_pairs_are_mean_squared_errors(recipe, values):
+    """As in the released code of both papers: G's Σ_k mean (D_k(G(x)) - 1)², D's ½ Σ_k [mean (D_k(y) - 1)² +
+    mean D_k(G(x))²]; in pix2pixHD that is GAN : feature matching : VGG = 1 : 10 : 10."""
+    chosen = get_recipe(recipe)
+    settings = chosen.configure({**TINY[recipe], **values, "size": "16", "jitter": 1, "mirror": False})
+    batch = pairs_batch()
+    (judged, fooled), (real, fake) = paired_terms(chosen.build(settings, pairs_info()), batch)
+    mean_squares = [sum(torch.mean((scale - goal) ** 2) for scale in lot) for lot, goal in ((real, 1), (fake, 0))]
+    torch.testing.assert_close(judged["real"], mean_squares[0] / 2)
+    torch.testing.assert_close(judged["fake"], mean_squares[1] / 2)
+    torch.testing.assert_close(fooled["adversarial"], sum(torch.mean((scale - 1) ** 2) for scale in fake))
+    if recipe == "pix2pixhd":
+        assert (settings.adversarial_weight, settings.matching, settings.perceptual) == (1, 10, 10)
+
+
+@pytest.mark.parametrize("loss", ["non-saturating", "hinge"])
+def test_other_games_of_pairs_weigh_once(loss):
+    """What makes up for the half of least squares is no weight of the other losses."""
+    chosen = get_recipe("pix2pixhd")
+    settings = chosen.configure({**TINY["pix2pixhd"], "loss": loss, "size": "16", "jitter": 1, "mirror": False})
+    (_, fooled), (_, fake) = paired_terms(chosen.build(settings, pairs_info()), pairs_batch())
+    each = {"non-saturating": lambda s: torch.nn.functional.softplus(-s), "hinge": lambda s: -s}[loss]
+    torch.testing.assert_close(fooled["adversarial"], sum(each(scale).mean() for scale in fake))
+
+
+@pytest.mark.parametrize("recipe", ["pix2pix", "pix2pixhd"])
+@pytest.mark.parametrize("preset", ["default", "paper", "code"])
+def test_runs_of_older_versions_keep_the_half_of_their_least_squares(recipe, preset, tmp_path):
+    chosen = get_recipe(recipe)
+    stored = chosen.configure({"preset": preset, **TINY[recipe], "loss": "least-squares"}).model_dump(mode="json")
+    del stored["half_squares"]
+    if recipe == "pix2pixhd":
+        del stored["network"]["fix_encoder"]
+    config = {"recipe": recipe, "settings": stored, "data": pairs_info().to_json()}
+    _, settings, info = described(config, tmp_path / "config.yaml")
+    assert settings.half_squares
+    assert recipe == "pix2pix" or settings.network.fix_encoder
+    plain = settings.model_copy(update={"jitter": 1.0, "mirror": False})
+    (judged, fooled), (real, fake) = paired_terms(chosen.build(plain, info), pairs_batch())
+    torch.testing.assert_close(judged["real"], sum(torch.mean((scale - 1) ** 2) for scale in real) / 4)
+    torch.testing.assert_close(fooled["adversarial"], sum(torch.mean((scale - 1) ** 2) for scale in fake) / 2)
+
+
+def moved_by_a_step(system: System) -> dict[str, bool]:
+    """Which parts of the generator's network its first step changes."""
+    batch = pairs_batch()
+    judge, forger = system.players
+    judge.losses(batch)
+    before = {name: tensor.clone() for name, tensor in forger.module.named_parameters()}
+    torch.stack([*forger.losses(batch)[0].values()]).sum().backward()
+    for group, values in zip(forger.optimizer.param_groups, forger.schedule(0), strict=True):
+        group["lr"] = values["lr"]
+    forger.optimizer.step()
+    moved: dict[str, bool] = {}
+    for name, tensor in forger.module.named_parameters():
+        part = ".".join(name.split(".")[:2]) if name.startswith("generator") else "encoder"
+        moved[part] = moved.get(part, False) or not torch.equal(tensor, before[name])
+    return moved
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_the_encoder_learns_with_the_enhancer(held):
+    """As in the released code, whose first phase optimises the enhancer and the encoder. `held`: as older runs."""
+    values = {"network": {**TINY["pix2pixhd"]["network"], "kind": "local", "fix_global": 8, "fix_encoder": held}}
+    values |= {"discriminator": TINY["pix2pixhd"]["discriminator"], "jitter": 1, "mirror": False}
+    chosen = get_recipe("pix2pixhd")
+    system = chosen.build(chosen.configure({**values, "size": "16"}), pairs_info())
+    assert moved_by_a_step(system) == {
+        "generator.trunk": True,
+        "generator.exit": True,
+        "generator.inner": False,
+        "encoder": not held,
+    }
 
 
 def test_the_fine_stage_begins_with_the_coarse_one_and_at_first_leaves_it_alone(tmp_path):

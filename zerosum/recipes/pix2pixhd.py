@@ -42,7 +42,10 @@ class NetworkSettings(Strict):
     downs: PositiveInt = Field(3, description="halvings of the global generator")
     blocks: NonNegativeInt = Field(4, description="residual blocks at its smallest size")
     local_blocks: NonNegativeInt = Field(3, description="local: residual blocks of the enhancer")
-    fix_global: NonNegativeInt = Field(5_000, description="local: images for which the enhancer learns alone")
+    fix_global: NonNegativeInt = Field(
+        5_000, description="local: images for which the global generator is held, and the enhancer and encoder learn"
+    )
+    fix_encoder: bool = Field(False, description="local: hold the encoder for as long as the global generator")
 
 
 class DiscriminatorSettings(Strict):
@@ -117,12 +120,13 @@ LOCAL: dict[str, Any] = {
     presets={"paper": PAPER, "code": CODE, "local": LOCAL},
     task="translate",
     bf16=lambda settings: settings.network.kind == "global",
+    older={"half_squares": True, "network": {"fix_encoder": True}},
 )
 def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's global generator, with discriminators at three scales and VGG's perceptual loss;
     `preset=code` has two scales, as the released code by default; `preset=local` is the enhancer for twice the size, to
-    be begun with --init from a run of the former: for ten epochs of Cityscapes (2,975 images) it learns alone, then
-    with all the rest. These are for a GPU. The default is a quarter as wide, with half of the blocks, and without VGG,
+    be begun with --init from a run of the former: for ten epochs of Cityscapes (2,975 images) the global generator is
+    held, then all of it learns. These are for a GPU. The default is a quarter as wide, with half of the blocks, and without VGG,
     whose weights are no part of this package. Each pair is judged, then learnt from; the authors' code does both on one
     pass, the generator first."""
     refuse_maps(data, "pix2pixhd")
@@ -188,6 +192,8 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
     schedule: Schedule | None = None
     if isinstance(generator, LocalEnhancer):
         fresh = {id(parameter) for parameter in generator.enhancer_parameters()}
+        if encoder is not None and not part.fix_encoder:
+            fresh |= {id(parameter) for parameter in encoder.parameters()}
         new = [parameter for parameter in network.parameters() if id(parameter) in fresh]
         old = [parameter for parameter in network.parameters() if id(parameter) not in fresh]
         chosen = settings.optimizer

@@ -90,7 +90,13 @@ class PairedSettings(TranslationSettings):
     loss: LossName = Field("non-saturating", description="the adversarial loss")
     adversarial_weight: float = Field(1.0, ge=0, description="weight of the adversarial loss of the generator")
     discriminator_weight: PositiveFloat = Field(
-        0.5, description="weight of the discriminator's loss: halved, so that it learns at half the generator's rate"
+        0.5,
+        description="weight of the discriminator's loss: halved, as in the papers; to Adam a factor makes no difference",
+    )
+    half_squares: bool = Field(
+        False,
+        description="least-squares with the half of Mao et al. 2017, equation 9, which the code of pix2pix and pix2pixHD "
+        "leaves out",
     )
     optimizer: AdamSettings = AdamSettings()
 
@@ -167,8 +173,12 @@ def paired_players(
     generator_schedule: Schedule | None = None,
 ) -> list[Player]:
     """Discriminator, then generator, which share a batch and the fake that was made of it, as in the authors' code. The
-    losses of several scales are summed."""
+    losses of several scales are summed.
+
+    Least squares are mean squared errors without the half (`half_squares`): the weights of the L1, feature matching and
+    perceptual terms were chosen beside those."""
     loss = ADVERSARIAL[settings.loss]
+    scale = 2.0 if loss.name == "least-squares" and not settings.half_squares else 1.0
     schedule = decaying(settings, settings.optimizer.lr, data.count)
     varied = augmentation_of(settings.augment, discriminator, data.alpha, loss)
 
@@ -188,7 +198,7 @@ def paired_players(
         terms: Terms = {}
         for pair in zip(reals, fakes, strict=True):
             for name, term in loss.discriminator(*pair).items():
-                terms[name] = terms.get(name, 0) + settings.discriminator_weight * term
+                terms[name] = terms.get(name, 0) + scale * settings.discriminator_weight * term
         kind = "score" if loss.probabilistic else "critic"
         means = {f"{kind}/real": mean_of(reals).detach(), f"{kind}/fake": mean_of(fakes).detach()}
         real, made = (torch.cat(logits).detach() for logits in (reals, fakes))
@@ -211,7 +221,7 @@ def paired_players(
                 fooling = [loss.generator(fakes, reals) for fakes, reals in pairs]
             else:
                 fooling = [loss.generator(logits) for logits in last(fake_stages)]
-            terms["adversarial"] = settings.adversarial_weight * torch.stack(fooling).sum()
+            terms["adversarial"] = scale * settings.adversarial_weight * torch.stack(fooling).sum()
         return terms | game.compare(batch["image"], fake, real_stages, fake_stages), {}
 
     optimizer = partial(adam, settings.optimizer)
