@@ -21,7 +21,7 @@ from zerosum.layers.leaky import LeakyReLU
 from zerosum.layers.maxout import Maxout
 from zerosum.layers.minibatch_stddev import MinibatchStddev
 from zerosum.layers.pixel_norm import PixelNorm
-from zerosum.layers.resample import MeanOfFour, doubled, halved
+from zerosum.layers.resample import MeanOfFour, doubled, halved, interpolated
 from zerosum.recipes.registry import get_recipe
 
 
@@ -155,29 +155,43 @@ def test_minibatch_stddev_is_differentiable_twice() -> None:
     assert torch.autograd.gradgradcheck(lambda x: MinibatchStddev(2)(x)[:, 2], x)
 
 
-def test_resampling_leaves_a_constant_image_constant_inside() -> None:
+def test_resampling_of_a_constant_map_has_zeros_outside() -> None:
+    """`upfirdn2d` with [1, 3, 3, 1]: doubled, 9 of 16 sixteenths are inside at a corner, and 12 at an edge; halved, 7/8
+    each way."""
     constant = torch.full((1, 2, 8, 6), 0.7)
-    torch.testing.assert_close(doubled(constant), torch.full((1, 2, 16, 12), 0.7))
+    inside, outside = torch.ones(1, 2, 16, 12), torch.tensor([0.75, *[1.0] * 10, 0.75])
+    inside[..., [0, -1], :] *= 0.75
+    torch.testing.assert_close(doubled(constant), 0.7 * inside * outside)
+    assert doubled(torch.ones(1, 1, 4, 4))[0, 0, 0, 0].item() == 0.5625
     torch.testing.assert_close(halved(constant)[..., 1:-1, 1:-1], torch.full((1, 2, 2, 1), 0.7))
-    torch.testing.assert_close(halved(constant)[0, 0, 0, 0].item(), 0.7 * (7 / 8) ** 2)  # a weight of 1/8 falls outside
+    torch.testing.assert_close(halved(constant)[0, 0, 0, 0].item(), 0.7 * (7 / 8) ** 2)
+
+
+def test_interpolation_repeats_the_edge_and_is_doubling_within() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 6, 5)
+    torch.testing.assert_close(interpolated(torch.full((1, 2, 8, 6), 0.7)), torch.full((1, 2, 16, 12), 0.7))
+    torch.testing.assert_close(interpolated(x)[..., 1:-1, 1:-1], doubled(x)[..., 1:-1, 1:-1])
+    more = torch.nn.functional.pad(x, (1, 1, 1, 1), "replicate")
+    torch.testing.assert_close(interpolated(x), doubled(more)[..., 2:-2, 2:-2])
 
 
 def test_resampling_by_hand() -> None:
     line = torch.zeros(1, 1, 1, 8)
     line[..., 4] = 1
     assert halved(line.expand(1, 1, 8, 8))[0, 0, 1].tolist() == pytest.approx([0, 1 / 8, 3 / 8, 0])
-    assert doubled(line)[0, 0, 0].tolist() == pytest.approx([0] * 7 + [0.25, 0.75, 0.75, 0.25] + [0] * 5)
+    wide = [0] * 7 + [0.25, 0.75, 0.75, 0.25] + [0] * 5
+    assert doubled(line.expand(1, 1, 8, 8))[0, 0, 1].tolist() == pytest.approx(wide)
 
 
-def test_doubling_is_the_transpose_of_halving_but_for_borders() -> None:
-    """<halved(x), y> = <x, doubled(y)> / 4 where y is 0 at the border: each value there becomes four."""
+def test_doubling_is_the_transpose_of_halving() -> None:
+    """<halved(x), y> = <x, doubled(y)> / 4: each value becomes four."""
     torch.manual_seed(0)
     x, y = torch.randn(2, 3, 16, 12).double(), torch.randn(2, 3, 8, 6).double()
-    y[:, :, [0, -1]], y[..., [0, -1]] = 0, 0
     torch.testing.assert_close((halved(x) * y).sum(), (x * doubled(y)).sum() / 4)
 
 
-@pytest.mark.parametrize("resample", [doubled, halved])
+@pytest.mark.parametrize("resample", [doubled, interpolated, halved])
 def test_resampling_treats_channels_alike_and_is_differentiable_twice(resample) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 4, 4, dtype=torch.float64).requires_grad_()

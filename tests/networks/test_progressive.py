@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate, leaky_relu, pad
 
+from zerosum.layers.equalized import EqualizedConv2d
 from zerosum.losses.penalties import gradient_penalty
 from zerosum.networks.progressive import Discriminator, Generator, blended, enlarged, levels_of, width_at
 
@@ -150,6 +151,35 @@ def test_a_quarter_into_a_fade_a_quarter_of_the_features_is_new() -> None:
     judge(seen, 3.25)
     old, new = judge.from_image[1](avg_pool2d(seen, 2)), judge.blocks[2](judge.from_image[2](seen))
     torch.testing.assert_close(features[0], 0.75 * old + 0.25 * new)
+
+
+def test_the_discriminator_rectifies_then_averages_or_the_other_way_round() -> None:
+    """Table 2 of the paper: 3x3, LReLU, 3x3, LReLU, downsample. The authors' code by default (fused_scale) has for the
+    last three one 4x4 convolution of stride 2, a quarter of the 3x3 kernel at its four shifts, then bias and LReLU."""
+    x = images(16)
+    for fused in (False, True):
+        network = started(discriminator(16, fused=fused))
+        first, second = (layer for layer in network.blocks[2] if isinstance(layer, EqualizedConv2d))
+        seen = leaky_relu(network.from_image[2][0](x), 0.2)
+        seen = leaky_relu(first(seen), 0.2)
+        if fused:
+            wide = pad(second.weight * second.scale, (1, 1, 1, 1))
+            kernel = (wide[..., 1:, 1:] + wide[..., :-1, 1:] + wide[..., 1:, :-1] + wide[..., :-1, :-1]) / 4
+            expected = leaky_relu(conv2d(seen, kernel, second.bias, stride=2, padding=1), 0.2)
+        else:
+            expected = avg_pool2d(leaky_relu(second(seen), 0.2), 2)
+        torch.testing.assert_close(network.blocks[2](network.from_image[2](x)), expected)
+
+
+def test_the_generators_upsampling_and_convolution_are_the_authors_fused_one() -> None:
+    """Nearest and 3x3 are exactly their transposed 4x4 convolution of stride 2 (of the kernel turned round), borders
+    included."""
+    torch.manual_seed(0)
+    layer, x = EqualizedConv2d(3, 5, 3), torch.randn(2, 3, 4, 4)
+    wide = pad(layer.weight * layer.scale, (1, 1, 1, 1))
+    kernel = wide[..., 1:, 1:] + wide[..., :-1, 1:] + wide[..., 1:, :-1] + wide[..., :-1, :-1]
+    fused = conv_transpose2d(x, kernel.flip(2, 3).transpose(0, 1), layer.bias, stride=2, padding=1)
+    torch.testing.assert_close(layer(enlarged(x)), fused)
 
 
 def test_blended_at_whole_levels_is_the_mean_of_squares() -> None:

@@ -106,6 +106,20 @@ def test_it_starts_as_a_chain_of_resamplings() -> None:
     torch.testing.assert_close(discriminator(images), (last @ discriminator.head.weight.T)[:, 0])
 
 
+def test_upsampling_has_zeros_outside_unless_the_edge_is_repeated() -> None:
+    """Of constant maps: the published network's images are darker at their borders, (3/4)² at the corner of each
+    doubling; earlier versions repeated the edge."""
+    torch.manual_seed(0)
+    corners = {}
+    for replicate in (False, True):
+        generator = Generator((1, 8, 8), 5, widths=(4, 4), group_size=4, replicate=replicate)
+        nn.init.ones_(generator.basis.maps)
+        image = generator(torch.randn(1, 5))[0, 0]
+        corners[replicate] = (image[0, 0] / image[4, 4]).item()
+        assert (image[0, 4] / image[4, 4]).item() == pytest.approx(1 if replicate else 0.75)
+    assert corners == {False: pytest.approx(0.5625), True: pytest.approx(1)}
+
+
 def test_channels_change_where_the_map_is_smaller() -> None:
     torch.manual_seed(0)
     x, up, down = torch.randn(2, 4, 6, 6), Passage(4, 2, doubled), Passage(4, 6, halved)

@@ -616,6 +616,41 @@ def test_resolution_is_size():
         get_recipe("dcgan").configure({"resolution": 64, "size": "32"})
 
 
+@pytest.mark.parametrize(
+    ("name", "preset", "key", "now", "older"),
+    [
+        ("r3gan", "default", "resample_padding", "zeros", "replicate"),
+        ("r3gan", "paper", "resample_padding", "zeros", "replicate"),
+        ("progressive", "code", "fused", True, False),
+        ("progressive", "paper", "fused", False, False),
+        ("progressive", "default", "fused", False, False),
+    ],
+)
+def test_networks_of_older_runs_stay_what_they_were(name, preset, key, now, older, tmp_path):
+    recipe = get_recipe(name)
+    settings = recipe.configure({"preset": preset})
+    assert getattr(settings.network, key) == now
+    stored = settings.model_dump(mode="json")
+    del stored["network"][key]
+    info = DatasetInfo("test", 8, (16, 16, 3), "uint8", (0, 255), False, (), "")
+    _, read, _ = described({"recipe": name, "settings": stored, "data": info.to_json()}, tmp_path / "config.yaml")
+    assert getattr(read.network, key) == older
+
+
+def test_the_settings_of_resampling_reach_the_networks():
+    residual = NARROW["r3gan"]["network"] | {"kind": "residual"}
+    images = {}
+    for padding in ("zeros", "replicate"):
+        system = built("r3gan", network=residual | {"resample_padding": padding})
+        images[padding] = system.network(torch.ones(1, 64))
+    assert not torch.allclose(images["zeros"][..., 0, 0], images["replicate"][..., 0, 0])
+    scores = {}
+    for fused in (False, True):
+        network = NARROW["progressive"]["network"] | {"fused": fused}
+        scores[fused] = built("progressive", network=network).players[0].module(batch_of()["image"])
+    assert not torch.allclose(scores[False], scores[True])
+
+
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize(("preset", "shared"), [("default", True), ("code", True), ("paper", False)])
 def test_dcgans_generator_learns_from_the_fakes_that_its_discriminator_has_just_seen(preset, shared, k):

@@ -1,28 +1,39 @@
-"""Doubling and halving of feature maps: by the filter [1, 3, 3, 1], which is bilinear interpolation in both directions,
-and by the mean of four."""
+"""Doubling and halving of feature maps: by the filter [1, 3, 3, 1], each the transpose of the other, and by the mean of
+four."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, interpolate
+from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate
 
 
 def doubled(x: Tensor) -> Tensor:
-    """(N, C, H, W) to (N, C, 2H, 2W): each new value is 9, 3, 3 and 1 sixteenths of the four nearest."""
+    """(N, C, H, W) to (N, C, 2H, 2W): each new value is 9, 3, 3 and 1 sixteenths of the four nearest, zeros outside.
+
+    `upfirdn2d` with [1, 3, 3, 1] and a gain of 4 (Karras et al. 2020, as in the code of R3GAN): the corner of a
+    constant map c becomes 9/16 c, and its edge 3/4 c. Differentiable twice."""
+    return conv_transpose2d(x, 4 * _kernel(x), stride=2, padding=1, groups=x.shape[1])
+
+
+def interpolated(x: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, C, 2H, 2W): `doubled` with the values of the edge repeated outside, which is bilinear
+    interpolation. A constant map stays constant."""
     return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def halved(x: Tensor) -> Tensor:
     """(N, C, H, W) to (N, C, H/2, W/2): the mean of 4x4 values weighted by [1, 3, 3, 1] each way, zeros outside.
 
-    The filter of `doubled` turned round, so that a discriminator sees what its generator could have made.
-    Differentiable twice."""
+    The transpose of `doubled`, by 4. Differentiable twice."""
+    return conv2d(x, _kernel(x), stride=2, padding=1, groups=x.shape[1])
+
+
+def _kernel(x: Tensor) -> Tensor:
+    """[1, 3, 3, 1] / 8 each way, for each channel by itself: (C, 1, 4, 4)."""
     places = torch.arange(4, dtype=x.dtype, device=x.device)  # made on the device: a list would be copied there
     line = (4 - (2 * places - 3).abs()) / 8
-    channels = x.shape[1]
-    kernel = (line[:, None] * line).expand(channels, 1, 4, 4)
-    return conv2d(x, kernel, stride=2, padding=1, groups=channels)
+    return (line[:, None] * line).expand(x.shape[1], 1, 4, 4)
 
 
 class MeanOfFour(nn.Module):

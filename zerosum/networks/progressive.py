@@ -98,7 +98,9 @@ class Discriminator(nn.Module):
     """Images (N, channels, 2^ceil(level), 2^ceil(level)) to scores (N,), or (N, 1 + condition_dim): behind the score
     the logits of an auxiliary classifier (Odena et al. 2017, as in the authors' code).
 
-    resolution, base, largest: as in Generator. group: of the minibatch standard deviation.
+    resolution, base, largest: as in Generator. group: of the minibatch standard deviation. fused: each level averages
+    what its second convolution gives, then rectifies it, as the authors' fused convolution (fused_scale, their
+    default); otherwise it rectifies, then averages (table 2 of the paper).
     The paper's network for 1024 pixels has 23,087,249 parameters; without the layers from RGB of earlier levels
     23,077,137. Raises ValueError for another resolution."""
 
@@ -110,6 +112,7 @@ class Discriminator(nn.Module):
         largest: int = 512,
         condition_dim: int = 0,
         group: int = 4,
+        fused: bool = False,
     ) -> None:
         super().__init__()
         self.levels = levels_of(resolution)
@@ -119,8 +122,9 @@ class Discriminator(nn.Module):
         blocks, from_image = [nn.Sequential(*last)], [nn.Sequential(EqualizedConv2d(channels, width, 1), LeakyReLU())]
         for level in range(FIRST + 1, self.levels + 1):
             outputs, width = width, width_at(level, base, largest)
-            layers = [EqualizedConv2d(width, width, 3), LeakyReLU(), EqualizedConv2d(width, outputs, 3), LeakyReLU()]
-            blocks.append(nn.Sequential(*layers, MeanOfFour()))
+            layers = [EqualizedConv2d(width, width, 3), LeakyReLU(), EqualizedConv2d(width, outputs, 3)]
+            layers += [MeanOfFour(), LeakyReLU()] if fused else [LeakyReLU(), MeanOfFour()]
+            blocks.append(nn.Sequential(*layers))
             from_image.append(nn.Sequential(EqualizedConv2d(channels, width, 1), LeakyReLU()))
         self.blocks, self.from_image = nn.ModuleList(blocks), nn.ModuleList(from_image)
 

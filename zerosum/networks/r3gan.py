@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from zerosum.layers.resample import doubled, halved
+from zerosum.layers.resample import doubled, halved, interpolated
 from zerosum.networks.sizes import doublings
 
 LEAKY_GAIN = math.sqrt(2 / (1 + 0.2**2))  # keeps the variance through a leaky rectifier of slope 0.2
@@ -45,7 +45,7 @@ class Block(nn.Module):
 
 class Passage(nn.Module):
     """From one stage to the next: resampled, and 1x1 to other channels where they differ. Channels change where the map
-    is the smaller, which costs least; a 1x1 convolution and a resampling commute but for borders."""
+    is the smaller, which costs least; a 1x1 convolution and a resampling commute."""
 
     def __init__(self, inputs: int, outputs: int, resample: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Passage(nn.Module):
             x = halved(x)
         if self.change is not None:
             x = self.change(x)
-        return doubled(x) if self.resample is doubled else x
+        return x if self.resample is halved else self.resample(x)
 
 
 class Basis(nn.Module):
@@ -78,7 +78,8 @@ class Generator(nn.Module):
 
     shape: (C, H, W), a size that `sizes.doublings` can make. widths: channels of each stage, from the smallest map to
     the image: one more than there are doublings. blocks: in each stage. With condition_dim, forward takes a condition
-    (N, condition_dim) too, whose embedding of `embedding_dim` numbers stands beside the latent. The published network
+    (N, condition_dim) too, whose embedding of `embedding_dim` numbers stands beside the latent. replicate: upsampling
+    repeats the values at the edge of a map, where the published network has zeros outside. The published network
     for CIFAR-10 (32 pixels, widths of 768, 10 classes) has 20,781,952 parameters. Raises ValueError when the size
     cannot be made or the widths do not fit."""
 
@@ -91,16 +92,18 @@ class Generator(nn.Module):
         group_size: int = 16,
         condition_dim: int = 0,
         embedding_dim: int = 64,
+        replicate: bool = False,
     ) -> None:
         super().__init__()
         base, total = _base(shape, widths), blocks * len(widths)
+        upsample = interpolated if replicate else doubled
         self.latent_dim = latent_dim
         self.embed = nn.Linear(condition_dim, embedding_dim, bias=False) if condition_dim else None
         self.project = nn.Linear(latent_dim + (embedding_dim if condition_dim else 0), widths[0], bias=False)
         self.basis = Basis(widths[0], base)
         layers: list[nn.Module] = [Block(widths[0], group_size, total) for _ in range(blocks)]
         for inputs, width in pairwise(widths):
-            layers += [Passage(inputs, width, doubled), *(Block(width, group_size, total) for _ in range(blocks))]
+            layers += [Passage(inputs, width, upsample), *(Block(width, group_size, total) for _ in range(blocks))]
         self.layers = nn.Sequential(*layers)
         self.to_image = nn.Conv2d(widths[-1], shape[0], 1, bias=False)
         for layer in (self.embed, self.project, self.to_image):

@@ -126,9 +126,9 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's global generator, with discriminators at three scales and VGG's perceptual loss;
     `preset=code` has two scales, as the released code by default; `preset=local` is the enhancer for twice the size, to
     be begun with --init from a run of the former: for ten epochs of Cityscapes (2,975 images) the global generator is
-    held, then all of it learns. These are for a GPU. The default is a quarter as wide, with half of the blocks, and without VGG,
-    whose weights are no part of this package. Each pair is judged, then learnt from; the authors' code does both on one
-    pass, the generator first."""
+    held, then all of it learns. These are for a GPU. The default is a quarter as wide, with half of the blocks, and
+    without VGG, whose weights are no part of this package. The discriminator steps first, then the generator; the
+    authors' code takes both losses on one pass, and steps the generator first."""
     refuse_maps(data, "pix2pixhd")
     given, part, channels = input_of(data), settings.network, data.shape[2]
     looks = bool(given.labels) if settings.features.enabled == "auto" else settings.features.enabled

@@ -28,6 +28,11 @@ class NetworkSettings(Strict):
     base: PositiveInt = Field(512, description="channels at a side of R pixels are 2 base / R, at most `largest`")
     largest: PositiveInt = Field(128, description="no layer has more channels than this")
     group: PositiveInt = Field(4, description="images in a group of the minibatch standard deviation")
+    fused: bool = Field(
+        False,
+        description="the discriminator averages, then rectifies, as the code by default (fused_scale); "
+        "false: rectifies, then averages (the paper)",
+    )
 
 
 class GrowthSettings(Strict):
@@ -66,7 +71,7 @@ PAPER: dict[str, Any] = {
     "images": 19_000_000,
 }
 CODE: dict[str, Any] = {
-    "network": {"latent_dim": 512, "base": 8192, "largest": 512, "group": 4},
+    "network": {"latent_dim": 512, "base": 8192, "largest": 512, "group": 4, "fused": True},
     "growth": {"stable": 600_000, "fade": 600_000},
     "batch": 4,
     "batches": {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4},
@@ -92,12 +97,13 @@ def nearest_size(height: int, width: int) -> Size:
     example_shape=(64, 64, 3),
     presets={"paper": PAPER, "code": CODE},
     bf16=lambda settings: True,
+    older={"network": {"fused": False}},
 )
 def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's network and schedule at its batch of 16; `preset=code` the released configuration
-    for one GPU. The default is a sixteenth as wide and grows in a hundredth of the images, for a machine without a GPU.
-    With `conditional=true` the condition stands beside the latent, and the discriminator classifies (AC-GAN), as in the
-    code."""
+    for one GPU, whose discriminator averages before it rectifies (fused_scale). The default is a sixteenth as wide and
+    grows in a hundredth of the images, for a machine without a GPU. With `conditional=true` the condition stands beside
+    the latent, and the discriminator classifies (AC-GAN), as in the code."""
     resolution, channels = data.shape[0], data.shape[2]
     starts = [side for side in (4, *RESOLUTIONS) if side <= resolution]
     if settings.growth.start not in starts:
@@ -108,7 +114,7 @@ def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
             raise ConfigError(f"batches and rates go by sides of 4, 8, 16 and so on to 1024 pixels, not {side}.")
     part, condition_dim = settings.network, width_of(data.conditions)
     generator = Generator(resolution, part.latent_dim, channels, part.base, part.largest, condition_dim)
-    discriminator = Discriminator(resolution, channels, part.base, part.largest, condition_dim, part.group)
+    discriminator = Discriminator(resolution, channels, part.base, part.largest, condition_dim, part.group, part.fused)
     level_of = partial(level_at, growth=settings.growth, resolution=resolution)
     widths = [condition.width for condition in data.conditions]
 

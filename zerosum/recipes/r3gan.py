@@ -39,6 +39,11 @@ class NetworkSettings(Strict):
     largest: PositiveInt = Field(512, description="no stage has more channels than this")
     blocks: PositiveInt = Field(2, description="residual: blocks in each stage")
     group_size: PositiveInt = Field(16, description="residual: channels in a group of the 3x3 convolutions")
+    resample_padding: Literal["zeros", "replicate"] = Field(
+        "zeros",
+        description="residual: what upsampling takes from outside of a map: zeros, as the published networks; "
+        "replicate: the values at its edge, as earlier versions",
+    )
 
 
 class R3ganDecaySettings(DecaySettings):
@@ -97,6 +102,7 @@ PRESETS = {
     example_shape=(32, 32, 3),
     presets=PRESETS,
     bf16=lambda settings: settings.network.kind == "dcgan",
+    older={"network": {"resample_padding": "replicate"}},
 )
 def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the published configuration for 32 pixels (CIFAR-10), `ffhq64` and `ffhq256` those for 64 and
@@ -115,7 +121,10 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
         else:
             stages = doublings(height, width)[2] + 1
             widths = [min(part.width << i, part.largest) for i in range(stages)][::-1]
-            generator = r3gan.Generator(shape, part.latent_dim, widths, part.blocks, part.group_size, condition_dim)
+            generator = r3gan.Generator(
+                shape, part.latent_dim, widths, part.blocks, part.group_size, condition_dim,
+                replicate=part.resample_padding == "replicate",
+            )  # fmt: skip
             empty = all(condition.is_bit for condition in data.conditions)
             discriminator = r3gan.Discriminator(shape, widths, part.blocks, part.group_size, condition_dim, empty)
     except ValueError as error:

@@ -91,12 +91,12 @@ class PairedSettings(TranslationSettings):
     adversarial_weight: float = Field(1.0, ge=0, description="weight of the adversarial loss of the generator")
     discriminator_weight: PositiveFloat = Field(
         0.5,
-        description="weight of the discriminator's loss: halved, as in the papers; to Adam a factor makes no difference",
+        description="weight of the discriminator's loss: halved, as in the papers; Adam does not notice the factor",
     )
     half_squares: bool = Field(
         False,
-        description="least-squares with the half of Mao et al. 2017, equation 9, which the code of pix2pix and pix2pixHD "
-        "leaves out",
+        description="least-squares with the half of Mao et al. 2017, equation 9, which the code of pix2pix and "
+        "pix2pixHD leaves out",
     )
     optimizer: AdamSettings = AdamSettings()
 
