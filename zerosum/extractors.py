@@ -76,7 +76,7 @@ def other_form(classifier: Classifier, name: str, info: DatasetInfo) -> str:
     return f"{name} sees {sees}, and these are {gets}. Train a classifier on the same form (size={size})"
 
 
-FEATURES_VERSION = 1  # rises when an extractor comes to see the same images otherwise
+FEATURES_VERSION = 2  # rises when an extractor comes to see the same images otherwise; 2: clamped after resizing
 
 
 def real_features(

@@ -85,15 +85,43 @@ def test_quantised_images_are_those_that_a_picture_file_gives_back() -> None:
 
 
 @pytest.mark.parametrize("side", [20, 77])
-def test_resizing_is_pillows(side: int) -> None:
-    """Smaller and larger, floats, one channel at a time, as clean-fid does it."""
-    batch = images(1, (3, 50, 41))
-    found = resized(batch, side)[0]
-    for channel, expected in zip(batch[0], found, strict=True):
-        picture = Image.fromarray(channel.numpy()).resize((side, side), Image.Resampling.BICUBIC)
-        np.testing.assert_allclose(expected.numpy(), np.asarray(picture), atol=1e-5)
+def test_resizing_is_pillows_clamped(side: int) -> None:
+    """Smaller and larger, floats, one channel at a time, clamped and not rounded, as clean-fid does it."""
+    black_and_white = images(1, (3, 50, 41)).sign()  # edges, at which a bicubic filter overshoots
+    for batch in (images(1, (3, 50, 41)), black_and_white):
+        found = resized(batch, side)[0]
+        for channel, expected in zip((batch[0] + 1) * 127.5, (found + 1) * 127.5, strict=True):
+            picture = Image.fromarray(channel.numpy()).resize((side, side), Image.Resampling.BICUBIC)
+            np.testing.assert_allclose(expected.numpy(), np.asarray(picture).clip(0, 255), atol=1e-2)
+    if side > 50:
+        assert np.asarray(picture).max() > 270  # what there is to clamp
     square = images(1, (3, side, side))
     assert resized(square, side) is square
+
+
+@pytest.mark.parametrize("name", ["inception", "resnet18"])
+def test_networks_see_no_value_beyond_black_and_white(name: str, inception_file: Path, resnet18_file: Path) -> None:
+    """A step from black to white overshoots when it is resized; clean-fid clamps to 0..255."""
+    step = torch.ones(1, 3, 16, 16)
+    step[..., :8] = -1
+    seen = []
+
+    class Record(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x)
+            return x.mean(dim=(2, 3))
+
+    if name == "inception":
+        extractor: Inception | Backbone = Inception(3, path=inception_file)
+        darkest, lightest = torch.full((3,), -1.0), torch.full((3,), 127 / 128)
+    else:
+        extractor = Backbone("resnet18", 3, path=resnet18_file)
+        mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        darkest, lightest = -mean / deviation, (1 - mean) / deviation
+    extractor.network = Record()
+    extractor(step)
+    torch.testing.assert_close(seen[0].amin(dim=(0, 2, 3)), darkest)
+    torch.testing.assert_close(seen[0].amax(dim=(0, 2, 3)), lightest)
 
 
 # random features
@@ -237,7 +265,7 @@ def test_gray_and_alpha_become_colour_and_that_is_said(resnet18_file: Path) -> N
         return open_extractor(f"resnet18:{resnet18_file}", channels, alpha)
 
     colour = opened(3, False)
-    assert colour.resize == "bicubic to 224x224, antialiased"
+    assert colour.resize == "bicubic to 224x224, antialiased, clamped"
     gray = images(1, (1, 30, 30))
     expected = colour(gray.expand(-1, 3, -1, -1))
     torch.testing.assert_close(opened(1, False)(gray), expected)

@@ -95,15 +95,16 @@ class Inception:
 
     path: a file of its weights, such as pytorch-fid's; None takes that file from torch's cache or downloads it. With
     any other weights it is the same network, but what it measures is no FID and its name says so.
-    Resizing is antialiased, as in clean-fid (Parmar et al. 2022), which agrees with images that were resized well;
-    Heusel's own code resizes without, and the numbers differ for images that are not 299 pixels.
+    Resizing is antialiased and clamped to 0..255, without rounding, as in clean-fid (Parmar et al. 2022), whose pixels
+    these are to 0.01 of 255; Heusel's own code resizes bilinearly and without antialiasing, and the numbers differ for
+    images that are not 299 pixels.
     Raises ConfigError when there are no weights, DataError when the file holds others."""
 
     dimension = 2048
 
     def __init__(self, channels: int, alpha: bool = False, path: str | Path | None = None) -> None:
         self.colour, words = _to_colour(channels, alpha, "inception")
-        self.resize = f"{words}bicubic to 299x299, antialiased"
+        self.resize = f"{words}bicubic to 299x299, antialiased, clamped"
         path = Path(path) if path is not None else downloaded(FID_URL, _remedy("inception"))
         with _weights_of("FID's Inception-v3", path):
             self.network, self.classes = inception_network(read_weights(path))
@@ -135,7 +136,7 @@ class Backbone:
 
     def __init__(self, name: str, channels: int, alpha: bool = False, path: str | Path | None = None) -> None:
         self.colour, words = _to_colour(channels, alpha, name)
-        self.resize = f"{words}bicubic to {SIDE}x{SIDE}, antialiased"
+        self.resize = f"{words}bicubic to {SIDE}x{SIDE}, antialiased, clamped"
         own = path is not None
         if path is None:
             path = downloaded(torchvision.models.get_model_weights(name).DEFAULT.url, _remedy(name))
@@ -194,10 +195,11 @@ def quantised(images: Tensor) -> Tensor:
 
 
 def resized(images: Tensor, side: int) -> Tensor:
-    """Images (N, C, H, W) to side x side pixels, by a bicubic filter that widens where it makes smaller (as Pillow)."""
+    """Images (N, C, H, W) in [-1, 1] to side x side pixels, by a bicubic filter that widens where it makes smaller (as
+    Pillow), and clamped: such a filter overshoots at edges, by up to a third of the range."""
     if images.shape[2:] == (side, side):
         return images
-    return interpolate(images, (side, side), mode="bicubic", align_corners=False, antialias=True)
+    return interpolate(images, (side, side), mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
 
 
 def _over_white(images: Tensor) -> Tensor:
