@@ -561,6 +561,18 @@ def test_dcgans_discriminator_adds_a_product_with_the_condition():
     torch.testing.assert_close(one - nothing, features @ judge.embed.weight[:, 0], rtol=1e-3, atol=1e-6)
 
 
+def test_without_norm_the_discriminator_starts_as_one_without_conditions_and_learns_them():
+    """Features that no norm bounds, summed over channels and the map, times random weights would drown the logit."""
+    torch.manual_seed(0)
+    judge, plain = (dcgan.Discriminator((3, 16, 16), 8, norm="none", condition_dim=dim) for dim in (2, 0))
+    plain.load_state_dict(judge.state_dict(), strict=False)
+    images, told = torch.randn(4, 3, 16, 16), torch.eye(2).repeat(2, 1)
+    logits = judge(images, told)
+    torch.testing.assert_close(logits, plain(images))
+    logits.sum().backward()
+    assert judge.embed.weight.grad.abs().min() > 0
+
+
 def test_dcgans_generator_embeds_the_condition_as_large_as_a_latent():
     torch.manual_seed(0)
     maker, latent, told = dcgan.Generator((3, 16, 16), 50, 4, condition_dim=40), torch.randn(3, 50), torch.eye(40)[:3]

@@ -86,7 +86,9 @@ class Discriminator(nn.Module):
 
     shape, width, max_width, kernel: as in Generator, mirrored: `width` is the first layer's.
     condition_dim: with it, forward takes a condition (N, condition_dim) too, whose embedding is multiplied with the
-    features of the last layer, summed over the map, and added to the logit (projection, Miyato & Koyama 2018).
+    features of the last layer, summed over the map, and added to the logit (projection, Miyato & Koyama 2018). Without
+    norm the embedding is initialised with zeros: the features are not normalised, and their product with random weights
+    of the size that the condition alone would suggest is tens to hundreds of times the unconditional logit.
     norm: `batch`, the paper's, ties the samples of a batch together, so that a gradient penalty over it is none by
     sample; with one take `layer` (Gulrajani et al. 2017, section 4), `spectral` (Miyato et al. 2018) or `none` (R3GAN).
     At 64 pixels: 2,765,568 parameters with the defaults; the authors' 17,232,768 with width=128, max_width=1024
@@ -124,6 +126,8 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.embed = nn.Linear(condition_dim, widths[-1], bias=False) if condition_dim else None
         self.apply(_start_scaled if norm == "none" else _start_normal)
+        if norm == "none" and self.embed is not None:
+            nn.init.zeros_(self.embed.weight)
         if norm == "spectral":
             for layer in (*self.layers, self.embed):
                 if isinstance(layer, nn.Conv2d | nn.Linear):
