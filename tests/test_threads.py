@@ -1,10 +1,12 @@
 """Threads: how they wait, how many there are beside other programs, that a run keeps them, and when it warns."""
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 import yaml
 
 import zerosum
+from bench.busy import busy_program
 from zerosum import threads, training
 from zerosum.engine import loop
 from zerosum.engine.run import read_lines
@@ -362,3 +365,29 @@ def test_the_quota_of_control_groups_is_respected(tmp_path, files, group, expect
     (tmp_path / "self").write_text(group + "\n")
     assert quota(tmp_path / "cgroup", tmp_path / "self") == expected
     assert quota(tmp_path / "cgroup", tmp_path / "none") is None
+
+
+def test_the_busy_program_of_benches_ends_with_its_block_and_with_its_parent():
+    with contextlib.suppress(KeyError), busy_program(60) as program:
+        assert program.poll() is None
+        raise KeyError
+    assert program.poll() is not None
+    killed = "from bench.busy import busy_program; b = busy_program(600); print(b.__enter__().pid, flush=True); "
+    killed += "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    command = [sys.executable, "-c", killed]
+    parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    parent.stdout.close()
+    parent.wait(timeout=60)
+    until = time.monotonic() + 120
+    while running(child):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def running(process):
+    """Whether there is such a process that has not ended; who has no parent may wait for its last rites."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
