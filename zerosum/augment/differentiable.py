@@ -103,7 +103,8 @@ def _ada(images: Tensor, policy: Sequence[str], probability: float | Tensor, col
     """Appendix B of the paper without filters and corruptions, which its section 2 found to be of little use.
 
     The paper enlarges images twice by a wavelet filter (sym6), samples them bilinearly, and halves them again by the
-    same filter. Here one bicubic sample is taken at the size itself, of images mirrored at their edges. Waves of four
+    same filter. Here one bicubic sample is taken at the size itself, of images mirrored at their edges (with the pixel
+    at the edge twice, theirs once, and mirrored as often as it takes, theirs once with zeros beyond). Waves of four
     pixels keep all of their height so, and 0.8 of it under bilinear sampling; against aliasing, where images shrink,
     nothing is done. Whole-pixel moves stay copies. Of gray images the authors also turn the luma over, which makes
     negatives; that is left to RGB here."""

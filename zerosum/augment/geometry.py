@@ -49,8 +49,9 @@ def move(
 def _places(images: Tensor, settings: AugmentSettings, chance: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """y and x of the source of each pixel, in pixels, (N, H, W) or what broadcasts to it; whole without interpolation.
 
-    The map from a place to its source is that of Keras (`apply_affine_transform`), about the centre: rotation · shift ·
-    shear · zoom. So a zoom of 0.8 shows 0.8 of the side, enlarged."""
+    The map from a place to its source is that of Keras up to version 2 (`apply_affine_transform`), about the centre:
+    rotation · shift · shear · zoom; today's Keras shears along the other axis. So a zoom of 0.8 shows 0.8 of the side,
+    enlarged."""
     height, width = images.shape[2:]
 
     def amount(values: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ def binary_sum(logits: Tensor, condition: Tensor) -> Tensor:
 
 def softmax_sum(logits: Tensor, condition: Tensor, widths: Sequence[int]) -> Tensor:
     """Cross-entropy of each group of exclusive values, summed over groups, mean over the batch (AC-GAN, Odena et al.
-    2017, equations 2 and 3).
+    2017, equation 3).
 
     logits (N, A), condition (N, A) of zeros and ones; widths of the groups, A in all. A group of one number is a yes or
     no, and binary. Returns a scalar."""

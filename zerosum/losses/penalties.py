@@ -55,8 +55,9 @@ def between(real: Tensor, fake: Tensor) -> Tensor:
 def around(real: Tensor) -> Tensor:
     """Points near the data: real + std / 2 * u, u uniform in [0, 1) for each value, std of the whole batch (DRAGAN).
 
-    Kodali et al. 2017 write normal noise of a fixed size. This is the form of their released code, without the random
-    step back towards the real sample that some versions take."""
+    Kodali et al. 2017 write normal noise of a fixed size. This is the noise of their released code, without the random
+    step back towards the real sample that it takes then: real + alpha * noise, one alpha in [0, 1) for each sample. So
+    points lie twice as far from the data here, on average."""
     real = real.detach()
     return real + 0.5 * real.std(correction=0) * torch.rand_like(real)
 

@@ -64,9 +64,9 @@ class Generator(nn.Module):
     def start_from(self, mean: Tensor) -> None:
         """Set the last bias so that a latent which the layers ignore gives the mean sample: no grey noise at the start.
 
-        mean: the average of the training samples, in this generator's shape and range; the authors' code does the same
-        with the marginals of the pixels. A pixel that never changes is taken as 1e-3 inside the range, where its unit
-        can still learn."""
+        mean: the average of training samples, in this generator's shape and range; the authors' code does the same with
+        the marginals of the pixels. A pixel that never changes is taken as 1e-3 inside the range, where its unit can
+        still learn (5e-4 of their range of 1; their code has 1e-7)."""
         bias = mean.to(self.last.bias).reshape(-1)
         if self.output != "linear":
             bias = torch.atanh(bias.clamp(-0.999, 0.999))

@@ -112,7 +112,7 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 def _started(parts: Parts) -> Parts:
-    """Convolutions begin as He et al. 2015 (equation 10) would have it."""
+    """Convolutions begin as He et al. 2015 have it, by outputs (equation 14; by inputs it is equation 10)."""
     for stage in parts.stages:
         for layer in stage.modules():
             if isinstance(layer, nn.Conv2d):

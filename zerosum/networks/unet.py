@@ -148,7 +148,9 @@ def check_size(images: Tensor, multiple: int, least: int = 1) -> None:
 
 
 def start_normal(layer: nn.Module) -> None:
-    """Weights from N(0, 0.02²), gains of batch norm from N(1, 0.02²), biases and shifts 0 (both papers' code)."""
+    """Weights from N(0, 0.02²), gains of batch norm from N(1, 0.02²), biases and shifts 0.
+
+    The code of pix2pix; that of pix2pixHD leaves the biases of convolutions at PyTorch's uniform start."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)
     elif isinstance(layer, nn.BatchNorm2d):
