@@ -2,10 +2,12 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -43,7 +45,7 @@ def test_each_image_is_a_crop_of_the_enlarged_one_and_its_labels_the_same_crop()
     images, labels = smooth(20, 3, 12, 16), places(20, 12, 16)
     torch.manual_seed(0)
     result = jitter({"image": images, "label_map": labels}, (), (15, 20), flip=True)
-    larger = interpolate(images, (15, 20), mode="bicubic", align_corners=False).clamp(-1, 1)
+    larger = interpolate(images, (15, 20), mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
     larger_labels = interpolate(labels.float(), (15, 20), mode="nearest-exact").long()
     geometries = set()
     for image, label_map, from_image, from_labels in zip(
@@ -157,14 +159,37 @@ def test_ids_that_no_float_holds() -> None:
 
 
 def test_floats_named_in_nearest_take_no_value_between() -> None:
-    edges = (torch.rand(6, 1, 10, 10, generator=torch.Generator().manual_seed(0)) < 0.5).float() * 5
+    edges = (torch.rand(6, 1, 10, 10, generator=torch.Generator().manual_seed(0)) < 0.5).float() * 9
     torch.manual_seed(6)
     result = jitter({"edges": edges, "image": edges, "depth": edges[:, 0]}, {"edges"}, (13, 13), flip=True)
-    assert set(result["edges"].unique().tolist()) == {0.0, 5.0}  # nor are they clamped
+    assert set(result["edges"].unique().tolist()) == {0.0, 9.0}  # nor are they clamped
     assert len(result["image"].unique()) > 100
     assert result["image"].max() == 1  # bicubic weights overshoot
     assert result["image"].min() == -1
     assert torch.equal(result["depth"], result["image"][:, 0])
+
+
+@pytest.mark.parametrize("sharp", [False, True])
+def test_images_are_enlarged_as_pillow_does_it(sharp: bool) -> None:
+    """Cubic convolution with a = -0.5 (Keys 1981), as Pillow's BICUBIC, by which the code of pix2pix and pix2pixHD
+    enlarges images; runs of earlier versions have a = -0.75. Of a row that is 1 at one pixel, twice as large."""
+    image = torch.zeros(1, 1, 1, 9)
+    image[..., 4] = 1
+    torch.manual_seed(0)
+    seen = [jitter({"image": image}, (), (1, 18), flip=False, sharp=sharp)["image"].flatten() for _ in range(40)]
+    a = -0.75 if sharp else -0.5
+    near, far = torch.tensor([0.25, 0.75]), torch.tensor([1.25, 1.75])
+    within = (a + 2) * near**3 - (a + 3) * near**2 + 1
+    beyond = a * far**3 - 5 * a * far**2 + 8 * a * far - 4 * a
+    kernel = torch.cat((beyond.flip(0), within.flip(0), within, beyond))
+    row = torch.zeros(18)
+    row[5:13] = kernel
+    wide = [row[start : start + 9] for start in range(10)]
+    for part in seen:
+        assert any(torch.allclose(part, crop, atol=1e-6) for crop in wide)
+    if not sharp:
+        picture = Image.fromarray(image[0, 0].numpy()).resize((18, 1), Image.Resampling.BICUBIC)
+        np.testing.assert_allclose(np.asarray(picture)[0], row, atol=1e-6)
 
 
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(0, 9), st.integers(0, 9), st.booleans())

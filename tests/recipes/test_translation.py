@@ -158,17 +158,26 @@ def test_other_games_of_pairs_weigh_once(loss):
 def test_runs_of_older_versions_keep_the_half_of_their_least_squares(recipe, preset, tmp_path):
     chosen = get_recipe(recipe)
     stored = chosen.configure({"preset": preset, **TINY[recipe], "loss": "least-squares"}).model_dump(mode="json")
-    del stored["half_squares"]
+    del stored["half_squares"], stored["sharp_jitter"]
     if recipe == "pix2pixhd":
         del stored["network"]["fix_encoder"]
     config = {"recipe": recipe, "settings": stored, "data": pairs_info().to_json()}
     _, settings, info = described(config, tmp_path / "config.yaml")
     assert settings.half_squares
+    assert settings.sharp_jitter
     assert recipe == "pix2pix" or settings.network.fix_encoder
     plain = settings.model_copy(update={"jitter": 1.0, "mirror": False})
     (judged, fooled), (real, fake) = paired_terms(chosen.build(plain, info), pairs_batch())
     torch.testing.assert_close(judged["real"], sum(torch.mean((scale - 1) ** 2) for scale in real) / 4)
     torch.testing.assert_close(fooled["adversarial"], sum(torch.mean((scale - 1) ** 2) for scale in fake) / 2)
+
+
+def test_segmenters_of_older_versions_keep_their_jitter(tmp_path):
+    chosen = get_recipe("segmenter")
+    stored = chosen.configure({}).model_dump(mode="json")
+    assert not stored.pop("sharp_jitter")
+    config = {"recipe": "segmenter", "settings": stored, "data": pairs_info().to_json()}
+    assert described(config, tmp_path / "config.yaml")[1].sharp_jitter
 
 
 def moved_by_a_step(system: System) -> dict[str, bool]:

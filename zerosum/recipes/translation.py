@@ -52,6 +52,9 @@ class TranslationSettings(Settings):
     jitter: float = Field(
         JITTER, ge=1, le=2, description="pairs are made so much larger and cropped at random; 1: not at all"
     )
+    sharp_jitter: bool = Field(
+        False, description="enlarge by a sharper bicubic kernel than Pillow's, the papers' (as earlier versions did)"
+    )
     mirror: bool = Field(True, description="mirror half of the pairs, left and right")
     validation: float = Field(
         0.05, ge=0, le=0.5, description="share of the pairs held out, shown in the report and scored"
@@ -131,7 +134,7 @@ def jittered(settings: TranslationSettings, data: DatasetInfo, batch: Batch) -> 
     height, width = data.shape[:2]
     enlarge = None if settings.jitter == 1 else (round(height * settings.jitter), round(width * settings.jitter))
     nearest = ["input"] if input_of(data).labels else []
-    return batch | jitter(tensors, nearest, enlarge, settings.mirror)
+    return batch | jitter(tensors, nearest, enlarge, settings.mirror, settings.sharp_jitter)
 
 
 def decaying(settings: TranslationSettings, lr: float, count: int) -> Schedule:
