@@ -1,7 +1,8 @@
 """Networks of PokeGAN (moxiegushi/pokeGAN, `pokeGAN.py`): DCGAN's plan with kernels of 5, one layer more, and a critic.
 
-Batch norm there has a shift but no scale, TensorFlow's default, and every convolution has a bias. The critic's batch
-norm ties the samples of a batch together; `layer` norm does not.
+The generator's transposed convolutions are the code's, mirrored, as in `caae`: TensorFlow crops the other side. The
+critic's convolutions pad as there. Batch norm there has a shift but no scale, TensorFlow's default, and every
+convolution has a bias. The critic's batch norm ties the samples of a batch together; `layer` norm does not.
 """
 
 from collections.abc import Sequence
