@@ -31,6 +31,7 @@ from zerosum.engine.randomness import seeded
 from zerosum.engine.run import SCHEMA, RunFolder, layout_of, refuse_existing, threads_of
 from zerosum.engine.stopping import stop_on_signals
 from zerosum.engine.transfer import Taken, start_from, start_from_tensors
+from zerosum.engine.watch import Watch
 from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, error_text
 from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
@@ -40,6 +41,7 @@ from zerosum.paired_scores import pairs
 from zerosum.recipes.caae import CaaeSettings
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
+from zerosum.recipes.remedies import remedies
 from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
 from zerosum.remarks import form_text, remarks, shape_text, told, told_text
 from zerosum.report.page import write_report
@@ -493,9 +495,17 @@ def _prepare(
         precision=document["precision"],
         products=document.get("products", {}),  # runs of older versions had none
         pace=threads.pace(run.path) if device.type == "cpu" else None,
+        watch=watch_of(get_recipe(document["recipe"]), settings, data.info),
         metadata={"recipe": document["recipe"]},  # one entry: the order of several differs from process to process
         listeners=[*listeners, RunningReport(run.path)],
     )
+
+
+def watch_of(recipe: Recipe, settings: Settings, info: DatasetInfo) -> Watch:
+    """The watch of a run, with what its advice may name. A critic whose slope is at most 1 cannot hold two images in
+    [-1, 1] further apart than they lie, 2 for each value at most."""
+    wasserstein = getattr(settings, "loss", None) == "wasserstein"
+    return Watch(remedies(recipe, settings), 2 * math.prod(info.shape) ** 0.5 if wasserstein else None)
 
 
 class RunningReport:

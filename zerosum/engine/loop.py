@@ -26,7 +26,7 @@ from zerosum.engine.run import RunFolder, read_lines
 from zerosum.engine.schedule import due, due_for_sample
 from zerosum.engine.step import seeded_in, training_step
 from zerosum.engine.stopping import StopRequest
-from zerosum.engine.watch import Watch
+from zerosum.engine.watch import Finding, Watch
 from zerosum.errors import DataError, DivergedError, ZerosumError, error_text
 from zerosum.weights import not_finite
 
@@ -76,6 +76,13 @@ class Goal:
         pairs = ((progress.images, self.images), (progress.step, self.steps), (progress.seconds, self.seconds))
         return max((done / goal for done, goal in pairs if goal is not None), default=0.0)
 
+    def length(self, progress: Progress) -> int | None:
+        """How many images the run will see: its goal, or an estimate by the share that is done, if any is."""
+        if self.images is not None and self.steps is None and self.seconds is None:
+            return self.images
+        done = self.fraction(progress)
+        return round(progress.images / done) if done > 0 else None
+
 
 @dataclass(frozen=True)
 class Cadence:
@@ -91,16 +98,31 @@ class Cadence:
 class Scorer:
     """How the averaged network is scored at checkpoints, and which of them is therefore the best.
 
-    measure(network, images seen) returns scores by name (`eval/...`) and what made them, as JSON-able values. leading
-    is the score that chooses the best checkpoint: the highest if `higher`, else the lowest."""
+    measure(network, images seen) returns scores by name (`eval/...`) and what made them, as JSON-able values; of these
+    `floor` and `reference` tell the watch what to hold the leading score against (Watch.see_score). leading is the
+    score that chooses the best checkpoint: the highest if `higher`, else the lowest. sound(scores) says whether a
+    checkpoint may be the best at all; one that may not is chosen only while no sound one has been seen."""
 
     measure: Callable[[nn.Module, int], tuple[dict[str, float], dict[str, Any]]]
     leading: str
     higher: bool
+    sound: Callable[[Mapping[str, Any]], bool] = lambda scores: True
 
-    def better(self, score: float, than: float) -> bool:
-        """Whether a score is better than another."""
-        return score > than if self.higher else score < than
+    def candidate(self, images: int, scores: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What a run keeps of a checkpoint that may be the best, from its scores; None without a finite leading one."""
+        score = scores.get(self.leading)
+        if not isinstance(score, int | float) or not math.isfinite(score):
+            return None
+        return {"images": images, "name": self.leading, "score": score, "sound": self.sound(scores)}
+
+    def better(self, one: Mapping[str, Any], than: Mapping[str, Any] | None) -> bool:
+        """Whether one candidate is better than another, or than none: a sound one than one that is not, then by
+        score."""
+        if than is None or than["name"] != self.leading:
+            return True
+        sign = 1 if self.higher else -1
+        # runs of older versions did not ask
+        return (one["sound"], sign * one["score"]) > (than.get("sound", True), sign * than["score"])
 
 
 class Training:
@@ -136,6 +158,7 @@ class Training:
         scorer: Scorer | None = None,
         settle: Callable[[nn.Module], None] | None = None,
         products: Mapping[str, int] | None = None,
+        watch: Watch | None = None,
         clock: Callable[[], float] = time.perf_counter,
         pace: Callable[[float], str] | None = None,
     ) -> None:
@@ -146,7 +169,7 @@ class Training:
         self.ema = Ema(system.network, ema_half_life)
         self.best: dict[str, Any] | None = None  # {"images", "name", "score"} of the best checkpoint
         self.progress = Progress(drawn={player.name: 0 for player in system.players})
-        self.watch = Watch()
+        self.watch = watch or Watch()
         self._totals: dict[str, Tensor] = {}
         self._steps_in_totals = 0
         self._wait = 0.0
@@ -171,6 +194,7 @@ class Training:
             logging = silent or due(before, before + self._images_a_step(), self.cadence.log)
             with self._counted():
                 self._step(gradient_norms=logging)
+            self.watch.length = goal.length(self.progress)
             if logging:
                 with self._counted():  # the device catches up here
                     self._log(goal)
@@ -188,6 +212,8 @@ class Training:
             if self._sampled_at != self.progress.images:
                 self._sample()
         self.save(needed=True, scored=stop.signal is None)  # a signal is not kept waiting by scores
+        if stop.signal is None:
+            self._report(self.watch.conclude(self.progress.images))
         return "stopped" if stop.signal is not None else "done"
 
     def restore(self) -> None:
@@ -205,6 +231,7 @@ class Training:
             self.progress = Progress(**state["progress"])
             self.watch.restore(state["watch"])
             self.best = self._best_of(state.get("best"))  # runs of older versions have none
+            self._remember_scores()
         except (RuntimeError, LookupError, TypeError, ValueError) as error:
             what = str(error).splitlines()[-1].strip()
             raise DataError(
@@ -350,17 +377,26 @@ class Training:
         assert self.scorer is not None
         scorer, images = self.scorer, self.progress.images
         self._scored_at = images
-        score = math.nan
+        candidate = None
         with self._warning("This checkpoint has no score"), self._scoring.spent():
             values, made_by = scorer.measure(self.ema.average, images)
-            score = values[scorer.leading]
+            candidate = scorer.candidate(images, values)
+            self._report(self._watched(images, values | made_by))
             with self._warning("Its score was not written"):
                 self.run.add_scores(images, values, made_by)
-        known = self.best if self.best is not None and self.best["name"] == scorer.leading else None
-        if not (math.isfinite(score) and (known is None or scorer.better(score, known["score"]))):
+        if candidate is None or not scorer.better(candidate, self.best):
             return False
-        self.best = {"images": images, "name": scorer.leading, "score": score}
+        self.best = candidate
         return self._mark_best(images)
+
+    def _watched(self, images: int, scores: Mapping[str, Any]) -> list[Finding]:
+        """What the watch finds in the scores of a checkpoint, or a line of them; nothing without a floor to hold the
+        leading one against."""
+        assert self.scorer is not None
+        name = self.scorer.leading
+        parts = (scores, scores.get("floor") or {}, scores.get("reference") or {})
+        known = [float(part[name]) for part in parts if isinstance(part.get(name), int | float)]
+        return self.watch.see_score(images, name, *known) if len(known) == len(parts) else []
 
     def _mark_best(self, images: int) -> bool:
         """Point `best` at the checkpoint of so many images; whether that could be written."""
@@ -371,6 +407,14 @@ class Training:
             return False
         return True
 
+    def _remember_scores(self) -> None:
+        """Let the watch know the scores up to now that it had not seen when the last checkpoint was saved, which is
+        before it is scored. What it found in them was reported then."""
+        for line in read_lines(self.run.path / "evaluation.jsonl") if self.scorer is not None else ():
+            images = line.get("images")
+            if isinstance(images, int) and self.watch.scored_until < images <= self.progress.images:
+                self._watched(images, line)
+
     def _best_of(self, saved: dict[str, Any] | None) -> dict[str, Any] | None:
         """The best of the scored checkpoints that are still there, by the lines of scores up to now (a checkpoint is
         saved before it is scored) and by what was known when the last was saved."""
@@ -379,18 +423,21 @@ class Training:
         name = self.scorer.leading
         known = [saved] if saved is not None and saved["name"] == name else []
         for line in read_lines(self.run.path / "evaluation.jsonl"):
-            if isinstance(line.get(name), int | float) and isinstance(line.get("images"), int):
-                known.append({"images": line["images"], "name": name, "score": line[name]})
+            if isinstance(line.get("images"), int) and (one := self.scorer.candidate(line["images"], line)):
+                known.append(one)
         there = {int(path.name) for path in list_checkpoints(self.run.checkpoints)}
         best = None
         for one in sorted(known, key=lambda one: one["images"]):
             usable = one["images"] in there and one["images"] <= self.progress.images
-            if usable and (best is None or self.scorer.better(one["score"], best["score"])):
+            if usable and self.scorer.better(one, best):
                 best = one
         return best
 
     def _warn(self, values: dict[str, float]) -> None:
-        for finding in self.watch.see(self.progress.images, values):
+        self._report(self.watch.see(self.progress.images, values))
+
+    def _report(self, findings: list[Finding]) -> None:
+        for finding in findings:
             self.event("warning", finding.text, finding=finding.kind, advice=finding.advice)
 
     def _write_stats(self, values: dict[str, float]) -> None:

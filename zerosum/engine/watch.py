@@ -3,24 +3,31 @@
 Loss curves of a GAN say little by themselves: the opponents' losses rise and fall together whatever the pictures do.
 What can be read from numbers is watched here. Each finding is told once an episode: it is silent until the sign has
 gone and come back. Thresholds err on the side of silence, for advice that is often wrong is soon ignored.
+
+Some signs need the probabilities of a discriminator; the others are those that every adversarial loss has: how far
+apart logits lie in units of their spread, how large they are, the norm of the generator's gradient, the diversity of
+samples, within classes too, and the score at checkpoints against its floor and its best.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-WARM_UP = 5_000
-"""Images during which nothing but a value that is not finite is told: every network starts out poor and one-sided."""
+WARM_UP, WARM_UP_SHARE = 5_000, 0.1
+"""Images during which nothing but a value that is not finite is reported, since every network starts out poor and
+one-sided; in a short run this share of its images, if that is fewer."""
 
-PATIENCE = 10_000
-"""Images for which a sign must last. A discriminator that leads for less than that is how the game normally swings."""
+PATIENCE, PATIENCE_SHARE = 10_000, 0.2
+"""Images for which a sign must last, since a discriminator that leads for less is how the game normally swings; in a
+short run this share of its images, if that is fewer."""
 
 LOOKS = 4
 """Log lines in a row that must show a sign: a run that logs seldom is not judged from one or two numbers."""
 
-HALF_LIFE = 2_000
-"""Images over which the running averages forget half: a single odd batch should not end or begin an episode."""
+HALF_LIFE, HALF_LIFE_SHARE = 2_000, 0.05
+"""Images over which the running averages forget half, so that a single odd batch neither ends nor begins an episode; in
+a short run this share of its images, if that is fewer."""
 
 SURE_REAL, SURE_FAKE = 0.97, 0.03
 """D(x) above and D(G(z)) below: -ln(1 - D(G(z))) is then under 0.03, so the minimax gradient is all but gone, and the
@@ -34,7 +41,43 @@ UNSURE_REAL, UNSURE_FAKE = 0.93, 0.07
 
 COLLAPSED, RECOVERED = 0.3, 0.5
 """Mean distance between samples as a share of that between real images. Blurry but varied samples of a short run stay
-above 0.5; one picture repeated with small changes is far below 0.3."""
+above 0.5; one picture repeated with small changes is far below 0.3. The same within classes."""
+
+RISING = 1.15
+"""Diversity so many times that of the look before is on its way up, as that of every generator that begins with one
+grey image is, and no collapse."""
+
+SCATTERED, GATHERED = 1.2, 1.1
+"""The same share where samples differ more than real images do: noise and garish colours, not variety. Healthy runs
+stay below 1.1; DCGAN at 50 times its learning rate reached 1.7, R3GAN 1.3."""
+
+EXPLODED, BOUNDED = 50.0, 20.0
+"""Mean absolute logit. Losses saturate below 10: at 50 a sigmoid is 1 - 2e-22. Healthy runs are below 10 after the
+warm-up; R3GAN at 50 times its learning rate stood at 300, came to rest, and went up again. Of a Wasserstein critic the
+offset is free: see `critic_limit` of `Watch`."""
+
+SEPARABLE, OVERLAPPING = 8.0, 5.0
+"""Difference of the mean logits of real and fake, in pooled standard deviations, where there are no probabilities: at 8
+the two do not overlap anywhere. Healthy runs are between 0.5 and 4 after the warm-up."""
+
+INSEPARABLE = 0.1
+"""A separation that shows that the discriminator can tell real from fake at all, as `SEPARATED` for probabilities."""
+
+VANISHED, ALIVE = 1e-3, 1e-2
+"""The norm of the generator's gradient, as a share of its largest running average."""
+
+WORSE, BETTER = 2.0, 1.5
+"""The score at a checkpoint as a multiple of the best so far, for scores of which 0 is perfect."""
+
+NEAR_FLOOR = 3.0
+"""A score within so many times its floor, what other real images get, is good enough not to be worried about."""
+
+STALLED = 0.9
+"""A run that ends with more than this share of the score that it had halfway has stopped improving."""
+
+FAR_STALLED = 0.25
+"""A run that has stopped improving at a score above this share of the reference, what a generator of one unvarying
+sample would get at best, ended far from the data; one above the reference itself in any case."""
 
 COPIED, NEW = 0.9, 0.8
 """How likely a sample is nearer to a training image than that to its nearest other one: 1/2 for new images of the same
@@ -43,6 +86,9 @@ kind, 1 for copies; blurred samples are far from all."""
 SEPARATED = 0.1
 """A gap D(x) - D(G(z)) that shows that the discriminator can tell real from fake at all. At equilibrium the gap is
 small too, but no run starts there: a discriminator that has never reached this gap has never worked."""
+
+WITHIN = "health/diversity_within"
+"""Diversity within classes, on average; with / and a class behind it, that of one."""
 
 SLOW_DATA, QUICK_DATA = 0.25, 0.15
 """Share of the time spent waiting for images."""
@@ -60,9 +106,16 @@ class Finding:
 class Watch:
     """Reads each log's scalars and returns what there is to say.
 
-    Its whole memory is `state()`, a JSON-able dict, so that a resumed run neither repeats itself nor forgets."""
+    remedies are the settings that advice may name, as one would type them (recipes.remedies); critic_limit is the
+    largest gap between real and fake that a Wasserstein critic can have while its slope is at most 1, None for other
+    losses. `length` is how many images the run will see, None where that is not known. Its whole memory is `state()`, a
+    JSON-able dict, so that a resumed run neither repeats itself nor forgets."""
 
-    def __init__(self) -> None:
+    def __init__(self, remedies: Mapping[str, str] | None = None, critic_limit: float | None = None) -> None:
+        self.remedies, self.critic_limit = dict(remedies or {}), critic_limit
+        self.length: int | None = None
+        self._largest_gradient = self._widest_separation = 0.0
+        self._scores: dict[str, Any] = {}  # of the leading score: its name, what it was at which images, and its best
         self._images: dict[str, int] = {}
         self._average: dict[str, float] = {}
         self._signs: dict[str, dict[str, Any]] = {}
@@ -71,17 +124,25 @@ class Watch:
     def state(self) -> dict[str, Any]:
         """What a checkpoint must keep; plain numbers, strings and dicts."""
         return {
+            "length": self.length,
             "images": dict(self._images),
             "average": dict(self._average),
             "signs": {kind: dict(sign) for kind, sign in self._signs.items()},
             "widest_gap": self._widest_gap,
+            "widest_separation": self._widest_separation,
+            "largest_gradient": self._largest_gradient,
+            "scores": self._scores | {"seen": [list(pair) for pair in self._scores.get("seen", [])]},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a state that `state()` returned."""
+        self.length = state.get("length")
         self._images, self._average = dict(state["images"]), dict(state["average"])
         self._signs = {kind: dict(sign) for kind, sign in state["signs"].items()}
         self._widest_gap = state["widest_gap"]
+        self._widest_separation = state.get("widest_separation", 0.0)  # runs of older versions have none
+        self._largest_gradient = state.get("largest_gradient", 0.0)
+        self._scores = dict(state.get("scores", {}))
 
     def see(self, images: int, values: Mapping[str, float]) -> list[Finding]:
         """Look at the scalars of one log line, at `images` images seen. Not every line needs every scalar."""
@@ -89,43 +150,141 @@ class Watch:
         if bad:
             return self._not_finite(bad[0], values[bad[0]])
         self._signs.pop("not-finite", None)
+        rising = {name for name, value in values.items() if value > RISING * self._average.get(name, math.inf)}
         for name, value in values.items():
             self._remember(name, images, value)
         return [
             *(self._discriminator_wins(images) if "score/fake" in values else []),
             *(self._discriminator_is_blind(images) if "score/fake" in values else []),
-            *(self._generator_collapsed(images) if "health/diversity" in values else []),
+            *(self._critic_separates(images) if "logits/separation" in values and "critic/fake" in values else []),
+            *(self._logits_explode(images) if "logits/scale" in values else []),
+            *(self._gradient_vanishes(images) if "grad/generator" in values else []),
+            *(self._generator_collapsed(images, rising) if "health/diversity" in values else []),
+            *(self._samples_are_scattered(images) if "health/diversity" in values else []),
+            *(self._classes_collapsed(images, values, rising) if WITHIN in values else []),
             *(self._generator_copies(images) if "health/copying" in values else []),
             *(self._data_is_slow(images) if "time/data_wait" in values else []),
         ]
+
+    def see_score(self, images: int, name: str, value: float, floor: float, reference: float) -> list[Finding]:
+        """Look at the score that chooses the best checkpoint, where lower is better and 0 is perfect. floor is what
+        other real images get, reference what a generator of one unvarying sample would get at best."""
+        if not math.isfinite(value):
+            return []
+        if self._scores.get("name") != name:
+            self._scores = {"name": name, "seen": []}
+        self._scores |= {"floor": floor, "reference": reference}
+        self._scores["seen"] = [*self._scores["seen"], (images, value)]
+        best = min(score for _, score in self._scores["seen"])
+        finding = Finding(
+            "score-worsening",
+            f"The samples are getting worse: {_plain(name)} is {value:.3g}, after {best:.3g} at an earlier checkpoint.",
+            "`--checkpoint best` takes the earlier one. "
+            + self._again("slower", "r1", before="If it does not recover, train"),
+        )
+        worse = value > max(WORSE * best, NEAR_FLOOR * floor)
+        return self._tell(finding, images, _between(worse, value < BETTER * best), looks=2)
+
+    def conclude(self, images: int) -> list[Finding]:
+        """The last look, when a run has reached its goal: whether the samples are near the data."""
+        seen = self._scores.get("seen", [])
+        if not seen or seen[-1][0] != images:
+            return []
+        value, floor, reference = seen[-1][1], self._scores["floor"], self._scores["reference"]
+        before = [score for at, score in seen if at <= images / 2]
+        stalled = bool(before) and value > STALLED * before[-1]
+        if value <= NEAR_FLOOR * floor or value <= (FAR_STALLED if stalled else 1.0) * reference:
+            return []
+        text = (
+            f"The samples are far from the data: {_plain(self._scores['name'])} {value:.3g} against a floor of "
+            f"{floor:.3g}, which other real images get, and {reference:.3g}, which one unvarying sample would get at "
+            "best."
+        )
+        if stalled:
+            advice = f"They have stopped improving. {self._again('slower', 'r1')}"
+        elif before:
+            advice = f"They were still improving: go on with `zerosum resume RUN --images {2 * images}`."
+        else:
+            advice = (
+                f"If they look better than those before, go on with `zerosum resume RUN --images {2 * images}`; "
+                f"else {_lowered(self._again('slower', 'r1'))}"
+            )
+        return [Finding("samples-far", text, advice)]
+
+    def _again(self, *names: str, before: str = "Train") -> str:
+        """What to change, in a sentence with the settings themselves, or without where the recipe has none of them."""
+        named = [f"`{self.remedies[name]}`" for name in names if name in self.remedies]
+        return f"{before} again with {' or '.join(named)}." if named else f"{before} again at half the learning rate."
 
     def _not_finite(self, name: str, value: float) -> list[Finding]:
         if "not-finite" in self._signs:
             return []
         self._signs["not-finite"] = {"told": True}
         text = f"{name} is {value}: a number of the game is no longer finite, and what follows is lost."
-        return [
-            Finding(
-                "not-finite",
-                text,
-                "Train again, into another folder, at half the learning rate: resuming would end the same way.",
-            )
-        ]
+        advice = self._again("slower", "r1", before="Resuming would end the same way. Train")
+        return [Finding("not-finite", text, advice)]
 
     def _discriminator_wins(self, images: int) -> list[Finding]:
         real, fake = self._average.get("score/real", 0.5), self._average["score/fake"]
         sign = _between(real > SURE_REAL and fake < SURE_FAKE, real < UNSURE_REAL or fake > UNSURE_FAKE)
         loss = self._average.get("loss/generator/adversarial")
+        # The non-saturating loss is above 3.5 here; near 0 there is only the one that Algorithm 1 prints.
+        saturated = loss is not None and abs(loss) < SATURATED and "gradient" in self.remedies
         finding = Finding(
             "discriminator-winning",
             f"The discriminator is winning: it gives real images {real:.3f} and generated ones {fake:.3f}. So sure a "
             "judge leaves the generator little to learn from.",
-            # The non-saturating loss is above 3.5 here; near 0 there is only the one that Algorithm 1 prints.
-            "Train with loss=non-saturating: the minimax loss has no gradient left against a judge so sure."
-            if loss is not None and abs(loss) < SATURATED
-            else "If the pictures no longer improve, halve the discriminator's learning rate or add an R1 penalty.",
+            "The minimax loss has no gradient left against so sure a discriminator. " + self._again("gradient")
+            if saturated
+            else self._again("slower-discriminator", "r1", before="If the pictures no longer improve, train"),
         )
         return self._tell(finding, images, sign)
+
+    def _critic_separates(self, images: int) -> list[Finding]:
+        """Both ends of what a critic without probabilities can be: too sure, or without any idea."""
+        separation = self._average["logits/separation"]
+        self._widest_separation = max(self._widest_separation, separation)
+        winning = Finding(
+            "discriminator-winning",
+            f"The discriminator is winning: its scores of real and of generated images lie {separation:.1f} standard "
+            "deviations apart, so that they do not overlap, and leave the generator little to learn from.",
+            self._again("slower-discriminator", "constrained", before="If the pictures no longer improve, train"),
+        )
+        blind = Finding(
+            "discriminator-blind",
+            f"The discriminator has never told real from generated: its scores of them lie {separation:.2f} standard "
+            "deviations apart.",
+            self._again("faster-discriminator", "more-steps"),
+        )
+        apart = _between(separation > SEPARABLE, separation < OVERLAPPING)
+        return [
+            *self._tell(winning, images, apart),
+            *self._tell(blind, images, self._widest_separation < INSEPARABLE),
+        ]
+
+    def _logits_explode(self, images: int) -> list[Finding]:
+        size, limit, kind = self._average["logits/scale"], EXPLODED, "logits are"
+        if self.critic_limit is not None and "critic/real" in self._average:
+            size = abs(self._average["critic/real"] - self._average["critic/fake"])
+            limit, kind = self.critic_limit, "scores of real and of generated images differ by"
+        finding = Finding(
+            "logits-exploding",
+            f"The discriminator's {kind} {size:,.0f} on average, where {limit:,.0f} is far too much: nothing holds it "
+            "back, and its gradients no longer say what would make an image look real.",
+            self._again("slower", "constrained"),
+        )
+        return self._tell(finding, images, _between(size > limit, size < limit * BOUNDED / EXPLODED))
+
+    def _gradient_vanishes(self, images: int) -> list[Finding]:
+        gradient = self._average["grad/generator"]
+        self._largest_gradient = max(self._largest_gradient, gradient)
+        share = gradient / self._largest_gradient if self._largest_gradient > 0 else 1.0
+        finding = Finding(
+            "gradient-vanished",
+            f"The generator's gradient has vanished: its norm is {gradient:.2g}, {share:.1g} of what it was.",
+            self._again("gradient", "slower-discriminator", "r1"),
+        )
+        return self._tell(finding, images, _between(share < VANISHED, share > ALIVE))
 
     def _discriminator_is_blind(self, images: int) -> list[Finding]:
         real, fake = self._average.get("score/real", 0.5), self._average["score/fake"]
@@ -135,21 +294,62 @@ class Watch:
             f"The discriminator has never told real from generated: it gives {real:.2f} to the one and {fake:.2f} to "
             "the other. That is not equilibrium, which a game reaches from a lead of the discriminator, but a judge "
             "that has not begun to learn.",
-            "Raise the discriminator's learning rate, or give it two steps a turn.",
+            self._again("faster-discriminator", "more-steps"),
         )
         return self._tell(finding, images, self._widest_gap < SEPARATED)
 
-    def _generator_collapsed(self, images: int) -> list[Finding]:
+    def _generator_collapsed(self, images: int, rising: Collection[str]) -> list[Finding]:
         diversity = self._average["health/diversity"]
         finding = Finding(
             "generator-collapsed",
             f"The generator has collapsed, or is about to: its samples differ from one another {diversity:.0%} as much "
             "as real images do.",
-            "Look at the samples. If they are all alike, go back to an earlier checkpoint and halve the generator's "
-            "learning rate.",
+            "Look at the samples. " + self._again("slower-generator", "r1", before="If they are all alike, train"),
         )
         # Two looks are enough: diversity is measured on many samples, with each sample sheet and so less often.
-        return self._tell(finding, images, _between(diversity < COLLAPSED, diversity > RECOVERED), looks=2)
+        low = diversity < COLLAPSED and "health/diversity" not in rising
+        return self._tell(finding, images, _between(low, diversity > RECOVERED), looks=2)
+
+    def _samples_are_scattered(self, images: int) -> list[Finding]:
+        diversity = self._average["health/diversity"]
+        finding = Finding(
+            "samples-scattered",
+            f"The samples differ from one another {diversity:.0%} as much as real images do: noise or garish colours, "
+            "not variety.",
+            "Look at the samples. " + self._again("slower", "r1", before="If they are noise, train"),
+        )
+        return self._tell(finding, images, _between(diversity > SCATTERED, diversity < GATHERED), looks=2)
+
+    def _classes_collapsed(self, images: int, values: Mapping[str, float], rising: Collection[str]) -> list[Finding]:
+        """Collapse within classes: of all of them on average, or of the worst one alone."""
+        within = self._average[WITHIN]
+        classes = {
+            name.removeprefix(f"{WITHIN}/"): self._average[name] for name in values if name.startswith(f"{WITHIN}/")
+        }
+        advice = "Look at the columns of the samples. " + self._again(
+            "slower-generator", "r1", before="If the images of one are all alike, train"
+        )
+        every = Finding(
+            "classes-collapsed",
+            f"The generator has collapsed within classes: samples of one class differ from one another {within:.0%} as "
+            "much as real images of it do.",
+            advice,
+        )
+        found = self._tell(
+            every, images, _between(within < COLLAPSED and WITHIN not in rising, within > RECOVERED), looks=2
+        )
+        if not classes:
+            return found
+        worst = min(classes, key=classes.__getitem__)
+        low = classes[worst] < COLLAPSED <= within and f"{WITHIN}/{worst}" not in rising
+        alone = _between(low, classes[worst] > RECOVERED)
+        one = Finding(
+            "class-collapsed",
+            f"The generator has collapsed within {worst}: its samples differ from one another {classes[worst]:.0%} as "
+            f"much as real images of it do; of all classes on average {within:.0%}.",
+            f"Collect more images of {worst}, or merge it with another. {advice}",
+        )
+        return found + self._tell(one, images, alone, looks=2)
 
     def _generator_copies(self, images: int) -> list[Finding]:
         copying = self._average["health/copying"]
@@ -158,7 +358,8 @@ class Watch:
             f"The generator copies: with probability {copying:.2f} a sample lies nearer to a training image than that "
             "to its nearest other one, where new images of the kind would give 0.50.",
             "Look at samples/nearest.png. Stop here, take an earlier checkpoint, collect more images, or begin with a "
-            "run that has learnt from more (--init).",
+            "run that has learnt from more (--init)."
+            + (f" {self._again('augment')}" if "augment" in self.remedies else ""),
         )
         return self._tell(finding, images, _between(copying > COPIED, copying < NEW), looks=2)
 
@@ -171,12 +372,31 @@ class Watch:
         )
         return self._tell(finding, images, _between(wait > SLOW_DATA, wait < QUICK_DATA))
 
+    @property
+    def scored_until(self) -> int:
+        """Images seen when the last score was looked at; -1 before the first."""
+        seen = self._scores.get("seen")
+        return seen[-1][0] if seen else -1
+
+    @property
+    def warm_up(self) -> int:
+        """Images of this run during which its start is not judged."""
+        return self._of_length(WARM_UP, WARM_UP_SHARE)
+
+    @property
+    def patience(self) -> int:
+        """Images of this run for which a sign must last."""
+        return self._of_length(PATIENCE, PATIENCE_SHARE)
+
+    def _of_length(self, most: int, share: float) -> int:
+        return most if self.length is None else max(1, min(most, round(share * self.length)))
+
     def _remember(self, name: str, images: int, value: float) -> None:
         before = self._average.get(name)
-        if before is None or images <= WARM_UP:  # how a run starts says nothing about how it goes
+        if before is None or images <= self.warm_up:  # how a run starts says nothing about how it goes
             self._average[name] = value
         else:
-            keep = 0.5 ** ((images - self._images[name]) / HALF_LIFE)
+            keep = 0.5 ** ((images - self._images[name]) / self._of_length(HALF_LIFE, HALF_LIFE_SHARE))
             self._average[name] = keep * before + (1 - keep) * value
         self._images[name] = images
 
@@ -185,11 +405,11 @@ class Watch:
         (None), which neither begins an episode nor ends one."""
         if seen is False:
             self._signs.pop(finding.kind, None)
-        if not seen or images < WARM_UP:
+        if not seen or images < self.warm_up:
             return []
         sign = self._signs.setdefault(finding.kind, {"since": images, "looks": 0, "told": False})
         sign["looks"] += 1
-        if sign["told"] or sign["looks"] < looks or images - sign["since"] < PATIENCE:
+        if sign["told"] or sign["looks"] < looks or images - sign["since"] < self.patience:
             return []
         sign["told"] = True
         return [finding]
@@ -197,3 +417,12 @@ class Watch:
 
 def _between(there: bool, gone: bool) -> bool | None:
     return True if there else False if gone else None
+
+
+def _plain(name: str) -> str:
+    """A score as it is called outside of stats: `fd2k@random`."""
+    return name.removeprefix("eval/")
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]

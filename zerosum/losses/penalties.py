@@ -46,6 +46,16 @@ def slope_penalty(logits: Tensor, images: Tensor) -> Tensor:
     return _mean_square(slopes)
 
 
+def patch_slope_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """R1 of a discriminator of patches: `slope_penalty` of the sum of an image's logits, over their number.
+
+    logits (N * P,) or (N, ...) are the P of each of N images. Where patches do not overlap, this is the mean over
+    patches of R1 (Mescheder et al. 2018, equation 9), so that gamma weighs as much beside the loss, which is a mean
+    over patches, whatever the size of the images; overlapping patches raise each other's slope, and count more.
+    Raises ValueError as `slope_penalty` does."""
+    return slope_penalty(logits, images) * (len(images) / logits.numel())
+
+
 def between(real: Tensor, fake: Tensor) -> Tensor:
     """A random point on the line from each fake to its real partner (Gulrajani et al. 2017, Algorithm 1)."""
     along = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)

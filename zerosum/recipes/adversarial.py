@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from zerosum.engine.transfer import AUGMENTATION, freeze_first
 from zerosum.errors import ConfigError
 from zerosum.losses.adversarial import ADVERSARIAL, AdversarialLoss
 from zerosum.losses.penalties import around, between, clip_weights, gradient_penalty, slope_penalty
-from zerosum.recipes.settings import AdamSettings, AdversarialSettings
+from zerosum.recipes.settings import AdamSettings, AdversarialSettings, TwoTimeScales
 
 
 def images_of(batch: Batch) -> Tensor:
@@ -181,7 +182,8 @@ def two_players(
             penalties["drift"] = penalty.drift * real_logits.square().mean()
         named = {f"penalty/{name}": term for name, term in penalties.items()}
         noted = varied.learn(real_logits.detach(), fake_logits.detach(), len(real))
-        return terms | penalties, opinions(loss, real=real_logits, fake=fake_logits) | named | noted
+        seen = opinions(loss, real=real_logits, fake=fake_logits) | logit_statistics(real_logits, fake_logits)
+        return terms | penalties, seen | named | noted
 
     def slope_gap(points: Tensor, batch: Batch) -> Tensor:
         if game.critic is not None and "condition" not in batch and varied.module is None:
@@ -208,14 +210,17 @@ def two_players(
         clip_weights(trained, penalty.clip)
 
     return [
-        Player(
-            "discriminator",
-            discriminator,
-            optimizer(discriminator),
-            judge,
-            steps=settings.discriminator_steps,
-            after_step=clip if penalty.clip else nothing,
-            schedule=schedule,
+        at_discriminator_rate(
+            Player(
+                "discriminator",
+                discriminator,
+                optimizer(discriminator),
+                judge,
+                steps=settings.discriminator_steps,
+                after_step=clip if penalty.clip else nothing,
+                schedule=schedule,
+            ),
+            settings.optimizer,
         ),
         Player("generator", generator, optimizer(generator), fool, schedule=schedule),
     ]
@@ -226,6 +231,39 @@ def opinions(loss: AdversarialLoss, **logits: Tensor) -> Terms:
     kind = "score" if loss.probabilistic else "critic"
     values = {name: lot.detach().sigmoid() if loss.probabilistic else lot.detach() for name, lot in logits.items()}
     return {f"{kind}/{name}": value.mean() for name, value in values.items()}
+
+
+def logit_statistics(real: Tensor, fake: Tensor) -> Terms:
+    """How far apart logits of real images (N,) and of fakes (M,) lie, which every adversarial loss can be read by:
+    `logits/separation`, the difference of their means in units of their pooled standard deviation (Cohen's d), and
+    `logits/scale`, their mean absolute value. Nothing of a single logit, which has no deviation."""
+    if min(real.numel(), fake.numel()) < 2:
+        return {}
+    real, fake = real.detach().float(), fake.detach().float()
+    (real_variance, real_mean), (fake_variance, fake_mean) = (
+        torch.var_mean(logits, correction=0) for logits in (real, fake)
+    )
+    deviation = ((real_variance + fake_variance) / 2).sqrt().clamp_min(1e-18)  # equal logits: finite all the same
+    separation = (real_mean - fake_mean) / deviation
+    scale = (real.abs().mean() + fake.abs().mean()) / 2
+    return {"logits/separation": separation, "logits/scale": scale}
+
+
+def at_discriminator_rate(player: Player, settings: TwoTimeScales) -> Player:
+    """The player at the discriminator's learning rate, now and wherever its schedule moves it."""
+    ratio = settings.discriminator_ratio
+    if ratio == 1:
+        return player
+    for group in player.optimizer.param_groups:
+        group["lr"] *= ratio
+    usual = player.schedule
+    if usual is None:
+        return player
+
+    def schedule(images_seen: int) -> list[dict[str, Any]]:
+        return [{**group, "lr": ratio * group["lr"]} for group in usual(images_seen)]
+
+    return replace(player, schedule=schedule)
 
 
 def parted(outputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from zerosum.networks.sizes import nearest_size
 from zerosum.networks.srresnet import Discriminator, Generator
 from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings, ConditionalSettings, PenaltySettings, Strict
+from zerosum.recipes.settings import ConditionalSettings, GanAdamSettings, PenaltySettings, Strict
 
 
 class GeneratorSettings(Strict):
@@ -50,7 +50,7 @@ class AnimeSettings(ConditionalSettings):
     )
     batch: PositiveInt = Field(32, description="images in a batch")
     penalty: PenaltySettings = Field(PenaltySettings(around=0.5), description="penalties on the discriminator")
-    optimizer: AdamSettings = AdamSettings(lr=5e-4)
+    optimizer: GanAdamSettings = GanAdamSettings(lr=5e-4)
     lr_decay_start: PositiveInt | None = Field(None, description="images after which the learning rate decays")
     lr_half_life: PositiveInt = Field(1_000_000, description="images in which it then halves")
 

@@ -18,12 +18,13 @@ from zerosum.engine.players import Batch, Player, System, Terms
 from zerosum.errors import ConfigError
 from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.losses.matching import mean_gap
+from zerosum.losses.penalties import slope_penalty
 from zerosum.losses.smoothness import total_variation
 from zerosum.networks.caae import Autoencoder, Discriminator, Encoder, Generator, LatentDiscriminator, Reader
 from zerosum.networks.sizes import nearest_size
-from zerosum.recipes.adversarial import adam, augmentation_of, opinions
+from zerosum.recipes.adversarial import adam, at_discriminator_rate, augmentation_of, logit_statistics, opinions
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings, LossName, Names, Settings, Strict
+from zerosum.recipes.settings import GanAdamSettings, LossName, Names, R1Settings, Settings, Strict
 
 SATURATED = 0.95  # of a latent in [-1, 1], where a uniform one is in a twentieth of all cases
 
@@ -88,7 +89,8 @@ class CaaeSettings(Settings):
         True, description="real images under another age are fakes to the discriminator (matching-aware)"
     )
     simultaneous: bool = Field(False, description="all three players step at once, as the code has it")
-    optimizer: AdamSettings = AdamSettings(lr=1e-3)
+    optimizer: GanAdamSettings = GanAdamSettings(lr=1e-3)
+    penalty: R1Settings = R1Settings()
     batch: PositiveInt = Field(32, description="images in a batch")
     images: PositiveInt = Field(300_000, description="images to see when no goal is given, unless epochs says")
     epochs: PositiveFloat | None = Field(None, description="passes over the training images, in place of images")
@@ -202,13 +204,16 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
         asked = with_age(own, shuffled(own[:, :ages])) if settings.other_ages else own
         with torch.no_grad():
             fakes = network(images, asked).float()
+        images = images.detach().requires_grad_(settings.penalty.r1 > 0)
         real, fake = look(images, own, "real"), look(fakes, asked, "fake")
         terms = loss.discriminator(real, fake)
         if settings.wrong_ages:
             wrong = look(images, with_age(own, another(own[:, :ages])), "wrong")
             mismatched = loss.discriminator(real, wrong)["fake"]
             terms |= {"fake": 0.5 * terms["fake"], "wrong-age": 0.5 * mismatched}
-        noted = augmentation.learn(real, fake, len(images))
+        noted = augmentation.learn(real, fake, len(images)) | logit_statistics(real, fake)
+        if settings.penalty.r1:
+            terms["r1"] = noted["penalty/r1"] = settings.penalty.r1 / 2 * slope_penalty(real, images)
         return terms, opinions(loss, real=real, fake=fake) | noted
 
     def fool(batch: Batch) -> tuple[Terms, Terms]:
@@ -240,8 +245,13 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
 
     optimizer = partial(adam, settings.optimizer)
     players = [
-        Player("latent-discriminator", latent_judge, optimizer(latent_judge), judge_latents),
-        Player("discriminator", discriminator, optimizer(discriminator), judge_images),
+        *(
+            at_discriminator_rate(player, settings.optimizer)
+            for player in (
+                Player("latent-discriminator", latent_judge, optimizer(latent_judge), judge_latents),
+                Player("discriminator", discriminator, optimizer(discriminator), judge_images),
+            )
+        ),
         *([] if reader is None else [Player("reader", reader, optimizer(reader), read)]),
         Player("generator", network, optimizer(network), fool),
     ]

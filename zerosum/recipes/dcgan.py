@@ -18,7 +18,7 @@ from zerosum.networks.dcgan import Discriminator, Generator
 from zerosum.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings, ConditionalSettings, DecaySettings, Strict
+from zerosum.recipes.settings import ConditionalSettings, DecaySettings, GanAdamSettings, Strict
 
 Norm = Literal["batch", "layer", "spectral", "none"]
 
@@ -56,7 +56,7 @@ class DcganSettings(ConditionalSettings):
         4, description="side of the convolutions: 4 (Torch and PyTorch versions) or 5 (the paper's)"
     )
     max_width: PositiveInt = Field(1024, description="no layer has more channels than this")
-    optimizer: AdamSettings = AdamSettings(lr=1e-3)
+    optimizer: GanAdamSettings = GanAdamSettings(lr=1e-3)
     decay: DecaySettings = DecaySettings()
     first: FirstSettings = FirstSettings()
     shared_fakes: bool = Field(

@@ -17,7 +17,7 @@ from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.networks.mlp import Discriminator, Generator, MaxoutDiscriminator, Output
 from zerosum.recipes.adversarial import device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import ConditionalSettings, Strict
+from zerosum.recipes.settings import ConditionalSettings, Strict, TwoTimeScales
 
 MNIST_EPOCH = 50_000  # images in the paper's training set; its schedules are written in epochs of them
 
@@ -41,7 +41,7 @@ class DiscriminatorSettings(Strict):
     hidden: tuple[PositiveInt, ...] = Field((240, 240), description="units of the hidden layers")
 
 
-class GanOptimizerSettings(Strict):
+class GanOptimizerSettings(TwoTimeScales):
     """Adam, or the paper's gradient descent with momentum."""
 
     name: Literal["adam", "sgd"] = Field("sgd", description="adam, or sgd with momentum")

@@ -16,7 +16,7 @@ from zerosum.losses.perceptual import Perceptual, vgg19_features
 from zerosum.networks.patch import MultiScale
 from zerosum.networks.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer, Painter
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings, LossName, Strict
+from zerosum.recipes.settings import LossName, Strict
 from zerosum.recipes.styles import objects_of, settle_styles
 from zerosum.recipes.translation import (
     PairedGame,
@@ -88,7 +88,6 @@ class Pix2pixHDSettings(PairedSettings):
         1.0, ge=1, le=2, description="pairs are made so much larger and cropped at random; 1: not at all"
     )
     batch: PositiveInt = Field(2, description="pairs in a batch")
-    optimizer: AdamSettings = AdamSettings()
 
 
 PAPER: dict[str, Any] = {

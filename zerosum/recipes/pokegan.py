@@ -16,7 +16,7 @@ from zerosum.networks.pokegan import Critic, CriticNorm, Generator
 from zerosum.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import Game, device_of, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdversarialSettings, LossName, PenaltySettings, Strict
+from zerosum.recipes.settings import AdversarialSettings, LossName, PenaltySettings, Strict, TwoTimeScales
 from zerosum.seeds import seed_of
 
 
@@ -34,7 +34,7 @@ class CriticSettings(Strict):
     norm: CriticNorm = Field("layer", description="batch (as published), layer or none")
 
 
-class RmspropSettings(Strict):
+class RmspropSettings(TwoTimeScales):
     """RMSProp, as WGAN's authors advise: momentum makes clipped critics unstable (Arjovsky et al. 2017, section 4)."""
 
     lr: PositiveFloat = Field(5e-4, description="learning rate")

@@ -18,7 +18,7 @@ from zerosum.losses.labels import softmax_sum
 from zerosum.networks.progressive import FIRST, RESOLUTIONS, Discriminator, Generator, blended, enlarged
 from zerosum.recipes.adversarial import Game, adam, device_of, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings, ConditionalSettings, LossName, PenaltySettings, Strict
+from zerosum.recipes.settings import ConditionalSettings, GanAdamSettings, LossName, PenaltySettings, Strict
 
 
 class NetworkSettings(Strict):
@@ -57,7 +57,7 @@ class ProgressiveSettings(ConditionalSettings):
         32, description="images in a batch at most: it doubles with each halving of the side"
     )
     batches: dict[int, PositiveInt] = Field({}, description="images in a batch by side in pixels, where another")
-    optimizer: AdamSettings = AdamSettings(lr=1e-3, beta1=0.0, beta2=0.99)
+    optimizer: GanAdamSettings = GanAdamSettings(lr=1e-3, beta1=0.0, beta2=0.99)
     rates: dict[int, PositiveFloat] = Field({}, description="learning rates by side in pixels, where another")
     label_weight: float = Field(1.0, ge=0, description="weight of the auxiliary classifier's loss")
 

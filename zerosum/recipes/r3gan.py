@@ -19,9 +19,9 @@ from zerosum.networks.sizes import doublings, nearest_size
 from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import (
-    AdamSettings,
     ConditionalSettings,
     DecaySettings,
+    GanAdamSettings,
     LossName,
     PenaltySettings,
     Strict,
@@ -63,7 +63,7 @@ class R3ganSettings(ConditionalSettings):
     penalty: PenaltySettings = Field(
         PenaltySettings(r1=0.1, r2=0.1, every=8), description="penalties on the discriminator"
     )
-    optimizer: AdamSettings = AdamSettings(lr=2e-3, beta1=0.0, beta2=0.9)
+    optimizer: GanAdamSettings = GanAdamSettings(lr=2e-3, beta1=0.0, beta2=0.9)
     decay: R3ganDecaySettings = R3ganDecaySettings()
 
     def for_length(self, images: int) -> dict[str, Any]:

@@ -46,6 +46,30 @@ class AdamSettings(Strict):
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient")
 
 
+class TwoTimeScales(Strict):
+    """Learning rates of a generator and a discriminator, which may differ (TTUR, Heusel et al. 2017, section 2)."""
+
+    lr: PositiveFloat = Field(2e-4, description="learning rate")
+    discriminator_lr: PositiveFloat | None = Field(
+        None, description="learning rate of the discriminator (TTUR); none: the same. Schedules scale both alike"
+    )
+
+    @property
+    def discriminator_ratio(self) -> float:
+        """The discriminator's learning rate as a multiple of the generator's."""
+        return 1.0 if self.discriminator_lr is None else self.discriminator_lr / self.lr
+
+
+class GanAdamSettings(TwoTimeScales, AdamSettings):
+    """Adam for two players."""
+
+
+class R1Settings(Strict):
+    """Penalties on the discriminator of images; 0 leaves a penalty out."""
+
+    r1: float = Field(0.0, ge=0, description="gamma of R1: gamma/2 times the squared slope at real images")
+
+
 class PenaltySettings(Strict):
     """Weights of the discriminator's penalties; 0 leaves a penalty out."""
 
@@ -141,6 +165,7 @@ class AdversarialSettings(Settings):
     transfer: TransferSettings = TransferSettings()
     loss: LossName = Field("non-saturating", description="the adversarial loss")
     score: ScoreSettings = ScoreSettings()
+    optimizer: TwoTimeScales = TwoTimeScales()
     penalty: PenaltySettings = Field(PenaltySettings(), description="penalties on the discriminator")
     discriminator_steps: PositiveInt = Field(
         1, description="k of Algorithm 1: discriminator steps before each generator step"

@@ -18,8 +18,9 @@ from zerosum.data.settings import PackSettings, Size
 from zerosum.engine.players import Batch, Player, Schedule, Terms
 from zerosum.errors import ConfigError, DataError
 from zerosum.losses.adversarial import ADVERSARIAL
-from zerosum.recipes.adversarial import adam, augmentation_of
-from zerosum.recipes.settings import AdamSettings, LossName, Settings
+from zerosum.losses.penalties import patch_slope_penalty
+from zerosum.recipes.adversarial import adam, at_discriminator_rate, augmentation_of, logit_statistics
+from zerosum.recipes.settings import GanAdamSettings, LossName, R1Settings, Settings
 
 JITTER = 286 / 256
 """How much larger an image is made before it is cropped at random (Isola et al. 2017, section 6.2)."""
@@ -101,7 +102,8 @@ class PairedSettings(TranslationSettings):
         description="least-squares with the half of Mao et al. 2017, equation 9, which the code of pix2pix and "
         "pix2pixHD leaves out",
     )
-    optimizer: AdamSettings = AdamSettings()
+    optimizer: GanAdamSettings = GanAdamSettings()
+    penalty: R1Settings = R1Settings()
 
 
 def split(settings: TranslationSettings, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -197,7 +199,8 @@ def paired_players(
     def judge(batch: Batch) -> tuple[Terms, Terms]:
         batch |= jittered(settings, data, batch)  # in place: it is the generator's batch, too
         fake = batch["made"] = game.make(batch)
-        reals, fakes = last(look(batch["image"], batch, "real")), last(look(fake.detach(), batch, "fake"))
+        image = batch["image"].detach().requires_grad_(settings.penalty.r1 > 0)
+        reals, fakes = last(look(image, batch, "real")), last(look(fake.detach(), batch, "fake"))
         terms: Terms = {}
         for pair in zip(reals, fakes, strict=True):
             for name, term in loss.discriminator(*pair).items():
@@ -205,7 +208,13 @@ def paired_players(
         kind = "score" if loss.probabilistic else "critic"
         means = {f"{kind}/real": mean_of(reals).detach(), f"{kind}/fake": mean_of(fakes).detach()}
         real, made = (torch.cat(logits).detach() for logits in (reals, fakes))
-        return terms, means | varied.learn(real, made, len(fake))
+        penalties: Terms = {}
+        if settings.penalty.r1:  # by the image alone: the input beside it is given, to both players
+            slopes = [patch_slope_penalty(logits, image) for logits in reals]
+            penalties["r1"] = settings.penalty.r1 / 2 * torch.stack(slopes).sum()
+        named = {f"penalty/{name}": term for name, term in penalties.items()}
+        seen = means | logit_statistics(real, made) | named
+        return terms | penalties, seen | varied.learn(real, made, len(fake))
 
     def mean_of(logits: list[Tensor]) -> Tensor:
         values = [scale.sigmoid().mean() if loss.probabilistic else scale.mean() for scale in logits]
@@ -229,7 +238,10 @@ def paired_players(
 
     optimizer = partial(adam, settings.optimizer)
     return [
-        Player("discriminator", discriminator, optimizer(discriminator), judge, schedule=schedule),
+        at_discriminator_rate(
+            Player("discriminator", discriminator, optimizer(discriminator), judge, schedule=schedule),
+            settings.optimizer,
+        ),
         Player(
             "generator",
             generator,
