@@ -24,6 +24,7 @@ from zerosum.networks.cnn import Cnn
 from zerosum.networks.grad_cam import grad_cam
 from zerosum.report.page import MOST_COLUMNS
 from zerosum.tiles import translated
+from zerosum.within import DiversityWithin, mean_of
 
 SHEET_SIDE = 1024  # pixels; a grid has 8 x 8 images, or fewer when they are large
 CLOSEST, BATCH = 16, 256  # samples shown beside their nearest image; images seen at once
@@ -54,13 +55,15 @@ class SampleSheets:
             chosen = in_columns(data.conditions[order, 0], self.rows, self.cols, order)
         self.reals, self.compared = data.images[chosen], data.images[order[:64]]
         seen = not self.info.is_vectors and min(self.info.shape[:2]) >= SMALLEST  # by the network that looks for copies
+        self.within = DiversityWithin(system, data, seed) if data.conditions is not None else None
         self.known = Known(data) if seen and 2 <= len(data) < FEW else None
         if not (folder / "reals.png").exists():
             pictures.save_picture(self._picture(self.reals, None), folder / "reals.png")
 
     def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
         """Write `<images>.png` from the network. Returns what the system says of it (`facts`), and `health/diversity`,
-        1 where as varied as the data; without that for data without variety."""
+        1 where as varied as the data; without that for data without variety. Of a conditional generator the same
+        within classes (zerosum.within): `health/diversity_within`, the mean, and with / and its name that of each."""
         device = next(network.parameters()).device
         made = generated(self.system, network, self.info, self.seeds, images, asked=self.asked)
         fakes = to_stored(torch.cat(list(made)), self.info)
@@ -70,6 +73,9 @@ class SampleSheets:
             copied, closest = self.known.beside(fakes)
             pictures.save_picture(closest, self.folder / "nearest.png")
             facts = facts | {"health/copying": copied}
+        if self.within is not None and (classes := self.within(network, images)):
+            each = {f"health/diversity_within/{name}": value for name, value in classes.items()}
+            facts = facts | {"health/diversity_within": mean_of(classes)} | each
         if len(self.compared) < 2:
             return facts
         pair = to_float(fakes[:64], self.info), to_float(self.compared, self.info)

@@ -1,6 +1,6 @@
 """What training does differently for networks that make images, name them, translate them or change them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from zerosum.data.order import epoch_order
 from zerosum.data.ordered import ordered_labels, with_order
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
+from zerosum.engine.watch import COLLAPSED
 from zerosum.errors import ConfigError
 from zerosum.extractors import extractor_for, features_of, real_features
 from zerosum.metrics.classification import classification_scores
@@ -30,7 +31,9 @@ from zerosum.recipes.translation import TranslationSettings
 from zerosum.recipes.translation import split as split_pairs
 from zerosum.scores import NETWORK, as_stored, batches, distance_scores, halves, made_by, score_name, why_unscored
 from zerosum.show import ChangeSheets, LookSheets, PairSheets, SampleSheets
+from zerosum.within import DiversityWithin, mean_of
 
+DIVERSITY_WITHIN = "eval/diversity_within"
 MOST_VALIDATED = 10_000  # held-out images judged at a checkpoint
 MOST_PAIRS = 500  # held-out pairs judged at a checkpoint
 
@@ -76,21 +79,37 @@ def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset
     extractor = extractor_for(score.features, data.info, device)
     against, others = halves(data, score.images, seed)
     n = len(against)
+    within = None if data.conditions is None else DiversityWithin(system, data, seed)
     known: dict[str, Any] = {}
+    leading = f"eval/{score_name('fd', n, extractor)}"
 
     def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
         if not known:  # when first needed, so that a run starts at once
             known["real"] = real_features(extractor, data, against, device=device)
             floor = distance_scores(real_features(extractor, data, others, device=device), known["real"])
             known["floor"] = {f"eval/{name}": value for name, value in floor.named(n, extractor).items()}
+            # one unvarying sample is at best the mean of the features, whose distance is the trace of their covariance
+            known["reference"] = {leading: float(known["real"].double().var(dim=0).sum())}
         made = generated(system, network, data.info, range(n), images_seen)
         fake = features_of(extractor, as_stored(made, data.info), device)
         values = {
             f"eval/{name}": value for name, value in distance_scores(fake, known["real"]).named(n, extractor).items()
         }
-        return values, {"floor": known["floor"], "made_by": made_by(extractor, n, seed, data, part="train")}
+        more: dict[str, Any] = {}
+        if within is not None and (classes := within(network, images_seen)):
+            values[DIVERSITY_WITHIN] = mean_of(classes)
+            more = {"diversity_within": classes, "samples_within": within.samples}
+        about = made_by(extractor, n, seed, data, part="train", **more)
+        return values, {"floor": known["floor"], "reference": known["reference"], "made_by": about}
 
-    return Scorer(measure, f"eval/{score_name('fd', n, extractor)}", higher=False)
+    return Scorer(measure, leading, higher=False, sound=varied_within)
+
+
+def varied_within(scores: Mapping[str, Any]) -> bool:
+    """Whether a conditional generator has not collapsed within classes, by the scores of a checkpoint. The Fréchet
+    distance does not see that: all classes together are as varied as the data. Anything without that score passes."""
+    value = scores.get(DIVERSITY_WITHIN)
+    return not isinstance(value, int | float) or value >= COLLAPSED
 
 
 def classes_asked_for(data: Dataset, settings: ClassifierSettings) -> Dataset:

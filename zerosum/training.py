@@ -49,6 +49,7 @@ from zerosum.seeds import seed_of
 from zerosum.speed import check_precision, choose_speed
 from zerosum.tasks import TASKS
 from zerosum.threads import Threads, check_threads, choose_threads, resumed_threads, threads_restored
+from zerosum.within import classes_of, few_text
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,8 @@ def train(
         said = speed.milliseconds or precision != "auto"
         for sentence in [taken.why, *([speed.why] if said else []), *planned.chosen]:
             training.event("chosen", sentence)
-        for remark in remarks(dataset, planned.recipe, resolved):
+        few = classes_of(dataset, seed)[1] if planned.recipe.task == "generate" else {}
+        for remark in remarks(dataset, planned.recipe, resolved) + ([few_text(few, dataset.info)] if few else []):
             training.event("warning", remark)
         return _run(training, goal)
     finally:

@@ -113,7 +113,8 @@ class Scorer:
         score = scores.get(self.leading)
         if not isinstance(score, int | float) or not math.isfinite(score):
             return None
-        return {"images": images, "name": self.leading, "score": score, "sound": self.sound(scores)}
+        found = {"images": images, "name": self.leading, "score": score}
+        return found if self.sound(scores) else found | {"sound": False}
 
     def better(self, one: Mapping[str, Any], than: Mapping[str, Any] | None) -> bool:
         """Whether one candidate is better than another, or than none: a sound one than one that is not, then by
@@ -121,8 +122,7 @@ class Scorer:
         if than is None or than["name"] != self.leading:
             return True
         sign = 1 if self.higher else -1
-        # runs of older versions did not ask
-        return (one["sound"], sign * one["score"]) > (than.get("sound", True), sign * than["score"])
+        return (one.get("sound", True), sign * one["score"]) > (than.get("sound", True), sign * than["score"])
 
 
 class Training:

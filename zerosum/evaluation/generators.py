@@ -13,6 +13,7 @@ from zerosum.data.dataset import Dataset
 from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
+from zerosum.evaluation.by_class import scores_by_class
 from zerosum.evaluation.parts import AskedPart, keep_picture, open_like
 from zerosum.extractors import RunExtractor, extractor_for, features_of, real_features
 from zerosum.metrics.features import Extractor
@@ -67,6 +68,9 @@ def score_generator(
                 if dataset.conditions is not None:
                     has, values = dataset.conditions[others, place], dataset.info.conditions[place].values
                     floor.values["agreement"] = agreement(probabilities(unseen), names, has, values)
+    per_class, notes = scores_by_class(model, dataset, extractor, (against, others), (real, unseen, fake), seed)
+    if per_class:
+        result["per_class"] = per_class
     picture = nearest_picture(model, dataset, np.concatenate([against, others]), fake, known)
     return {
         "task": "generate",
@@ -75,7 +79,7 @@ def score_generator(
         "floor": floor.named(n, extractor),
         **result,
         "pictures": {"nearest": keep_picture(folder, f"nearest-{model.images:09d}-{extractor.name}", picture)},
-        "warnings": cautions(n, extractor, len(dataset)),
+        "warnings": cautions(n, extractor, len(dataset)) + notes,
         "made_by": made_by(extractor, n, seed, dataset, part=chosen, searched=f"{len(known)} of {len(dataset)}"),
     }
 
