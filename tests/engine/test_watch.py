@@ -49,8 +49,11 @@ def test_a_discriminator_that_wins_for_long_is_named_once_with_its_numbers() -> 
 
 
 def test_a_minimax_loss_that_has_saturated_gets_the_advice_of_the_paper() -> None:
-    (found,) = play(Watch(), lambda _: scores(0.999, 0.001) | {"loss/generator/adversarial": math.log(0.999)})
+    saturated = lambda _: scores(0.999, 0.001) | {"loss/generator/adversarial": math.log(0.999)}  # noqa: E731
+    (found,) = play(Watch({"gradient": "loss=non-saturating"}), saturated)
     assert "loss=non-saturating" in found.advice
+    (found,) = play(Watch({"r1": "penalty.r1=1"}), saturated)  # a small weight, of another loss
+    assert "loss=non-saturating" not in found.advice
 
 
 def test_a_short_win_is_part_of_the_game() -> None:

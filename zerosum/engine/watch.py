@@ -45,7 +45,11 @@ above 0.5; one picture repeated with small changes is far below 0.3. The same wi
 
 RISING = 1.15
 """Diversity so many times that of the look before is on its way up, as that of every generator that begins with one
-grey image is, and no collapse."""
+grey image is, and no collapse. The other way round for samples that are scattered."""
+
+FALLEN = 0.5
+"""Low diversity that is so small a share of its highest was lost, and is reported after the patience of a short run; a
+generator that has never been more varied may only be young, and has the images of a long one."""
 
 SCATTERED, GATHERED = 1.2, 1.1
 """The same share where samples differ more than real images do: noise and garish colours, not variety. Healthy runs
@@ -75,9 +79,10 @@ NEAR_FLOOR = 3.0
 STALLED = 0.9
 """A run that ends with more than this share of the score that it had halfway has stopped improving."""
 
-FAR_STALLED = 0.25
-"""A run that has stopped improving at a score above this share of the reference, what a generator of one unvarying
-sample would get at best, ended far from the data; one above the reference itself in any case."""
+FAR, FAR_STALLED = 1.2, 0.25
+"""Scores, as multiples of the reference (what a generator of one unvarying sample would get at best), above which a run
+ended far from the data; the second where it has stopped improving. At 10,000 images healthy runs are at 0.2 to 1.1,
+R3GAN and DCGAN at 50 times their learning rates at 1.9 and 1.3."""
 
 COPIED, NEW = 0.9, 0.8
 """How likely a sample is nearer to a training image than that to its nearest other one: 1/2 for new images of the same
@@ -114,7 +119,7 @@ class Watch:
     def __init__(self, remedies: Mapping[str, str] | None = None, critic_limit: float | None = None) -> None:
         self.remedies, self.critic_limit = dict(remedies or {}), critic_limit
         self.length: int | None = None
-        self._largest_gradient = self._widest_separation = 0.0
+        self._largest_gradient = self._widest_separation = self._highest_diversity = 0.0
         self._scores: dict[str, Any] = {}  # of the leading score: its name, what it was at which images, and its best
         self._images: dict[str, int] = {}
         self._average: dict[str, float] = {}
@@ -131,6 +136,7 @@ class Watch:
             "widest_gap": self._widest_gap,
             "widest_separation": self._widest_separation,
             "largest_gradient": self._largest_gradient,
+            "highest_diversity": self._highest_diversity,
             "scores": self._scores | {"seen": [list(pair) for pair in self._scores.get("seen", [])]},
         }
 
@@ -142,6 +148,7 @@ class Watch:
         self._widest_gap = state["widest_gap"]
         self._widest_separation = state.get("widest_separation", 0.0)  # runs of older versions have none
         self._largest_gradient = state.get("largest_gradient", 0.0)
+        self._highest_diversity = state.get("highest_diversity", 0.0)
         self._scores = dict(state.get("scores", {}))
 
     def see(self, images: int, values: Mapping[str, float]) -> list[Finding]:
@@ -151,6 +158,7 @@ class Watch:
             return self._not_finite(bad[0], values[bad[0]])
         self._signs.pop("not-finite", None)
         rising = {name for name, value in values.items() if value > RISING * self._average.get(name, math.inf)}
+        falling = {name for name, value in values.items() if RISING * value < self._average.get(name, 0.0)}
         for name, value in values.items():
             self._remember(name, images, value)
         return [
@@ -160,7 +168,7 @@ class Watch:
             *(self._logits_explode(images) if "logits/scale" in values else []),
             *(self._gradient_vanishes(images) if "grad/generator" in values else []),
             *(self._generator_collapsed(images, rising) if "health/diversity" in values else []),
-            *(self._samples_are_scattered(images) if "health/diversity" in values else []),
+            *(self._samples_are_scattered(images, falling) if "health/diversity" in values else []),
             *(self._classes_collapsed(images, values, rising) if WITHIN in values else []),
             *(self._generator_copies(images) if "health/copying" in values else []),
             *(self._data_is_slow(images) if "time/data_wait" in values else []),
@@ -193,7 +201,7 @@ class Watch:
         value, floor, reference = seen[-1][1], self._scores["floor"], self._scores["reference"]
         before = [score for at, score in seen if at <= images / 2]
         stalled = bool(before) and value > STALLED * before[-1]
-        if value <= NEAR_FLOOR * floor or value <= (FAR_STALLED if stalled else 1.0) * reference:
+        if value <= NEAR_FLOOR * floor or value <= (FAR_STALLED if stalled else FAR) * reference:
             return []
         text = (
             f"The samples are far from the data: {_plain(self._scores['name'])} {value:.3g} against a floor of "
@@ -308,9 +316,11 @@ class Watch:
         )
         # Two looks are enough: diversity is measured on many samples, with each sample sheet and so less often.
         low = diversity < COLLAPSED and "health/diversity" not in rising
-        return self._tell(finding, images, _between(low, diversity > RECOVERED), looks=2)
+        patience = self.patience if diversity < FALLEN * self._highest_diversity else PATIENCE
+        self._highest_diversity = max(self._highest_diversity, diversity)
+        return self._tell(finding, images, _between(low, diversity > RECOVERED), looks=2, patience=patience)
 
-    def _samples_are_scattered(self, images: int) -> list[Finding]:
+    def _samples_are_scattered(self, images: int, falling: Collection[str]) -> list[Finding]:
         diversity = self._average["health/diversity"]
         finding = Finding(
             "samples-scattered",
@@ -318,7 +328,8 @@ class Watch:
             "not variety.",
             "Look at the samples. " + self._again("slower", "r1", before="If they are noise, train"),
         )
-        return self._tell(finding, images, _between(diversity > SCATTERED, diversity < GATHERED), looks=2)
+        scattered = diversity > SCATTERED and "health/diversity" not in falling
+        return self._tell(finding, images, _between(scattered, diversity < GATHERED), looks=2)
 
     def _classes_collapsed(self, images: int, values: Mapping[str, float], rising: Collection[str]) -> list[Finding]:
         """Collapse within classes: of all of them on average, or of the worst one alone."""
@@ -335,9 +346,10 @@ class Watch:
             "much as real images of it do.",
             advice,
         )
-        found = self._tell(
-            every, images, _between(within < COLLAPSED and WITHIN not in rising, within > RECOVERED), looks=2
-        )
+        low = within < COLLAPSED and WITHIN not in rising
+        # all classes together are varied enough: it has been trained for long enough to differ within one
+        patience = self.patience if within < FALLEN * self._average.get("health/diversity", 0.0) else PATIENCE
+        found = self._tell(every, images, _between(low, within > RECOVERED), looks=2, patience=patience)
         if not classes:
             return found
         worst = min(classes, key=classes.__getitem__)
@@ -400,16 +412,23 @@ class Watch:
             self._average[name] = keep * before + (1 - keep) * value
         self._images[name] = images
 
-    def _tell(self, finding: Finding, images: int, seen: bool | None, looks: int = LOOKS) -> list[Finding]:
+    def _tell(
+        self, finding: Finding, images: int, seen: bool | None, looks: int = LOOKS, patience: int | None = None
+    ) -> list[Finding]:
         """The finding, once, when its sign has lasted. seen: the sign is there (True), gone (False), or in between
-        (None), which neither begins an episode nor ends one."""
+        (None), which neither begins an episode nor ends one. patience: images for which it must last, where other than
+        usual."""
         if seen is False:
             self._signs.pop(finding.kind, None)
         if not seen or images < self.warm_up:
             return []
         sign = self._signs.setdefault(finding.kind, {"since": images, "looks": 0, "told": False})
         sign["looks"] += 1
-        if sign["told"] or sign["looks"] < looks or images - sign["since"] < self.patience:
+        if (
+            sign["told"]
+            or sign["looks"] < looks
+            or images - sign["since"] < (self.patience if patience is None else patience)
+        ):
             return []
         sign["told"] = True
         return [finding]

@@ -141,6 +141,5 @@ def _worst(found: Mapping[str, Row], score: str) -> list[str]:
     name = min(values, key=values.__getitem__)
     floor = found[name].get(f"real images, {score}")
     beside = f", where other real images of it get {floor:.3f}" if isinstance(floor, float) else ""
-    return [
-        f"The class with the lowest {score} is {name}: {values[name]:.3f}{beside}, of {found[name]['images']} images."
-    ]
+    count = found[name]["images"]
+    return [f"The class with the lowest {score} is {name} ({count} images): {values[name]:.3f}{beside}."]
