@@ -166,7 +166,7 @@ class Watch:
             *(self._discriminator_is_blind(images) if "score/fake" in values else []),
             *(self._critic_separates(images) if "logits/separation" in values and "critic/fake" in values else []),
             *(self._logits_explode(images) if "logits/scale" in values else []),
-            *(self._gradient_vanishes(images) if "grad/generator" in values else []),
+            *(self._gradient_vanishes(images, values["grad/generator"]) if "grad/generator" in values else []),
             *(self._generator_collapsed(images, rising) if "health/diversity" in values else []),
             *(self._samples_are_scattered(images, falling) if "health/diversity" in values else []),
             *(self._classes_collapsed(images, values, rising) if WITHIN in values else []),
@@ -283,9 +283,9 @@ class Watch:
         )
         return self._tell(finding, images, _between(size > limit, size < limit * BOUNDED / EXPLODED))
 
-    def _gradient_vanishes(self, images: int) -> list[Finding]:
-        gradient = self._average["grad/generator"]
-        self._largest_gradient = max(self._largest_gradient, gradient)
+    def _gradient_vanishes(self, images: int, gradient: float) -> list[Finding]:
+        """By the norm itself: a running average takes ten half-lives to a thousandth."""
+        self._largest_gradient = max(self._largest_gradient, self._average["grad/generator"])
         share = gradient / self._largest_gradient if self._largest_gradient > 0 else 1.0
         finding = Finding(
             "gradient-vanished",

@@ -1,0 +1,190 @@
+"""What the watch reads in every game: recorded sequences of healthy and sick runs, and each sign by itself."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zerosum.engine.watch import COLLAPSED, Finding, Watch
+
+RECORDED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "recorded_runs.json").read_text("utf-8"))
+SICK = [name for name, run in RECORDED.items() if run["finds"]]
+HEALTHY = [name for name, run in RECORDED.items() if not run["finds"]]
+
+
+def kinds(findings: Iterable[Finding]) -> list[str]:
+    return [finding.kind for finding in findings]
+
+
+def replay(run: dict[str, Any], watch: Watch) -> list[tuple[int, str]]:
+    """What the watch says of a recorded run, and after how many images."""
+    watch.length, found = run["length"], []
+    for images, values in run["lines"]:
+        found += [(images, kind) for kind in kinds(watch.see(images, values))]
+    for images, score in run["scores"]:
+        found += [
+            (images, kind) for kind in kinds(watch.see_score(images, "fd", score, run["floor"], run["reference"]))
+        ]
+    return found + [(run["lines"][-1][0], kind) for kind in kinds(watch.conclude(run["lines"][-1][0]))]
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_nothing_is_said_of_healthy_runs(name: str) -> None:
+    assert replay(RECORDED[name], Watch()) == []
+
+
+@pytest.mark.parametrize("name", SICK)
+def test_sick_runs_of_ten_thousand_images_are_named(name: str) -> None:
+    run = RECORDED[name]
+    assert set(run["finds"]) <= {kind for _, kind in replay(run, Watch())}
+
+
+def test_exploding_logits_are_named_soon_after_half_of_a_short_run() -> None:
+    """They came to rest in its second quarter, and went up again."""
+    found = replay(RECORDED["r3gan at 50 times its learning rate"], Watch())
+    assert min(images for images, kind in found if kind == "logits-exploding") <= 6_000
+
+
+def short(length: int = 10_000) -> Watch:
+    watch = Watch({"slower-discriminator": "optimizer.discriminator_lr=0.0001", "constrained": "penalty.r1=1"})
+    watch.length = length
+    return watch
+
+
+def play(watch: Watch, values: dict[str, float], start: int = 0, stop: int = 10_000) -> list[Finding]:
+    return [finding for images in range(start, stop, 500) for finding in watch.see(images, values)]
+
+
+def critic(separation: float, scale: float = 1.0, gap: float = 1.0) -> dict[str, float]:
+    return {
+        "critic/real": gap / 2,
+        "critic/fake": -gap / 2,
+        "logits/separation": separation,
+        "logits/scale": scale,
+    }
+
+
+def test_a_critic_whose_scores_do_not_overlap_wins() -> None:
+    (found,) = play(short(), critic(12.0))
+    assert found.kind == "discriminator-winning"
+    assert "12.0" in found.text
+    assert "`optimizer.discriminator_lr=0.0001`" in found.advice
+    assert play(short(), critic(4.0)) == []
+
+
+def test_a_critic_that_never_separates_is_blind() -> None:
+    assert kinds(play(short(), critic(0.02))) == ["discriminator-blind"]
+    watch = short()
+    assert play(watch, critic(2.0), stop=2_000) + play(watch, critic(0.0), start=2_000) == []
+
+
+def test_logits_of_nine_hundred_are_named() -> None:
+    (found,) = play(short(), critic(2.0, scale=900))
+    assert found.kind == "logits-exploding"
+    assert "900" in found.text
+    assert "`penalty.r1=1`" in found.advice
+
+
+def test_a_wasserstein_critic_may_have_any_offset_but_no_gap_beyond_what_a_slope_of_one_allows() -> None:
+    for gap, expected in ((100.0, []), (1_800.0, ["logits-exploding"])):
+        watch = Watch(critic_limit=110.8)
+        watch.length = 10_000
+        assert kinds(play(watch, critic(2.0, scale=5_000, gap=gap))) == expected
+
+
+def test_a_gradient_that_dies_is_named_whatever_its_unit() -> None:
+    for unit in (1e-6, 1.0, 1e6):
+        watch = short()
+        assert play(watch, {"grad/generator": 3 * unit}, stop=4_000) == []
+        assert kinds(play(watch, {"grad/generator": 1e-4 * unit}, start=4_000)) == ["gradient-vanished"]
+
+
+def test_samples_more_varied_than_the_data_are_noise() -> None:
+    assert kinds(play(short(), {"health/diversity": 1.5})) == ["samples-scattered"]
+    assert play(short(), {"health/diversity": 1.05}) == []
+
+
+def test_a_young_generator_is_no_collapse_in_a_short_run_but_one_that_falls_is() -> None:
+    watch = short()
+    assert play(watch, {"health/diversity": 0.25}) == []
+    watch = short()
+    assert play(watch, {"health/diversity": 0.8}, stop=4_000) == []
+    assert kinds(play(watch, {"health/diversity": 0.1}, start=4_000)) == ["generator-collapsed"]
+
+
+def within(mean: float, **classes: float) -> dict[str, float]:
+    name = "health/diversity_within"
+    return {"health/diversity": 0.95, name: mean} | {f"{name}/{kind}": value for kind, value in classes.items()}
+
+
+def test_one_image_for_each_class_is_a_collapse_although_all_classes_together_are_varied() -> None:
+    assert kinds(play(short(), within(0.05, cat=0.04, dog=0.06))) == ["classes-collapsed"]
+    assert play(short(), within(0.9, cat=0.8, dog=1.0)) == []
+
+
+def test_a_single_class_that_collapses_is_named() -> None:
+    (found,) = play(short(), within(0.7, cat=0.1, dog=1.3))
+    assert found.kind == "class-collapsed"
+    assert "cat" in found.text
+    assert "10%" in found.text
+
+
+def test_a_score_that_doubles_twice_over_is_worse_and_one_near_its_floor_is_not() -> None:
+    watch = short()
+    found = [
+        watch.see_score(n, "eval/fd2k@random", v, 0.5, 20.0) for n, v in ((2_000, 4.0), (4_000, 9.0), (6_000, 9.5))
+    ]
+    assert [kinds(one) for one in found] == [[], [], ["score-worsening"]]
+    assert "fd2k@random is 9.5, after 4" in found[-1][0].text
+    near = short()
+    assert not any(near.see_score(n, "fd", v, 0.5, 20.0) for n, v in ((2_000, 0.5), (4_000, 1.4), (6_000, 1.45)))
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([(10_000, 25.0)], "If they look better"),
+        ([(5_000, 60.0), (10_000, 25.0)], "still improving"),
+        ([(5_000, 9.0), (10_000, 8.9)], "stopped improving"),
+        ([(5_000, 9.0), (10_000, 7.0)], ""),
+        ([(5_000, 1.4), (10_000, 1.4)], ""),
+        ([(10_000, 15.0)], ""),
+    ],
+)
+def test_the_last_look_says_when_samples_are_far_from_the_data(scores: list[tuple[int, float]], said: str) -> None:
+    """Against a floor of 0.5, and 18 for one unvarying sample."""
+    watch = short()
+    for images, value in scores:
+        assert watch.see_score(images, "eval/fd2k@random", value, 0.5, 18.0) == []
+    found = watch.conclude(10_000)
+    assert kinds(found) == (["samples-far"] if said else [])
+    if said:
+        assert f"fd2k@random {scores[-1][1]:.3g} against a floor of 0.5" in found[0].text
+        assert said in found[0].advice
+
+
+def test_a_run_without_a_score_at_its_end_is_not_judged_by_an_old_one() -> None:
+    watch = short()
+    watch.see_score(5_000, "fd", 80.0, 0.5, 18.0)
+    assert watch.conclude(10_000) == []
+
+
+@pytest.mark.parametrize("cut", [1_000, 3_000, 5_500])
+def test_a_resumed_watch_says_what_an_uninterrupted_one_says(cut: int) -> None:
+    game = critic(12.0, scale=80.0) | within(0.1, cat=0.1, dog=0.1)
+    whole, first, second = short(), short(), short()
+    expected = play(whole, game)
+    said = play(first, game, stop=cut)
+    second.restore(json.loads(json.dumps(first.state())))
+    assert said + play(second, game, start=cut) == expected
+    assert second.state() == whole.state()
+    assert len(expected) >= 3
+
+
+def test_a_state_of_an_older_version_is_taken_up() -> None:
+    watch = Watch()
+    watch.restore({"images": {}, "average": {}, "signs": {}, "widest_gap": 0.0})
+    assert watch.scored_until == -1
+    assert COLLAPSED == 0.3
