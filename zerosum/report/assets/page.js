@@ -291,7 +291,11 @@ function scores() {
     const beside = [...(Object.keys(floor).length ? [[say("floor"), floor]] : []), ...Object.entries(baselines).map(([name, values]) => [named("baseline", name), values])];
     const rows = Object.entries(scores).map(([name, value]) => [titled(name),
       number(value) + (errors[name] ? " ± " + number(errors[name]) : ""), ...beside.map(([, values]) => name in values ? number(values[name]) : "")]);
-    const each = per_class || classes || per_value, columns = each ? Object.keys(Object.values(each)[0] || {}) : [];
+    const by = (each, words, head, open) => {
+      const columns = Object.keys(Object.values(each)[0] || {});
+      return make("details", { open }, make("summary", {}, say(words)), table([head, ...columns.map(column => named("column", column))],
+        Object.entries(each).map(([name, row]) => [name, ...columns.map(column => number(row[column]))])));
+    };
     return make("article", { class: "evaluation" },
       make("h3", {}, say("after", { n: whole(evaluation.images) }), make("span", { class: "quiet" }, " · " + String(made_by.data ?? "").replace(/^\/.*\//, "") + (made_by.part ? ` (${made_by.part})` : ""))),
       warnings.map(text => make("p", { class: "caution", lang: "en" }, String(text))),
@@ -302,8 +306,9 @@ function scores() {
         if (words === "values") figure.style.maxWidth = Math.min(src.width, suitedWidth(src)) + "px";
         return figure;
       }),
-      each ? make("details", { open: Boolean(per_value) }, make("summary", {}, say(per_value ? "by-value" : "by-class")), table([per_value ? attribute : say("class"), ...columns.map(column => named("column", column))],
-        Object.entries(each).map(([name, row]) => [name, ...columns.map(column => number(row[column]))]))) : null,
+      per_class ? by(per_class, "by-class", say("class"), data.task === "generate") : null,
+      classes ? by(classes, "by-class", say("class"), false) : null,
+      per_value ? by(per_value, "by-value", attribute, true) : null,
       make("details", {}, make("summary", {}, say("made-by")), tree(made_by)));
   };
   return section("scored", say("scores"), make("p", { class: "lead" }, suited("scores-intro")), ...data.evaluations.map(one));
@@ -321,6 +326,8 @@ function charts() {
   add("accuracy", [["accuracy/training", say("in-training"), "fake"], ["eval/accuracy@validation", say("held-out"), "real"], ["eval/pixel_accuracy@validation", say("held-out"), "real"]], { percent: true });
   add("scores", [["score/real", belief.real, "real"], ["score/fake", belief.fake, "fake"]], { range: [0, 1], line: [0.5, "½"] });
   add("critic", [["critic/real", say("term-real"), "real"], ["critic/fake", say("term-fake"), "fake"]]);
+  add("separation", [["logits/separation", say("chart-separation"), "judge"]], { line: [0, "0"] });
+  add("scale", [["logits/scale", say("chart-scale"), "judge"]], { log: true });
   add("gap", [["gap", say("gap"), "judge"]], { line: [0, "0"] });
   add("halves", [["surprise/real", say("on-real", { d: belief.real }), "real"], ["surprise/fake", say("on-fake", { d: belief.fake }), "fake"], ["surprise/wrong-age", say("on-wrong"), "judge"]], { line: [ln2, "ln 2"], floor: 0 });
   add("value", [["value", "V(D, G)", "judge"]], { line: [-2 * ln2, "−log 4"], range: [null, 0] });
@@ -349,6 +356,12 @@ function charts() {
   for (const [player, terms] of Object.entries(players))
     add("losses", terms.map(([name, words], i) => [name, words, name.endsWith("/real") ? "real" : name.endsWith("/fake") ? "fake" : ["judge", "ink"][i % 2]]), { words: { player }, ...(alone ? { read: say("read-cross-entropy"), floor: 0 } : {}) });
   add("diversity", [["health/diversity", say("chart-diversity"), "fake"]], { line: [1, "1"], floor: 0 });
+  const classesOf = Object.keys(stats).filter(name => name.startsWith("health/diversity_within/"));
+  const latest = name => stats[name].findLast(value => value != null) ?? Infinity;
+  const worst = classesOf.reduce((low, name) => low && latest(low) <= latest(name) ? low : name, "");
+  add("diversity-within", [["health/diversity_within", say("within-mean"), "fake"],
+    ...(worst ? [[worst, say("within-worst", { name: worst.slice(24) }), "judge"]] : [])], { line: [1, "1"], floor: 0 });
+  classesOf.forEach(name => taken.add(name));
   add("copying", [["health/copying", say("chart-copying"), "fake"]], { line: [0.5, "½"], range: [0, 1] });
   const { differentiable, probability, target } = asSet.augment || {}, adaptive = probability === "adaptive" || (probability === "auto" && differentiable === "ada");
   add("augment", [["augment/probability", say("augment-probability"), "judge"], ["augment/overfitting", say("augment-overfitting"), "real"]],
