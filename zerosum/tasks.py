@@ -25,6 +25,7 @@ from zerosum.paired_scores import paired_scores
 from zerosum.recipes.caae import CaaeSettings
 from zerosum.recipes.caae import split as split_changed
 from zerosum.recipes.classifier import ClassifierSettings, check_start, split
+from zerosum.recipes.gan import GanSettings
 from zerosum.recipes.pix2pixhd import check_vgg
 from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
 from zerosum.recipes.translation import TranslationSettings
@@ -227,8 +228,14 @@ def labels_of(data: Dataset) -> np.ndarray:
     return data.labels
 
 
-def check_transfer(settings: Settings, init: str | Path | None) -> None:
-    """Raises ConfigError when layers are to keep weights that they have from nowhere."""
+def check_generator(settings: Settings, init: str | Path | None) -> None:
+    """Raises ConfigError when steps are asked for that are not taken, and when layers are to keep weights that they
+    have from nowhere."""
+    if isinstance(settings, GanSettings) and settings.simultaneous and settings.discriminator_steps > 1:
+        raise ConfigError(
+            f"discriminator_steps={settings.discriminator_steps} has no meaning with simultaneous=true, where each "
+            "player takes one step at a time: leave one of them out."
+        )
     if not isinstance(settings, AdversarialSettings) or init is not None:
         return
     for name, count in settings.transfer.model_dump().items():
@@ -241,7 +248,7 @@ def check_transfer(settings: Settings, init: str | Path | None) -> None:
 
 TASKS = {
     "generate": Task(
-        check=check_transfer,
+        check=check_generator,
         classed=asked_by,
         rows=complete_rows,
         show=sample_sheets,

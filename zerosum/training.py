@@ -49,6 +49,7 @@ from zerosum.seeds import seed_of
 from zerosum.speed import check_precision, choose_speed
 from zerosum.tasks import TASKS
 from zerosum.threads import Threads, check_threads, choose_threads, resumed_threads, threads_restored
+from zerosum.trial import expected_info, same_shapes, trial_step
 from zerosum.within import classes_of, few_text
 
 
@@ -67,8 +68,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `train` would do: the settings with every default filled in, the size of the images, the goal, the
-    run to begin with; and in sentences what was chosen by the number of images, and what only training looks at."""
+    """What `train` would do: the settings with every default filled in, the size of the images, the goal, what the
+    packed data will be like, the run to begin with; and in sentences what was chosen by the number of images, and what
+    only training looks at."""
 
     recipe: Recipe
     settings: Settings
@@ -76,6 +78,7 @@ class Plan:
     size: Size | None
     goal: Goal
     survey: Survey
+    expected: DatasetInfo
     chosen: tuple[str, ...] = ()
     init: str | None = None
     later: tuple[str, ...] = ()
@@ -133,12 +136,14 @@ def plan(
     asked = _goal(images, steps, minutes)
     resolved, said = fitted(chosen, resolved, values, found, asked)
     goal = asked or Goal(images=resolved.goal(found.count, len(found.classes)))
+    expected = expected_info(chosen, resolved, data, found, size)
+    trial_step(chosen, resolved, expected)
     later = []
     if isinstance(resolved, CaaeSettings):
         told = ", ".join([resolved.attribute, *resolved.also])
         later.append(f"Which images have {told}, and its bins, is looked at when training begins.")
     start = None if init is None else str(init)
-    return Plan(chosen, resolved, str(data), size, goal, found, tuple(said), start, tuple(later))
+    return Plan(chosen, resolved, str(data), size, goal, found, expected, tuple(said), start, tuple(later))
 
 
 @threads_restored()
@@ -195,6 +200,8 @@ def train(
         resolved = resolved.model_copy(update={"attributes": names})
     if (labels := labels_of_pairs(dataset.info)) and resolved.data.labels is None:  # so that other data has as many
         resolved = resolved.model_copy(update={"data": resolved.data.model_copy(update={"labels": labels})})
+    if not same_shapes(dataset.info, planned.expected):
+        trial_step(planned.recipe, resolved, dataset.info)
     seed = int(seed)  # it may be one of NumPy's, which YAML cannot hold
     goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(len(dataset), len(dataset.info.classes)))
     keep_pages()

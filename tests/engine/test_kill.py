@@ -1,7 +1,9 @@
 """A run that is stopped or killed at any moment and resumed ends with the bits of one that never was."""
 
 import os
+import pty
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -137,7 +139,7 @@ def test_kill_9_while_a_checkpoint_is_written(whole, pictures_file, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=["SIGTERM", "Ctrl-C", "SIGHUP"])
 def test_a_signal_saves_and_ends_with_75(whole, pictures_file, tmp_path, number):
     run = tmp_path / "run"
     process = start("train", "gan", pictures_file, *SETTINGS, *GOAL, "--out", run)
@@ -149,6 +151,43 @@ def test_a_signal_saves_and_ends_with_75(whole, pictures_file, tmp_path, number)
     assert "signal" in kinds[-3:-1]  # a checkpoint follows, unless that very moment had one
     assert (run / "report.html").exists()
     process = start("resume", run)
+    finish(process)
+    assert same_weights(whole, run)
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_saves_and_ends_with_75(pictures_file, tmp_path):
+    """The system sends SIGHUP, and from then on nothing can be written to the terminal."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "zerosum", "train", "gan", pictures_file, *SETTINGS, "--images", "100000000"]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ["OMP_NUM_THREADS"] = "1"
+        os.execv(sys.executable, [*map(str, command), "--out", str(run)])
+    try:
+        until = time.monotonic() + 60
+        while len(list(read_lines(run / "stats.jsonl"))) <= 5:
+            assert time.monotonic() < until, "nothing happened"
+            if select.select([terminal], [], [], 0.01)[0]:
+                os.read(terminal, 65536)
+    finally:
+        os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 75
+    events = [event["kind"] for event in read_lines(run / "events.jsonl")]
+    assert events[-1] == "stopped"
+    assert zerosum.load(run).images > 0
+
+
+@pytest.mark.slow
+def test_under_nohup_a_closed_terminal_ends_nothing(whole, pictures_file, tmp_path):
+    run = tmp_path / "run"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the process inherits
+    try:
+        process = start("train", "gan", pictures_file, *SETTINGS, *GOAL, "--out", run)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_for(lambda: len(list(read_lines(run / "stats.jsonl"))) > 5, process)
+    process.send_signal(signal.SIGHUP)
     finish(process)
     assert same_weights(whole, run)
 
@@ -203,7 +242,11 @@ def test_a_run_killed_before_its_first_step_is_resumed(whole, pictures_file, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
+    ids=["SIGTERM", "Ctrl-C", "SIGHUP"],
+)
 def test_a_signal_while_packing_leaves_nothing_behind(tmp_path, number, code):
     process = start("prepare", "builtin:portraits:1000000", tmp_path / "packed")
     wait_for(lambda: any(tmp_path.glob(".packed.*.tmp/*")), process)

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -65,9 +66,10 @@ class Terminal:
 
     def close(self) -> None:
         """Leave the last state on the screen; may be called twice."""
-        if self.live:
-            self.live.stop()
-            self.live = None
+        live, self.live = self.live, None
+        if live:
+            with suppress(OSError):  # the terminal may be gone
+                live.stop()
 
     def _print(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)  # a line of a log file stays one line

@@ -2,8 +2,13 @@
 
 import io
 import os
+import platform
 import signal
 import sys
+import tempfile
+import traceback
+from contextlib import suppress
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -22,9 +27,10 @@ from zerosum.cli.sample import sample
 from zerosum.cli.tag import tag
 from zerosum.cli.train import resume, train
 from zerosum.cli.translate import translate
+from zerosum.engine.stopping import ending_signals
 from zerosum.errors import EXIT_DONE, EXIT_ERROR, ZerosumError
 
-EXIT_TERMINATED = 128 + signal.SIGTERM  # as shells count it: nothing was being trained that could be resumed
+ENDED = 128  # and the number of the signal, as shells count it: nothing was being trained that could be resumed
 
 app = typer.Typer(
     name="zerosum",
@@ -60,23 +66,85 @@ def options(
 
 
 def main() -> NoReturn:
-    """Run the command; an error that the user can mend is a sentence on stderr and an exit code, never a traceback.
+    """Run the command; an error that the user can mend is a sentence on stderr and an exit code, never a traceback, and
+    of any other the traceback is in a file that the sentence names (with ZEROSUM_DEBUG=1 it is shown).
 
-    SIGTERM ends it in order, so that what is half written is removed; training saves first (engine/stopping.py)."""
+    SIGTERM, and SIGHUP unless it is ignored, end it in order, so that what is half written is removed; training saves
+    first (engine/stopping.py)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(EXIT_TERMINATED))
+    before = {number: signal.signal(number, _end) for number in ending_signals()}
     try:
         app()
     except ZerosumError as error:
-        print(f"zerosum: {error}", file=sys.stderr)
+        _say(str(error))
         sys.exit(error.exit_code)
-    except (OSError, MemoryError) as error:
+    except Exception as error:
         if os.environ.get("ZEROSUM_DEBUG"):
             raise
-        print(f"zerosum: {type(error).__name__}: {error}. Set ZEROSUM_DEBUG=1 to see where.", file=sys.stderr)
+        _say(_last_resort(error))
         sys.exit(EXIT_ERROR)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _flush()
     sys.exit(EXIT_DONE)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(ENDED + number)
+
+
+def _say(text: str) -> None:
+    """A line on stderr, if that is still there."""
+    if sys.stderr is not None:  # closed: print would then write to stdout
+        with suppress(OSError):
+            print(f"zerosum: {text}", file=sys.stderr, flush=True)
+
+
+def _last_resort(error: Exception) -> str:
+    """What to say of an error that nobody has foreseen, or of one of the system."""
+    said = (str(error).strip().splitlines() or [""])[0]
+    kind = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    if _is_out_of_memory(error):
+        return f"Not enough memory ({kind.rstrip('.')}). Choose a smaller size or batch, or fewer images at once."
+    if isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}. Set ZEROSUM_DEBUG=1 to see where."
+    try:
+        handle, file = tempfile.mkstemp(prefix="zerosum-error-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as opened:
+            opened.write(_details(error))
+    except OSError:
+        return f"An error that should not happen, {kind.rstrip('.')}. Set ZEROSUM_DEBUG=1 to see where."
+    return f"An error that should not happen, {kind.rstrip('.')}. {file} has the details; please report it with them."
+
+
+def _details(error: Exception) -> str:
+    """The command, what it ran on, and the traceback."""
+    torch = sys.modules.get("torch")
+    about = f"zerosum {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    also = f", torch {torch.__version__}" if torch else ""
+    return f"{about}{also}\n{' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    if "torch" not in sys.modules:
+        return False
+    from zerosum.engine.device import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _flush() -> None:
+    """Write what was printed; where it goes may be gone, and then nobody is to be told."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # closed from the start
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

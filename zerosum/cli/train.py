@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -169,10 +170,11 @@ def goal_text(images: int | None, steps: int | None, minutes: float | None) -> s
 
 def _end(run: "Run", as_json: bool) -> None:
     report = run.path / "report.html"
+    said = f"{run.path}: {run.state} after {run.images:,} images. Open {report} to see how it went."
     if as_json:
-        print(json.dumps({"run": str(run.path), "state": run.state, "images": run.images, "report": str(report)}))
-    else:
-        print(f"{run.path}: {run.state} after {run.images:,} images. Open {report} to see how it went.")
+        said = json.dumps({"run": str(run.path), "state": run.state, "images": run.images, "report": str(report)})
+    with suppress(*([OSError] if run.state == "stopped" else [])):  # stopped because the terminal is gone
+        print(said)
     if run.state == "stopped":
         raise typer.Exit(EXIT_STOPPED)
 

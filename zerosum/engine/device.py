@@ -28,13 +28,20 @@ def plain_memory_errors() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        # The CPU's allocator has no exception of its own, and a size beyond 64 bits never reaches it.
-        words = ("DefaultCPUAllocator", "Storage size calculation overflowed")
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words):
+        if is_out_of_memory(error):
             raise ZerosumError(
                 f"Not enough memory: {error}. Choose a smaller batch, size or width of the networks."
             ) from error
         raise
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the CPU or a graphics processor."""
+    # The CPU's allocator has no exception of its own, and a size beyond 64 bits never reaches it.
+    words = ("DefaultCPUAllocator", "Storage size calculation overflowed")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
 
 
 def keep_pages() -> None:

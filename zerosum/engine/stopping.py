@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from zerosum.errors import EXIT_INTERRUPTED
@@ -23,8 +23,9 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """SIGTERM and the first Ctrl-C set the request, which the loop reads between steps; a second Ctrl-C ends the
-    process at once with 130 (what is saved stays valid, since checkpoints appear whole or not at all).
+    """SIGTERM, SIGHUP (a terminal that is closed) and the first Ctrl-C set the request, which the loop reads between
+    steps; a second Ctrl-C ends the process at once with 130 (what is saved stays valid, since checkpoints appear whole
+    or not at all). A SIGHUP that is ignored, as under nohup, stays so.
 
     Python runs its handlers only between two of its own instructions, and would take two Ctrl-C during one long step
     for one. So the signals are counted by a thread that reads them from the wake-up socket.
@@ -41,15 +42,16 @@ def stop_on_signals() -> Iterator[StopRequest]:
     def listen() -> None:
         while number := ears.recv(1):
             if number[0] == signal.SIGINT and request.signal == "SIGINT":
-                if sys.stderr.isatty():
-                    os.write(sys.stderr.fileno(), SHOW_CURSOR)
+                with suppress(OSError, ValueError):  # the terminal may be gone
+                    if sys.stderr.isatty():
+                        os.write(sys.stderr.fileno(), SHOW_CURSOR)
                 os._exit(EXIT_INTERRUPTED)
             request.signal = signal.Signals(number[0]).name
 
     listener = threading.Thread(target=listen, name="signals", daemon=True)
     listener.start()
     before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
-    previous = {number: signal.signal(number, _heard) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, _heard) for number in (*ending_signals(), signal.SIGINT)}
     try:
         yield request
     finally:
@@ -59,6 +61,12 @@ def stop_on_signals() -> Iterator[StopRequest]:
         mouth.close()  # ends the thread
         listener.join()
         ears.close()
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Those by which the system asks a process to end: SIGTERM, and where there is one SIGHUP, unless it is ignored."""
+    hangup = getattr(signal, "SIGHUP", None)
+    return [signal.SIGTERM] + ([hangup] if hangup and signal.getsignal(hangup) is not signal.SIG_IGN else [])
 
 
 def _heard(number: int, frame: FrameType | None) -> None:

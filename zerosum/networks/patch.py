@@ -31,7 +31,7 @@ class Discriminator(nn.Module):
         features: bool = False,
     ) -> None:
         super().__init__()
-        self.features, self.smallest = features, _side(layers, padding, least=2)
+        self.features, self.smallest = features, smallest_side(layers, padding)
         bias = biased(norm)
         kernel, padding = (4, padding) if layers else (1, 0)
         self.stages = nn.ModuleList()
@@ -86,6 +86,11 @@ class MultiScale(nn.Module):
 def halved(images: Tensor) -> Tensor:
     """Half the sides, rounded up, by means over 3x3 pixels; at the edge over those that are there."""
     return avg_pool2d(images, 3, 2, 1, count_include_pad=False)
+
+
+def smallest_side(layers: int, padding: int = 1) -> int:
+    """The smallest side in pixels of images that give a logit, with maps before it that have a spread."""
+    return _side(layers, padding, least=2)
 
 
 def receptive_field(layers: int) -> int:

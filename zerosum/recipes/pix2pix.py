@@ -26,7 +26,7 @@ from zerosum.recipes.translation import (
 )
 
 Norm = Literal["batch", "picture", "instance", "none"]
-Patch = Literal[1, 16, 34, 70, 142, 286]
+Patch = Literal["auto", 1, 16, 34, 70, 142, 286]
 DEEPEST = 8  # the paper's U-Net, for 256 pixels
 
 
@@ -56,7 +56,9 @@ class GeneratorSettings(Strict):
 class DiscriminatorSettings(Strict):
     """Whether a patch of a picture is real."""
 
-    patch: Patch = Field(70, description="side in pixels of what one logit sees: 1, 16, 34, 70, 142 or 286")
+    patch: Patch = Field(
+        "auto", description="side in pixels of what one logit sees: 1, 16, 34, 70, 142 or 286; auto: 70, or what fits"
+    )
     width: PositiveInt = Field(
         32, description="channels of the first layer; each further one doubles them, up to 8 times"
     )
@@ -74,7 +76,7 @@ class Pix2pixSettings(PairedSettings):
 
 PAPER: dict[str, Any] = {
     "generator": {"width": 64, "norm": "picture", "noise": True},
-    "discriminator": {"width": 64},
+    "discriminator": {"patch": 70, "width": 64},
     "batch": 1,
     "epochs": 200,
     "decay": 0,
@@ -120,7 +122,7 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
                 given.width, channels, part.width, part.downs, part.blocks, part.norm, dropout=part.dropout
             )
         sees = channels + (given.width if judge.sees_input else 0)
-        layers = [patch.receptive_field(layers) for layers in range(6)].index(judge.patch)
+        layers = layers_for(judge.patch, min(height, width))
         discriminator = patch.Discriminator(sees, layers, judge.width, judge.norm)
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
@@ -145,3 +147,11 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
         noisy=part.kind == "unet" and part.noise and part.dropout > 0,
         shared=True,
     )
+
+
+def layers_for(side: int | Literal["auto"], smallest: int) -> int:
+    """How many convolutions of stride 2 a patch of so many pixels takes; auto: those of the paper's 70, or as many as
+    images can have whose smaller side is `smallest`."""
+    if side == "auto":
+        return next(layers for layers in (3, 2, 1, 0) if patch.smallest_side(layers) <= smallest)
+    return [patch.receptive_field(layers) for layers in range(6)].index(side)

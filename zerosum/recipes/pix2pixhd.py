@@ -1,5 +1,6 @@
 """pix2pixHD (Wang, Liu, Zhu, Tao, Kautz & Catanzaro 2018): from label maps to photographs, in high resolution."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,7 +114,7 @@ LOCAL: dict[str, Any] = {
     paper="Wang, Liu, Zhu, Tao, Kautz & Catanzaro 2018, arXiv 1711.11585",
     expect="256x192: streets with the colours of streets after half an hour on two CPU cores; more wants a GPU",
     settings=Pix2pixHDSettings,
-    nearest_size=nearest_size,
+    nearest_size=partial(nearest_size, halved=3),
     largest_default=256,
     example_shape=(128, 256, 3),
     presets={"paper": PAPER, "code": CODE, "local": LOCAL},

@@ -118,9 +118,12 @@ def input_of(data: DatasetInfo) -> Side:
     return data.input
 
 
-def nearest_size(height: int, width: int) -> Size:
-    """The nearest size with sides that halve five times; below 48 pixels, twice."""
-    height, width = (max(8, 4 * round(side / 4)) if side < 48 else 32 * round(side / 32) for side in (height, width))
+def nearest_size(height: int, width: int, halved: int = 2) -> Size:
+    """The nearest size with sides that halve five times; below 48 pixels, `halved` times and to 2 pixels or more."""
+    step = 2**halved
+    height, width = (
+        max(2 * step, step * round(side / step)) if side < 48 else 32 * round(side / 32) for side in (height, width)
+    )
     return height, width
 
 
@@ -133,6 +136,8 @@ def halvings(height: int, width: int) -> int:
 def jittered(settings: TranslationSettings, data: DatasetInfo, batch: Batch) -> Batch:
     """The batch with its pairs enlarged, cropped and mirrored, input and image alike (`augment.jitter`)."""
     tensors: dict[str, Tensor] = {name: batch[name] for name in PAIRED if name in batch}
+    if any(tensor.is_meta for tensor in tensors.values()):  # shapes alone, which stay
+        return batch
     height, width = data.shape[:2]
     enlarge = None if settings.jitter == 1 else (round(height * settings.jitter), round(width * settings.jitter))
     nearest = ["input"] if input_of(data).labels else []

@@ -1,0 +1,65 @@
+"""What networks refuse is known before training: a step on shapes alone, and what it says of what would work."""
+
+from dataclasses import replace
+
+import pytest
+
+from zerosum.data.dataset import DatasetInfo, Side
+from zerosum.errors import ConfigError
+from zerosum.recipes.overrides import parse_overrides
+from zerosum.recipes.registry import get_recipe
+from zerosum.training import plan
+from zerosum.trial import trial_step
+
+
+def info_of(shape, paired=True):
+    info = DatasetInfo("folder", 100, shape, "uint8", (0, 255), False, (), "")
+    return replace(info, input=Side(3, "uint8", (0, 255), False)) if paired else info
+
+
+@pytest.mark.parametrize("side", [8, 12, 16, 20, 24])
+def test_pix2pix_works_at_every_size_that_it_proposes(side):
+    recipe = get_recipe("pix2pix")
+    assert recipe.nearest_size(side, side) == (side, side)
+    trial_step(recipe, recipe.configure({}), info_of((side, side, 3)))
+
+
+@pytest.mark.parametrize("side", [8, 12, 16, 20, 24])
+def test_pix2pixhd_proposes_sizes_that_it_works_at(side):
+    recipe = get_recipe("pix2pixhd")
+    trial_step(recipe, recipe.configure({}), info_of((*recipe.nearest_size(side, side), 3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "side", "remedies"),
+    [
+        ("pix2pix", "discriminator.patch=142", 32, ["size=64", "discriminator.patch=auto in place of 142"]),
+        ("pix2pixhd", "network.downs=7", 64, ["size=256", "network.downs=3 in place of 7"]),
+        ("pix2pixhd", "discriminator.scales=7", 64, ["size=128", "discriminator.scales=2 in place of 7"]),
+    ],
+)
+def test_the_error_names_the_settings_and_the_size_that_work(name, override, side, remedies):
+    recipe = get_recipe(name)
+    with pytest.raises(ConfigError) as raised:
+        trial_step(recipe, recipe.configure(parse_overrides([override])), info_of((side, side, 3)))
+    assert f"{side}x{side} pixels" in str(raised.value)
+    for remedy in remedies:
+        assert remedy in str(raised.value)
+
+
+def test_a_batch_of_one_that_a_norm_refuses_is_known_before():
+    """The default discriminator of 8 pixels leaves one number a channel, of which batch norm takes no variance."""
+    recipe = get_recipe("pix2pix")
+    settings = recipe.configure(parse_overrides(["batch=1", "generator.kind=resnet", "generator.downs=3"]))
+    with pytest.raises(ConfigError, match="cannot be trained"):
+        trial_step(recipe, settings, info_of((8, 8, 3)))
+
+
+def test_a_dry_run_refuses_what_training_would():
+    with pytest.raises(ConfigError, match=r"discriminator\.scales=2 in place of 7"):
+        plan("pix2pixhd", "builtin:portraits:20", overrides=["discriminator.scales=7", "size=64"])
+
+
+def test_both_gradients_at_once_leave_no_place_for_k_steps():
+    with pytest.raises(ConfigError, match="discriminator_steps=5 has no meaning with simultaneous=true"):
+        plan("gan", "builtin:portraits:20", overrides=["simultaneous=true", "discriminator_steps=5", "size=8"])

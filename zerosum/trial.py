@@ -1,0 +1,201 @@
+"""A step of training on shapes alone, before anything is packed or trained: what networks refuse is known by then."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zerosum.data.conditions import Condition, width_of
+from zerosum.data.dataset import DatasetInfo, Side, is_prepared, load_dataset
+from zerosum.data.settings import Size, size_text
+from zerosum.data.sources import open_source
+from zerosum.data.survey import CHANNELS, Survey
+from zerosum.engine.players import Batch, System
+from zerosum.engine.step import frozen
+from zerosum.errors import ConfigError, ZerosumError
+from zerosum.recipes.caae import CaaeSettings
+from zerosum.recipes.registry import Recipe, merged
+from zerosum.recipes.settings import ConditionalSettings, Settings
+
+LARGER = (2, 4, 8, 16, 32)  # times the size, at which settings are tried that do not work at it
+RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
+GUESSED = 10  # classes or values of an attribute, of data that has not been read
+ELSEWHERE = ("preset", "size", "data", "every", "score", "images", "epochs", "validation", "ema_half_life", "transfer")
+"""Settings that networks are not built by."""
+
+
+def trial_step(recipe: Recipe, settings: Settings, info: DatasetInfo) -> None:
+    """Take the gradients of every player once, as late in training, on tensors that have a shape and no numbers: in a
+    moment, without memory.
+
+    Raises ConfigError when that fails, which names what would do instead: a larger size, or the default of a setting;
+    and as the recipe does when it cannot be built."""
+    problem = _problem(recipe, settings, info)
+    if not problem:
+        return
+    what = "vectors" if info.is_vectors else f"images of {info.shape[0]}x{info.shape[1]} pixels"
+    ways = _remedies(recipe, settings, info)
+    remedy = f"What works: {', or '.join(ways)}." if ways else "Take the defaults of the recipe, or other settings."
+    raise ConfigError(f"{recipe.name} cannot be trained on {what} with these settings: {problem}. {remedy}")
+
+
+def expected_info(
+    recipe: Recipe, settings: Settings, source: str | Path, found: Survey, size: Size | None
+) -> DatasetInfo:
+    """What a set will be like when it is packed, by what the survey found in it; how many classes or values there are
+    is guessed where only reading all of it would tell, and it has no hash."""
+    opened = open_source(str(source), settings=settings.data)
+    if size is None:
+        shape = (1,) if opened.vectors is None else tuple(opened.vectors().shape[1:])
+        return DatasetInfo(str(source), found.count, shape, "float32", None, False, (), "")
+    names = tuple(map(str, range(GUESSED)))
+    conditions: tuple[Condition, ...] = ()
+    given: Side | None = None
+    labels: tuple[str, ...] = ()
+    instances = False
+    channels, alpha, dtype = found.channels, found.alpha, found.dtype
+    value_range = RANGES[dtype]
+    if settings.data.pairs and is_prepared(Path(source)):
+        packed = load_dataset(Path(source)).info
+        given, labels, instances = packed.input, packed.labels, packed.instances
+    elif settings.data.pairs and opened.pairs is not None:
+        facts, chosen = opened.pairs, settings.data
+        classes = facts.classes or tuple(map(str, range(chosen.labels or GUESSED)))
+        width, _ = (channels, alpha) if chosen.input_channels == "auto" else CHANNELS[chosen.input_channels]
+        given = Side(width, "uint8", (0, 255), False)
+        if facts.input_maps:
+            given = Side(1, "uint8", (0, 255), False, classes)
+        if facts.target_maps:
+            labels, channels, alpha = classes, 1, False
+        instances = facts.instances
+    elif recipe.task == "change":
+        count = settings.bins if isinstance(settings, CaaeSettings) and isinstance(settings.bins, int) else GUESSED
+        edges = tuple(map(float, range(count)))
+        conditions = (Condition("attribute", tuple(map(str, range(count))), (1,) * count, edges[1:], edges),)
+        given = Side(channels, dtype, value_range, alpha)
+    elif isinstance(settings, ConditionalSettings) and settings.conditional:
+        values = found.classes or names
+        conditions = (Condition("class", values, (1,) * len(values)),)
+    classes = found.classes or (names if recipe.task == "classify" else ())
+    return DatasetInfo(
+        str(source), found.count, (*size, channels), dtype, value_range, alpha, classes, "",
+        conditions, input=given, instances=instances, labels=labels,
+    )  # fmt: skip
+
+
+def same_shapes(a: DatasetInfo, b: DatasetInfo) -> bool:
+    """Whether a step on one set is, by its shapes, a step on the other."""
+
+    def form(info: DatasetInfo) -> tuple[object, ...]:
+        given = None if info.input is None else info.input.width
+        counts = len(info.classes), width_of(info.conditions), len(info.labels)
+        return info.shape, info.alpha, given, info.instances, *counts
+
+    return form(a) == form(b)
+
+
+def _problem(recipe: Recipe, settings: Settings, info: DatasetInfo) -> str:
+    """Why it cannot be trained, in words, or nothing. Raises ConfigError as the recipe does."""
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # weights from files, which networks without memory cannot take, nor need
+        try:
+            system = recipe.build(settings, info)
+            if system.batch is not None:  # it changes as training goes on
+                _take_gradients(system, settings, info, 0)
+            _take_gradients(system, settings, info, settings.images)
+        except ZerosumError:
+            raise
+        except Exception as error:
+            lines = str(error).strip().splitlines()
+            return "" if _looks_at_values(error) else (lines[0] if lines else type(error).__name__).rstrip(".")
+    return ""
+
+
+def _looks_at_values(error: Exception) -> bool:
+    """Whether a step only failed because its tensors have no numbers, or lacks what one that did was to leave."""
+    return isinstance(error, NotImplementedError | KeyError) or "meta" in str(error).lower()
+
+
+def _take_gradients(system: System, settings: Settings, info: DatasetInfo, images_seen: int) -> None:
+    count = settings.batch if system.batch is None else system.batch(images_seen)
+    batch = shapes_of(info, count) | {"images_seen": images_seen, "step": 0}
+    for player in system.players:
+        first = player is system.players[0]
+        opponents = [other.module for other in system.players if other is not player and not (system.shared and first)]
+        with frozen(opponents):
+            terms, _ = player.losses(batch if system.shared else dict(batch))
+            torch.stack(list(terms.values())).sum().backward()
+
+
+def shapes_of(info: DatasetInfo, count: int) -> Batch:
+    """A batch of so many images or pairs such as the set has, which has shapes and no numbers."""
+    if info.is_vectors:
+        batch: Batch = {"image": torch.empty(count, *info.shape, device="meta")}
+    else:
+        height, width, channels = info.shape
+        batch = {"image": torch.empty(count, channels, height, width, device="meta")}
+        if info.labels:
+            batch = {"map": torch.zeros(count, height, width, dtype=torch.int64, device="meta")}
+        if info.input is not None:
+            batch["input"] = torch.empty(count, info.input.width, height, width, device="meta")
+        if info.instances:
+            batch["instances"] = torch.zeros(count, height, width, dtype=torch.int64, device="meta")
+    if info.classes:
+        batch["label"] = torch.zeros(count, dtype=torch.int64, device="meta")
+    if info.conditions:
+        batch["condition"] = torch.empty(count, width_of(info.conditions), device="meta")
+    return batch
+
+
+def _remedies(recipe: Recipe, settings: Settings, info: DatasetInfo) -> list[str]:
+    """What would work: single changes to the settings, or to the size."""
+
+    def works(changed: Settings, at: DatasetInfo) -> bool:
+        try:
+            return not _problem(recipe, changed, at)
+        except ZerosumError:
+            return False
+
+    ways = []
+    if not info.is_vectors:
+        height, width, channels = info.shape
+        for factor in LARGER:
+            size = recipe.nearest_size(factor * height, factor * width)
+            if works(settings, replace(info, shape=(*size, channels))):
+                ways.append(f"size={size_text(size)}")
+                break
+    usual, own = recipe.configure({}).model_dump(), settings.model_dump()
+    changes = [(path, value) for path, value in _differing(own, usual) if path[0] not in ELSEWHERE]
+    changes += [(("batch",), 2)] if settings.batch == 1 else []
+    for path, value in changes:
+        change: Any = value
+        for part in reversed(path):
+            change = {part: change}
+        try:
+            changed = recipe.settings.model_validate(merged(own, change))
+        except ValueError:
+            continue
+        if works(changed, info):
+            ways.append(f"{'.'.join(path)}={value} in place of {_at(own, path)}")
+    return ways
+
+
+def _differing(own: Mapping[str, Any], usual: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
+    """Where settings differ from the usual ones, and what is usual there."""
+    found: list[tuple[tuple[str, ...], Any]] = []
+    for key, value in own.items():
+        if isinstance(value, Mapping) and isinstance(usual.get(key), Mapping):
+            found += [((key, *path), other) for path, other in _differing(value, usual[key])]
+        elif key in usual and value != usual[key]:
+            found.append(((key,), usual[key]))
+    return found
+
+
+def _at(values: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = values
+    for part in path:
+        value = value[part]
+    return value
