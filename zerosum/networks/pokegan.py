@@ -24,13 +24,20 @@ class Generator(nn.Module):
     """Latents (N, latent_dim) to images (N, C, H, W) in [-1, 1].
 
     shape: (C, H, W), a size that `sizes.doublings` can make. width: channels of the last hidden layer; each nearer the
-    latent has twice as many, up to max_width. 5,183,267 parameters at 128 pixels.
-    Raises ValueError when the size cannot be made."""
+    latent has twice as many, up to max_width. kernel: 5 (as published), or 4, a multiple of the stride, so that every
+    output pixel sees equally many inputs. 5,183,267 parameters at 128 pixels with kernels of 5.
+    Raises ValueError when the size cannot be made, or the kernel is neither."""
 
     def __init__(
-        self, shape: Sequence[int] = (3, 128, 128), latent_dim: int = 100, width: int = 32, max_width: int = 512
+        self,
+        shape: Sequence[int] = (3, 128, 128),
+        latent_dim: int = 100,
+        width: int = 32,
+        max_width: int = 512,
+        kernel: int = 5,
     ) -> None:
         super().__init__()
+        extra = _extra(kernel)
         channels, height, image_width = shape
         base_height, base_width, n = doublings(height, image_width)
         widths = [min(width << i, max_width) for i in range(n)][::-1]
@@ -43,8 +50,9 @@ class Generator(nn.Module):
             nn.ReLU(inplace=True),
         ]
         for inputs, outputs in pairwise(widths):
-            layers += [nn.ConvTranspose2d(inputs, outputs, 5, 2, 2, 1), *_norm("batch", outputs), nn.ReLU(inplace=True)]
-        layers += [nn.ConvTranspose2d(widths[-1], channels, 5, 2, 2, 1), nn.Tanh()]
+            layers.append(nn.ConvTranspose2d(inputs, outputs, kernel, 2, 1 + extra, extra))
+            layers += [*_norm("batch", outputs), nn.ReLU(inplace=True)]
+        layers += [nn.ConvTranspose2d(widths[-1], channels, kernel, 2, 1 + extra, extra), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(_start)
 
@@ -58,19 +66,26 @@ class Critic(nn.Module):
 
     shape: (C, H, W), a size that `sizes.doublings` can make; it is halved one time fewer than the generator doubles.
     width: channels of the first layer; each further has twice as many. norm: `batch` as published, `layer` or `none`.
-    4,340,225 parameters at 128 pixels with `batch`. Raises ValueError when the size cannot be made."""
+    kernel: 5 (as published) or 4. 4,340,225 parameters at 128 pixels with `batch` and kernels of 5.
+    Raises ValueError when the size cannot be made, or the kernel is neither."""
 
     def __init__(
-        self, shape: Sequence[int] = (3, 128, 128), width: int = 64, max_width: int = 512, norm: CriticNorm = "batch"
+        self,
+        shape: Sequence[int] = (3, 128, 128),
+        width: int = 64,
+        max_width: int = 512,
+        norm: CriticNorm = "batch",
+        kernel: int = 5,
     ) -> None:
         super().__init__()
+        _extra(kernel)
         channels, height, image_width = shape
         _, _, n = doublings(height, image_width)
         halvings = max(1, n - 1)
         widths = [min(width << i, max_width) for i in range(halvings)]
         layers: list[nn.Module] = []
         for depth, (inputs, outputs) in enumerate(pairwise((channels, *widths))):
-            layers += [SameConv2d(inputs, outputs), *(_norm(norm, outputs) if depth else []), LeakyReLU()]
+            layers += [SameConv2d(inputs, outputs, kernel), *(_norm(norm, outputs) if depth else []), LeakyReLU()]
         layers += [Flatten(), nn.Linear(widths[-1] * (height >> halvings) * (image_width >> halvings), 1)]
         self.layers = nn.Sequential(*layers)
         self.apply(_start)
@@ -81,14 +96,22 @@ class Critic(nn.Module):
 
 
 class SameConv2d(nn.Conv2d):
-    """A 5x5 convolution of stride 2 over an even map, padded as TensorFlow does: 1 left and above, 2 right and
-    below."""
+    """A convolution of stride 2 over an even map, padded as TensorFlow does: with a kernel of 5 by 1 pixel left and
+    above and 2 right and below, with one of 4 by 1 pixel on each side."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 5, 2)
+    def __init__(self, inputs: int, outputs: int, kernel: int = 5) -> None:
+        super().__init__(inputs, outputs, kernel, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(pad(x, (1, 2, 1, 2)))
+        after = self.kernel_size[0] - 3
+        return super().forward(pad(x, (1, after, 1, after)))
+
+
+def _extra(kernel: int) -> int:
+    """What a kernel of 5 has beyond 4, of padding and of output padding. Raises ValueError for other kernels."""
+    if kernel not in (4, 5):
+        raise ValueError(f"kernel must be 4 or 5, got {kernel}")
+    return kernel - 4
 
 
 def _norm(norm: CriticNorm, channels: int) -> list[nn.Module]:

@@ -1,10 +1,10 @@
 """PokeGAN (moxiegushi/pokeGAN, 2018): a Wasserstein critic with clipped weights, on sprites with transparency."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from zerosum.augment.opacity import over_white
@@ -14,9 +14,9 @@ from zerosum.engine.players import Batch, System
 from zerosum.engine.randomness import uniform_latents
 from zerosum.networks.pokegan import Critic, CriticNorm, Generator
 from zerosum.networks.sizes import nearest_size
-from zerosum.recipes.adversarial import Game, device_of, two_players
+from zerosum.recipes.adversarial import Game, adam, device_of, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdversarialSettings, LossName, PenaltySettings, Strict, TwoTimeScales
+from zerosum.recipes.settings import AdversarialSettings, GanAdamSettings, LossName, PenaltySettings, Strict
 from zerosum.seeds import seed_of
 
 
@@ -34,11 +34,12 @@ class CriticSettings(Strict):
     norm: CriticNorm = Field("layer", description="batch (as published), layer or none")
 
 
-class RmspropSettings(TwoTimeScales):
-    """RMSProp, as WGAN's authors advise: momentum makes clipped critics unstable (Arjovsky et al. 2017, section 4)."""
+class OptimizerSettings(GanAdamSettings):
+    """Adam, or RMSProp as WGAN's authors advise: momentum makes clipped critics unstable (Arjovsky et al. 2017,
+    section 4)."""
 
-    lr: PositiveFloat = Field(5e-4, description="learning rate")
-    decay: float = Field(0.9, ge=0, lt=1, description="decay of the mean square")
+    name: Literal["adam", "rmsprop"] = Field("adam", description="adam or rmsprop")
+    decay: float = Field(0.9, ge=0, lt=1, description="rmsprop: decay of the mean square")
 
 
 class PokeganSettings(AdversarialSettings):
@@ -47,11 +48,14 @@ class PokeganSettings(AdversarialSettings):
     batch: PositiveInt = Field(32, description="images in a batch")
     generator: GeneratorSettings = GeneratorSettings()
     critic: CriticSettings = CriticSettings()
+    kernel: Literal[4, 5] = Field(
+        4, description="side of the convolutions: 4, a multiple of the stride, or 5 (as published)"
+    )
     max_width: PositiveInt = Field(512, description="no layer has more channels than this")
     loss: LossName = Field("wasserstein", description="the adversarial loss")
-    penalty: PenaltySettings = Field(PenaltySettings(clip=0.01), description="penalties on the critic")
-    discriminator_steps: PositiveInt = Field(5, description="critic steps before each generator step")
-    optimizer: RmspropSettings = RmspropSettings()
+    penalty: PenaltySettings = Field(PenaltySettings(between=10), description="penalties on the critic")
+    discriminator_steps: PositiveInt = Field(1, description="critic steps before each generator step")
+    optimizer: OptimizerSettings = OptimizerSettings(lr=5e-4, beta1=0.0, beta2=0.9)
     augment: GanAugmentSettings = Field(
         GanAugmentSettings(flip="horizontal", differentiable="auto"),
         description="how training images are varied: a preset, or single settings",
@@ -67,8 +71,11 @@ class PokeganSettings(AdversarialSettings):
 CODE: dict[str, Any] = {
     "size": "128",
     "critic": {"norm": "batch", "width": 64},
+    "kernel": 5,
     "batch": 64,
-    "optimizer": {"lr": 2e-4},
+    "penalty": {"clip": 0.01, "between": 0.0},
+    "discriminator_steps": 5,
+    "optimizer": {"name": "rmsprop", "lr": 2e-4},
     "augment": {"flip": "horizontal", "brightness": 0.1, "contrast": 0.1},
     "data": {"channels": "rgb", "background": "black"},
     "shared_noise": True,
@@ -88,6 +95,7 @@ CODE: dict[str, Any] = {
     example_shape=(128, 128, 3),
     presets={"code": CODE},
     bf16=lambda settings: settings.critic.norm == "batch",
+    older={"kernel": 5, "optimizer": {"name": "rmsprop"}},
 )
 def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
     """`preset=code` is the repository with what makes its pictures pale (real images in [0, 1]), its shared noise, its
@@ -98,8 +106,8 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
     them over a colour once and for all."""
     height, width, channels = data.shape
     shape, part = (channels, height, width), settings.generator
-    generator = Generator(shape, part.latent_dim, part.width, settings.max_width)
-    critic = Critic(shape, settings.critic.width, settings.max_width, settings.critic.norm)
+    generator = Generator(shape, part.latent_dim, part.width, settings.max_width, settings.kernel)
+    critic = Critic(shape, settings.critic.width, settings.max_width, settings.critic.norm, settings.kernel)
 
     def fake(batch: Batch) -> Tensor:
         count, device = len(batch["image"]), device_of(generator)
@@ -117,12 +125,16 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
             images = torch.cat(((colours + 1) / 2, images[:, colours.shape[1] :]), dim=1)
         return over_white(images) if data.alpha else images
 
-    def rmsprop(network: nn.Module) -> torch.optim.Optimizer:
+    def optimizer(network: nn.Module) -> torch.optim.Optimizer:
         chosen = settings.optimizer
-        return torch.optim.RMSprop(network.parameters(), chosen.lr, alpha=chosen.decay, eps=1e-10)
+        if chosen.name == "adam":
+            return adam(chosen, network)
+        return torch.optim.RMSprop(
+            network.parameters(), chosen.lr, alpha=chosen.decay, eps=1e-10, weight_decay=chosen.weight_decay
+        )
 
     def latents(seeds: Sequence[int]) -> Tensor:
         return uniform_latents(seeds, part.latent_dim)
 
     game = Game(fake, look=lambda images, batch: critic(images), real=real, critic=critic)
-    return System(generator, two_players(settings, generator, critic, game, rmsprop), latents, latent_bound=1.0)
+    return System(generator, two_players(settings, generator, critic, game, optimizer), latents, latent_bound=1.0)
