@@ -1,4 +1,4 @@
-"""PokeGAN (moxiegushi/pokeGAN, 2018): a Wasserstein critic with clipped weights, on sprites with transparency."""
+"""PokeGAN (moxiegushi/pokeGAN, 2018): a Wasserstein critic, on sprites with transparency."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -86,8 +86,9 @@ CODE: dict[str, Any] = {
 
 @recipe(
     "pokegan",
-    summary="Wasserstein critic with clipped weights, for sprites with or without transparency",
-    paper="moxiegushi/pokeGAN (code, 2018), after Arjovsky, Chintala & Bottou 2017, arXiv 1701.07875",
+    summary="Wasserstein critic with a gradient penalty, for sprites with or without transparency",
+    paper="moxiegushi/pokeGAN (code, 2018), after Arjovsky, Chintala & Bottou 2017, arXiv 1701.07875; "
+    "Gulrajani et al. 2017, arXiv 1704.00028",
     expect="64 px, 900 sprites: the palette and blobs of the right shape after half an hour on two CPU cores",
     settings=PokeganSettings,
     nearest_size=nearest_size,
@@ -99,11 +100,12 @@ CODE: dict[str, Any] = {
 )
 def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
     """`preset=code` is the repository with what makes its pictures pale (real images in [0, 1]), its shared noise, its
-    batch norm in the critic and its colour jitter on a black background. The default mends these: one range for real
-    and fake, fresh noise, layer norm, mirror images only, a moving average; weights are clipped after each step, so
-    that none is ever outside. Where images have alpha, it stays a fourth channel and the critic sees colours laid over
-    white, so that nobody learns what lies under transparent pixels; `data.channels=rgb data.background=black` lays
-    them over a colour once and for all."""
+    batch norm in the critic, its clipped weights and its colour jitter on a black background. The default mends the
+    defects (one range for real and fake, fresh noise, layer norm, mirror images only, a moving average) and departs
+    where it learns better (docs/systems/pokegan.md): a gradient penalty (Gulrajani et al. 2017) in place of clipping,
+    Adam, one critic step for each of the generator, and kernels of 4, which leave no checkerboard. Where images have
+    alpha, it stays a fourth channel and the critic sees colours laid over white, so that nobody learns what lies under
+    transparent pixels; `data.channels=rgb data.background=black` lays them over a colour once and for all."""
     height, width, channels = data.shape
     shape, part = (channels, height, width), settings.generator
     generator = Generator(shape, part.latent_dim, part.width, settings.max_width, settings.kernel)
