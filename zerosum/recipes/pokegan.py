@@ -89,7 +89,7 @@ CODE: dict[str, Any] = {
     summary="Wasserstein critic with a gradient penalty, for sprites with or without transparency",
     paper="moxiegushi/pokeGAN (code, 2018), after Arjovsky, Chintala & Bottou 2017, arXiv 1701.07875; "
     "Gulrajani et al. 2017, arXiv 1704.00028",
-    expect="64 px, 900 sprites: the palette and blobs of the right shape after half an hour on two CPU cores",
+    expect="32 px, 900 sprites: shapes of many outlines and colours on clean transparency after minutes on a CPU",
     settings=PokeganSettings,
     nearest_size=nearest_size,
     largest_default=64,
