@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from zerosum.data.records import counted
+from zerosum.data.settings import Size
 from zerosum.data.survey import Survey
 from zerosum.engine.loop import Goal
-from zerosum.recipes.registry import Recipe, merged
+from zerosum.lengths import Facts, length_of, with_values
+from zerosum.recipes.registry import Recipe
 from zerosum.recipes.settings import AdversarialSettings, Settings
 
 FEW = 2_000  # images below which the discriminator learns them by heart within the usual length of a run
@@ -15,7 +17,12 @@ OFTEN = 500  # times that an image is seen until it is learnt by heart; before, 
 
 
 def fitted(
-    recipe: Recipe, settings: Settings, values: Mapping[str, Any], found: Survey, asked: Goal | None
+    recipe: Recipe,
+    settings: Settings,
+    values: Mapping[str, Any],
+    found: Survey,
+    asked: Goal | None,
+    size: Size | None = None,
 ) -> tuple[Settings, list[str]]:
     """The settings with what suits so many images in place of `auto`, and sentences that say what was chosen and why.
 
@@ -24,7 +31,7 @@ def fitted(
     if not isinstance(settings, AdversarialSettings):
         return settings, []
     auto = settings.augment.differentiable == "auto"
-    length = planned(settings, asked)
+    length = length_of(settings, asked, Facts(found.count, len(found.classes), size))
     if found.vector or settings.preset != "default" or found.count >= FEW or length < OFTEN * found.count:
         return (with_values(recipe, settings, {"augment": {"differentiable": "none"}}) if auto else settings), []
     chosen: dict[str, Any] = {}
@@ -36,9 +43,9 @@ def fitted(
             "the real ones, and cannot learn them by heart (augment.differentiable=none turns it off)"
         )
     shorter = max(SHORT, OFTEN * found.count)
-    untouched = asked is None and not {"images", "growth", "decay"} & values.keys()
+    untouched = asked is None and not {"images", "epochs", "growth", "decay"} & values.keys()
     if untouched and settings.images > shorter:
-        chosen |= settings.for_length(shorter)
+        chosen["images"] = shorter
         said.append(
             f"images={shorter:,}, not {settings.images:,}: what few images have to give is learnt by then, and copying "
             "begins (--images or --minutes for another length)"
@@ -47,17 +54,3 @@ def fitted(
         return settings, []
     reason = f"{counted(found.count, 'image')}, fewer than {FEW:,}. Chosen for so few: "
     return with_values(recipe, settings, chosen), [f"{reason}{'; '.join(said)}."]
-
-
-def planned(settings: AdversarialSettings, asked: Goal | None) -> int:
-    """Images that the run will see, as far as that is known; of minutes alone it is not, and the usual length is
-    taken."""
-    if asked is None or (asked.images is None and asked.steps is None):
-        return settings.images
-    by_steps = None if asked.steps is None else asked.steps * settings.batch * settings.discriminator_steps
-    return min(length for length in (asked.images, by_steps) if length is not None)
-
-
-def with_values(recipe: Recipe, settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """The settings with other values, checked anew."""
-    return recipe.settings.model_validate(merged(settings.model_dump(), values))

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,19 @@ from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, error_text
 from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.fitting import fitted
+from zerosum.lengths import (
+    Facts,
+    by_time,
+    followed_text,
+    goal_of,
+    goal_text,
+    new_goal_text,
+    of_another_run,
+    one_length,
+    rates_text,
+    with_length,
+    with_new_length,
+)
 from zerosum.model import Model, described, load_generator
 from zerosum.paired_scores import pairs
 from zerosum.recipes.caae import CaaeSettings
@@ -69,8 +82,9 @@ class Run:
 @dataclass(frozen=True)
 class Plan:
     """What `train` would do: the settings with every default filled in, the size of the images, the goal, what the
-    packed data will be like, the run to begin with; and in sentences what was chosen by the number of images, and what
-    only training looks at."""
+    packed data will be like, the run to begin with; and in sentences what was chosen by the number of images, what only
+    training looks at, how long it trains, and what the run ends before. epochs: the length, where it is given in them;
+    values: what the user gave."""
 
     recipe: Recipe
     settings: Settings
@@ -82,6 +96,10 @@ class Plan:
     chosen: tuple[str, ...] = ()
     init: str | None = None
     later: tuple[str, ...] = ()
+    length: str = ""
+    unreached: tuple[str, ...] = ()
+    epochs: float | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -92,6 +110,8 @@ class Plan:
             "images_found": self.survey.count,
             "size": list(self.size) if self.size else None,
             "goal": {"images": self.goal.images, "steps": self.goal.steps, "seconds": self.goal.seconds},
+            "length": self.length,
+            "unreached": list(self.unreached),
             "expect": self.recipe.expect,
             "chosen": list(self.chosen),
             "later": list(self.later),
@@ -113,9 +133,8 @@ def plan(
 ) -> Plan:
     """Resolve everything that `train` needs without training. Raises ConfigError and DataError as `train` does."""
     chosen = get_recipe(recipe)
-    values = read_config_file(config) if config is not None else {}
-    values = merged(values, nested(settings or {}))
-    values = merged(values, parse_overrides(overrides))
+    above = merged(nested(settings or {}), parse_overrides(overrides))
+    values = one_length(of_another_run(chosen, read_config_file(config)) if config is not None else {}, above)
     resolved = chosen.configure(values)
     TASKS[chosen.task].check(resolved, init)
     if init is not None:
@@ -133,9 +152,18 @@ def plan(
     if not found.vector:
         size = chosen.size_for(resolved, found.auto_size)
         check_augment(resolved.augment, found.channels, found.alpha)
-    asked = _goal(images, steps, minutes)
-    resolved, said = fitted(chosen, resolved, values, found, asked)
-    goal = asked or Goal(images=resolved.goal(found.count, len(found.classes)))
+    asked = goal_of(images, steps, minutes)
+    facts = Facts(found.count, len(found.classes), size)
+    resolved, said = fitted(chosen, resolved, values, found, asked, size)
+    named = any(above.get(key) is not None for key in ("images", "epochs"))  # beside which minutes are a limit
+    only_time = asked is not None and by_time(asked)
+    epochs = resolved.length_in_epochs if asked is None or only_time else None
+    before, resolved = resolved, with_length(chosen, resolved, asked, facts, values)
+    goal = asked or Goal(images=resolved.images)
+    if only_time and named:
+        goal = Goal(images=resolved.images, seconds=goal.seconds)
+    length = " ".join([goal_text(resolved, goal, epochs, kind_of(chosen)), *followed_text(before, resolved, size)])
+    unreached = [] if by_time(goal) else resolved.unreached(resolved.images, facts.count, len(found.classes), size)
     expected = expected_info(chosen, resolved, data, found, size)
     trial_step(chosen, resolved, expected)
     later = []
@@ -143,7 +171,22 @@ def plan(
         told = ", ".join([resolved.attribute, *resolved.also])
         later.append(f"Which images have {told}, and its bins, is looked at when training begins.")
     start = None if init is None else str(init)
-    return Plan(chosen, resolved, str(data), size, goal, found, expected, tuple(said), start, tuple(later))
+    return Plan(
+        chosen,
+        resolved,
+        str(data),
+        size,
+        goal,
+        found,
+        expected,
+        tuple(said),
+        start,
+        tuple(later),
+        length,
+        tuple(unreached),
+        epochs,
+        values,
+    )
 
 
 @threads_restored()
@@ -203,7 +246,14 @@ def train(
     if not same_shapes(dataset.info, planned.expected):
         trial_step(planned.recipe, resolved, dataset.info)
     seed = int(seed)  # it may be one of NumPy's, which YAML cannot hold
-    goal = _goal(images, steps, minutes) or Goal(images=resolved.goal(len(dataset), len(dataset.info.classes)))
+    goal, length = planned.goal, planned.length
+    if planned.epochs is not None:  # of the images as they were read, and of the classes that are told apart
+        known = facts_of(dataset.info)
+        whole = resolved.model_copy(update={"epochs": planned.epochs})
+        if (exact := whole.in_epochs(known.count, known.classes)) != resolved.images:
+            resolved = with_length(planned.recipe, whole, Goal(images=exact), known, planned.values)
+            goal = goal if goal.images is None else replace(goal, images=exact)
+            length = goal_text(resolved, goal, planned.epochs, kind_of(planned.recipe))
     keep_pages()
     taken = choose_threads(threads)
     torch.set_num_threads(taken.count)
@@ -212,7 +262,7 @@ def train(
             precision,
             planned.recipe.bf16(resolved),
             partial(planned.recipe.build, resolved, dataset.info),
-            partial(_example, dataset, resolved, goal.images or resolved.images),
+            partial(_example, dataset, resolved, resolved.images),
             where,
             products=products,
         )
@@ -235,6 +285,7 @@ def train(
         "threads": taken.count,
         "preset": resolved.preset,
         "budget": asdict(goal),
+        "schedule": "time" if by_time(goal) else "images",
         "settings": resolved.model_dump(mode="json"),
         "data": dataset.info.to_json(),
     }
@@ -249,17 +300,19 @@ def train(
         conditions = dataset.info.conditions  # of ordered values also the bins, which are chosen by the data
         words = ", ".join(condition.told if condition.ordered else condition.name for condition in conditions)
         also = f", told {words}" if words else ""
-        kind = "pair" if planned.recipe.task == "translate" else "image"
+        kind = kind_of(planned.recipe)
         training.event(
             "start", f"{recipe} on {data}: {counted(len(dataset), kind)} of {shape_text(dataset.info)}{also}."
         )
+        training.event("goal", " ".join([length, *rates_text(system, 0, resolved.clock_end(by_time(goal)))]))
         if origin is not None:
             training.event("init", origin)
         said = speed.milliseconds or precision != "auto"
         for sentence in [taken.why, *([speed.why] if said else []), *planned.chosen]:
             training.event("chosen", sentence)
         few = classes_of(dataset, seed)[1] if planned.recipe.task == "generate" else {}
-        for remark in remarks(dataset, planned.recipe, resolved) + ([few_text(few, dataset.info)] if few else []):
+        rare = [few_text(few, dataset.info)] if few else []
+        for remark in [*planned.unreached, *remarks(dataset, planned.recipe, resolved), *rare]:
             training.event("warning", remark)
         return _run(training, goal)
     finally:
@@ -329,6 +382,12 @@ def resume(
             )
         taken, slower = resumed_threads(threads, threads_of(folder, document))
         torch.set_num_threads(taken.count)
+        stored = Goal(**document["budget"])
+        goal = goal_of(images, steps, minutes) or stored
+        moved = goal != stored
+        if moved:
+            settings = with_new_length(recipe, settings, goal, facts_of(info))
+            document["schedule"] = "time" if by_time(goal) else "images"
         with plain_memory_errors():
             system = _system(recipe, settings, info, document["seed"], where, layout_of(document))
             unscored = ""
@@ -339,7 +398,6 @@ def resume(
             training = _prepare(folder, document, system, settings, dataset, scorer, where, taken, listeners)
         training.restore()
         progress = training.progress
-        goal = _goal(images, steps, minutes) or Goal(**document["budget"])
         if minutes is not None:
             goal = Goal(goal.images, goal.steps, progress.seconds + 60 * minutes)
         if goal.fraction(progress) >= 1:
@@ -347,7 +405,8 @@ def resume(
                 f"{run} has reached its goal, with {progress.images:,} images seen; to train it for longer, give "
                 "a higher --images or --steps, or --minutes."
             )
-        folder.write_config(document | {"budget": asdict(goal), "device": where.type, "threads": taken.count})
+        new = {"budget": asdict(goal), "device": where.type, "threads": taken.count}
+        folder.write_config(document | new | ({"settings": settings.model_dump(mode="json")} if moved else {}))
         if slower and where.type == "cpu":
             training.event("warning", slower)
         if unscored:
@@ -355,6 +414,10 @@ def resume(
         if info.hash != dataset.info.hash:
             changed = f"{document['source']} has changed since the run began; it goes on with what is there now."
             training.event("warning", changed)
+        if moved:
+            training.goal = goal
+            rates = rates_text(system, training.time(), settings.clock_end(by_time(goal)))
+            training.event("goal", " ".join([new_goal_text(settings, goal, progress, kind_of(recipe)), *rates]))
         return _run(training, goal)
     finally:
         folder.unlock()
@@ -502,6 +565,7 @@ def _prepare(
         ema_half_life=settings.ema_half_life,
         device=device,
         precision=document["precision"],
+        progress_of=settings.clock if document.get("schedule") == "time" else None,  # older versions do not say: images
         products=document.get("products", {}),  # runs of older versions had none
         pace=threads.pace(run.path) if device.type == "cpu" else None,
         watch=watch_of(get_recipe(document["recipe"]), settings, data.info),
@@ -596,6 +660,16 @@ def _settle(
     settle(network, pairs(data, rows, device))
 
 
+def facts_of(info: DatasetInfo) -> Facts:
+    """What a length depends on, of a set as it is packed."""
+    return Facts(info.count, len(info.classes), None if info.is_vectors else (info.shape[0], info.shape[1]))
+
+
+def kind_of(recipe: Recipe) -> str:
+    """What a recipe learns from."""
+    return "pair" if recipe.task == "translate" else "image"
+
+
 def labels_of_pairs(info: DatasetInfo) -> int:
     """How many classes the label maps of pairs have; 0 where there are none."""
     return len(info.labels or (info.input.labels if info.input else ()))
@@ -603,20 +677,6 @@ def labels_of_pairs(info: DatasetInfo) -> int:
 
 def _many(data: Dataset, seed: int, device: torch.device, count: int = 4096) -> torch.Tensor:
     return to_float(data.batch(epoch_order(len(data), seed, 0)[:count])["image"], data.info, device)
-
-
-def _goal(images: int | None, steps: int | None, minutes: float | None) -> Goal | None:
-    given = {"images": images, "steps": steps, "minutes": minutes}
-    for name, value in given.items():
-        if value is not None and not 0 < value < math.inf:
-            raise ConfigError(f"{name} must be above 0 and finite, got {value}.")
-    if all(value is None for value in given.values()):
-        return None
-    return Goal(
-        None if images is None else int(images),
-        None if steps is None else int(steps),
-        None if minutes is None else 60 * float(minutes),
-    )
 
 
 def nested(settings: Mapping[str, Any]) -> dict[str, Any]:

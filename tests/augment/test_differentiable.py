@@ -575,7 +575,7 @@ def test_penalties_on_the_slope_go_through(kind: str, policy: tuple[str, ...]) -
     ("given", "sentence"),
     [
         (("mixup",), "diffaugment and ada, and no 'mixup'"),
-        (("ada", ("blit", "cutout")), "ada has blit, geometric, color, and no cutout"),
+        (("ada", ("blit", "noise")), "ada has blit, geometric, color, cutout, and no noise"),
         (("ada", (), 1.01), r"in \[0, 1\], not 1.01"),
         (("ada", (), float("nan")), "not nan"),
         (("ada", (), 0.5, True, 2), r"3 channels, 2 of them moved only, leave no colour \(alpha=True\)"),
@@ -584,3 +584,28 @@ def test_penalties_on_the_slope_go_through(kind: str, policy: tuple[str, ...]) -
 def test_wrong_input_is_named(given: tuple[object, ...], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         vary(smooth(), *given)  # type: ignore[arg-type]
+
+
+# The pipe of R3GAN
+
+
+def test_cutout_of_ada_hides_a_square_of_half_the_side_anywhere() -> None:
+    """A centre evenly in [0, 1] leaves 0.4375 of a side hidden on average, so 0.4375² of the image."""
+    torch.manual_seed(0)
+    hidden = vary(torch.ones(4000, 3, 32, 32), "ada", ("cutout",)) == 0
+    assert torch.equal(hidden[:, 0], hidden[:, 2])
+    rows, columns = (hidden[:, 0].any(dim=axis).sum(dim=1) for axis in (2, 1))
+    assert rows.max() == columns.max() == 16
+    assert torch.equal(hidden[:, 0].sum(dim=(1, 2)), rows * columns)
+    assert hidden.float().mean().item() == pytest.approx(0.4375**2, abs=0.004)
+    assert (vary(torch.ones(4, 3, 32, 32), "ada") != 0).all()  # not unless it is named
+
+
+@pytest.mark.parametrize("multiplier", [0.0, 0.5, 1.0])
+def test_the_color_multiplier_scales_the_probability_of_color_alone(multiplier: float) -> None:
+    torch.manual_seed(0)
+    images = torch.full((4000, 1, 4, 4), 0.5)
+    same = (vary(images, "ada", ("color",), 0.8, color_multiplier=multiplier) == images).flatten(1).all(dim=1)
+    assert same.float().mean().item() == pytest.approx((1 - 0.8 * multiplier) ** 2, abs=0.03)  # brightness, contrast
+    hidden = (vary(images, "ada", ("cutout",), 0.8, color_multiplier=multiplier) == 0).flatten(1).any(dim=1)
+    assert hidden.float().mean().item() == pytest.approx(0.8, abs=0.03)

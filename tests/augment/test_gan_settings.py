@@ -64,7 +64,7 @@ def test_operations_stand_in_the_order_of_their_kind(words: tuple[str, str], pol
     ("words", "sentence"),
     [
         (("differentiable=diffaugment", "policy=blit"), "diffaugment has color, translation, cutout, and no blit"),
-        (("differentiable=ada", "policy=color,cutout"), "ada has blit, geometric, color, and no cutout"),
+        (("differentiable=ada", "policy=color,noise"), "ada has blit, geometric, color, cutout, and no noise"),
         (("policy=color",), "set differentiable to diffaugment or ada"),
         (("differentiable=auto", "policy=color"), "set differentiable to diffaugment or ada"),
         (("differentiable=adda", "policy=color"), r"^augment.differentiable='adda': .*'ada'\.$"),
@@ -101,7 +101,7 @@ def test_which_probability_follows_the_discriminator(kind: str, probability: obj
 
 
 def test_every_key_can_be_listed_and_loads_without_torch() -> None:
-    new = {"differentiable", "policy", "probability", "target", "adapt_images"}
+    new = {"differentiable", "policy", "probability", "color_multiplier", "target", "adapt_images"}
     assert set(option_names(GanAugmentSettings)) == set(option_names(AugmentSettings)) | new
     assert all(GanAugmentSettings.model_fields[name].description for name in new)
     code = "import sys; from zerosum.augment.settings import GanAugmentSettings; assert 'torch' not in sys.modules"

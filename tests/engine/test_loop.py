@@ -635,3 +635,25 @@ def test_a_second_signal_inside_a_checkpoint_leaves_the_one_before(make, monkeyp
     monkeypatch.undo()
     assert list_checkpoints(training.run.checkpoints)[0].name == "000000020"
     assert not list(training.run.checkpoints.glob(".*.tmp"))
+
+
+def test_under_a_goal_in_seconds_schedules_get_the_share_of_the_time(make):
+    """Of a clock that ticks once each time it is read; the share never falls, and does not pass 1."""
+    ticks, told, asked = iter(range(10**6)), [], []
+    training = make(clock=lambda: float(next(ticks)), progress_of=lambda images, share: asked.append(share) or 7)
+    training.system.players[1].schedule = lambda clock: told.append(clock) or [{}]
+    training.run_until(Goal(seconds=40.0), StopRequest())
+    assert set(told) == {7}
+    assert asked[0] == 0
+    assert asked == sorted(asked)
+    assert 0.5 < asked[-1] < 1
+    assert len(set(asked)) == training.progress.step  # both players of a step are at the same moment
+
+
+def test_a_given_half_life_takes_the_place_of_the_ramp(make):
+    training, told = make(), []
+    training.system.half_life = lambda clock: told.append(clock) or 0.0
+    training.run_until(Goal(images=30), StopRequest())
+    assert told == [0, 10, 20]
+    network, average = (module.state_dict() for module in (training.system.network, training.ema.average))
+    assert all(torch.equal(network[name], average[name]) for name in network)

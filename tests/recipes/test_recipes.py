@@ -1,6 +1,7 @@
 """The battery: every recipe is described, built, trained, sampled, resumed; a new one is, without a new test."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import zerosum
 from zerosum.data.conditions import Condition
 from zerosum.data.dataset import DatasetInfo, Side
+from zerosum.engine.stopping import StopRequest
 from zerosum.errors import ConfigError
 from zerosum.recipes.describe import describe
 from zerosum.recipes.registry import list_recipes
@@ -124,11 +126,30 @@ def test_every_preset_is_valid_and_builds(recipe):
                 assert system.network(system.latents([0, 1])).shape == (2, channels, height, width)
 
 
-def test_trained_stopped_and_resumed_to_the_same_bits(recipe, data, tmp_path):
-    whole = zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "whole", images=480, **quick(recipe.name))
+class StopAt:
+    """A listener that stops training as a signal does, at so many images."""
+
+    def __init__(self, images, monkeypatch):
+        self.images, self.request = images, StopRequest()
+        monkeypatch.setattr("zerosum.training.stop_on_signals", lambda: nullcontext(self.request))
+
+    def scalars(self, images, *rest):
+        if images >= self.images:
+            self.request.signal = "SIGTERM"
+
+    def event(self, kind, text):
+        pass
+
+
+def test_trained_stopped_and_resumed_to_the_same_bits(recipe, data, tmp_path, monkeypatch):
+    values = {"images": 480, **quick(recipe.name)}
+    whole = zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "whole", **values)
     assert (whole.state, whole.images) == ("done", 480)
-    zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "parts", images=160, **quick(recipe.name))
-    zerosum.resume(tmp_path / "parts", images=480)
+    with monkeypatch.context() as patched:
+        stop = StopAt(160, patched)
+        parts = zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "parts", listeners=[stop], **values)
+        assert (parts.state, parts.images < 480) == ("stopped", True)
+    zerosum.resume(tmp_path / "parts")
     assert same_weights(tmp_path / "whole", tmp_path / "parts")
     stats = [json.loads(line) for line in (whole.path / "stats.jsonl").read_text().splitlines()]
     assert any("time/images_per_second" in line for line in stats)

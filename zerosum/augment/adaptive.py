@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.augment.differentiable import vary
-from zerosum.augment.settings import GanAugmentSettings
+from zerosum.augment.settings import USUAL, GanAugmentSettings
 
 LARGEST = 0.8  # above it even transforms that do not leak begin to (section 2); the authors' code goes on
 INTERVAL = 4  # calls of `watch` between two steps of the probability: minibatches, as in the authors' code
@@ -39,7 +39,15 @@ class Augmentation(nn.Module):
     def forward(self, images: Tensor, moved_only: int = 0) -> Tensor:
         """Images (N, C, H, W) as `vary` gives them, with the probability of now."""
         settings = self.settings
-        return vary(images, settings.differentiable, settings.policy, self.probability, self.alpha, moved_only)
+        return vary(
+            images,
+            settings.differentiable,
+            settings.policy,
+            self.probability,
+            self.alpha,
+            moved_only,
+            settings.color_multiplier,
+        )
 
     @torch.no_grad()
     def watch(self, real_logits: Tensor, count: int) -> None:
@@ -67,5 +75,5 @@ class Augmentation(nn.Module):
         return {"augment/probability": self.probability.clone(), "augment/overfitting": self.overfitting.clone()}
 
     def extra_repr(self) -> str:
-        policy = ", ".join(self.settings.policy) or "all"
+        policy = ", ".join(self.settings.policy or USUAL[self.settings.differentiable])
         return f"{self.settings.differentiable}, policy={policy}, adaptive={self.settings.adaptive}"

@@ -3,17 +3,18 @@ ADA (Karras et al. 2020). The generator's gradient goes through it, and so do pe
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from zerosum.augment.settings import POLICIES
+from zerosum.augment.settings import POLICIES, USUAL
 
 _MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}  # numbers of ATen's grid sampler
 _PADDINGS = {"zeros": 0, "border": 1, "reflection": 2}
-_SHIFT, _CUT = 0.125, 0.5  # of DiffAugment, shares of each side
+_SHIFT, _CUT = 0.125, 0.5  # of DiffAugment, shares of each side; the latter of ADA, too
 _WHOLE, _SCALE, _BETWEEN = 0.125, 0.2, 0.125  # of ADA: shares of each side, and of log2
 _BRIGHTNESS, _CONTRAST, _SATURATION = 0.2, 0.5, 1.0  # of ADA: deviations, the latter two of log2
 
@@ -25,16 +26,19 @@ def vary(
     probability: float | Tensor = 1.0,
     alpha: bool = False,
     moved_only: int = 0,
+    color_multiplier: float = 1.0,
 ) -> Tensor:
     """Images (N, C, H, W) around [-1, 1] after the operations of a kind, each on each image with this probability.
 
-    kind: `diffaugment` or `ada`. policy: groups of its operations (`POLICIES`), by default all; their order is fixed.
+    kind: `diffaugment` or `ada`. policy: groups of its operations (`POLICIES`), by default the usual ones (`USUAL`);
+    their order is fixed.
     probability: in [0, 1], or a tensor () that is not looked at here. At 0 the values come back as they were, and so
     do those of an image that draws nothing. Values are not clamped.
     alpha: the last channel of the image is opacity; it moves and is cut with the others, but has no colour. It is not
     weighed into the colours beside it.
     moved_only: so many channels, the last, are no image but lie beside it (a label map, a drawing). They move with the
     image; colour and cutout leave them.
+    color_multiplier: of ada, the probability of each operation of `color` as a share of that of the others.
 
     Draws come from torch's current generator on the images' device, as many whatever the probability. Differentiable
     twice, by the images; type and layout in memory stay. Half precision is widened to float32 meanwhile, and autocast
@@ -51,11 +55,11 @@ def vary(
         raise ValueError(
             f"{images.shape[1]} channels, {moved_only} of them moved only, leave no colour (alpha={alpha})"
         )
-    through = _diffaugment if kind == "diffaugment" else _ada
+    through = _diffaugment if kind == "diffaugment" else partial(_ada, color_multiplier=color_multiplier)
     wide = images if images.dtype == torch.float64 else images.float()
     device = "cpu" if images.is_meta else images.device.type  # autocast does not know shapes without values
     with torch.autocast(device, enabled=False):
-        varied = through(wide, policy or POLICIES[kind], probability, colours, seen).to(images.dtype)
+        varied = through(wide, policy or USUAL[kind], probability, colours, seen).to(images.dtype)
     if images.is_contiguous(memory_format=torch.channels_last):
         return varied.contiguous(memory_format=torch.channels_last)
     return varied
@@ -99,8 +103,16 @@ def _diffaugment(images: Tensor, policy: Sequence[str], probability: float | Ten
     return images
 
 
-def _ada(images: Tensor, policy: Sequence[str], probability: float | Tensor, colours: int, seen: int) -> Tensor:
-    """Appendix B of the paper without filters and corruptions, which its section 2 found to be of little use.
+def _ada(
+    images: Tensor,
+    policy: Sequence[str],
+    probability: float | Tensor,
+    colours: int,
+    seen: int,
+    color_multiplier: float,
+) -> Tensor:
+    """Appendix B of the paper without filters and noise, which its section 2 found to be of little use, as it did
+    cutout, which has to be asked for.
 
     The paper enlarges images twice by a wavelet filter (sym6), samples them bilinearly, and halves them again by the
     same filter. Here one bicubic sample is taken at the size itself, of images mirrored at their edges (with the pixel
@@ -108,12 +120,13 @@ def _ada(images: Tensor, policy: Sequence[str], probability: float | Tensor, col
     pixels keep all of their height so, and 0.8 of it under bilinear sampling; against aliasing, where images shrink,
     nothing is done. Whole-pixel moves stay copies. Of gray images the authors also turn the luma over, which makes
     negatives; that is left to RGB here."""
+    height, width = images.shape[2:]
     if "blit" in policy or "geometric" in policy:
         matrix, offset = ada_places(images, policy, probability)
         mode = "bicubic" if "geometric" in policy else "nearest"
         images = moved(images, matrix, offset, mode, "reflection")
     if "color" in policy:
-        matrix, offset = ada_colours(images, probability, colours)
+        matrix, offset = ada_colours(images, color_multiplier * probability, colours)
         if not _idle((matrix != torch.eye(colours, device=images.device)).any() | (offset != 0).any()):
 
             def recoloured(x: Tensor) -> Tensor:
@@ -121,6 +134,14 @@ def _ada(images: Tensor, policy: Sequence[str], probability: float | Tensor, col
                 return flat.view(x.shape)
 
             images = _first(colours, images, recoloured)
+    if "cutout" in policy:  # a rectangle of half the sides becomes mid-gray; its centre is anywhere
+        hidden = _hit(images, probability)[:, None, None]
+        centres = torch.rand(2, len(images), device=images.device)
+        for centre, side, shape in ((centres[0], height, (-1, 1)), (centres[1], width, (1, -1))):
+            places = (torch.arange(side, device=images.device) + 0.5) / side
+            hidden = hidden & ((places - centre[:, None]).abs() < _CUT / 2).unflatten(1, shape)
+        if not _idle(hidden):
+            images = _first(seen, images, lambda x: x.masked_fill(hidden[:, None], 0))
     return images
 
 

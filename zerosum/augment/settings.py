@@ -12,7 +12,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Cats and dogs in Chollet 2016, "Building powerful image classification models using very little data". The shear
     # of 0.2 there was an angle in radians; Keras has taken degrees since December 2017, of which 0.2 cannot be seen.
     "lecture": {"rotation": 40, "shift": 0.2, "shear": 11.5, "zoom": 0.2, "stretch": True, "flip": "horizontal"},
-    # He et al. 2016, section 4.2: CIFAR-10 padded by 4 pixels around 32 and cropped at random, and mirrored.
+    # He et al. 2016, section 4.2: CIFAR-10 padded by 4 pixels around 32 and cropped at random, and mirrored. They pad
+    # with zeros, fill=constant here; edges show less where the mean is not mid-gray.
     "crop": {"shift": 0.125, "flip": "horizontal"},
     "photo": {
         "rotation": 10, "shift": 0.06, "shear": 4, "zoom": 0.1, "flip": "horizontal",
@@ -27,9 +28,12 @@ PRESET = "preset"
 
 POLICIES: dict[str, tuple[str, ...]] = {
     "diffaugment": ("color", "translation", "cutout"),
-    "ada": ("blit", "geometric", "color"),
+    "ada": ("blit", "geometric", "color", "cutout"),
 }
 """The groups of operations of each kind of differentiable augmentation, in the order in which they are applied."""
+
+USUAL: dict[str, tuple[str, ...]] = POLICIES | {"ada": ("blit", "geometric", "color")}
+"""Those that are on when none are named; ADA's authors found cutout of no use (Karras et al. 2020, section 2)."""
 
 
 class AugmentSettings(BaseModel):
@@ -137,13 +141,16 @@ class GanAugmentSettings(AugmentSettings):
     )
     policy: tuple[str, ...] = Field(
         (),
-        description="its operations, by default all: color, translation, cutout of diffaugment; "
-        "blit, geometric, color of ada",
+        description="its operations: color, translation, cutout of diffaugment, by default all; "
+        "blit, geometric, color, cutout of ada, by default all but cutout",
     )
     probability: Annotated[float, Field(ge=0, le=1)] | Literal["auto", "adaptive"] = Field(
         "auto",
         description="how likely an image is to go through each operation; adaptive: as far as the discriminator "
         "overfits; auto: 1 for diffaugment, adaptive for ada",
+    )
+    color_multiplier: float = Field(
+        1.0, ge=0, le=1, description="ada: probability of its color operations, as a share of that of the others"
     )
     target: float = Field(
         0.6, gt=0, lt=1, description="adaptive: the mean sign of real logits at which the probability rests"

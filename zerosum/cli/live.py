@@ -12,9 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from zerosum.engine.pace import duration
+
 SECONDS_BETWEEN_LINES = 10
 REMARKABLE = {"warning": "yellow", "failed": "bold red", "diverged": "bold red"}
-LASTING = {*REMARKABLE, "chosen"}  # stay above the table
+LASTING = {*REMARKABLE, "goal", "chosen"}  # stay above the table
 
 
 class Terminal:
@@ -55,8 +57,8 @@ class Terminal:
             self._print(self._line())
 
     def event(self, kind: str, text: str) -> None:
-        """Show something that happened. A warning and what was chosen stay on the screen; anything else until the next
-        event."""
+        """Show something that happened. A warning, the goal and what was chosen stay on the screen; anything else until
+        the next event."""
         said = Text.assemble((f"{kind}: ", REMARKABLE[kind]), text) if kind in REMARKABLE else Text(text)
         self._last = Text(text, style=REMARKABLE.get(kind, ""))
         if self.live is None:
@@ -142,16 +144,6 @@ def scores(values: Mapping[str, float]) -> list[tuple[str, float]]:
 def number(value: float) -> str:
     """Three digits that matter."""
     return f"{value:.3g}" if abs(value) < 1e-3 or abs(value) >= 100 else f"{value:.3f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as "48 s", "12 min 05 s" or "3 h 07 min"."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def _named(name: str, value: float) -> tuple[tuple[str, str], str]:

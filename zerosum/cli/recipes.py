@@ -29,7 +29,8 @@ def recipes(
         print(json.dumps(description, indent=1))
         return
     print(f"{description['name']}: {description['summary']}")
-    print(f"Paper: {description['paper']}\nExpect: {description['expect']}\n")
+    lengths = description["lengths"]
+    print(f"Paper: {description['paper']}\nExpect: {description['expect']}\nLength: {lengths['default']}\n")
     print("Settings (KEY=VALUE after the data):")
     wide = max(len(option["key"]) for option in description["options"])
     for option in description["options"]:
@@ -37,7 +38,8 @@ def recipes(
         shown = value if isinstance(value, str) else json.dumps(value)
         print(f"  {option['key']:{wide}}  {shown:<14} {option['description']}{_choices(option)}")
     for preset, values in description["presets"].items():
-        print(f"\npreset={preset}: " + ", ".join(f"{key}={json.dumps(value)}" for key, value in values.items()))
+        shown = ", ".join(f"{key}={json.dumps(value)}" for key, value in values.items())
+        print(f"\npreset={preset} ({lengths[preset]}): {shown}")
     for part, network in description["networks"].items():
         print(f"\n{part}: {network['parameters']:,} parameters at {description['example']}")
         for layer in network["layers"]:

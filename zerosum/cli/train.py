@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from zerosum.data.survey import Progress
     from zerosum.training import Run
 
-Images = Annotated[int | None, typer.Option("--images", help="Stop after so many images seen.")]
-Steps = Annotated[int | None, typer.Option("--steps", help="Stop after so many generator steps.")]
+Images = Annotated[int | None, typer.Option("--images", help="Stop after so many images seen; schedules end there.")]
+Steps = Annotated[int | None, typer.Option("--steps", help="Stop after so many generator steps; likewise.")]
 Minutes = Annotated[float | None, typer.Option("--minutes", help="Stop after so many minutes of training.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 
@@ -41,7 +41,7 @@ def train(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="A YAML file of settings, or the config.yaml of another run (its settings, not its seed or goal)."
+            help="A YAML file of settings, or the config.yaml of another run (its settings and length, not its seed)."
         ),
     ] = None,
     images: Images = None,

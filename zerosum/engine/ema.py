@@ -33,9 +33,10 @@ class Ema:
         self.average.load_state_dict(network.state_dict())
 
     @torch.no_grad()
-    def update(self, network: nn.Module, images: int, images_seen: int) -> None:
-        """Move towards `network`, of which `images` more images were seen, `images_seen` in all."""
-        weight = 1 - decay_for(images, ramped(self.half_life, images_seen))
+    def update(self, network: nn.Module, images: int, images_seen: int, half_life: float | None = None) -> None:
+        """Move towards `network`, of which `images` more images were seen, `images_seen` in all; with this half-life if
+        one is given, else with its own, which is short at first."""
+        weight = 1 - decay_for(images, ramped(self.half_life, images_seen) if half_life is None else half_life)
         average, current = list(self.average.state_dict().values()), list(network.state_dict().values())
         floating = [i for i, tensor in enumerate(average) if tensor.is_floating_point()]
         torch._foreach_lerp_([average[i] for i in floating], [current[i] for i in floating], weight)

@@ -20,6 +20,7 @@ from zerosum.engine.checkpoint import (
     save_checkpoint,
 )
 from zerosum.engine.ema import Ema
+from zerosum.engine.pace import pace_text
 from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.products import as_products
 from zerosum.engine.run import RunFolder, read_lines
@@ -138,7 +139,9 @@ class Training:
     batch is the number of images in a batch, unless the system says otherwise.
     products: the passes of convolutions that are done as products (engine.products).
     clock: seconds that only grow.
-    pace(images a second of the steps alone) is asked at each log line; what it returns, if anything, is a warning."""
+    pace(images a second of the steps alone) is asked at each log line; what it returns, if anything, is a warning.
+    progress_of maps images seen and the share of the goal's seconds that is over to what schedules count; None: the
+    images seen."""
 
     def __init__(
         self,
@@ -161,17 +164,20 @@ class Training:
         watch: Watch | None = None,
         clock: Callable[[], float] = time.perf_counter,
         pace: Callable[[float], str] | None = None,
+        progress_of: Callable[[int, float], int] | None = None,
     ) -> None:
         self.system, self.run, self.draw, self.show = system, run, draw, show
         self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
         self.metadata, self.listeners, self.scorer, self.settle = metadata, listeners, scorer, settle
         self.products, self.pace = products or {}, pace
+        self.progress_of, self.goal = progress_of, Goal()
         self.ema = Ema(system.network, ema_half_life)
         self.best: dict[str, Any] | None = None  # {"images", "name", "score"} of the best checkpoint
         self.progress = Progress(drawn={player.name: 0 for player in system.players})
         self.watch = watch or Watch()
         self._totals: dict[str, Tensor] = {}
         self._steps_in_totals = 0
+        self._pace_told = False
         self._wait = 0.0
         self._clock = clock
         self._logged_images, self._logged_seconds, self._logged_at = 0, 0.0, 0.0
@@ -185,6 +191,7 @@ class Training:
         and a new run begins with one, so that it can be resumed and sampled whenever it is killed.
 
         Raises DivergedError when a loss or a weight is not finite; the last good checkpoint is then the newest."""
+        self.goal = goal
         self._begin()
         saved_at = self._logged_at = self._clock()
         self._logged_images, self._logged_seconds = self.progress.images, self.progress.seconds
@@ -296,8 +303,15 @@ class Training:
     def _batch(self) -> int:
         return self.batch if self.system.batch is None else self.system.batch(self.progress.images)
 
+    def time(self) -> int:
+        """What schedules are a function of now (`players.clock_of`)."""
+        if self.progress_of is None or self.goal.seconds is None:
+            return self.progress.images
+        return self.progress_of(self.progress.images, min(1.0, self.progress.seconds / self.goal.seconds))
+
     def _step(self, gradient_norms: bool) -> None:
         system = self.system
+        half_life = None if system.half_life is None else system.half_life(self.time())
         with as_products(self.products, self.precision):
             report = training_step(
                 system.players, self._next_batch, self._turn, system.simultaneous, gradient_norms, system.shared
@@ -305,7 +319,8 @@ class Training:
         seen = self._images_a_step()
         self.progress.images += seen
         self.progress.step += 1
-        self.ema.update(self.system.network, seen, self.progress.images)
+        scheduled = {} if half_life is None else {"half_life": half_life}
+        self.ema.update(self.system.network, seen, self.progress.images, **scheduled)
         for name, value in report.items():
             self._totals[name] = self._totals[name] + value if name in self._totals else value
         self._steps_in_totals += 1
@@ -315,6 +330,7 @@ class Training:
         count = self._batch()
         batch = self.draw(player, self.progress.drawn[player.name], count)
         batch["images_seen"], batch["step"] = self.progress.images, self.progress.step
+        batch["clock"] = self.time()
         self.progress.drawn[player.name] += count
         self._wait += self._clock() - started
         return batch
@@ -334,6 +350,8 @@ class Training:
         done = goal.fraction(self.progress)
         left = self.progress.seconds * (1 - done) / done if done > 0 else None
         self._write_stats(values)
+        if not self._pace_told and done < 1:
+            self._tell_pace(goal, rate)
         images, step = self.progress.images, self.progress.step
         self._tell(lambda listener: listener.scalars(images, step, values, min(done, 1.0), left))
         bad = [name for name, value in values.items() if not math.isfinite(value)]
@@ -364,6 +382,15 @@ class Training:
             raise
         except Exception as error:
             self.event("warning", f"{what}: {error_text(error)}")
+
+    def _tell_pace(self, goal: Goal, rate: float) -> None:
+        """Say once, at the first log line, how long it will take."""
+        self._pace_told = True
+        left = [] if goal.images is None else [goal.images - self.progress.images]
+        left += [] if goal.steps is None else [(goal.steps - self.progress.step) * self._images_a_step()]
+        seconds = None if goal.seconds is None else goal.seconds - self.progress.seconds
+        if left or seconds is not None:
+            self.event("goal", pace_text(rate, self.progress.images, min(left, default=None), seconds))
 
     def _sample(self) -> None:
         self._sampled_at = self.progress.images

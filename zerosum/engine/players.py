@@ -9,10 +9,18 @@ from torch import Tensor, nn
 
 Batch = dict[str, Any]
 """`image` (N, C, H, W) float32 in [-1, 1] or vectors (N, D); `label` (N,) int64 where there are labels; `condition`
-(N, A) float32 where the generator is told what to make; `images_seen`, the integer that every schedule is a function
-of; and `step`, the number of rounds that were played before. Of pairs `input` (N, C', H, W), images in [-1, 1] or zeros
-and ones of label maps; `instances` (N, H, W) int64; and `map` (N, H, W) int64 in place of `image` where label maps are
-made."""
+(N, A) float32 where the generator is told what to make; `images_seen`, an integer; `clock`, the images seen as
+schedules count them (`clock_of`); and `step`, the number of rounds that were played before. Of pairs `input`
+(N, C', H, W), images in [-1, 1] or zeros and ones of label maps; `instances` (N, H, W) int64; and `map` (N, H, W) int64
+in place of `image` where label maps are made."""
+
+
+def clock_of(batch: Batch) -> int:
+    """What schedules are a function of: the images seen; under a goal of minutes alone the share of the time that is
+    over, in images (`Settings.clock`)."""
+    clock: int = batch["clock"] if "clock" in batch else batch["images_seen"]
+    return clock
+
 
 Terms = dict[str, Tensor]
 """Scalars by name. What a player minimises is their sum, so each comes already weighted."""
@@ -70,7 +78,8 @@ class System:
     latents maps seeds to inputs of a generator, one row a seed, whatever else is in the batch; None for a network
     that takes images. They are standard normal, or with a latent_bound uniform between it and its negative. make is
     how the generator is asked for images. batch maps images seen to the number of images in the next batch, for
-    those that do not keep to one. facts maps images seen to numbers that belong to what the network makes then, by
+    those that do not keep to one. half_life maps the clock to the half-life of the moving average, in images, in place
+    of the setting and its ramp. facts maps images seen to numbers that belong to what the network makes then, by
     name, such as the size it has grown to; they are written with each sample. take_weights loads weights from
     elsewhere, once, before a new run (a run that goes on has its own), and says whether there were any.
     before_training sees one large batch of real images before the first step (some initialisations need it). head
@@ -93,6 +102,7 @@ class System:
     latent_bound: float | None = None
     make: Make = make_plainly
     batch: Callable[[int], int] | None = None
+    half_life: Callable[[int], float] | None = None
     facts: Callable[[int], dict[str, float]] = field(default=lambda images: {})
     take_weights: Callable[[], bool] = lambda: False
     before_training: Callable[[Tensor], None] = field(default=lambda images: None)

@@ -41,6 +41,7 @@ class RunConfig(BaseModel):
     products: dict[str, int] = {}  # passes of convolutions, as engine.products names them
     threads: int | None = Field(None, ge=1, le=MOST_THREADS)  # of the CPU; runs of older versions do not say
     budget: Budget
+    schedule: Literal["images", "time"] = "images"  # what schedules follow; runs of older versions do not say
     settings: dict[str, Any]
     data: dict[str, Any]
 

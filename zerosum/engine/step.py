@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine.players import Batch, Player
+from zerosum.engine.players import Batch, Player, clock_of
 from zerosum.engine.randomness import seeded
 
 
@@ -55,7 +55,7 @@ def training_step(
                 player.optimizer.zero_grad(set_to_none=True)
                 torch.stack(list(terms.values())).sum().backward()
             if not simultaneous:
-                take_step(player, batch["images_seen"])
+                take_step(player, clock_of(batch))
         report |= {f"loss/{player.name}/{term}": value.detach() for term, value in terms.items()}
         report |= {name: value.detach() for name, value in scores.items()}
         if gradient_norms:
@@ -63,7 +63,7 @@ def training_step(
             report[f"grad/{player.name}"] = torch.nn.utils.get_total_norm(gradients)
     if simultaneous:
         for player in players:
-            take_step(player, batch["images_seen"])
+            take_step(player, clock_of(batch))
     return report
 
 
@@ -74,11 +74,11 @@ def seeded_in(device: torch.device, precision: str, *names: int | str) -> Iterat
         yield
 
 
-def take_step(player: Player, images_seen: int) -> None:
+def take_step(player: Player, clock: int) -> None:
     """One optimiser step at the settings that the schedule gives for this moment, and what follows it. When the setting
     `phase` changes, the optimiser begins anew, without its moments."""
     if player.schedule is not None:
-        for group, settings in zip(player.optimizer.param_groups, player.schedule(images_seen), strict=True):
+        for group, settings in zip(player.optimizer.param_groups, player.schedule(clock), strict=True):
             if "phase" in group and group["phase"] != settings["phase"]:
                 player.optimizer.state.clear()
             group.update(settings)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zerosum.augment.adaptive import Augmentation
 from zerosum.augment.settings import GanAugmentSettings
 from zerosum.engine.adam import Adam
-from zerosum.engine.players import Batch, Player, Schedule, Terms, make_plainly, nothing
+from zerosum.engine.players import Batch, Player, Schedule, Terms, clock_of, make_plainly, nothing
 from zerosum.engine.randomness import seeded
 from zerosum.engine.transfer import AUGMENTATION, freeze_first
 from zerosum.errors import ConfigError
@@ -59,6 +59,11 @@ class Varied:
 
     def __init__(self, module: Augmentation | None, loss: AdversarialLoss) -> None:
         self.module, self.loss = module, loss
+
+    def set_probability(self, value: float) -> None:
+        """From now on with this probability."""
+        if self.module is not None:
+            self.module.probability.fill_(value)
 
     def __call__(self, images: Tensor, which: str, beside: int = 0) -> Tensor:
         """Images (N, C, H, W) varied, the last `beside` channels (no image, but what lies beside it) only moved; which
@@ -132,13 +137,15 @@ def two_players(
     generator_weight: float = 1.0,
     slope_weight: Callable[[int], float] = lambda images_seen: 1.0,
     shared: bool = False,
+    probability: Callable[[int], float] | None = None,
 ) -> list[Player]:
     """Discriminator, then generator, as in Algorithm 1 (Goodfellow et al. 2014): fresh noise for each of them; or
     shared, the fakes of the discriminator's last step in the generator's too (their system is then `shared`).
 
     discriminator_weight scales the adversarial terms of the discriminator (pix2pix and Goodfellow's code halve them),
-    generator_weight that of the generator; slope_weight, a function of images seen, R1 and R2. Real and fake go through
-    the discriminator apart, so that batch norm never mixes them."""
+    generator_weight that of the generator; slope_weight, a function of images seen, R1 and R2; probability, likewise,
+    is that of the augmentation. Real and fake go through the discriminator apart, so that batch norm never mixes
+    them."""
     if shared and game.asked is not as_asked:
         raise ValueError("fakes that are asked for anew in each turn cannot be shared")
     loss, penalty = ADVERSARIAL[settings.loss], settings.penalty
@@ -146,6 +153,8 @@ def two_players(
     freeze(settings, generator, discriminator)
 
     def look(images: Tensor, batch: Batch, which: str) -> Tensor:
+        if probability is not None:
+            varied.set_probability(probability(clock_of(batch)))
         return game.look(varied(images, which), batch)
 
     def judge(batch: Batch) -> tuple[Terms, Terms]:
@@ -168,7 +177,7 @@ def two_players(
             terms["labels-real"] = game.labels(real_labels, batch["condition"])
             terms["labels-fake"] = game.labels(fake_labels, asked["condition"])
         penalties: Terms = {}
-        strength = penalty.every * slope_weight(batch["images_seen"]) / 2
+        strength = penalty.every * slope_weight(clock_of(batch)) / 2
         if r1:  # on the forward pass of the loss: the same gradient as on its own, for two thirds of the time
             penalties["r1"] = strength * r1 * slope_penalty(real_logits, real)
         if r2:

@@ -62,6 +62,7 @@ PAPER: dict[str, Any] = {
     "batch": 64,
     "optimizer": {"lr": 2e-4},
     "lr_decay_start": 50_000 * 64,
+    "images": 2 * 50_000 * 64,  # the paper names no end: as long again as until the decay
     "ema_half_life": 0,
 }
 

@@ -92,8 +92,7 @@ class CaaeSettings(Settings):
     optimizer: GanAdamSettings = GanAdamSettings(lr=1e-3)
     penalty: R1Settings = R1Settings()
     batch: PositiveInt = Field(32, description="images in a batch")
-    images: PositiveInt = Field(300_000, description="images to see when no goal is given, unless epochs says")
-    epochs: PositiveFloat | None = Field(None, description="passes over the training images, in place of images")
+    images: PositiveInt = Field(300_000, description="length of training in images seen, as --images")
     validation: float = Field(
         0.05, ge=0, le=0.5, description="share of the images held out, shown in the report and scored"
     )
@@ -111,9 +110,9 @@ class CaaeSettings(Settings):
             raise ValueError("relativistic compares images in pairs, and latents have no partners; take another loss")
         return value
 
-    def goal(self, count: int, classes: int) -> int:
-        """Images to see."""
-        return self.images if self.epochs is None else max(1, round(self.epochs * count * (1 - self.validation)))
+    def epoch(self, count: int, classes: int) -> int:
+        """Images that are trained on, of a set of `count`."""
+        return count - round(self.validation * count)
 
 
 PAPER: dict[str, Any] = {
@@ -127,6 +126,7 @@ PAPER: dict[str, Any] = {
     "optimizer": {"lr": 2e-4},
     "batch": 100,
     "epochs": 50,
+    "validation": 0.0042,  # 100 of UTKFace's 23,708, which the code shows as samples
     "augment": "none",
     "ema_half_life": 0,
 }

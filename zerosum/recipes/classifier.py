@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.order import few, held_out
 from zerosum.data.ordered import Bins, bins_of
+from zerosum.data.settings import Size
 from zerosum.engine.adam import Adam
 from zerosum.engine.players import Batch, Player, Schedule, System, Terms
 from zerosum.engine.schedule import cosine, linear
@@ -39,11 +40,12 @@ that is trained for longer still learns."""
 class ClassifierOptimizerSettings(Strict):
     """AdamW, or gradient descent with momentum."""
 
-    name: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with Nesterov's momentum")
+    name: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with momentum")
     lr: PositiveFloat | Literal["auto"] = Field(
         "auto", description="highest learning rate; auto: what suits the optimiser, the network and the transfer"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: momentum; adamw: decay of the first moment")
+    nesterov: bool = Field(True, description="sgd: Nesterov's momentum; false: plain momentum (He et al. 2016)")
     weight_decay: NonNegativeFloat = Field(0.05, description="adamw: decoupled decay; sgd: L2 penalty in the gradient")
     schedule: Literal["cosine", "steps", "constant"] = Field(
         "cosine",
@@ -78,8 +80,8 @@ class ClassifierSettings(Settings):
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the truth that is spread over all classes")
     batch: PositiveInt = Field(128, description="images in a batch")
-    epochs: PositiveFloat = Field(
-        10, description="passes over the training images: the goal if none is given, and what the schedule runs over"
+    epochs: PositiveFloat | None = Field(
+        10, description="length of training in passes over the training images; the schedule ends there"
     )
     images: PositiveInt | None = Field(None, description="images to see, in place of epochs")  # type: ignore[assignment]
     optimizer: ClassifierOptimizerSettings = ClassifierOptimizerSettings()
@@ -90,9 +92,30 @@ class ClassifierSettings(Settings):
     def _readable_bins(cls, value: Any) -> Any:
         return None if value is None else bins_of(value)
 
-    def goal(self, count: int, classes: int) -> int:
-        """Images to see, and the length of the schedule."""
-        return self.images or max(1, round(self.epochs * self.epoch(count, classes)))
+    @model_validator(mode="after")
+    def _has_a_length(self) -> Self:
+        if self.images is None and self.epochs is None:
+            raise ValueError("give images or epochs: how long to train")
+        return self
+
+    def clock(self, images_seen: int, share: float) -> int:
+        """The learning rate follows the time."""
+        return round(share * (self.images or 0))
+
+    @property
+    def length_in_epochs(self) -> float | None:
+        """The length where it is given in epochs, else None: images come first."""
+        return None if self.images is not None else self.epochs
+
+    def unreached(self, images: int, count: int, classes: int, size: Size | None) -> list[str]:
+        """Whether the run ends before the head no longer learns alone."""
+        alone = round(self.head_epochs * self.epoch(count, classes))
+        if self.transfer != "finetune" or alone < images:
+            return []
+        return [
+            f"{images:,} images end with or before the {alone:,} for which the head learns alone; the rest of the "
+            "network stays as it is. Give more images, or a smaller head_epochs."
+        ]
 
     def epoch(self, count: int, classes: int) -> int:
         """Training images of a set of `count`, but for the rounding of each class."""
@@ -101,8 +124,8 @@ class ClassifierSettings(Settings):
 
 
 PAPER = {
-    "optimizer": {"name": "sgd", "lr": 0.1, "weight_decay": 1e-4, "schedule": "steps"},
-    "augment": "crop",
+    "optimizer": {"name": "sgd", "lr": 0.1, "nesterov": False, "weight_decay": 1e-4, "schedule": "steps"},
+    "augment": {"preset": "crop", "fill": "constant"},  # zeros beyond the edges
     "epochs": 182,  # 64,000 batches of 128 of CIFAR-10's 45,000 training images
     "ema_half_life": 0,
 }
@@ -121,6 +144,7 @@ PAPER = {
     task="classify",
     smallest_side=lambda settings: smallest_side(settings.network),
     bf16=lambda settings: settings.network == "small",
+    older={"optimizer": {"nesterov": True}},
 )
 def classifier(settings: ClassifierSettings, data: DatasetInfo) -> System:
     """The default is AdamW with one cosine and a moving average, which is good in a few epochs with every network.
@@ -222,7 +246,8 @@ def make_optimizer(settings: ClassifierSettings, groups: Sequence[Group]) -> tor
     ]
     lr = highest_rate(settings)
     if chosen.name == "sgd":
-        return torch.optim.SGD(parts, lr, momentum=chosen.momentum, nesterov=chosen.momentum > 0, fused=True)
+        nesterov = chosen.nesterov and chosen.momentum > 0
+        return torch.optim.SGD(parts, lr, momentum=chosen.momentum, nesterov=nesterov, fused=True)
     return Adam(parts, lr, (chosen.momentum, 0.999), fused=True, decoupled_weight_decay=True)
 
 

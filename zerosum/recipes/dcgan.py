@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zerosum.data.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
+from zerosum.data.settings import Size
 from zerosum.engine.players import System
 from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.engine.schedule import cosine
@@ -65,6 +66,19 @@ class DcganSettings(ConditionalSettings):
         " false: from fresh noise and other images, as in Algorithm 1, for one more pass of the generator",
     )
 
+    def batch_plan(self, size: Size | None) -> list[tuple[int, int]]:
+        """Small batches at first."""
+        first = (0, min(self.batch, self.first.batch))
+        return [first, (self.first.images, self.batch)] if self.first.images else [(0, self.batch)]
+
+    def following(self, images: int, size: Size | None) -> dict[str, Any]:
+        """The learning rate has fallen by the end of the run."""
+        return {"decay": {"images": min(images, self.decay.images)}} if self.decay.lr < 1 else {}
+
+    def clock(self, images_seen: int, share: float) -> int:
+        """The learning rate has fallen by the end of the time, or sooner by its number of images."""
+        return max(images_seen, round(share * self.decay.images))
+
 
 CONSTANT: dict[str, Any] = {"decay": {"lr": 1.0}, "first": {"images": 0}}  # rate and batch stay as they are
 PAPER = {
@@ -75,9 +89,10 @@ PAPER = {
     "optimizer": {"lr": 2e-4},
     **CONSTANT,
     "shared_fakes": False,
+    "epochs": 25,  # of the authors' faces; the paper shows LSUN after 1 and 5
     "ema_half_life": 0,
 }
-CODE = {"optimizer": {"lr": 2e-4}, **CONSTANT, "ema_half_life": 0}
+CODE = {"optimizer": {"lr": 2e-4}, **CONSTANT, "epochs": 25, "ema_half_life": 0}
 
 
 @recipe(
@@ -91,7 +106,7 @@ CODE = {"optimizer": {"lr": 2e-4}, **CONSTANT, "ema_half_life": 0}
     example_shape=(64, 64, 3),
     presets={"paper": PAPER, "code": CODE},
     bf16=lambda settings: settings.discriminator.norm == "batch",
-    older={**CONSTANT, "shared_fakes": False},
+    older={**CONSTANT, "shared_fakes": False, "epochs": None},
 )
 def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the authors' network and schedule (5x5 kernels, width 128, uniform latents, batch 128);
@@ -136,8 +151,7 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
         return [{"lr": cosine(images_seen, settings.decay.images, first, last)}]
 
     def batch_at(images_seen: int) -> int:
-        full = images_seen >= settings.first.images
-        return settings.batch if full else min(settings.batch, settings.first.batch)
+        return [batch for start, batch in settings.batch_plan((height, width)) if start <= images_seen][-1]
 
     bound = None if part.latent == "normal" else 1.0
     players = two_players(settings, generator, discriminator, game, optimizer, schedule, shared=settings.shared_fakes)

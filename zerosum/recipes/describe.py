@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zerosum.data.conditions import NO_YES, Condition, width_of
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.recipes.registry import Recipe
-from zerosum.recipes.settings import ConditionalSettings
+from zerosum.recipes.settings import ConditionalSettings, Settings
 
 EXAMPLE_CLASSES = tuple(f"class {i}" for i in range(10))
 EXAMPLE_CONDITIONS = (  # the 34 attributes of Jin et al. 2017: 13 colours of hair, 10 of eyes, 11 that are there or not
@@ -68,12 +68,24 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "expect": recipe.expect,
         "options": options_of(recipe.settings, settings.model_dump()),
         "presets": {name: flat(values) for name, values in recipe.presets.items()},
+        "lengths": {name: length_text(recipe.configure({"preset": name})) for name in ("default", *recipe.presets)},
         "example": f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}"
         + (f", {len(classes)} classes" if classes else "")
         + (f", {width_of(conditions)} {'ages' if recipe.task == 'change' else 'attributes'}" if conditions else ""),
         "networks": networks,
         "schema": recipe.settings.model_json_schema(),
     }
+
+
+def length_text(settings: Settings) -> str:
+    """How long a run with these settings trains unless told otherwise, in words."""
+    epochs = settings.length_in_epochs
+    return f"{settings.images:,} images" if epochs is None else epochs_text(epochs)
+
+
+def epochs_text(epochs: float) -> str:
+    """A number of epochs in words."""
+    return "1 epoch" if epochs == 1 else f"{epochs:,.10g} epochs"
 
 
 def options_of(model: type[BaseModel], defaults: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:

@@ -68,8 +68,17 @@ class GanSettings(ConditionalSettings):
         False, description="both gradients before either step (the code), not Algorithm 1's turns"
     )
 
+    @property
+    def batches_a_step(self) -> int:
+        """Batches of the discriminator in one step; simultaneous players take one each."""
+        return 1 if self.simultaneous else self.discriminator_steps
 
-PAPER: dict[str, Any] = {"ema_half_life": 0}  # all else is the default
+
+PAPER: dict[str, Any] = {  # all else is the default
+    # The authors name no end; their momentum rises until epoch 250
+    "images": 250 * MNIST_EPOCH,
+    "ema_half_life": 0,
+}
 VECTORS: dict[str, Any] = {
     "generator": {"hidden": [512, 512], "latent": "normal"},
     "discriminator": {"kind": "leaky", "hidden": [512, 256]},  # maxout's dropout would hide the one number of a point

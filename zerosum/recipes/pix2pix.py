@@ -79,6 +79,7 @@ PAPER: dict[str, Any] = {
     "discriminator": {"patch": 70, "width": 64},
     "batch": 1,
     "epochs": 200,
+    "validation": 0,
     "decay": 0,
     "ema_half_life": 0,
 }

@@ -80,6 +80,7 @@ CODE: dict[str, Any] = {
     "data": {"channels": "rgb", "background": "black"},
     "shared_noise": True,
     "half_range": True,
+    "epochs": 5 * 5_000,  # 5,000 of the code, each with five critic steps for every batch of the folder
     "ema_half_life": 0,
 }
 
@@ -96,7 +97,7 @@ CODE: dict[str, Any] = {
     example_shape=(128, 128, 3),
     presets={"code": CODE},
     bf16=lambda settings: settings.critic.norm == "batch",
-    older={"kernel": 5, "optimizer": {"name": "rmsprop"}},
+    older={"kernel": 5, "optimizer": {"name": "rmsprop"}, "epochs": None},
 )
 def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
     """`preset=code` is the repository with what makes its pictures pale (real images in [0, 1]), its shared noise, its

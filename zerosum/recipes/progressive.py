@@ -61,6 +61,42 @@ class ProgressiveSettings(ConditionalSettings):
     rates: dict[int, PositiveFloat] = Field({}, description="learning rates by side in pixels, where another")
     label_weight: float = Field(1.0, ge=0, description="weight of the auxiliary classifier's loss")
 
+    def batch_of(self, level: int, last: int) -> int:
+        """Images in a batch at a level, of the last level `last`."""
+        usual = min(self.batch << (last - level), self.largest_batch)
+        return self.batches.get(2**level, usual)
+
+    def batch_plan(self, size: Size | None) -> list[tuple[int, int]]:
+        """The batch of each level, from the first image of its fade on."""
+        if size is None:
+            return [(0, self.batch)]
+        last, growth = size[0].bit_length() - 1, self.growth
+        first = max(growth.start.bit_length() - 1, FIRST)
+        starts = [(growth.stable + i * (growth.stable + growth.fade) + 1, first + 1 + i) for i in range(last - first)]
+        return [(0, self.batch_of(first, last)), *((start, self.batch_of(level, last)) for start, level in starts)]
+
+    def full_size_at(self, side: int) -> int:
+        """Images seen when the last size, of this side in pixels, has been faded in."""
+        return (side.bit_length() - self.growth.start.bit_length()) * (self.growth.stable + self.growth.fade)
+
+    def following(self, images: int, size: Size | None) -> dict[str, Any]:
+        """The default grows in the first half of a short run; published presets grow as published."""
+        if size is None or self.preset != "default" or (full := self.full_size_at(size[0])) <= images / 2:
+            return {}
+        share, growth = images / (2 * full), self.growth
+        return {"growth": {"stable": max(1, int(share * growth.stable)), "fade": max(1, int(share * growth.fade))}}
+
+    def unreached(self, images: int, count: int, classes: int, size: Size | None) -> list[str]:
+        """Whether the run ends before the networks have their full size."""
+        if size is None or (full := self.full_size_at(size[0])) <= images:
+            return []
+        return [
+            f"{images:,} images end before the networks have grown to {size[0]} pixels, at {full:,} images: give more "
+            "images, or grow sooner with growth.stable and growth.fade."
+        ]
+
+
+EMA_HALF_LIFE = 11_085  # of 0.999 a step of 16 images, 16 ln 0.5 / ln 0.999
 
 PAPER: dict[str, Any] = {
     "network": {"latent_dim": 512, "base": 8192, "largest": 512, "group": 16},
@@ -69,6 +105,8 @@ PAPER: dict[str, Any] = {
     "largest_batch": 16,
     "batches": {256: 14, 512: 6, 1024: 3},
     "images": 19_000_000,
+    "augment": {"flip": "horizontal"},  # CelebA-HQ; CIFAR-10 and LSUN's bedrooms go without
+    "ema_half_life": EMA_HALF_LIFE,
 }
 CODE: dict[str, Any] = {
     "network": {"latent_dim": 512, "base": 8192, "largest": 512, "group": 4, "fused": True},
@@ -77,6 +115,8 @@ CODE: dict[str, Any] = {
     "batches": {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4},
     "rates": {1024: 1.5e-3},
     "images": 12_000_000,
+    "augment": {"flip": "horizontal"},
+    "ema_half_life": EMA_HALF_LIFE,
 }
 
 
@@ -141,9 +181,7 @@ def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
         return [{"lr": lr, "phase": math.floor(level) + math.ceil(level)}]
 
     def batch_at(images_seen: int) -> int:
-        level = math.ceil(level_of(images_seen))
-        usual = min(settings.batch << (generator.levels - level), settings.largest_batch)
-        return settings.batches.get(2**level, usual)
+        return settings.batch_of(math.ceil(level_of(images_seen)), generator.levels)
 
     def make(network: nn.Module, latents: Tensor, condition: Tensor | None, images_seen: int) -> Tensor:
         images: Tensor = network(latents, condition, level_of(images_seen))

@@ -1,6 +1,6 @@
 """R3GAN (Huang, Gokaslan, Kuleshov & Tompkin 2024): the relativistic game with R1 and R2, a baseline without tricks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zerosum.data.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
+from zerosum.data.settings import Size
 from zerosum.engine.players import System
 from zerosum.engine.randomness import normal_latents
 from zerosum.engine.schedule import cosine
@@ -49,10 +50,18 @@ class NetworkSettings(Strict):
 class R3ganDecaySettings(DecaySettings):
     """What changes along half a cosine from image 0 to `images`, and then stays."""
 
-    images: PositiveInt = Field(1_000_000, description="images seen until the last values hold")
+    images: PositiveInt = Field(
+        1_000_000, description="images seen until the last values hold; unless given, not more than the run sees"
+    )
     lr: PositiveFloat = Field(0.25, description="the last learning rate, as a share of the first")
     slopes: PositiveFloat = Field(0.1, description="the last weight of R1 and R2, as a share of the first")
     beta2: float = Field(0.99, ge=0, lt=1, description="Adam's last decay of the second moment")
+    augment: bool = Field(
+        False, description="a fixed augment.probability is the last one, risen from 0 along the same cosine (published)"
+    )
+    average: bool = Field(
+        False, description="ema_half_life is the last one, risen from 0 likewise (published); else 5 % of images seen"
+    )
 
 
 class R3ganSettings(ConditionalSettings):
@@ -66,28 +75,39 @@ class R3ganSettings(ConditionalSettings):
     optimizer: GanAdamSettings = GanAdamSettings(lr=2e-3, beta1=0.0, beta2=0.9)
     decay: R3ganDecaySettings = R3ganDecaySettings()
 
-    def for_length(self, images: int) -> dict[str, Any]:
-        """The values that make a run see so many images, schedules included."""
-        return {"images": images, "decay": {"images": min(images, self.decay.images)}}
+    def following(self, images: int, size: Size | None) -> dict[str, Any]:
+        """The cosine ends by the end of the run."""
+        return {"decay": {"images": min(images, self.decay.images)}}
+
+    def clock(self, images_seen: int, share: float) -> int:
+        """The cosine ends with the time, or sooner by its number of images."""
+        return max(images_seen, round(share * self.decay.images))
 
 
-def published(batch: int, gamma: float, half_life: float, width: int) -> dict[str, Any]:
+def published(batch: int, gamma: float, half_life: float, width: int, probability: float) -> dict[str, Any]:
     """A schedule of the paper: what its configurations have in common, and where they differ."""
     return {
         "network": {"kind": "residual", "width": width, "largest": 768},
         "batch": batch,
         "penalty": {"r1": gamma, "r2": gamma, "every": 1},
         "optimizer": {"lr": 2e-4},
-        "decay": {"images": 20_000_000},
+        "decay": {"images": 20_000_000, "augment": True, "average": True},
+        "augment": {  # the command lines of the authors' README: --aug=1 --mirror=1
+            "flip": "horizontal",
+            "differentiable": "ada",
+            "policy": ["blit", "geometric", "color", "cutout"],
+            "probability": probability,
+            "color_multiplier": 0.5,
+        },
         "ema_half_life": half_life,
         "images": 40_000_000,
     }
 
 
 PRESETS = {
-    "paper": published(512, 0.05, 5_000_000, 768),
-    "ffhq64": published(256, 2, 500_000, 384),
-    "ffhq256": published(256, 150, 500_000, 96),
+    "paper": published(512, 0.05, 5_000_000, 768, 0.55),
+    "ffhq64": published(256, 2, 500_000, 384, 0.3),
+    "ffhq256": published(256, 150, 500_000, 96, 0.3),
 }
 
 
@@ -102,7 +122,11 @@ PRESETS = {
     example_shape=(32, 32, 3),
     presets=PRESETS,
     bf16=lambda settings: settings.network.kind == "dcgan",
-    older={"network": {"resample_padding": "replicate"}},
+    older={
+        "network": {"resample_padding": "replicate"},
+        "decay": {"augment": False, "average": False},
+        "augment": {"color_multiplier": 1.0},
+    },
 )
 def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the published configuration for 32 pixels (CIFAR-10), `ffhq64` and `ffhq256` those for 64 and
@@ -141,6 +165,10 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
         lr = cosine(images_seen, decay.images, first.lr, first.lr * decay.lr)
         return [{"lr": lr, "betas": (first.beta1, cosine(images_seen, decay.images, first.beta2, decay.beta2))}]
 
+    def rising(last: float) -> Callable[[int], float]:
+        return lambda images_seen: cosine(images_seen, decay.images, 0.0, last)
+
+    probability = settings.augment.probability
     players = two_players(
         settings,
         generator,
@@ -149,5 +177,7 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
         partial(adam, settings.optimizer),
         schedule,
         slope_weight=lambda images_seen: cosine(images_seen, decay.images, 1.0, decay.slopes),
+        probability=rising(probability) if decay.augment and not isinstance(probability, str) else None,
     )
-    return System(generator, players, seeded_latents)
+    half_life = rising(settings.ema_half_life) if decay.average else None
+    return System(generator, players, seeded_latents, half_life=half_life)

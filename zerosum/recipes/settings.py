@@ -1,6 +1,6 @@
 """Typed settings that every recipe shares. The same models give the command line, the docs and `config.yaml`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from zerosum.augment.settings import AugmentSettings, GanAugmentSettings
-from zerosum.data.settings import PackSettings, parse_size
+from zerosum.data.settings import PackSettings, Size, parse_size
 
 LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
 """The keys of `zerosum.losses.adversarial.ADVERSARIAL`, said again here because settings load without torch."""
@@ -87,7 +87,9 @@ class PenaltySettings(Strict):
 class DecaySettings(Strict):
     """How the learning rate falls, along half a cosine from image 0 to `images`; then it stays."""
 
-    images: PositiveInt = Field(250_000, description="images seen until the last values hold")
+    images: PositiveInt = Field(
+        250_000, description="images seen until the last values hold; unless given, not more than the run sees"
+    )
     lr: float = Field(0.2, gt=0, le=1, description="the last learning rate, as a share of the first; 1: it never falls")
 
 
@@ -120,13 +122,71 @@ class Settings(Strict):
         AugmentSettings(), description="how training images are varied: the name of a preset, or single settings"
     )
     batch: PositiveInt = Field(64, description="images in a batch")
-    images: PositiveInt = Field(1_000_000, description="images to see when no goal is given on the command line")
+    images: PositiveInt = Field(
+        1_000_000,
+        description="length of training in images seen, as --images; schedules that follow the goal end there",
+    )
+    epochs: PositiveFloat | None = Field(None, description="passes over the training images, in place of images")
     ema_half_life: float = Field(10_000, ge=0, description="half-life of the generator's moving average, in images")
     every: Every = Every()
 
     def goal(self, count: int, classes: int) -> int:
-        """Images to see when no goal is given, of a set of `count` images of `classes` classes."""
-        return self.images
+        """Length of training in images seen, on a set of `count` images of `classes` classes."""
+        return self.images if self.length_in_epochs is None else self.in_epochs(count, classes)
+
+    @property
+    def length_in_epochs(self) -> float | None:
+        """The length where it is given in epochs, else None."""
+        return self.epochs
+
+    def in_epochs(self, count: int, classes: int) -> int:
+        """The images seen of so many epochs, of such a set."""
+        return max(1, round((self.epochs or 0) * self.epoch(count, classes)))
+
+    def epoch(self, count: int, classes: int) -> int:
+        """Images that are trained on, of a set of `count`."""
+        return count
+
+    def batch_plan(self, size: Size | None) -> Sequence[tuple[int, int]]:
+        """Batch sizes over training, as (images seen from which it holds, batch), in order, the first from image 0.
+
+        size: height and width of the images; None for vectors."""
+        return [(0, self.batch)]
+
+    @property
+    def batches_a_step(self) -> int:
+        """Batches of the first player in one step: each of them counts as images seen."""
+        return 1
+
+    def images_after(self, steps: int, size: Size | None) -> int:
+        """Images seen after so many steps from the start, batch schedule and discriminator steps included."""
+        pieces, images = self.batch_plan(size), 0
+        for place, (_, batch) in enumerate(pieces):
+            each, taken = batch * self.batches_a_step, steps
+            if place + 1 < len(pieces):
+                taken = min(steps, max(0, -((images - pieces[place + 1][0]) // each)))  # rounded up
+            images, steps = images + taken * each, steps - taken
+        return images
+
+    def following(self, images: int, size: Size | None) -> dict[str, Any]:
+        """Values, nested, of the settings other than `images` that follow a new run's length of so many images, where
+        the user has not given them."""
+        return {}
+
+    def clock(self, images_seen: int, share: float) -> int:
+        """The images seen that schedules count under a goal of minutes alone, of which this share, in [0, 1], is over.
+
+        Never falls while images_seen and share rise. Here the images themselves: no schedule follows the goal."""
+        return images_seen
+
+    def clock_end(self, by_time: bool) -> int:
+        """What schedules count at the end: the length; or of a goal of minutes alone what `clock` gives then, as far as
+        it is known."""
+        return self.clock(0, 1.0) if by_time else self.images
+
+    def unreached(self, images: int, count: int, classes: int, size: Size | None) -> list[str]:
+        """Sentences on what a run of so many images ends before."""
+        return []
 
     @model_validator(mode="before")
     @classmethod
@@ -171,9 +231,10 @@ class AdversarialSettings(Settings):
         1, description="k of Algorithm 1: discriminator steps before each generator step"
     )
 
-    def for_length(self, images: int) -> dict[str, Any]:
-        """The values that make a run see so many images, schedules included."""
-        return {"images": images}
+    @property
+    def batches_a_step(self) -> int:
+        """Batches of the discriminator in one step."""
+        return self.discriminator_steps
 
 
 class ConditionalSettings(AdversarialSettings):

@@ -40,7 +40,9 @@ class TranslationSettings(Settings):
 
     data: PackSettings = PackSettings(pairs=True)
     batch: PositiveInt = Field(4, description="pairs in a batch")
-    images: PositiveInt = Field(100_000, description="pairs to see when no goal is given, unless epochs says")
+    images: PositiveInt = Field(
+        100_000, description="length of training in pairs seen, as --images; the learning rate ends there"
+    )
     epochs: PositiveFloat | None = Field(
         None, description="passes over the pairs that are trained on, in place of images"
     )
@@ -78,11 +80,13 @@ class TranslationSettings(Settings):
             )
         return value
 
-    def goal(self, count: int, classes: int) -> int:
-        """Images to see, and the length of the schedule."""
-        if self.epochs is None:
-            return self.images
-        return max(1, round(self.epochs * (count - round(self.validation * count))))
+    def clock(self, images_seen: int, share: float) -> int:
+        """The learning rate falls over the last part of the time."""
+        return round(share * self.images)
+
+    def epoch(self, count: int, classes: int) -> int:
+        """Pairs that are trained on, of a set of `count`."""
+        return count - round(self.validation * count)
 
 
 class PairedSettings(TranslationSettings):
