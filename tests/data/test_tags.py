@@ -146,11 +146,12 @@ def test_what_is_odd_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"name,hair\n000.png,red\n", "no column `file` that names images. Its columns: name, hair."),
+        (b"title,hair\n000.png,red\n", "no column `file` that names images. Its columns: title, hair."),
+        (b"name,hair\nAnna,red\nBo,black\n", "no column `file` that names images. Its columns: name, hair."),
         (b"", "Its columns: none."),
         (b"file\n000.png\n", "it has no column beside file"),
-        (b"file,hair\n000.png,\xff\n", "is no UTF-8 text (byte 18)"),
-        ("file,hair\n".encode("utf-16"), "is no UTF-8 text"),
+        (b"file,hair\n000.png,\0\xff\n", "is no text (byte 19)"),
+        (b"\xff\xfef\0i", "is no text"),
         (b'file,hair\n000.png,"red\n', "is damaged in line 2"),
         (b"file,hair\n000.png," + b"x" * 200_000, "is damaged in line 2"),
         (b"file,t\n000.png," + b"x" * 300, "The attribute t is left out: it has texts of up to 300 characters"),

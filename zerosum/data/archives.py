@@ -14,7 +14,7 @@ from lzma import LZMAError
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from zerosum.data.layout import is_hidden, is_image_name, read_layout, whole
+from zerosum.data.layout import is_hidden, is_image_name, read_layout, whole, without_arrays
 from zerosum.data.records import Record, Skip, Source, printable
 from zerosum.data.settings import Part
 from zerosum.data.tags import MAX_BYTES, TagFile, is_tags_name, read_tags
@@ -117,6 +117,9 @@ def _archive_source(
             ignored.append(Skip(printable(entry.name), "no image by its name"))
         else:
             images.append(index)
+    pictures, arrays = without_arrays([entries[index].name for index in images])
+    ignored += arrays
+    images = [index for index in images if entries[index].name in pictures]
     names = [entries[index].name for index in images]
     layout = whole(names) if part is None else read_layout(names, part)
     tags = read_tags(tables, names, layout.kept)

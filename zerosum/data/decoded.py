@@ -40,7 +40,9 @@ def mode_words(channels: int, alpha: bool, dtype: str) -> str:
 
 
 def stored_dtype(dtype: np.dtype) -> str:
-    """uint8 and uint16 stay, bits become uint8, everything else float32."""
+    """uint8 and uint16 stay, bits become uint8, other real numbers float32. Raises BadImage for complex ones."""
+    if dtype.kind == "c":
+        raise BadImage("complex numbers, which are no image; save their magnitude or phase")
     if dtype.kind == "b" or dtype == np.uint8:
         return "uint8"
     return "uint16" if dtype.kind == "u" and dtype.itemsize == 2 else "float32"

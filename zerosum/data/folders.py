@@ -8,15 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from zerosum.data.layout import is_hidden, is_image_name, read_layout, whole
+from zerosum.data.layout import is_hidden, is_image_name, read_layout, whole, without_arrays
 from zerosum.data.records import Record, Skip, Source, printable
 from zerosum.data.settings import Part
 from zerosum.data.tags import TagFile, is_tags_name, read_tags
 from zerosum.errors import DataError
 
+MAX_DEPTH = 32  # folders within folders: links to one another could go on for longer than anybody waits
+
 
 def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
-    """Every image of the part below `root`, by name. Links are followed, each folder once, so a loop of links ends.
+    """Every image of the part below `root`, by name. Links are followed, also several to one folder, but none into a
+    folder that it lies in, so a loop of links ends.
 
     None is no part but all of them, images beside the folders of classes included; then there are no classes."""
     files: list[tuple[str, os.stat_result]] = []
@@ -36,6 +39,9 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
             ignored.append(Skip(printable(name), "no image by its name"))
         else:
             files.append((name, facts))
+    pictures, arrays = without_arrays([name for name, _ in files])
+    ignored += arrays
+    files = [entry for entry in files if entry[0] in pictures]
     names = [name for name, _ in files]
     layout = whole(names) if part is None else read_layout(names, part)
     labels = [None if label is None else printable(label) for label in layout.labels]
@@ -64,7 +70,7 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
 
 def _walk(root: Path, ignored: list[Skip]) -> Iterator[str]:
     """The paths of all files below root, relative, with `/`, sorted within each folder; hidden ones left out."""
-    seen = set()
+    above = {"": (os.path.realpath(root),)}  # of each folder that is to be walked: itself and those around it
 
     def refuse(error: OSError) -> None:
         if Path(error.filename) == root:
@@ -72,13 +78,19 @@ def _walk(root: Path, ignored: list[Skip]) -> Iterator[str]:
         ignored.append(Skip(printable(os.path.relpath(error.filename, root)), f"cannot be read: {error.strerror}"))
 
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
-        facts = os.stat(folder)
-        if (facts.st_dev, facts.st_ino) in seen:
-            subfolders.clear()
-            continue
-        seen.add((facts.st_dev, facts.st_ino))
-        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
         prefix = "" if Path(folder) == root else Path(folder).relative_to(root).as_posix() + "/"
+        around = above.pop(prefix)
+        kept = []
+        for name in sorted(name for name in subfolders if not is_hidden(name)):
+            real = os.path.realpath(os.path.join(folder, name))
+            if real in around:
+                ignored.append(Skip(printable(prefix + name), "a link to a folder that it lies in"))
+            elif len(around) > MAX_DEPTH:
+                ignored.append(Skip(printable(prefix + name), f"more than {MAX_DEPTH} folders deep"))
+            else:
+                kept.append(name)
+                above[f"{prefix}{name}/"] = (*around, real)
+        subfolders[:] = kept
         yield from (prefix + name for name in sorted(names) if not is_hidden(name))
 
 

@@ -1,8 +1,8 @@
 """Any image file to an array that keeps its depth and its channels, or a reason why not.
 
 Each kind of file has a module with two functions, `header` and `decode`. Pillow reads the common formats; it narrows
-16-bit colour PNG and much of TIFF to 8 bits, so those have readers of their own. The content says which kind a file
-is, never the suffix.
+16-bit colour PNG, deep JPEG 2000 and AVIF, and much of TIFF to 8 bits, so those have readers of their own. The content
+says which kind a file is, never the suffix.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from PIL import Image
 
-from zerosum.data import deep_png, npy_image, pillow, tiff
+from zerosum.data import deep, npy_image, pillow, tiff
 from zerosum.data.decoded import MAX_PIXELS, BadImage, Decoded
 from zerosum.data.layout import UNREAD
 from zerosum.data.records import Header, Opened
@@ -85,8 +85,8 @@ def _reader(file: BinaryIO, name: str) -> Reader:
         return npy_image
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") and tiff.is_deep(file):
         return tiff
-    if start.startswith(b"\x89PNG\r\n\x1a\n") and start[24:25] == b"\x10":
-        return deep_png
+    if deep.depth_of(file) > 8:
+        return deep
     if (match := _COLOUR_PPM.match(start)) and int(match[1]) > 255:
         raise BadImage("16-bit colour PPM is not read; save it as PNG or TIFF")  # Pillow would narrow it
     return pillow

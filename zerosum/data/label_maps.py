@@ -1,5 +1,6 @@
 """Maps of classes and of instances: a whole number in each pixel, which no step may mix with that of its neighbour."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +19,8 @@ VOID = 255
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NUMPY = b"\x93NUMPY"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PGM = re.compile(rb"P[25]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)\s")  # the last number is the largest value
 
 
 def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
@@ -40,7 +43,7 @@ def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
             elif start == _NUMPY:  # images would become float32, which ends at 2^24
                 values = np.load(opened, allow_pickle=False)
             else:
-                values = decode(open_map, name=name).pixels
+                values = _unscaled(decode(open_map, name=name).pixels, start_of(open_map))
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if values.ndim != 2:
@@ -53,6 +56,23 @@ def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
     if values.min() < 0 or values.max() >= 2**31:
         raise BadImage(f"numbers from {values.min():g} to {values.max():g}, in a map that can hold 0 to 2147483647")
     return values.astype(np.int32)
+
+
+def start_of(open_map: Callable[[], Opened]) -> bytes:
+    """The first bytes of a file."""
+    with closed_afterwards(open_map()) as opened:
+        return b"" if isinstance(opened, np.ndarray | Image.Image) else opened.read(256)
+
+
+def _unscaled(values: np.ndarray, start: bytes) -> np.ndarray:
+    """The numbers of a gray PNG of 2 or 4 bits, or of a PGM with another largest value than 255, which Pillow spreads
+    over 0 to 255 as shades of gray."""
+    largest = 255
+    if start.startswith(_PNG) and start[25:26] == b"\0":  # gray; a palette's numbers are not spread
+        largest = {1: 1, 2: 3, 4: 15}.get(start[24], 255)
+    elif (match := _PGM.match(start)) and 0 < int(match[1]) < 255:
+        largest = int(match[1])
+    return values if largest == 255 else np.rint(values.astype(np.float64) * (largest / 255)).astype(np.uint8)
 
 
 def as_labels(values: np.ndarray, count: int | None) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from zerosum.data.records import printable
+from zerosum.data.records import Skip, printable
 from zerosum.data.settings import Part
 
 # Told as images that cannot be read: passed over as "other files", half a phone's pictures would go unnoticed.
@@ -16,6 +16,7 @@ SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".avif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm",
     ".pnm", ".tga", ".jp2", ".j2k", ".qoi", ".npy", *UNREAD,
 ))
+ARRAY_AMONG_PICTURES = "an array among pictures, so no image; a folder of arrays alone is read as images"
 STRAYS, STRAY_SHARE = 2, 0.01  # so many images beside class folders lie there by mistake
 # fmt: on
 TRAINS = ("train", "training")
@@ -35,6 +36,15 @@ def is_hidden(path: str) -> bool:
 def is_image_name(path: str) -> bool:
     """Whether the suffix promises an image; the content is judged later."""
     return PurePosixPath(path).suffix.lower() in SUFFIXES
+
+
+def without_arrays(names: Sequence[str]) -> tuple[set[str], list[Skip]]:
+    """The names without arrays that lie among pictures, which are what belongs to these (landmarks, masks, features);
+    arrays alone are images. And what was left out."""
+    arrays = [name for name in names if name.lower().endswith(".npy")]
+    if len(arrays) in (0, len(names)):
+        return set(names), []
+    return set(names) - set(arrays), [Skip(printable(name), ARRAY_AMONG_PICTURES) for name in arrays]
 
 
 @dataclass(frozen=True)

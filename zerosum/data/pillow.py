@@ -1,9 +1,11 @@
 """Everything that Pillow reads without narrowing it."""
 
+import io
+from functools import lru_cache
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from zerosum.data.decoded import Decoded, frame_change, guarded, to_stored_type, turn_change
 from zerosum.data.records import Header
@@ -12,6 +14,8 @@ from zerosum.data.turn import TAG, swaps_sides, upright
 
 # Only these parsers ever see a file: the rest of Pillow's are rare, old, or call other programs. (JPEG includes MPO.)
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF", "TIFF", "PPM", "TGA", "JPEG2000", "QOI")
+
+SAME_COLOUR = 2  # levels of 255: profiles that move no colour further are those of sRGB, of which there are many
 
 _WORDS = {"1": "1-bit", "L": "gray", "LA": "gray+alpha", "P": "palette", "PA": "palette+alpha"}
 _GRAY = ("1", "L", "LA", "La")
@@ -61,13 +65,48 @@ def decode_image(image: Image.Image, draft: Size | None) -> Decoded:
     changes.extend(turn_change(turn))
     if facts.dtype == "uint8":
         natural = ("LA" if facts.alpha else "L") if facts.channels < 3 else ("RGBA" if facts.alpha else "RGB")
+        profile = image.info.get("icc_profile") if facts.channels >= 3 else None
         if image.mode != natural:
             changes.append(f"{facts.mode} to {natural}")
             image = image.convert(natural)
+        if profile and (converted := to_srgb(image, profile)) is not None:
+            changes.append("colour profile to sRGB")
+            image = converted
         pixels = np.asarray(image)
     else:
         pixels = np.asarray(image).astype(facts.dtype)
     return Decoded(upright(to_stored_type(pixels), turn), facts, tuple(changes))
+
+
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """An RGB or RGBA image by the colours that its profile (ICC) means, which displays show: Display P3 and Adobe RGB
+    look pale otherwise. None where it means sRGB, or is of another kind of colour (that of CMYK is gone by now)."""
+    transform = _transform(profile, image.mode)
+    return None if transform is None else ImageCms.applyTransform(image, transform)
+
+
+def is_other_than_srgb(image: Image.Image) -> bool:
+    """Whether an RGB image has a profile by which its colours are others than those of sRGB."""
+    profile = image.info.get("icc_profile")
+    return bool(profile) and _transform(profile, "RGB") is not None
+
+
+@lru_cache(maxsize=32)  # one profile is in every picture of a camera
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() != "RGB":
+            return None
+        target = ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(source, target, mode, mode, ImageCms.Intent.RELATIVE_COLORIMETRIC)
+    except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile means nothing
+        return None
+    assert not isinstance(transform, ImageCms.ImageCmsProfile)
+    ramp = np.linspace(0, 255, 9).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(ramp, ramp, ramp), axis=-1).reshape(1, -1, 3)
+    probe = Image.fromarray(np.concatenate([colours, np.full_like(colours[..., :1], 255)], axis=2)[..., : len(mode)])
+    moved = np.asarray(ImageCms.applyTransform(probe, transform)).astype(int) - np.asarray(probe)
+    return transform if np.abs(moved).max() > SAME_COLOUR else None
 
 
 def shown_size(image: Image.Image) -> Size:

@@ -11,7 +11,7 @@ import re
 import unicodedata
 import zipfile
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +23,21 @@ from zerosum.data.records import Skip, counted, printable
 
 NAMES = ("tags.csv", "labels.csv", "metadata.csv")  # of two that contradict each other, the earlier is believed
 FILE_COLUMNS = ("file", "file_name", "filename")  # the second is that of Hugging Face's metadata.csv
+OTHER_FILE_COLUMNS = ("image", "image_id", "img", "path", "filepath", "file_path", "image_path", "id", "name")
+"""Columns that name images in tables of others, where there is none of FILE_COLUMNS and most of their cells do."""
+MISSING = frozenset(("na", "n/a", "nan", "none", "null", "nil", "missing", "unknown", "?", "-", "."))
+"""Words that tables write where there is no value."""
+SENTINELS = (-1, -9, -99, -999, -9999, 999, 9999, 99999)
+"""Numbers that tables write where there is no value, if they lie far from all others (`_without_sentinels`)."""
+OLDEST = 120  # years
 MAX_BYTES = 64 * 2**20
 MAX_WORD = 200  # characters; longer ones are captions, of which an array takes the longest for every image
 BOOLS = {"true": True, "yes": True, "false": False, "no": False}
 _INT = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|[+-]?inf", re.ASCII | re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r"\s*\"?sep=.\"?[^\S\n]*(?:\r\n?|\n)", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"\A(\s*[+-]?[0-9]+),([0-9]+\s*)\Z", re.ASCII)
+_LOOKED_AT = 1_000  # rows
 _SHOWN = 10
 
 
@@ -48,6 +58,7 @@ class Table:
     rows: list[list[str]]
     ragged: tuple[int, ...]
     delimiter: str
+    encoding: str = "utf-8-sig"
 
     @property
     def file_column(self) -> int | None:
@@ -96,13 +107,14 @@ def is_tags_name(path: str) -> bool:
 
 
 def read_table(content: bytes) -> Table:
-    """The cells of a CSV file in UTF-8, parted by commas, semicolons or tabs. Empty rows are left out.
+    """The cells of a CSV file, parted by commas, semicolons or tabs. Empty rows are left out.
 
-    Raises ValueError that says in words, after the name of the file, what is wrong with it."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"is no UTF-8 text (byte {error.start:,}); save it as CSV UTF-8") from None
+    The text is UTF-8, UTF-16 with its mark, as Excel saves "Unicode text", or else Windows-1252 (Latin-1). A first line
+    `sep=;`, Excel's own, names the delimiter. Raises ValueError that says in words, after the name of the file, what is
+    wrong with it."""
+    text, encoding = _text_of(content)
+    if match := _SEPARATOR_LINE.match(text):
+        text = text[match.end() :]
     delimiter = max(",;\t", key=lambda mark: _promise(_header(text, mark)))
     header = _header(text, delimiter)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -118,7 +130,20 @@ def read_table(content: bytes) -> Table:
                 ragged.append(reader.line_num)
     except csv.Error as error:
         raise ValueError(f"is damaged in line {reader.line_num:,} ({error})") from None
-    return Table(header, rows, tuple(ragged), delimiter)
+    if delimiter == ";":  # as programs write tables where a comma stands in numbers
+        rows = [[_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in row] for row in rows]
+    return Table(header, rows, tuple(ragged), delimiter, encoding)
+
+
+def _text_of(content: bytes) -> tuple[str, str]:
+    """The text of a table and its encoding."""
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return content.decode(encoding), encoding
+    except UnicodeDecodeError as error:
+        if encoding == "utf-16" or b"\0" in content:
+            raise ValueError(f"is no text (byte {error.start:,}); save it as CSV UTF-8") from None
+    return content.decode("cp1252", errors="replace"), "Windows-1252"
 
 
 def _header(text: str, delimiter: str) -> tuple[str, ...]:
@@ -144,22 +169,26 @@ class Finder:
         self._names = names
         self._paths = {_key(name): place for place, name in enumerate(names)}
         self._bare: dict[str, list[int]] = defaultdict(list)
+        self._stems: dict[str, list[int]] = defaultdict(list)  # without the suffix
         for place, name in enumerate(names):
             self._bare[_key(posixpath.basename(name))].append(place)
+            for stem in {posixpath.splitext(name)[0], posixpath.splitext(posixpath.basename(name))[0]}:
+                self._stems[_key(stem)].append(place)
 
     def __call__(self, folder: str, cell: str) -> int | None:
         """The place of the image with this path from the folder of the table; else of the only one below that folder
-        with this bare name; else None."""
+        with this bare name, or with this path or bare name before its suffix; else None."""
         tidy = cell.strip().replace("\\", "/")
         for path in (cell, tidy):
             place = self._paths.get(_key(posixpath.normpath(posixpath.join(folder, path))))
             if place is not None:
                 return place
-        if "/" in tidy:
-            return None
         inside = f"{folder}/" if folder else ""
-        found = [place for place in self._bare.get(_key(tidy), ()) if self._names[place].startswith(inside)]
-        return found[0] if len(found) == 1 else None
+        for known, name in ((self._bare, tidy), (self._stems, tidy), (self._stems, posixpath.join(folder, tidy))):
+            found = [place for place in known.get(_key(name), ()) if self._names[place].startswith(inside)]
+            if len(found) == 1:
+                return found[0]
+        return None
 
 
 def _key(name: str) -> str:
@@ -196,7 +225,7 @@ def read_tags(files: Sequence[TagFile], names: Sequence[str], kept: Sequence[boo
         if (longest := max(map(len, values))) > MAX_WORD:
             notes.append(f"The attribute {column} is left out: it has texts of up to {longest:,} characters.")
         else:
-            columns[column] = _typed(values, np.flatnonzero(kept))
+            columns[column] = _typed(_without_sentinels(column, values, notes), np.flatnonzero(kept))
     if columns:
         notes.insert(0, f"{_some('attribute', list(columns))} from {_listed(sources[::-1])}.")
         without = int(np.count_nonzero(np.array(kept, bool) & ~known))
@@ -234,29 +263,43 @@ def _take(file: TagFile, find: Finder, cells: dict[str, list[str]], known: np.nd
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError) as error:
         notes.append(f"{name} is passed over: it cannot be read ({error}).")
         return False
-    if table.file_column is None:
+    column = table.file_column
+    if column is None:
+        column = _other_file_column(table, posixpath.dirname(file.name), find)
+    if column is None:
         header = _listed([printable(column) for column in table.header]) or "none"
         notes.append(f"{name} is passed over: it has no column `file` that names images. Its columns: {header}.")
         return False
-    columns = _attributes(name, table.header, notes)
+    if table.encoding == "Windows-1252":
+        notes.append(
+            f"{name} is no UTF-8 text and is read as Windows-1252; check names with accents, or save it as UTF-8."
+        )
+    columns = _attributes(name, table.header, notes, column)
     if not columns:
-        notes.append(f"{name} is passed over: it has no column beside {table.header[table.file_column]}.")
+        notes.append(f"{name} is passed over: it has no column beside {table.header[column]}.")
         return False
     rows: dict[int, list[str]] = {}
     doubled, lost = 0, []
     for row in table.rows:
-        place = find(posixpath.dirname(file.name), row[table.file_column])
+        place = find(posixpath.dirname(file.name), row[column])
         if place is None:
-            lost.append(row[table.file_column])
+            lost.append(row[column])
         else:
             doubled += place in rows
             rows[place] = row
     same: dict[str, str] = {}  # one string for each word rather than one for each image
-    for number, column in columns.items():
-        filled = cells.setdefault(column, [""] * len(known))
+    for number, attribute in columns.items():
+        filled = cells.setdefault(attribute, [""] * len(known))
+        missing: Counter[str] = Counter()
         for place, row in rows.items():
-            if value := row[number].strip():
+            value = row[number].strip()
+            if value.lower() in MISSING:
+                missing[value] += 1
+            elif value:
                 filled[place] = same.setdefault(value, value)
+        if missing:
+            words = _listed([f"{word} ({count:,})" for word, count in missing.most_common()])
+            notes.append(f"{name} has no value of {attribute} where it says {words}.")
     known[list(rows)] = True
     if lost:
         names, first = "names" if len(lost) == 1 else "name", printable(lost[0])
@@ -272,17 +315,59 @@ def _take(file: TagFile, find: Finder, cells: dict[str, list[str]], known: np.nd
     return True
 
 
-def _attributes(name: str, header: Sequence[str], notes: list[str]) -> dict[int, str]:
+def _other_file_column(table: Table, folder: str, find: "Finder") -> int | None:
+    """The first of OTHER_FILE_COLUMNS of which at least half of the cells name an image."""
+    names = [name.lower() for name in table.header]
+    for word in OTHER_FILE_COLUMNS:
+        if word in names:
+            column = names.index(word)
+            looked = table.rows[:_LOOKED_AT]
+            if looked and 2 * sum(find(folder, row[column]) is not None for row in looked) >= len(looked):
+                return column
+    return None
+
+
+def _attributes(name: str, header: Sequence[str], notes: list[str], files: int) -> dict[int, str]:
     """The columns that are attributes, by their place. A nameless one, such as the index of pandas, is none."""
     columns: dict[int, str] = {}
+    taken: set[str] = set()
     for number, column in enumerate(map(printable, header)):
-        if not column or column.lower() in FILE_COLUMNS or len(column) > MAX_WORD:
+        if not column or number == files or column.lower() in FILE_COLUMNS or len(column) > MAX_WORD:
             continue
-        if column in columns.values():
+        if column in taken:
             notes.append(f"{name} has two columns {column}; the first is taken.")
         else:
             columns[number] = column
+            taken.add(column)
     return columns
+
+
+def _without_sentinels(attribute: str, values: list[str], notes: list[str]) -> list[str]:
+    """Numbers without those that stand for no value: of ages all below 0 or above OLDEST; of other attributes a number
+    of SENTINELS that is negative where all others are not and go up to 10 at least, or beyond five times the largest
+    of the others; these must be 5 different numbers or more, since -1 and 1 are often two values of one kind."""
+    different = {value for value in values if value}
+    numbers = {value: float(value) for value in different if _NUMBER.fullmatch(value)}
+    if len(numbers) < len(different):
+        return values
+    if attribute.lower() == "age":
+        gone = {value for value, number in numbers.items() if not 0 <= number <= OLDEST}
+    else:
+        gone = {value for value, number in numbers.items() if number in SENTINELS}
+        others = sorted(number for value, number in numbers.items() if value not in gone)
+        if len(others) < 5 or others[0] < 0:
+            return values
+        gone = {
+            value for value in gone if (others[-1] >= 10 if numbers[value] < 0 else numbers[value] > 5 * others[-1])
+        }
+    if not gone or len(gone) == len(different):
+        return values
+    count = sum(value in gone for value in values)
+    words = _listed(sorted(gone, key=lambda value: numbers[value]))
+    notes.append(
+        f"{counted(count, 'image')} with {words} as {attribute} {'has' if count == 1 else 'have'} no value there."
+    )
+    return ["" if value in gone else value for value in values]
 
 
 def _typed(values: Sequence[str], kept: np.ndarray) -> np.ndarray:

@@ -6,13 +6,14 @@ from typing import BinaryIO
 import numpy as np
 import tifffile
 
-from zerosum.data.decoded import Decoded, frame_change, guarded, mode_words, stored_dtype, to_stored_type
+from zerosum.data.decoded import BadImage, Decoded, frame_change, guarded, mode_words, stored_dtype, to_stored_type
 from zerosum.data.records import Header
 from zerosum.data.settings import Size
 from zerosum.data.turn import TAG, swaps_sides, upright
 
 MAX_STACK = 400_000_000  # values read at once where channels are spread over the pages of a stack
 _PHOTOMETRIC = tifffile.PHOTOMETRIC
+_ASSOCIATED = 1  # ExtraSamples: opacity that the colours were multiplied with; 2: opacity that they were not
 _READ = (_PHOTOMETRIC.MINISWHITE, _PHOTOMETRIC.MINISBLACK, _PHOTOMETRIC.RGB, _PHOTOMETRIC.SEPARATED)
 
 
@@ -20,8 +21,15 @@ def is_deep(file: BinaryIO) -> bool:
     """Whether Pillow would narrow or refuse this TIFF. Leaves the file at its start."""
     with tifffile.TiffFile(file) as document:
         page = document.pages.first
-        wide = page.dtype is not None and (page.dtype.itemsize > 1 or page.samplesperpixel > 4)
-        deep = wide or _channels_are_pages(document)
+        deep = (
+            page.dtype is None
+            or page.dtype.kind not in "bu"  # Pillow takes int8 for uint8
+            or page.dtype.itemsize > 1
+            or page.samplesperpixel > 4
+            or any(kind not in (1, 2) for kind in page.extrasamples)  # bands that are no opacity, which Pillow drops
+            or len(page.extrasamples) > 1
+            or _channels_are_pages(document)
+        )
     file.seek(0)
     return deep
 
@@ -58,6 +66,8 @@ def _pixels(file: BinaryIO) -> np.ndarray:
             pixels = np.iinfo(pixels.dtype).max - pixels
         if page.photometric == _PHOTOMETRIC.SEPARATED:
             pixels = _from_cmyk(pixels)
+        elif tuple(page.extrasamples) == (_ASSOCIATED,) and pixels.shape[2] in (2, 4):
+            pixels = _straight(pixels)
         return upright(pixels, _orientation(page))
 
 
@@ -66,6 +76,8 @@ def _header(document: tifffile.TiffFile) -> Header:
     stacked = _channels_are_pages(document)
     if page.dtype is None or page.photometric not in _READ:
         raise ValueError(f"TIFF of {page.dtype} in the colour space {page.photometric!s} is not read")
+    if page.dtype.kind == "c":
+        raise BadImage("complex numbers, which are no image; save their magnitude or phase")
     axes = document.series[0].axes if stacked else page.axes
     shape = document.series[0].shape if stacked else page.shape
     sizes = dict(zip(axes, shape, strict=True))
@@ -99,6 +111,17 @@ def _channels_last(array: np.ndarray, axes: str) -> np.ndarray:
     wanted = [axis for axis in "YXCS" if axis in kept]
     array = array.transpose([kept.index(axis) for axis in wanted])
     return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
+
+
+def _straight(pixels: np.ndarray) -> np.ndarray:
+    """Colours that were multiplied with their opacity (associated alpha, TIFF 6.0 section 18) without it, as all other
+    formats and networks here have them; black where nothing is to be seen."""
+    whole = pixels.dtype.kind == "u"
+    top = np.iinfo(pixels.dtype).max if whole else 1.0
+    opacity = pixels[..., -1:].astype(np.float64) / top
+    colour = np.divide(pixels[..., :-1], opacity, out=np.zeros(pixels[..., :-1].shape), where=opacity > 0)
+    colour = np.rint(colour.clip(0, top)) if whole else colour
+    return np.concatenate([colour.astype(pixels.dtype), pixels[..., -1:]], axis=2)
 
 
 def _from_cmyk(pixels: np.ndarray) -> np.ndarray:
