@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.records import counted
 from zerosum.recipes.pix2pixhd import Pix2pixHDSettings
 from zerosum.recipes.registry import Recipe
 from zerosum.recipes.settings import AdversarialSettings, Settings
 from zerosum.scores import why_unscored
+
+_SHOWN = 8
 
 
 def remarks(data: Dataset, recipe: Recipe, settings: Settings) -> list[str]:
@@ -21,13 +25,36 @@ def remarks(data: Dataset, recipe: Recipe, settings: Settings) -> list[str]:
     ]
 
 
+def data_notes(data: Dataset) -> list[str]:
+    """What was decided while the data was read, and how images were converted, as `prepare` prints it."""
+    report = _packing_report(data)
+    notes = [str(note) for note in report.get("notes", [])]
+    if changes := report.get("changes", {}):
+        counts = ", ".join(f"{text} ({count:,})" for text, count in list(changes.items())[:_SHOWN])
+        notes.append(f"Images were converted: {counts}.")
+    if ignored := report.get("ignored", []):
+        first = "; ".join(f"{skip['name']}: {skip['reason']}" for skip in ignored[:3])
+        notes.append(f"{counted(len(ignored), 'file')} beside the images {_is_are(ignored)} not read ({first}).")
+    return notes
+
+
+def _is_are(items: Sequence[object]) -> str:
+    return "is" if len(items) == 1 else "are"
+
+
+def _packing_report(data: Dataset) -> dict[str, Any]:
+    """What `prepare` found; empty where there is no such report, as of vectors."""
+    try:
+        report: dict[str, Any] = json.loads((data.folder / "report.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report
+
+
 def packing_remarks(data: Dataset) -> list[str]:
     """What packing found that the user should know: warnings, and how many images were left out and why."""
-    try:
-        report = json.loads((data.folder / "report.json").read_text("utf-8"))
-        left_out, warnings = report["skipped"], list(report["warnings"])
-    except (OSError, ValueError, KeyError):  # vectors have no such report
-        return []
+    report = _packing_report(data)
+    left_out, warnings = report.get("skipped", []), list(report.get("warnings", []))
     if left_out:
         first = "; ".join(f"{skip['name']}: {skip['reason']}" for skip in left_out[:3])
         warnings.append(

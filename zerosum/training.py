@@ -56,7 +56,7 @@ from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
 from zerosum.recipes.remedies import remedies
 from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
-from zerosum.remarks import form_text, remarks, shape_text, told, told_text
+from zerosum.remarks import data_notes, form_text, remarks, shape_text, told, told_text
 from zerosum.report.page import write_report
 from zerosum.seeds import seed_of
 from zerosum.speed import check_precision, choose_speed
@@ -310,6 +310,8 @@ def train(
         said = speed.milliseconds or precision != "auto"
         for sentence in [taken.why, *([speed.why] if said else []), *planned.chosen]:
             training.event("chosen", sentence)
+        for note in data_notes(dataset):
+            training.event("data", note)
         few = classes_of(dataset, seed)[1] if planned.recipe.task == "generate" else {}
         rare = [few_text(few, dataset.info)] if few else []
         for remark in [*planned.unreached, *remarks(dataset, planned.recipe, resolved), *rare]:

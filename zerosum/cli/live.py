@@ -16,7 +16,7 @@ from zerosum.engine.pace import duration
 
 SECONDS_BETWEEN_LINES = 10
 REMARKABLE = {"warning": "yellow", "failed": "bold red", "diverged": "bold red"}
-LASTING = {*REMARKABLE, "goal", "chosen"}  # stay above the table
+LASTING = {*REMARKABLE, "goal", "chosen", "data"}  # stay above the table
 
 
 class Terminal:

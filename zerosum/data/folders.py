@@ -70,7 +70,9 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
 
 def _walk(root: Path, ignored: list[Skip]) -> Iterator[str]:
     """The paths of all files below root, relative, with `/`, sorted within each folder; hidden ones left out."""
-    above = {"": (os.path.realpath(root),)}  # of each folder that is to be walked: itself and those around it
+    above: dict[str, tuple[str, ...]] = {
+        "": (os.path.realpath(root),)
+    }  # of each folder that is to be walked: itself and those around it
 
     def refuse(error: OSError) -> None:
         if Path(error.filename) == root:

@@ -86,6 +86,7 @@ def gather(run: Path) -> dict[str, Any]:
         "loss": str(settings.get("loss", "")),
         "stats": columns(thinned(with_derived(rows, settings, task), MOST_ROWS)),
         "chosen": [str(event.get("text", "")) for event in events if event.get("kind") == "chosen"],
+        "dataNotes": [str(event.get("text", "")) for event in events if event.get("kind") == "data"],
         "findings": [event for event in events if event.get("kind") in ("warning", "failed", "diverged")],
         "events": events[-MOST_EVENTS:],
         "eventCount": len(events),

@@ -261,6 +261,7 @@ function copying() {
 // ---- what to know ----
 function findings() {
   const chosen = data.chosen.map(text => make("article", { class: "finding chosen" }, make("h3", {}, say("chosen")), make("p", { lang: "en" }, text)));
+  const notes = data.dataNotes.length ? [make("article", { class: "finding data" }, make("h3", {}, say("data-notes")), make("ul", { lang: "en" }, ...data.dataNotes.map(text => make("li", {}, text))))] : [];
   const cards = data.findings.map(event => {
     const kind = ["diverged", "failed"].includes(event.kind) ? event.kind : event.finding || "warning";
     return make("article", { class: "finding " + (["diverged", "failed"].includes(event.kind) ? "bad" : "") },
@@ -269,7 +270,7 @@ function findings() {
       make("p", { lang: "en" }, String(event.text ?? "")),
       event.advice ? make("p", { lang: "en" }, make("b", {}, say("try") + ": "), String(event.advice)) : null);
   });
-  return section("findings", say("findings"), ...chosen, ...(cards.length ? cards : [make("p", { class: "fine" }, suited("findings-none"))]));
+  return section("findings", say("findings"), ...chosen, ...notes, ...(cards.length ? cards : [make("p", { class: "fine" }, suited("findings-none"))]));
 }
 
 // ---- scores that were asked for ----
