@@ -16,7 +16,7 @@ from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.decoded import MAX_PIXELS, BadImage
 from zerosum.data.folders import folder_source
 from zerosum.data.images import decode, own_pixel_cap
-from zerosum.data.label_maps import as_labels, decode_map
+from zerosum.data.label_maps import as_labels, decode_map, levels_of
 from zerosum.data.layout import is_image_name
 from zerosum.data.parallel import in_order
 from zerosum.data.records import Record, Skip, Source, counted, printable
@@ -119,14 +119,18 @@ def translate(
 def write_made(file: Path, made: np.ndarray, info: DatasetInfo) -> None:
     """What a translator made of a picture, (H, W, C) as `Translator.translate` gives it, as a file, whole.
 
-    Label maps are palette images: the numbers are the classes, the colours are those of `pictures.palette`."""
+    Label maps are palette images: the numbers are the classes, the colours are those of `pictures.palette`; or gray
+    ones, where shades of gray stood for the classes in the training set."""
     with plain_disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     if not info.labels and file.suffix == suffix_of(info):
         write_image(file.with_suffix(""), made, info.alpha)
         return
-    picture = Image.fromarray(made[..., 0] if made.shape[2] == 1 else made)
-    if info.labels:
+    numbers = made[..., 0] if made.shape[2] == 1 else made
+    if levels := levels_of(info.labels):
+        numbers = np.asarray(levels, np.uint8)[numbers]
+    picture = Image.fromarray(numbers)
+    if info.labels and not levels:
         picture.putpalette(pictures.palette(len(info.labels)).tobytes())
     pictures.save_picture(picture, file)
 
@@ -353,7 +357,7 @@ def _read(item: _Item, side: Side, data: PackSettings, size: Size | None, fill: 
 def _pixels(record: Record, side: Side, data: PackSettings, size: Size | None) -> np.ndarray:
     """As the run takes them, and in this size, or in their own."""
     if side.labels:
-        return as_labels(decode_map(record.open, record.name), len(side.labels))[..., None]
+        return as_labels(decode_map(record.open, record.name), len(side.labels), levels_of(side.labels))[..., None]
     decoded = decode(record.open, name=record.name)
     size = size or (decoded.pixels.shape[0], decoded.pixels.shape[1])
     form = Form(size, side.channels, side.alpha, side.dtype, data.fit, data.background)

@@ -1,6 +1,7 @@
 """A zip or tar archive of images as a source; read in place, nothing is ever unpacked to disk."""
 
 import io
+import posixpath
 import re
 import stat
 import tarfile
@@ -14,9 +15,11 @@ from lzma import LZMAError
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from zerosum.data.layout import is_hidden, is_image_name, read_layout, whole, without_arrays
+from zerosum.data.layout import is_hidden, is_image_name, without_arrays
 from zerosum.data.records import Record, Skip, Source, printable
 from zerosum.data.settings import Part
+from zerosum.data.stylegan import NAME as LABELS
+from zerosum.data.stylegan import layout_of
 from zerosum.data.tags import MAX_BYTES, TagFile, is_tags_name, read_tags
 from zerosum.errors import DataError
 
@@ -53,7 +56,7 @@ def zip_source(text: str, path: Path, part: Part | None = "train") -> Source:
 
     def entry(info: zipfile.ZipInfo) -> _Entry:
         name = _tidy(info.filename)
-        table = TagFile(name, info.file_size, partial(archive.read, info)) if is_tags_name(name) else None
+        table = TagFile(name, info.file_size, partial(archive.read, info)) if _is_table(name) else None
         return _Entry(name, _zip_refusal(info), table)
 
     listing = [entry(info) for info in files]
@@ -80,7 +83,7 @@ def _tar_listing(path: Path) -> list[_Entry]:
     listing, room = [], MAX_BYTES
     for entry, archive in _tar_files(path):
         name, refused, table = _tidy(entry.name), _tar_refusal(entry), None
-        if is_tags_name(name) and not refused:
+        if _is_table(name) and not refused:
             content = None
             if entry.size <= room:
                 room -= entry.size
@@ -89,6 +92,18 @@ def _tar_listing(path: Path) -> list[_Entry]:
             table = TagFile(name, entry.size, partial(_same, content))
         listing.append(_Entry(name, refused, table))
     return listing
+
+
+def _is_table(name: str) -> bool:
+    return is_tags_name(name) or (posixpath.basename(name) == LABELS and not is_hidden(name))
+
+
+def _content(file: TagFile) -> bytes:
+    """Raises ValueError for a file that is too large."""
+    content = file.read() if file.size <= MAX_BYTES else None
+    if content is None:
+        raise ValueError(f"is too large; files of up to {MAX_BYTES // 2**20} MB are read")
+    return content
 
 
 def _same(content: bytes | None) -> bytes | None:
@@ -106,11 +121,14 @@ def _archive_source(
     if len(entries) > MAX_ENTRIES:
         raise DataError(f"{path} has more than {MAX_ENTRIES:,} entries. Split it into several sets.")
     ignored, images, tables = [], [], []
+    labels: dict[str, Callable[[], bytes]] = {}
     for index, entry in enumerate(entries):
         if entry.refused:
             ignored.append(Skip(printable(entry.name), entry.refused))
         elif is_hidden(entry.name):
             continue
+        elif entry.table and posixpath.basename(entry.name) == LABELS:
+            labels[entry.name] = partial(_content, entry.table)
         elif entry.table:
             tables.append(entry.table)
         elif not is_image_name(entry.name):
@@ -121,7 +139,8 @@ def _archive_source(
     ignored += arrays
     images = [index for index in images if entries[index].name in pictures]
     names = [entries[index].name for index in images]
-    layout = whole(names) if part is None else read_layout(names, part)
+    layout, unread = layout_of(names, part, labels)
+    ignored += unread
     tags = read_tags(tables, names, layout.kept)
     kept = [pair for pair, keep in zip(zip(images, layout.labels, strict=True), layout.kept, strict=True) if keep]
     chosen = {

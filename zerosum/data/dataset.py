@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from zerosum.data.conditions import Condition, Together, encoded
+from zerosum.data.stylegan import is_labels
 from zerosum.errors import DataError
 
 MAX_VALUES = 2**31  # in one image; a config that asks for more would ask for the memory, too
@@ -180,8 +181,12 @@ class Dataset:
 
 
 def is_prepared(path: Path) -> bool:
-    """Whether `path` is a folder that `zerosum prepare` made."""
-    return (path / "dataset.json").is_file()
+    """Whether `path` is a folder that `zerosum prepare` made. The tools of StyleGAN write a file of that name, too."""
+    file = path / "dataset.json"
+    if not file.is_file():
+        return False
+    with open(file, "rb") as content:
+        return not is_labels(content.read(4096))
 
 
 def load_dataset(folder: str | Path) -> Dataset:

@@ -1,6 +1,6 @@
 """What every decoder gives, what it refuses, and the limits that hold for all of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,15 @@ def guarded(header: Header) -> Header:
     if height * width * max(1, header.channels / 4) > MAX_PIXELS:
         raise BadImage(f"refused from its header: {height}x{width} is more than {MAX_PIXELS // 10**6} megapixels")
     return header
+
+
+def half(header: Header) -> Header:
+    """One of two images side by side in a file. Raises BadImage where there cannot be two: in a file of odd width, or
+    one that would have halves less than 3/4 as wide as high."""
+    if header.width % 2 or 2 * header.width < 3 * header.height:
+        size = f"{header.height}x{header.width} (height x width)"
+        raise BadImage(f"{size}, which cannot be two images of one size side by side")
+    return replace(header, width=header.width // 2)
 
 
 def mode_words(channels: int, alpha: bool, dtype: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.label_maps import VOID
+from zerosum.data.packer import LOSSY_MAP
 from zerosum.data.records import Skip, counted
 from zerosum.data.settings import Size
 from zerosum.data.values import FAR
@@ -123,7 +124,12 @@ def _warnings(report: Report) -> Iterator[str]:
         there = "is" if info.count == 1 else "are"
         yield f"There {there} {report.counted(info.count)} in all: fewer than {FEW_IMAGES} are soon learnt by heart."
     if len(info.labels or (info.input.labels if info.input else ())) == 1:
-        yield f"The label maps have one class, 0. In masks of 0 and {VOID}, save {VOID} as 1: {VOID} is no class."
+        yield f"The label maps have one class: there is nothing to tell apart. {VOID} beside other numbers is no class."
+    if lossy := report.changes[LOSSY_MAP]:
+        yield (
+            f"{counted(lossy, 'label map')} {'is' if lossy == 1 else 'are'} stored as JPEG or lossy WebP, which change "
+            "numbers: classes that nobody drew appear along all edges. Save label maps as PNG."
+        )
     small = [f"{name} ({count})" for name, count in report.classes.items() if count < FEW_OF_A_CLASS]
     if small:
         shown = ", ".join(small[:5]) + (f" and {len(small) - 5} more" if len(small) > 5 else "")

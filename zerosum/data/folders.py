@@ -2,15 +2,19 @@
 
 import hashlib
 import os
+import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from zerosum.data.layout import is_hidden, is_image_name, read_layout, whole, without_arrays
+from zerosum.data.layout import is_hidden, is_image_name, without_arrays
 from zerosum.data.records import Record, Skip, Source, printable
 from zerosum.data.settings import Part
+from zerosum.data.stylegan import MAX_BYTES as MAX_LABELS
+from zerosum.data.stylegan import NAME as LABELS
+from zerosum.data.stylegan import layout_of
 from zerosum.data.tags import TagFile, is_tags_name, read_tags
 from zerosum.errors import DataError
 
@@ -25,6 +29,8 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
     files: list[tuple[str, os.stat_result]] = []
     tables: list[tuple[str, os.stat_result]] = []
     ignored: list[Skip] = []
+    label_files: dict[str, Callable[[], bytes]] = {}
+    others: list[tuple[str, os.stat_result]] = []
     for name in _walk(root, ignored):
         try:
             facts = os.stat(root / name)
@@ -35,6 +41,9 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
             ignored.append(Skip(printable(name), "neither a file nor a folder"))
         elif is_tags_name(name):
             tables.append((name, facts))
+        elif posixpath.basename(name) == LABELS:
+            label_files[name] = partial(_labels, root / name, facts.st_size)
+            others.append((name, facts))
         elif not is_image_name(name):
             ignored.append(Skip(printable(name), "no image by its name"))
         else:
@@ -43,14 +52,15 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
     ignored += arrays
     files = [entry for entry in files if entry[0] in pictures]
     names = [name for name, _ in files]
-    layout = whole(names) if part is None else read_layout(names, part)
+    layout, unread = layout_of(names, part, label_files)
+    ignored += unread
     labels = [None if label is None else printable(label) for label in layout.labels]
     chosen = [(name, label) for name, label, kept in zip(names, labels, layout.kept, strict=True) if kept]
     tags = read_tags(
         [TagFile(name, facts.st_size, (root / name).read_bytes) for name, facts in tables], names, layout.kept
     )
     digest = hashlib.sha256()
-    for name, facts in [*files, *tables]:
+    for name, facts in [*files, *tables, *others]:
         digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
 
     def records() -> Iterator[Record]:
@@ -94,6 +104,13 @@ def _walk(root: Path, ignored: list[Skip]) -> Iterator[str]:
                 above[f"{prefix}{name}/"] = (*around, real)
         subfolders[:] = kept
         yield from (prefix + name for name in sorted(names) if not is_hidden(name))
+
+
+def _labels(path: Path, size: int) -> bytes:
+    """A file of labels. Raises ValueError for one that is too large."""
+    if size > MAX_LABELS:
+        raise ValueError(f"is too large; files of up to {MAX_LABELS // 2**20} MB are read")
+    return path.read_bytes()
 
 
 def _open(path: Path) -> BinaryIO:

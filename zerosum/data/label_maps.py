@@ -1,7 +1,8 @@
 """Maps of classes and of instances: a whole number in each pixel, which no step may mix with that of its neighbour."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import tifffile
@@ -14,6 +15,7 @@ from zerosum.data.records import Opened
 from zerosum.data.resize import Box
 from zerosum.data.settings import Size
 
+MOST_LEVELS, FAR_APART = 8, 20  # shades of gray that stand for classes
 VOID = 255
 """In a label map: no class. The custom of most sets; also what surrounds a padded map."""
 
@@ -75,8 +77,45 @@ def _unscaled(values: np.ndarray, start: bytes) -> np.ndarray:
     return values if largest == 255 else np.rint(values.astype(np.float64) * (largest / 255)).astype(np.uint8)
 
 
-def as_labels(values: np.ndarray, count: int | None) -> np.ndarray:
-    """Class numbers (H, W) as uint8, VOID where there is none. Raises BadImage for one beyond the count."""
+def is_lossy(start: bytes) -> bool:
+    """Whether a file that starts so has changed the numbers of a map: JPEG, and WebP but for its lossless kind."""
+    return start.startswith(b"\xff\xd8\xff") or (start[8:12] == b"WEBP" and start[12:16] != b"VP8L")
+
+
+def gray_levels(maps: Iterable[np.ndarray]) -> tuple[int, ...]:
+    """The shades of gray that stand for classes 0, 1, 2, ... in maps (H, W), such as 0 and 255, or 0, 128 and 255;
+    empty where numbers of classes stand in the pixels themselves.
+
+    They are shades where there are few (at most MOST_LEVELS) and all lie FAR_APART. The first map that has others ends
+    the search."""
+    found: set[int] = set()
+    for values in maps:
+        found.update(np.unique(values).tolist())
+        levels = sorted(found)
+        close = any(high - low < FAR_APART for low, high in pairwise(levels))
+        if close or len(levels) > MOST_LEVELS or levels[-1] > VOID:
+            return ()
+    return tuple(levels) if len(levels := sorted(found)) > 1 else ()
+
+
+def levels_of(names: Sequence[str]) -> tuple[int, ...]:
+    """The shades of gray by which a set names its classes; empty where the classes are numbered from 0, or have words
+    for names."""
+    if not names or list(names) == [str(number) for number in range(len(names))]:
+        return ()
+    return tuple(map(int, names)) if all(name.isdecimal() and int(name) <= VOID for name in names) else ()
+
+
+def as_labels(values: np.ndarray, count: int | None, levels: Sequence[int] = ()) -> np.ndarray:
+    """Class numbers (H, W) as uint8, VOID where there is none; with levels these shades of gray stand for the classes.
+    Raises BadImage for one beyond the count, and for another shade."""
+    if levels:
+        places = np.searchsorted(levels, values).clip(0, len(levels) - 1)
+        bad = values[np.asarray(levels)[places] != values]
+        if bad.size:
+            shades = ", ".join(map(str, levels))
+            raise BadImage(f"{bad[0]} in a label map of the shades {shades}, each of which is a class")
+        return places.astype(np.uint8)
     most = VOID if count is None else count
     bad = values[(values >= most) & (values != VOID)]
     if bad.size:

@@ -1,5 +1,6 @@
 """Which files of a folder or an archive are images, and which classes their folders name."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -21,7 +22,9 @@ STRAYS, STRAY_SHARE = 2, 0.01  # so many images beside class folders lie there b
 # fmt: on
 TRAINS = ("train", "training")
 TESTS = ("test", "testing", "eval", "val", "valid", "validation")  # the first of them that there is
-SPLITS = frozenset((*TRAINS, *TESTS))
+OTHERS = ("unlabeled", "unlabelled", "unsup", "extra", "dev", "holdout")  # parts that are neither
+SPLITS = frozenset((*TRAINS, *TESTS, *OTHERS))
+_DOMAIN = re.compile(rf"({'|'.join(sorted(SPLITS))})[_-]?([ab])", re.IGNORECASE)  # trainA, as unpaired sets have it
 
 
 def is_hidden(path: str) -> bool:
@@ -69,7 +72,7 @@ def read_layout(paths: Sequence[str], part: Part = "train") -> Layout:
     or, for the test part, the first of TESTS; without such folders nothing belongs to the test part. A single class is
     no class, except in a test part when the training part knows it. Images beside the class folders are left out if
     they are very few; more of them leave the whole set without classes."""
-    parts = [tuple(path.split("/")) for path in paths]
+    parts = _without_domains([tuple(path.split("/")) for path in paths])
     notes = []
     known: tuple[str, ...] = ()
     strays = _strays(parts)
@@ -102,6 +105,19 @@ def read_layout(paths: Sequence[str], part: Part = "train") -> Layout:
         return Layout(kept, [None] * len(parts), (), tuple(notes))
     labels = [path[depth] if keep else None for path, keep in zip(parts, kept, strict=True)]
     return Layout(kept, labels, classes, tuple(notes))
+
+
+def _without_domains(parts: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Paths of trainA, trainB, testA, ... as train/A, train/B, test/A, ...: parts, and in each two domains."""
+    depth = _common_depth(parts)
+    tops = {path[depth] for path in parts if len(path) > depth + 1}
+    found = {top: match for top in tops if (match := _DOMAIN.fullmatch(top))}
+    if len(found) < 2 or len(found) < len(tops):
+        return parts
+    return [
+        (*path[:depth], *found[path[depth]].groups(), *path[depth + 1 :]) if path[depth] in found else path
+        for path in parts
+    ]
 
 
 def _taken(tops: set[str], part: Part) -> str | None:

@@ -16,13 +16,14 @@ import numpy as np
 from zerosum.data.conform import TOP, Conformed, Form
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.duplicates import impressions, near, same
-from zerosum.data.label_maps import VOID, most_label
+from zerosum.data.label_maps import VOID, levels_of, most_label
 from zerosum.data.npy import ArrayWriter
 from zerosum.data.records import Record
 from zerosum.data.settings import Size
 from zerosum.data.values import stretching, usual_range, value_range
 from zerosum.errors import DataError
 
+LOSSY_MAP = "label map from a lossy format"  # among the changes of an image
 Groups = tuple[tuple[str, ...], ...]
 
 
@@ -48,6 +49,11 @@ class PairForm:
     target_maps: bool
     labels: tuple[str, ...]
     instances: bool
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The shades of gray that stand for the classes, if they do."""
+        return levels_of(self.labels)
 
 
 class Packer:

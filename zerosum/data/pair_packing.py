@@ -1,20 +1,20 @@
 """Making pairs alike: one geometry for an input and its image, numbers of classes and objects never mixed."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from zerosum.data.conform import Conformed, Form, centred, conform, placement
-from zerosum.data.decoded import BadImage, Decoded
+from zerosum.data.decoded import BadImage, Decoded, half
 from zerosum.data.images import decode
-from zerosum.data.label_maps import VOID, as_labels, decode_map, resize_map
-from zerosum.data.packer import Packed, PairForm
+from zerosum.data.label_maps import VOID, as_labels, decode_map, gray_levels, is_lossy, resize_map, start_of
+from zerosum.data.packer import LOSSY_MAP, Packed, PairForm
 from zerosum.data.records import Opened, Pairs, Record, Skip, Source
 from zerosum.data.settings import PackSettings, Size
-from zerosum.data.survey import half, input_survey
+from zerosum.data.survey import input_survey
 from zerosum.errors import ConfigError
 
 
@@ -26,9 +26,23 @@ def pair_form(source: Source, facts: Pairs, form: Form, settings: PackSettings) 
         )
     given = input_survey(source, settings).form(form.size, settings)
     labels = facts.classes or tuple(map(str, range(settings.labels or 0)))
+    if not facts.classes and (facts.input_maps or facts.target_maps) and not facts.halves:
+        levels = gray_levels(_maps(source, facts))
+        if levels and settings.labels in (None, len(levels)):
+            labels = tuple(map(str, levels))
     return PairForm(
         map_form(given) if facts.input_maps else given, facts.input_maps, facts.target_maps, labels, facts.instances
     )
+
+
+def _maps(source: Source, facts: Pairs) -> Iterator[np.ndarray]:
+    """The label maps of a source of pairs, those that can be read."""
+    for record in source.records():
+        assert record.beside is not None
+        for opener, is_map in ((record.beside.input, facts.input_maps), (record.open, facts.target_maps)):
+            if is_map and opener is not None:
+                with suppress(BadImage):
+                    yield decode_map(opener, record.name)
 
 
 def map_form(form: Form) -> Form:
@@ -44,9 +58,11 @@ def convert_pair(record: Record, form: Form, pairs: PairForm, facts: Pairs, coun
             given, made, size, mode = _halves(record, form, pairs, facts, count)
         else:
             assert record.beside.input is not None
-            made, size, mode = _side(record.open, record.name, form, facts.target_maps, count)
+            made, size, mode = _side(record.open, record.name, form, facts.target_maps, count, pairs.levels)
             with _said_of("its input"):
-                given, other, _ = _side(record.beside.input, record.name, pairs.input, facts.input_maps, count)
+                given, other, _ = _side(
+                    record.beside.input, record.name, pairs.input, facts.input_maps, count, pairs.levels
+                )
             _same_size(size, other, "its input")
         beside = {"inputs": given.pixels}
         if record.beside.instances is not None:
@@ -70,12 +86,13 @@ def _said_of(what: str) -> Iterator[None]:
 
 
 def _side(
-    opener: Callable[[], Opened], name: str, form: Form, is_map: bool, count: int | None
+    opener: Callable[[], Opened], name: str, form: Form, is_map: bool, count: int | None, levels: Sequence[int]
 ) -> tuple[Conformed, Size, str]:
     """One side of a pair in its form; the size and the mode of its file."""
     if is_map:
         values = decode_map(opener, name)
-        return _labels(values, form, count), values.shape, "label map"
+        changes = (LOSSY_MAP,) if is_lossy(start_of(opener)) else ()
+        return _labels(values, form, count, levels, changes), values.shape, "label map"
     decoded = decode(opener, name=name)
     return conform(decoded, form), (decoded.header.height, decoded.header.width), decoded.header.mode
 
@@ -100,8 +117,10 @@ def _as_array(side: Decoded) -> np.ndarray:
     return side.pixels
 
 
-def _labels(values: np.ndarray, form: Form, count: int | None) -> Conformed:
-    return Conformed(_map_pixels(as_labels(values, count), form, ground=VOID), (), False)
+def _labels(
+    values: np.ndarray, form: Form, count: int | None, levels: Sequence[int] = (), changes: tuple[str, ...] = ()
+) -> Conformed:
+    return Conformed(_map_pixels(as_labels(values, count, levels), form, ground=VOID), changes, False)
 
 
 def _map_pixels(values: np.ndarray, form: Form, ground: int) -> np.ndarray:

@@ -1,16 +1,24 @@
 """A source of pairs: each record an image, and what it is made from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from PIL import Image
 
 from zerosum.data import portraits
+from zerosum.data.decoded import BadImage, Decoded, half
+from zerosum.data.images import decode, read_header
 from zerosum.data.pairing import how_pairs_lie, read_pairs
 from zerosum.data.records import Beside, Header, Opened, Pairs, Record, Source, counted, printable
 from zerosum.data.settings import PackSettings, Part, Size
 from zerosum.errors import ConfigError, DataError
+
+LOOKED_AT = 12  # files
+SQUARE = 0.02  # of a width twice the height: as pix2pix has its pairs, of square images
+SIDE, ALIKE = 48, 0.2  # pixels of the outlines that are compared; their correlation
+SHOWN = 8
 
 
 def paired(source: Source, settings: PackSettings, part: Part) -> Source:
@@ -25,6 +33,9 @@ def paired(source: Source, settings: PackSettings, part: Part) -> Source:
         if alone := pairing.alone:
             first = f" {counted(len(alone), 'file')} without a partner, the first {alone[0].name}: {alone[0].reason}."
         raise DataError(f"There are no pairs in {printable(source.text)}.{first} P{how_pairs_lie()[1:]}.")
+
+    if pairing.halves and not settings.halves:
+        refuse_photographs(source, [records[row[0]] for row in pairing.rows])
 
     def pairs() -> Iterator[Record]:
         for a, b, instances in pairing.rows:
@@ -51,6 +62,58 @@ def paired(source: Source, settings: PackSettings, part: Part) -> Source:
             has_instances,
         ),
     )
+
+
+def refuse_photographs(source: Source, records: Sequence[Record]) -> None:
+    """Raises DataError where files hold one photograph each rather than two images side by side: where most of them
+    cannot be halved, or are not twice as wide as high and have halves that are no more alike than those of different
+    files. Looks at some of them."""
+    some = [records[place] for place in np.linspace(0, len(records) - 1, min(len(records), LOOKED_AT)).astype(int)]
+    refused: list[str] = []
+    halves: list[tuple[np.ndarray, np.ndarray]] = []
+    twice_as_wide = 0
+    for record in some:
+        try:
+            header = read_header(record.open, record.name)
+            twice_as_wide += abs(header.width / header.height - 2) <= SQUARE
+            half(header)
+            halves.append(_outlines(decode(record.open, name=record.name)))
+        except BadImage as reason:
+            refused.append(f"{record.name}: {reason}")
+    if not some or (not refused and twice_as_wide == len(some)):
+        return
+    folders = sorted({record.name.rpartition("/")[0] for record in records} - {""})
+    found = (
+        f" Its folders: {', '.join(folders[:SHOWN])}{' and others' if len(folders) > SHOWN else ''}." if folders else ""
+    )
+    remedy = f"{found} P{how_pairs_lie()[1:]}. If the files do hold both, data.halves=true takes them so."
+    if 2 * len(refused) > len(some):
+        raise DataError(f"{printable(source.text)} holds no pairs side by side: {refused[0]}.{remedy}")
+    if 2 * twice_as_wide < len(some) and not alike(halves):
+        raise DataError(
+            f"{printable(source.text)} holds photographs rather than pairs side by side: the left and the right half "
+            f"of {some[0].name} and others do not show the same.{remedy}"
+        )
+
+
+def alike(halves: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:
+    """Whether outlines of a left and a right half are more alike within files than across them, and alike at all."""
+    within = np.mean([float((left * right).mean()) for left, right in halves])
+    lefts, rights = zip(*halves, strict=True)
+    across = [float((left * right).mean()) for i, left in enumerate(lefts) for j, right in enumerate(rights) if i != j]
+    return bool(within > ALIKE and within > (np.mean(across) if across else 0.0) + ALIKE / 2)
+
+
+def _outlines(image: Decoded) -> tuple[np.ndarray, np.ndarray]:
+    """Where the left and the right half of an image change, each (SIDE, SIDE) of mean 0 and deviation 1."""
+    gray = image.pixels.astype(np.float32).mean(axis=2)
+    middle = gray.shape[1] // 2
+    found = []
+    for part in (gray[:, :middle], gray[:, middle : 2 * middle]):
+        small = np.asarray(Image.fromarray(part).resize((SIDE, SIDE), Image.Resampling.BOX))
+        slopes = np.hypot(*np.gradient(small))
+        found.append((slopes - slopes.mean()) / max(float(slopes.std()), 1e-6))
+    return found[0], found[1]
 
 
 def paired_portraits(source: Source, size: Size, settings: PackSettings, seed: int, first: str) -> Source:

@@ -15,16 +15,31 @@ from zerosum.data.records import Skip, printable
 from zerosum.data.settings import Part
 
 Role = Literal["A", "B", "instances"]
+# Folders whose name says that they hold label maps; they are A, whatever lies beside them.
+MAPS = (
+    "label", "labels", "mask", "masks", "segmentation", "segmentations", "segmentationclass", "seg", "segs", "gt",
+    "ground_truth", "groundtruth", "annotation", "annotations", "annot", "trimap", "trimaps",
+)  # fmt: skip
+INPUTS = (
+    "a", "input", "inputs", "source", "sources", "src", "before", "lr", "low", "noisy", "rainy", "hazy", "blur",
+    "blurred", "sketch", "sketches", "edge", "edges",
+)  # fmt: skip
+OUTPUTS = (
+    "b", "img", "imgs", "image", "images", "photo", "photos", "jpegimages", "rgb", "target", "targets", "output",
+    "outputs", "after", "hr", "high", "clean", "sharp",
+)  # fmt: skip
 ROLES: dict[str, Role] = {
-    **dict.fromkeys(("a", "label", "labels", "input", "inputs", "mask", "masks", "segmentation"), "A"),
-    **dict.fromkeys(("b", "img", "image", "images", "photo", "photos", "target", "targets", "output", "outputs"), "B"),
-    **dict.fromkeys(("inst", "instance", "instances"), "instances"),
+    **dict.fromkeys((*MAPS, *INPUTS), "A"),
+    **dict.fromkeys(OUTPUTS, "B"),
+    **dict.fromkeys(("inst", "instance", "instances", "segmentationobject"), "instances"),
 }
-MAPS = ("label", "labels", "mask", "masks", "segmentation")
-"""Folders whose name says that they hold label maps; they are A, whatever lies beside them."""
 OUTSIDE = "lies beside the folders of the parts"
-PLAIN = ("img", "image", "images", "photo", "photos")  # folders of that name alone may hold files of both
-_ENDINGS = re.compile(r"_(gt(Fine|Coarse)_\w+|leftImg8bit)$")  # of Cityscapes, whose partners share what stands before
+# folders of that name alone may hold files of both
+PLAIN = ("img", "imgs", "image", "images", "photo", "photos", "jpegimages", "rgb")
+# What stands behind the name that partners share: of Cityscapes, and of masks.
+_ENDINGS = re.compile(
+    r"_(gt(Fine|Coarse)_\w+|leftImg8bit|masks?|labels?|gt|segmentation|seg|trimap|annotation)$", re.IGNORECASE
+)
 _FOLDER = re.compile(
     rf"(?:(?P<part>{'|'.join(sorted(SPLITS))})[_-]?|(?P<more>.+)[_-])?(?P<role>{'|'.join(ROLES)})", re.IGNORECASE
 )
@@ -112,8 +127,9 @@ def _in_folders(
 def how_pairs_lie() -> str:
     """A sentence on how pairs are laid out."""
     return (
-        "pairs lie side by side in one file each, or under the same names in two folders: A and B, or *_label and "
-        "*_img (with *_inst where there are maps of instances)"
+        "pairs lie side by side in one file each, or under the same names in two folders: A and B, source and target, "
+        "masks and images, JPEGImages and SegmentationClass, or *_label and *_img (with *_inst where there are maps of "
+        "instances)"
     )
 
 

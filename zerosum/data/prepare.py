@@ -13,7 +13,7 @@ from zerosum.data.dataset import SCHEMA, DatasetInfo, load_dataset
 from zerosum.data.decoded import BadImage
 from zerosum.data.findings import Report
 from zerosum.data.images import decode, own_pixel_cap
-from zerosum.data.packer import Packed, Packer
+from zerosum.data.packer import Packed, Packer, PairForm
 from zerosum.data.page import page
 from zerosum.data.pair_packing import convert_pair, map_form, pair_form
 from zerosum.data.parallel import in_order
@@ -128,8 +128,16 @@ def _pack_images(
         packer.enlarged,
         packer.opaque,
         packer.stretching(),
-        source.notes,
+        (*source.notes, *(_level_notes(pairs) if pairs else ())),
     )
+
+
+def _level_notes(pairs: PairForm) -> tuple[str, ...]:
+    """What is said of masks whose classes are shades of gray."""
+    if not pairs.levels:
+        return ()
+    shades = ", ".join(map(str, pairs.levels))
+    return (f"The label maps hold the shades {shades} alone, which are read as {len(pairs.levels)} classes.",)
 
 
 def _convert(record: Record, form: Form, draft: bool) -> Packed | Skip:

@@ -31,6 +31,9 @@ class PackSettings(BaseModel):
     background: str = Field("white", description="CSS colour under alpha that is dropped, and around padded images")
     draft: bool = Field(False, description="decode JPEG files at a reduced size: faster, slightly different pixels")
     pairs: bool = Field(False, description="each image has another beside it that it is made from: A and B")
+    halves: bool = Field(
+        False, description="pairs: both lie side by side in each file, though their shapes or contents do not show it"
+    )
     direction: Direction = Field("AtoB", description="pairs: what is made from what")
     maps: Maps = Field(
         "auto",

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from zerosum.data.conform import Form
 from zerosum.data.dataset import DatasetInfo, is_prepared, load_dataset
-from zerosum.data.decoded import BadImage, mode_words
+from zerosum.data.decoded import BadImage, half, mode_words
 from zerosum.data.images import own_pixel_cap, read_header
 from zerosum.data.parallel import in_order
 from zerosum.data.records import Header, Record, Skip, Source
@@ -158,15 +158,6 @@ def _header(record: Record, halves: bool) -> Header | Skip:
         return half(header) if halves else header
     except BadImage as reason:
         return Skip(record.name, str(reason))
-
-
-def half(header: Header) -> Header:
-    """One of two images side by side in a file. Raises BadImage where there cannot be two: in a file of odd width, or
-    one that would have halves less than 3/4 as wide as high."""
-    if header.width % 2 or 2 * header.width < 3 * header.height:
-        size = f"{header.height}x{header.width} (height x width)"
-        raise BadImage(f"{size}, which cannot be two images of one size side by side")
-    return replace(header, width=header.width // 2)
 
 
 def _most_channels(headers: Counter[Header]) -> tuple[int, bool]:
