@@ -13,10 +13,15 @@ import tifffile
 from PIL import Image
 
 from tests.data.made_images import encoded, folder_of, pattern, picture, some_pngs
+from zerosum.data.convert import to_tensors
+from zerosum.data.dataset import load_dataset
 from zerosum.data.decoded import BadImage, Decoded
 from zerosum.data.images import decode, read_header
 from zerosum.data.label_maps import decode_map
+from zerosum.data.prepare import prepare
+from zerosum.data.settings import PackSettings, pack_settings
 from zerosum.data.sources import open_source
+from zerosum.errors import ConfigError
 
 
 def opened(content: bytes) -> Decoded:
@@ -303,3 +308,34 @@ def test_the_shared_tables_are_read(case: str) -> None:
     first = next(iter(source.records())).attributes
     assert first
     assert not any(str(record.attributes[key]) in ("NA", "-1", "999") for record in source.records() for key in first)
+
+
+def bits_12(tmp_path: Path) -> Path:
+    images = {f"{n}.png": imagecodecs.png_encode(pattern(16, 16, 1, "uint16", n)[..., 0] >> 4) for n in range(4)}
+    return folder_of(tmp_path / "set", images)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limits"),
+    [("full", (0, 65_535)), ("auto", (0, 4_095)), ("0:4095", (0, 4_095)), ("500:3000", (500, 3_000))],
+)
+def test_values_of_12_bits_use_the_range_that_they_have(tmp_path: Path, wanted: str, limits: tuple[int, int]) -> None:
+    report = prepare(bits_12(tmp_path), tmp_path / "out", (16, 16), PackSettings(range=wanted))
+    data = load_dataset(tmp_path / "out")
+    assert data.info.value_range == limits
+    assert any("so all of them are nearly black" in text for text in report.warnings) == (wanted == "full")
+    tensor = to_tensors(data.batch(np.arange(4)), data.info)["image"]
+    expected = (data.images[..., 0].astype(float) - limits[0]) / (limits[1] - limits[0]) * 2 - 1
+    np.testing.assert_allclose(tensor[:, 0], expected.clip(-1, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", ["4095", "0:", "5:5", "9:1", "nan:1", "low"])
+def test_a_range_is_two_numbers(wrong: str) -> None:
+    with pytest.raises(ConfigError, match=r"range must be full, auto, or LOW:HIGH such as 0:4095"):
+        pack_settings(range=wrong)
+
+
+def test_8_bit_images_keep_their_range(tmp_path: Path) -> None:
+    report = prepare(folder_of(tmp_path / "set", some_pngs(3)), tmp_path / "out", (16, 16), PackSettings(range="auto"))
+    assert load_dataset(tmp_path / "out").info.value_range == (0, 255)
+    assert not any("black" in text for text in report.warnings)

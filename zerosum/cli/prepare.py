@@ -34,6 +34,13 @@ def prepare(
     fit: Annotated[str, typer.Option(help="crop the middle, pad with the background, or stretch.")] = "crop",
     channels: Annotated[str, typer.Option(help="gray, gray+alpha, rgb or rgba; auto: what most images have.")] = "auto",
     depth: Annotated[str, typer.Option(help="8, 16 or float; auto: what most images have.")] = "auto",
+    value_range: Annotated[
+        str,
+        typer.Option(
+            "--range",
+            help="Stored values that become black and white: full, LOW:HIGH such as 0:4095, or auto, as found.",
+        ),
+    ] = "full",
     background: Annotated[
         str, typer.Option(help="CSS colour laid under alpha that is dropped, and around padded images.")
     ] = "white",
@@ -80,6 +87,7 @@ def prepare(
         fit=fit,
         channels=channels,
         depth=depth,
+        range=value_range,
         background=background,
         draft=draft,
         pairs=pairs,

@@ -24,6 +24,7 @@ class Form:
     dtype: str
     fit: Fit = "crop"
     background: str = "white"
+    range: str = "full"  # the stored values that become black and white, as PackSettings.range has it
     mostly_float: bool = False  # the files are; then an image left out for its values is a reason to keep floats
 
 

@@ -60,7 +60,10 @@ def to_float(images: np.ndarray, info: DatasetInfo | Side, device: torch.device 
         tensor = tensor.clone()  # float images on the CPU would otherwise be scaled in place under the caller
     if low:
         tensor.sub_(low)
-    return tensor.mul_(2 / (high - low)).sub_(1).permute(0, 3, 1, 2)
+    tensor.mul_(2 / (high - low)).sub_(1)
+    if images.dtype != np.uint8:  # data.range may be narrower than what is stored
+        tensor.clamp_(-1, 1)
+    return tensor.permute(0, 3, 1, 2)
 
 
 def to_stored(tensor: Tensor, info: DatasetInfo) -> np.ndarray:

@@ -14,6 +14,7 @@ from zerosum.data.values import FAR
 
 FEW_IMAGES = 500  # below it a GAN from scratch learns the images by heart
 FEW_OF_A_CLASS = 50
+DARK = 4  # times as much as the greatest value: an image that uses less than a quarter of its range
 UNEVEN = 10  # times as many images in the largest class as in the smallest
 MANY = 0.05  # the share of a set from which something said of images is said of the set
 _SHOWN = 20  # lines of a list in the text report; the JSON and the page have all of them
@@ -29,7 +30,8 @@ class Report:
     enlarged    how many images were smaller than the packed size
     stretching  the few images without which the range of a float set would be a tenth of what it is
     opaque      the set has an alpha channel, and every pixel of it is opaque
-    notes       what was decided while reading the source, in sentences"""
+    notes       what was decided while reading the source, in sentences
+    highest     the greatest value of a 16-bit set"""
 
     info: DatasetInfo
     skipped: tuple[Skip, ...]
@@ -44,6 +46,7 @@ class Report:
     opaque: bool
     stretching: tuple[str, ...]
     notes: tuple[str, ...]
+    highest: float | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -160,6 +163,11 @@ def _warnings(report: Report) -> Iterator[str]:
 def _value_warnings(report: Report) -> Iterator[str]:
     """What has lost its contrast in the range of a float set."""
     info = report.info
+    if report.highest is not None and info.value_range is not None and report.highest < info.value_range[1] / DARK:
+        yield (
+            f"The values of the 16-bit images go up to {report.highest:,.0f} of {info.value_range[1]:,.0f}, so all of "
+            "them are nearly black. Use the range that they have: data.range=auto, or of 12 bits data.range=0:4095."
+        )
     if info.dtype != "float32" or info.value_range is None:
         return
     low, high = info.value_range

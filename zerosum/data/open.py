@@ -70,7 +70,7 @@ def _refuse_other_packing(path: Path, info: DatasetInfo, settings: PackSettings)
     if info.is_vectors:
         return
     packed = json.loads((path / "dataset.json").read_text(encoding="utf-8")).get("settings", {})
-    made = {key: packed.get(key) for key in ("fit", "background")}
+    made = {key: packed.get(key, getattr(DEFAULT_SETTINGS, key)) for key in ("fit", "background", "range")}
     if info.input is not None:
         made |= _made_of_pairs(info, info.input, packed.get("direction", DEFAULT_SETTINGS.direction))
     for key, was in made.items():

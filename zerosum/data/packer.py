@@ -110,7 +110,7 @@ class Packer:
         self._content.update(rows.data)
         beside = {} if self.pairs is None else self._add_beside(self.pairs, batch, rows)
         self._seen.append(impressions(rows))
-        if self.form.dtype == "float32":
+        if self.form.dtype != "uint8":
             self._limits.extend(zip(rows.min(axis=(1, 2, 3)), rows.max(axis=(1, 2, 3)), strict=True))
         if self.opaque:
             self.opaque = rows[..., -1].min() == TOP[self.form.dtype]
@@ -134,7 +134,7 @@ class Packer:
         for name, rows in beside.items():
             self._beside[name].append(rows)
             self._content_beside[name].update(rows.data)
-            if name == "inputs" and pairs.input.dtype == "float32":
+            if name == "inputs" and pairs.input.dtype != "uint8":
                 self._input_limits.extend(zip(rows.min(axis=(1, 2, 3)), rows.max(axis=(1, 2, 3)), strict=True))
             if name == "inputs" and pairs.input_maps:
                 self._most_label = max(self._most_label, most_label(rows))
@@ -165,7 +165,7 @@ class Packer:
             len(self.names),
             self.shape,
             self.form.dtype,
-            value_range(self.form.dtype, self._limits),
+            value_range(self.form.dtype, self._limits, self.form.range),
             self.form.alpha,
             self.classes,
             self._content.hexdigest(),
@@ -179,7 +179,7 @@ class Packer:
         labels = self.pairs.labels or tuple(map(str, range(self._most_label + 1)))
         if not labels and (maps or self.pairs.target_maps):
             raise DataError(f"The label maps of {source} hold {VOID} alone, which is no class. Number classes from 0.")
-        limits = value_range(form.dtype, self._input_limits)
+        limits = value_range(form.dtype, self._input_limits, form.range)
         return {
             "input": Side(form.channels, form.dtype, limits, form.alpha, labels if maps else ()),
             "instances": self.pairs.instances,
@@ -188,7 +188,14 @@ class Packer:
 
     def stretching(self) -> tuple[str, ...]:
         """The names of the few images that stretch the range of a float set far beyond that of the others."""
-        return tuple(self.names[index] for index in stretching(self._limits)) if self._limits else ()
+        if self.form.dtype != "float32":
+            return ()
+        return tuple(self.names[index] for index in stretching(self._limits))
+
+    @property
+    def highest(self) -> float | None:
+        """The greatest value of a 16-bit set; None of others."""
+        return max((high for _, high in self._limits), default=None) if self.form.dtype == "uint16" else None
 
     def duplicates(self, nearly: bool = True) -> tuple[Groups, Groups]:
         """Groups of names with the same pixels, and, if `nearly`, groups that look nearly the same."""
@@ -197,7 +204,9 @@ class Packer:
             return exact, ()
         first = {digest: index for index, digest in reversed(list(enumerate(self._digests)))}
         singles = sorted(first.values())  # one of each, so that exact copies are not told twice
-        low, high = usual_range(self._limits) if self._limits else value_range(self.form.dtype, ())
+        low, high = value_range(self.form.dtype, self._limits, "auto")
+        if self.form.dtype == "float32":
+            low, high = usual_range(self._limits)
         seen = (np.concatenate(self._seen)[singles] - low) * np.float32(255 / (high - low))
         return exact, tuple(tuple(self.names[singles[index]] for index in group) for group in near(seen))
 

@@ -129,6 +129,7 @@ def _pack_images(
         packer.opaque,
         packer.stretching(),
         (*source.notes, *(_level_notes(pairs) if pairs else ())),
+        packer.highest,
     )
 
 

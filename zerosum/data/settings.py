@@ -1,5 +1,6 @@
 """How images are made alike when they are packed; the fields are the options of `zerosum prepare`."""
 
+import math
 import re
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
@@ -28,6 +29,11 @@ class PackSettings(BaseModel):
     fit: Fit = Field("crop", description="crop the middle, pad with the background, or stretch")
     channels: Channels = Field("auto", description="what every image becomes; auto: what most of them are")
     depth: Depth = Field("auto", description="bits a channel; auto: what most of them have")
+    range: str = Field(
+        "full",
+        description="stored values that become black and white: full, LOW:HIGH such as 0:4095 for 12 bits in files of "
+        "16, or auto, the range found; values beyond are cut off",
+    )
     background: str = Field("white", description="CSS colour under alpha that is dropped, and around padded images")
     draft: bool = Field(False, description="decode JPEG files at a reduced size: faster, slightly different pixels")
     pairs: bool = Field(False, description="each image has another beside it that it is made from: A and B")
@@ -42,6 +48,12 @@ class PackSettings(BaseModel):
     labels: PositiveInt | None = Field(None, description="pairs: how many classes label maps have; by default as found")
     input_channels: Channels = Field("auto", description="pairs: what every input becomes; channels is of what is made")
 
+    @field_validator("range", mode="before")
+    @classmethod
+    def _is_a_range(cls, value: object) -> str:
+        parse_range(str(value))
+        return str(value)
+
     @field_validator("background")
     @classmethod
     def _is_a_colour(cls, value: str) -> str:
@@ -52,6 +64,20 @@ class PackSettings(BaseModel):
                 f"background must be a CSS colour such as white, #ffcc00 or rgb(0,0,0), not {value!r}"
             ) from None
         return value
+
+
+def parse_range(text: str) -> tuple[float, float] | None:
+    """(low, high) of `LOW:HIGH`; None for `full` and `auto`. Raises ValueError for anything else."""
+    if text in ("full", "auto"):
+        return None
+    low, _, high = text.partition(":")
+    try:
+        limits = float(low), float(high)
+    except ValueError:
+        limits = (0.0, 0.0)
+    if not (math.isfinite(limits[0]) and math.isfinite(limits[1]) and limits[0] < limits[1]):
+        raise ValueError(f"range must be full, auto, or LOW:HIGH such as 0:4095, not {text!r}")
+    return limits
 
 
 DEFAULT_SETTINGS = PackSettings()

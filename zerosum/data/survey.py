@@ -69,6 +69,7 @@ class Survey:
             self.dtype,
             settings.fit,
             settings.background,
+            settings.range,
             self.mostly_float,
         )
 

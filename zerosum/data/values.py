@@ -4,18 +4,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from zerosum.data.settings import parse_range
+
 Range = tuple[float, float]
 
 FAR = 10  # times the range of other images: what lies within a tenth of the scale has next to no contrast
 _FEW = 0.1  # of the images, at each end
 
 
-def value_range(dtype: str, limits: Sequence[Range]) -> Range:
-    """The whole range of integers; of floats 0..1 or -1..1 where they fit, else the range found.
+def value_range(dtype: str, limits: Sequence[Range], wanted: str = "full") -> Range:
+    """The values that become black and white: of integers the whole range; of floats 0..1 or -1..1 where they fit, else
+    the range found. Or what is wanted, as `PackSettings.range` has it: LOW:HIGH, or `auto`, of 16-bit integers from the
+    least value to the largest of so many bits (0 to 4,095 where 3,950 occurs); 8-bit images are left alone.
 
-    limits: the least and the greatest value of each image of a float set."""
+    limits: the least and the greatest value of each image of a 16-bit or float set."""
+    if dtype == "uint8":
+        return 0.0, 255.0
+    if (given := parse_range(wanted)) is not None:
+        return given
     if dtype != "float32":
-        return 0.0, float(np.iinfo(dtype).max)
+        top = float(np.iinfo(dtype).max)
+        if wanted != "auto" or not limits:
+            return 0.0, top
+        highest = max(high for _, high in limits)
+        return 0.0, min(top, float(2 ** max(1, int(highest).bit_length()) - 1))
     lows, highs = zip(*limits, strict=True)
     return _rounded(min(lows), max(highs))
 
