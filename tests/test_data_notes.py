@@ -18,7 +18,7 @@ def test_train_says_what_prepare_says(tmp_path: Path) -> None:
     files = some_pngs(8) | {"tags.csv": b"file,hair\n000.png,NA\n001.png,red\n", "notes.txt": b"x"}
     files["gray.png"] = encoded(picture("L"))
     np.save(tmp_path / "marks.npy", np.zeros((5, 2)))
-    files["marks.npy"] = (tmp_path / "marks.npy").read_bytes()
+    files["000.npy"] = (tmp_path / "marks.npy").read_bytes()
     source = folder_of(tmp_path / "set", files)
     report = prepare(source, tmp_path / "packed", (16, 16))
     run = zerosum.train("gan", source, out=tmp_path / "run", images=8, **TINY)
@@ -26,7 +26,7 @@ def test_train_says_what_prepare_says(tmp_path: Path) -> None:
     assert report.notes
     assert set(report.notes) <= set(said)
     assert any("gray to colour (1)" in text for text in said)
-    assert any("notes.txt: no image by its name" in text and "marks.npy" in text for text in said)
+    assert any("notes.txt: no image by its name" in text and "000.npy" in text for text in said)
     assert data_of((run.path / "report.html").read_text("utf-8"))["dataNotes"] == said
 
 

@@ -219,7 +219,7 @@ def test_arrays_among_pictures_are_no_images(tmp_path: Path, suffix: str) -> Non
     source = open_source(folder_of(tmp_path / "set", some_pngs(3) | arrays))
     assert source.count == 3
     assert len(source.ignored) == 3
-    assert "an array among pictures" in source.ignored[0].reason
+    assert "an array of the name of a picture" in source.ignored[0].reason
     assert open_source(folder_of(tmp_path / "arrays", arrays)).count == 3
 
 

@@ -135,7 +135,7 @@ def _archive_source(
             ignored.append(Skip(printable(entry.name), "no image by its name"))
         else:
             images.append(index)
-    pictures, arrays = without_arrays([entries[index].name for index in images])
+    pictures, arrays = without_arrays([entries[index].name for index in images], part)
     ignored += arrays
     images = [index for index in images if entries[index].name in pictures]
     names = [entries[index].name for index in images]

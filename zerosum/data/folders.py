@@ -48,7 +48,7 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
             ignored.append(Skip(printable(name), "no image by its name"))
         else:
             files.append((name, facts))
-    pictures, arrays = without_arrays([name for name, _ in files])
+    pictures, arrays = without_arrays([name for name, _ in files], part)
     ignored += arrays
     files = [entry for entry in files if entry[0] in pictures]
     names = [name for name, _ in files]

@@ -17,7 +17,7 @@ SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".avif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm",
     ".pnm", ".tga", ".jp2", ".j2k", ".qoi", ".npy", *UNREAD,
 ))
-ARRAY_AMONG_PICTURES = "an array among pictures, so no image; a folder of arrays alone is read as images"
+ARRAY_OF_A_PICTURE = "an array of the name of a picture, so what belongs to it; arrays alone are read as images"
 STRAYS, STRAY_SHARE = 2, 0.01  # so many images beside class folders lie there by mistake
 # fmt: on
 TRAINS = ("train", "training")
@@ -41,13 +41,18 @@ def is_image_name(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in SUFFIXES
 
 
-def without_arrays(names: Sequence[str]) -> tuple[set[str], list[Skip]]:
-    """The names without arrays that lie among pictures, which are what belongs to these (landmarks, masks, features);
-    arrays alone are images. And what was left out."""
-    arrays = [name for name in names if name.lower().endswith(".npy")]
-    if len(arrays) in (0, len(names)):
-        return set(names), []
-    return set(names) - set(arrays), [Skip(printable(name), ARRAY_AMONG_PICTURES) for name in arrays]
+def without_arrays(names: Sequence[str], part: Part | None) -> tuple[set[str], list[Skip]]:
+    """The names without arrays that are called as a picture is, and so belong to it (landmarks, masks, features); of
+    pairs (part None) only where both lie in one folder. Other arrays are images. And what was left out."""
+    arrays = {name for name in names if name.lower().endswith(".npy")}
+
+    def stem(name: str) -> str:
+        path = PurePosixPath(name)
+        return path.stem if part is not None else str(path.with_suffix(""))
+
+    pictures = {stem(name) for name in names if name not in arrays}
+    beside = [name for name in names if name in arrays and stem(name) in pictures]
+    return set(names) - set(beside), [Skip(printable(name), ARRAY_OF_A_PICTURE) for name in beside]
 
 
 @dataclass(frozen=True)
