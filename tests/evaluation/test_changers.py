@@ -296,4 +296,6 @@ def test_only_images_with_an_age_are_scored(known, changer, root, faces):
     for place in range(5):
         Image.fromarray(np.full((16, 16, 3), place, np.uint8)).save(mixed / f"{place}.png")
     assert len(open_dataset(mixed, (16, 16))) == 17
-    assert zerosum.evaluate(changer, mixed)["made_by"]["n"] == 12
+    found = zerosum.evaluate(changer, mixed)  # of the faces are some that it was trained on
+    assert found["made_by"]["part"] == "validation"
+    assert 1 <= found["made_by"]["n"] < 12
