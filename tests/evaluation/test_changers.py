@@ -89,8 +89,8 @@ def known(monkeypatch):
 
         monkeypatch.setattr(evaluation, "load", load_painter)
 
-    def load_reader(path):
-        eye = load_classifier(path)
+    def load_reader(path, device="cpu"):
+        eye = load_classifier(path, device)
         channel, levels = (1, LEVELS) if len(eye.info.classes) == len(LEVELS) else (0, REDS)
         eye.logits = lambda images: -(torch.from_numpy(images[:, :1, 0, channel]).float() - torch.tensor(levels)).abs()
         return eye
