@@ -105,14 +105,15 @@ def open_test_part(model: AnyModel, data: str, packing: Progress | None = None) 
 
 
 def know_trained(folder: RunFolder, model: AnyModel, data: Dataset) -> bool:
-    """Let a set know which images the run was trained on, so that they are not held out; whether it has any of
-    those."""
+    """Let a set know which images the run was trained on, so that they are not held out; whether it is the run's own
+    data, as it is now, with some of those."""
     trained = folder.trained_on()
     if trained is None:
         return False
     if data.info.hash != model.info.hash or getattr(model.settings, "split", "") == "content":
         data.trained = trained
-    return bool(np.isin(data.content.keys, trained).any())
+    source, own = Path(data.info.source), folder.config()["source"]
+    return own in (str(source), str(source.resolve())) and bool(np.isin(data.content.keys, trained).any())
 
 
 def training_set(
