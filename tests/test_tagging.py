@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import zerosum
+from tests.data.made_sets import packed
 from zerosum.cli.main import main
 from zerosum.data.open import open_dataset
 from zerosum.data.sources import open_source
@@ -76,7 +77,8 @@ def command(capsys, monkeypatch):
 def test_images_without_a_tag_are_neither_trained_nor_tested_on(learnt):
     assert zerosum.load(learnt / "ground").info.classes == ("dark", "light")
     found = zerosum.evaluate(learnt / "ground", learnt / "set")
-    assert (found["made_by"]["part"], found["made_by"]["n"]) == ("validation", 13)
+    assert found["made_by"]["part"] == "validation"
+    assert 4 <= found["made_by"]["n"] <= 24  # a tenth of 128, by chance
     assert any("32 of 160 images have no ground" in warning for warning in found["warnings"])
     assert zerosum.evaluate(learnt / "ground", learnt / "set", part="train")["made_by"]["n"] == 128
 
@@ -84,18 +86,21 @@ def test_images_without_a_tag_are_neither_trained_nor_tested_on(learnt):
 def test_the_split_passes_over_labels_of_minus_one():
     settings = get_recipe("classifier").configure({"validation": 0.2})
     labels = np.repeat([0, -1, 1, -1], 50)
-    training, held = split(settings, labels, 3)
-    assert np.bincount(labels[training]).tolist() == [40, 40]
-    assert np.bincount(labels[held]).tolist() == [10, 10]
-    alone = split(settings, labels[labels >= 0], 3)
-    assert np.array_equal(np.flatnonzero(labels >= 0)[alone[1]], held)
+    images = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1), dtype=np.uint8)
+    training, held = split(settings, packed(images, labels), 3)
+    assert sorted([*training, *held]) == np.flatnonzero(labels >= 0).tolist()
+    known = np.flatnonzero(labels >= 0)
+    alone = split(settings, packed(images[known], labels[known]), 3)
+    assert np.array_equal(known[alone[1]], held)
 
 
 def test_more_tags_make_it_another_set(learnt, tmp_path):
-    """The images held out of the run can then no longer be told from those it was trained on."""
+    """Which has copies of images that were trained on, and that is said."""
     truth = write_images(tmp_path, 160, places=("images/",))
     write_table(tmp_path / "tags.csv", truth)
-    assert zerosum.evaluate(learnt / "ground", tmp_path)["made_by"]["part"] == "all"
+    found = zerosum.evaluate(learnt / "ground", tmp_path)
+    assert found["made_by"]["part"] == "all"
+    assert any("are copies of images that the run was trained on" in warning for warning in found["warnings"])
 
 
 def test_what_classifiers_wrote_can_be_trained_on(learnt, tmp_path, command):

@@ -8,8 +8,10 @@ from zerosum.data.settings import Size
 from zerosum.data.survey import Survey
 from zerosum.engine.loop import Goal
 from zerosum.lengths import Facts, length_of, with_values
+from zerosum.recipes.caae import CaaeSettings
 from zerosum.recipes.registry import Recipe
-from zerosum.recipes.settings import AdversarialSettings, Settings
+from zerosum.recipes.settings import LEAST_HELD, AdversarialSettings, Settings, held_share
+from zerosum.recipes.translation import TranslationSettings
 
 FEW = 2_000  # images below which the discriminator learns them by heart within the usual length of a run
 SHORT = 300_000  # images seen of few: what runs on a hundred images are given by Zhao et al. 2020
@@ -54,3 +56,20 @@ def fitted(
         return settings, []
     reason = f"{counted(found.count, 'image')}, fewer than {FEW:,}. Chosen for so few: "
     return with_values(recipe, settings, chosen), [f"{reason}{'; '.join(said)}."]
+
+
+def fixed_share(recipe: Recipe, settings: Settings, count: int) -> tuple[Settings, list[str]]:
+    """The settings with the share that `validation=auto` stands for, so that it stays when the data grows; and a
+    sentence where the images are few, since the score is then uncertain."""
+    if not isinstance(settings, TranslationSettings | CaaeSettings) or settings.validation != "auto":
+        return settings, []
+    share = held_share(settings.validation, count)
+    fixed = with_values(recipe, settings, {"validation": share})
+    if share <= LEAST_HELD or count < 2:
+        return fixed, []
+    kind = "pair" if isinstance(settings, TranslationSettings) else "image"
+    return fixed, [
+        f"{counted(count, kind)}: validation={share:g}, so that about {max(1, round(share * count))} are held out "
+        f"instead of {max(1, round(LEAST_HELD * count))}. Scores of so few are uncertain; `zerosum evaluate` says by "
+        "how much (validation=0.05 for more to train on)."
+    ]

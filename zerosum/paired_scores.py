@@ -34,7 +34,8 @@ class PairedScores:
         found = {name: float(values.mean()) for name, values in self.by_image.items()}
         if self.maps is not None:
             found |= {
-                name: float(getattr(self.maps, name)) for name in ("pixel_accuracy", "class_accuracy", "mean_iou")
+                name: float(getattr(self.maps, name))
+                for name in ("pixel_accuracy", "class_accuracy", "mean_iou", "mean_dice")
             }
         return found
 

@@ -11,6 +11,7 @@ from zerosum.data.conditioning import complete
 from zerosum.data.convert import to_float, to_stored
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.order import epoch_order
+from zerosum.data.split import apart
 from zerosum.errors import ConfigError, DataError
 from zerosum.metrics.features import SMALLEST, Extractor
 from zerosum.metrics.frechet import frechet_distance_of
@@ -57,9 +58,9 @@ def all_scores(fake: Tensor, real: Tensor) -> Scores:
 
 
 def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two lots of at most n images of the set that a generator could learn from, none in both and of one size: the
-    reals to score against, and those that give the floor. Raises DataError when the set has too few, ConfigError when
-    fewer are asked for than can be scored."""
+    """Two lots of at most n images of the set that a generator could learn from, of one size: the reals to score
+    against, and those that give the floor. No image of one is in the other, nor is a copy of it. Raises DataError when
+    the set has too few, ConfigError when fewer are asked for than can be scored."""
     if n < FEWEST:
         raise ConfigError(f"n is {n}; scores need {FEWEST} images a side or more, and mean little below a thousand.")
     rows = complete(data)
@@ -70,7 +71,13 @@ def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
             "thousand."
         )
     order = rows[epoch_order(len(rows), seed, 0)]
-    return np.sort(order[:most]), np.sort(order[most : 2 * most])
+    against, others = apart(order, data.content.groups[order], most)
+    if len(against) < FEWEST:
+        raise DataError(
+            f"{data.info.source} has {len(rows)} images, nearly all of them copies of a few others; scores need "
+            f"{2 * FEWEST} or more that are different."
+        )
+    return np.sort(against), np.sort(others)
 
 
 def why_unscored(data: Dataset, features: str) -> str:

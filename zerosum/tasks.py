@@ -55,8 +55,28 @@ class Task:
 def asked_by(data: Dataset, settings: Settings) -> Dataset:
     """The set with the conditions that the settings ask for, if they do."""
     if isinstance(settings, ConditionalSettings) and settings.conditional:
-        return conditioned(data, settings.attributes)
+        found = conditioned(data, settings.attributes)
+        balanced_place(found, settings)
+        return found
     return data
+
+
+def balanced_place(data: Dataset, settings: Settings) -> int | None:
+    """The place of the condition whose values are to come equally often in training; None where none is. Raises
+    ConfigError when it cannot be told which."""
+    if not isinstance(settings, ConditionalSettings) or not settings.balance:
+        return None
+    names = [condition.name for condition in data.info.conditions]
+    if settings.balance is True and len(names) == 1:
+        return 0
+    if settings.balance in names:
+        return names.index(str(settings.balance))
+    if settings.balance is True:
+        raise ConfigError(
+            f"balance=true: {data.info.source} has {len(names)} attributes, {', '.join(names)}, which cannot all be "
+            f"balanced at once. Name one of them, as in balance={names[0]}."
+        )
+    raise ConfigError(f"balance={settings.balance}: the generator is told {', '.join(names)}. Name one of these.")
 
 
 def complete_rows(settings: Settings, data: Dataset, seed: int) -> np.ndarray:
@@ -122,18 +142,18 @@ def classes_asked_for(data: Dataset, settings: ClassifierSettings) -> Dataset:
 
 def training_rows(settings: ClassifierSettings, data: Dataset, seed: int) -> np.ndarray:
     """What is not held out."""
-    return split(settings, labels_of(data), seed)[0]
+    return split(settings, data, seed)[0]
 
 
 def look_sheets(folder: Path, system: System, settings: ClassifierSettings, data: Dataset, seed: int) -> LookSheets:
     """Held-out images, or training images where none are held out, with what the classifier looks at."""
-    training, held = split(settings, labels_of(data), seed)
+    training, held = split(settings, data, seed)
     return LookSheets(folder, data, held if len(held) else training, seed)
 
 
 def validation_scorer(system: System, settings: ClassifierSettings, data: Dataset, seed: int) -> Scorer | None:
     """Accuracy on the images held out; None where none are."""
-    held = split(settings, labels_of(data), seed)[1]
+    held = split(settings, data, seed)[1]
     if not len(held):
         return None
     held = np.sort(
@@ -166,18 +186,18 @@ def validation_scorer(system: System, settings: ClassifierSettings, data: Datase
 
 def paired_rows(settings: TranslationSettings, data: Dataset, seed: int) -> np.ndarray:
     """What is not held out."""
-    return split_pairs(settings, len(data), seed)[0]
+    return split_pairs(settings, data, seed)[0]
 
 
 def pair_sheets(folder: Path, system: System, settings: TranslationSettings, data: Dataset, seed: int) -> PairSheets:
     """Held-out pairs, or training pairs where none are held out: the same through the run."""
-    training, held = split_pairs(settings, len(data), seed)
+    training, held = split_pairs(settings, data, seed)
     return PairSheets(folder, system, data, held if len(held) else training, seed)
 
 
 def paired_scorer(system: System, settings: TranslationSettings, data: Dataset, seed: int) -> Scorer | None:
     """How near what is made of held-out inputs comes to the real images; None where none are held out."""
-    return scorer_of_pairs(system, data, split_pairs(settings, len(data), seed)[1], seed)
+    return scorer_of_pairs(system, data, split_pairs(settings, data, seed)[1], seed)
 
 
 def scorer_of_pairs(system: System, data: Dataset, held: np.ndarray, seed: int) -> Scorer | None:

@@ -19,7 +19,7 @@ from zerosum.augment.transforms import check as check_augment
 from zerosum.data.convert import to_float, to_tensors
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.open import open_dataset
-from zerosum.data.order import batch_indices, epoch_order
+from zerosum.data.order import balanced_indices, batch_indices, epoch_order
 from zerosum.data.records import counted
 from zerosum.data.settings import Size
 from zerosum.data.survey import Progress, Survey, survey
@@ -35,7 +35,7 @@ from zerosum.engine.watch import Watch
 from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, error_text
 from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
-from zerosum.fitting import fitted
+from zerosum.fitting import fitted, fixed_share
 from zerosum.lengths import (
     Facts,
     by_time,
@@ -60,7 +60,7 @@ from zerosum.remarks import data_notes, form_text, remarks, shape_text, told, to
 from zerosum.report.page import write_report
 from zerosum.seeds import seed_of
 from zerosum.speed import check_precision, choose_speed
-from zerosum.tasks import TASKS
+from zerosum.tasks import TASKS, balanced_place
 from zerosum.threads import Threads, check_threads, choose_threads, resumed_threads, threads_restored
 from zerosum.trial import expected_info, same_shapes, trial_step
 from zerosum.within import classes_of, few_text
@@ -155,6 +155,8 @@ def plan(
     asked = goal_of(images, steps, minutes)
     facts = Facts(found.count, len(found.classes), size)
     resolved, said = fitted(chosen, resolved, values, found, asked, size)
+    resolved, share_said = fixed_share(chosen, resolved, found.count)
+    said = [*said, *share_said]
     named = any(above.get(key) is not None for key in ("images", "epochs"))  # beside which minutes are a limit
     only_time = asked is not None and by_time(asked)
     epochs = resolved.length_in_epochs if asked is None or only_time else None
@@ -294,6 +296,7 @@ def train(
     run = RunFolder.create(path, document, environment(dataset.info.hash) | {"speed": speed.to_json()})
     try:
         training = _prepare(run, document, system, resolved, dataset, scorer, where, taken, listeners)
+        _note_trained_on(run, planned.recipe, resolved, dataset, seed)
         if origin is None and not started:
             system.before_training(_many(dataset, seed, where))
         training.ema.restart(system.network)
@@ -390,6 +393,7 @@ def resume(
         if moved:
             settings = with_new_length(recipe, settings, goal, facts_of(info))
             document["schedule"] = "time" if by_time(goal) else "images"
+        changed = changed_split(folder, recipe, settings, info, dataset)
         with plain_memory_errors():
             system = _system(recipe, settings, info, document["seed"], where, layout_of(document))
             unscored = ""
@@ -413,9 +417,10 @@ def resume(
             training.event("warning", slower)
         if unscored:
             training.event("warning", unscored)
-        if info.hash != dataset.info.hash:
-            changed = f"{document['source']} has changed since the run began; it goes on with what is there now."
-            training.event("warning", changed)
+        if not changed or folder.trained_on() is not None:  # else what came before is missing, and stays so
+            _note_trained_on(folder, recipe, settings, dataset, document["seed"])
+        if changed:
+            training.event("warning", f"{document['source']} {changed}")
         if moved:
             training.goal = goal
             rates = rates_text(system, training.time(), settings.clock_end(by_time(goal)))
@@ -423,6 +428,34 @@ def resume(
         return _run(training, goal)
     finally:
         folder.unlock()
+
+
+def changed_split(folder: RunFolder, recipe: Recipe, settings: Settings, info: DatasetInfo, data: Dataset) -> str:
+    """Let the data know what the run was trained on, which is never held out; returns what to say, after the name of
+    the data, if it has changed since the run began."""
+    same = info.hash == data.info.hash
+    trained = folder.trained_on()
+    if trained is not None and not (same and getattr(settings, "split", "") == "order"):
+        data.trained = trained
+    if same:
+        return ""
+    found = "has changed since the run began; it goes on with what is there now."
+    if recipe.task == "generate" or not getattr(settings, "validation", 0):
+        return found
+    if trained is None:
+        return (
+            f"{found} Which images an older version of zerosum had trained this run on is not known, so some of those "
+            "that are held out now have been trained on: from here on the scores on held-out images are too good. "
+            "Train anew for scores to go by."
+        )
+    return f"{found} No image that it was trained on before is held out now."
+
+
+def _note_trained_on(run: RunFolder, recipe: Recipe, settings: Settings, data: Dataset, seed: int) -> None:
+    """Keep what is trained on, where images are held out. A generator holds none out."""
+    task = TASKS[recipe.task]
+    if recipe.task != "generate":
+        run.add_trained_on(data.content.keys[task.rows(settings, data, seed)])
 
 
 def _lasting_eye(settings: Settings) -> Settings:
@@ -632,14 +665,22 @@ def _draw(
     """Every player has its own shuffle of these rows of the data, so how often one of them steps does not move
     another's images. How an image is varied depends on the player, the epoch and the image."""
     count, augmenting = len(rows), settings.augment
+    place = balanced_place(data, settings)
+    members = []
+    if place is not None and data.conditions is not None:
+        values = data.conditions[rows, place]
+        members = [np.flatnonzero(values == value) for value in np.unique(values)]
 
     def draw(player: Player, position: int, batch: int) -> Batch:
         stream = seed_of(seed, player.name)
-        places = batch_indices(count, batch, position, stream)
+        if members:
+            places, epochs = balanced_indices(members, batch, position, stream)
+        else:
+            places = batch_indices(count, batch, position, stream)
+            epochs = (position + np.arange(batch)) // count
         found = data.batch(rows[places])
         tensors = to_tensors(found, data.info, "cpu" if augmenting.active else device)
         if augmenting.active:  # on the CPU, where the draws are
-            epochs = (position + np.arange(batch)) // count
             chances = draws(stream, epochs, rows[places])
             tensors["image"] = augment(tensors["image"], augmenting, chances, data.info.alpha)
             tensors = {name: tensor.to(device) for name, tensor in tensors.items()}

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zerosum.data.order import batch_indices, epoch_order, few, held_out
+from zerosum.data.order import balanced_indices, batch_indices, epoch_order, few, held_out
 
 COUNTS, POSITIONS = st.integers(1, 50), st.integers(0, 400)
 
@@ -126,3 +126,25 @@ def test_impossible_shares_are_told() -> None:
         held_out(10, np.zeros(9), 0.5, 0)
     with pytest.raises(ValueError, match="at least 1, got 0"):
         few(np.zeros(9), 0, 0)
+
+
+# Classes equally often
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=5), st.integers(1, 40), POSITIONS, st.integers(0, 9))
+def test_every_class_comes_equally_often_and_each_of_its_images_in_turn(
+    sizes: list[int], batch: int, position: int, seed: int
+) -> None:
+    members = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    classes = np.repeat(np.arange(len(sizes)), sizes)
+    row, passes = balanced_indices(members, position + batch, 0, seed)
+    counts = np.bincount(classes[row], minlength=len(sizes))
+    assert counts.max() - counts.min() <= 1
+    for number, size in enumerate(sizes):
+        mine = row[classes[row] == number]
+        for start in range(0, len(mine) - size + 1, size):
+            assert sorted(mine[start : start + size]) == members[number].tolist()
+        assert passes[classes[row] == number].tolist() == [place // size for place in range(len(mine))]
+    window, window_passes = balanced_indices(members, batch, position, seed)  # however it is cut
+    np.testing.assert_array_equal(window, row[position:])
+    np.testing.assert_array_equal(window_passes, passes[position:])

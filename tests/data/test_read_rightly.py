@@ -339,3 +339,8 @@ def test_8_bit_images_keep_their_range(tmp_path: Path) -> None:
     report = prepare(folder_of(tmp_path / "set", some_pngs(3)), tmp_path / "out", (16, 16), PackSettings(range="auto"))
     assert load_dataset(tmp_path / "out").info.value_range == (0, 255)
     assert not any("black" in text for text in report.warnings)
+
+
+def test_images_of_12_bits_are_no_copies_of_one_another(tmp_path: Path) -> None:
+    report = prepare(bits_12(tmp_path), tmp_path / "out", (16, 16))
+    assert report.near_duplicates == ()

@@ -4,11 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import zerosum
+from zerosum.data.open import open_dataset
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError, DataError
+from zerosum.metrics.classification import classification_scores
+from zerosum.recipes.classifier import split
 
 QUICK = {"batch": 16, "size": "8", "every": {"log": 64, "sample": 512, "checkpoint": 512}}
 GROUND = ("dark", "light")
@@ -66,8 +70,10 @@ def test_a_classifier_is_tested_on_the_test_part(eye, data):
 def test_without_a_test_part_what_was_held_out_is_taken(data, tmp_path):
     run = tmp_path / "run"
     zerosum.train("classifier", data / "train", out=run, width=8, epochs=2, validation=0.25, **QUICK)
-    found = zerosum.evaluate(run, data / "train")
-    assert (found["made_by"]["part"], found["made_by"]["n"]) == ("validation", 30)
+    model, found = zerosum.load(run), zerosum.evaluate(run, data / "train")
+    held = split(model.settings, open_dataset(data / "train", (8, 8)), model.seed)[1]
+    assert (found["made_by"]["part"], found["made_by"]["n"]) == ("validation", len(held))
+    assert 18 <= len(held) <= 42  # a quarter of 120, by chance
     flattered = zerosum.evaluate(run, data / "train", part="train")
     assert flattered["made_by"]["n"] == 120
     assert "flatter" in flattered["warnings"][0]
@@ -195,6 +201,56 @@ def test_synthetic_images_are_trained_on_and_real_ones_tested(generator, data, e
     assert found["scores"][next(iter(found["scores"]))] > 0.8
     assert (found["made_by"]["n_fake"], found["made_by"]["n_test"], found["made_by"]["part"]) == (100, 30, "test")
     assert sum(row["synthetic images"] for row in found["per_class"].values()) == 100
+
+
+def test_scarce_classes_are_filled_up_to_the_largest(generator, eye, tmp_path, monkeypatch):
+    """Beside the same images repeated, which is what balancing costs nothing to try."""
+    import zerosum.evaluation.synthetic as synthetic
+
+    folder = write_squares(tmp_path / "set", 40, seed=6)
+    for file in sorted((folder / "dark").iterdir())[10:]:
+        file.unlink()
+    trained = {}
+
+    def spy(pixels, labels, test_images, test_labels, eye, settings, *rest):
+        trained[len(trained)] = (pixels, labels)
+        return classification_scores(torch.eye(2)[test_labels], torch.from_numpy(test_labels))
+
+    monkeypatch.setattr(synthetic, "scores_after", spy)
+    monkeypatch.setattr(synthetic, "samples_of_classes", lambda model, eye, wanted: spy_samples(model, wanted))
+    found = zerosum.synthetic_score(generator, folder, eye, balance=True)
+    (real, repeated, filled) = (np.bincount(labels, minlength=2) for _, labels in trained.values())
+    assert real[0] < real[1]
+    assert repeated.tolist() == filled.tolist() == [real[1], real[1]]
+    assert {tuple(image.ravel()) for image in trained[1][0]} == {tuple(image.ravel()) for image in trained[0][0]}
+    assert found["per_class"]["dark"].keys() >= {"recall, real", "recall, real-repeated", "recall, real+synthetic"}
+    assert found["warnings"][0].startswith(
+        f"Recall of dark, the class with the fewest real images to train on ({real[0]})"
+    )
+    assert found["made_by"]["proportions"] == "balance"
+    trained.clear()
+    found = zerosum.synthetic_score(generator, folder, eye, per_class=7)
+    assert np.bincount(trained[1][1]).tolist() == [7, 7]
+
+
+def spy_samples(model, wanted):
+    labels = np.repeat(np.arange(len(wanted)), wanted)
+    return np.zeros((len(labels), *model.info.shape), np.uint8), labels
+
+
+def test_images_of_a_class_are_asked_for_or_looked_for(generator, eye):
+    from zerosum.evaluation.synthetic import samples_of_classes
+
+    model, classifier = zerosum.load(generator), zerosum.load(eye)
+    images, labels = samples_of_classes(model, classifier, np.array([3, 0]))
+    assert set(labels.tolist()) <= {0}
+    assert len(images) == len(labels) <= 3
+    assert classifier.logits(images).argmax(dim=1).tolist() == labels.tolist() if len(images) else True
+
+
+def test_balance_and_its_like_need_synthetic_and_one_another_not(generator, data, eye):
+    with pytest.raises(ConfigError, match="give one of them"):
+        zerosum.synthetic_score(generator, data, eye, balance=True, per_class=3)
 
 
 def test_each_training_on_synthetic_images_runs_over_its_whole_schedule(generator, data, eye, monkeypatch):

@@ -15,8 +15,9 @@ import zerosum.evaluation.evaluate as evaluation
 from zerosum.cli.main import main
 from zerosum.data.open import open_dataset
 from zerosum.data.settings import PackSettings
-from zerosum.engine.run import read_lines
+from zerosum.engine.run import RunFolder, read_lines
 from zerosum.errors import ConfigError, DataError
+from zerosum.evaluation.parts import open_like
 from zerosum.evaluation.translators import Shown, nearest_inputs
 from zerosum.model import load
 from zerosum.recipes.translation import split
@@ -197,7 +198,7 @@ def test_baselines_are_what_they_say(drawer, sketches, tmp_path):
 def held_out_of(run):
     """The rows that a run of the 30 sketches held out."""
     model = zerosum.load(run)
-    return split(model.settings, 30, model.seed)[1]
+    return split(model.settings, open_like(model, RunFolder.existing(run).config()["source"], "train"), model.seed)[1]
 
 
 def test_without_the_training_data_the_baselines_are_fewer(drawer, folder, sketches, tmp_path):

@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
+    multiclass_auroc,
     multiclass_confusion_matrix,
+    multiclass_f1_score,
     multiclass_jaccard_index,
+    multiclass_recall,
+    multiclass_specificity,
 )
 
-from zerosum.metrics.segmentation import confusion, segmentation_scores
+from zerosum.metrics.segmentation import AreasUnderCurves, confusion, segmentation_scores
 
 
 def maps(count: int, seed: int, skill: float, shape: tuple[int, ...] = (2, 6, 5)) -> tuple[Tensor, Tensor]:
@@ -44,6 +48,47 @@ def test_torchmetrics_agrees(count: int, seed: int, skill: float) -> None:
         assert ours == pytest.approx(expected, rel=1e-5)
     each = multiclass_jaccard_index(found, truth, count, average="none", ignore_index=255)
     torch.testing.assert_close(scores.iou.nan_to_num(0.0).float(), each)
+
+
+@given(st.integers(2, 7), st.integers(0, 1000), st.floats(0, 1))
+@settings(deadline=None, max_examples=30)
+def test_torchmetrics_agrees_on_dice_sensitivity_and_specificity(count: int, seed: int, skill: float) -> None:
+    """F1 of pixels is Dice, recall is sensitivity. Of what a truth lacks it says 0 (or 1), and we nan."""
+    truth, found = maps(count, seed, skill, (2, 3, 4))
+    scores = segmentation_scores(confusion(truth, found, count))
+    there = torch.bincount(truth[truth != 255], minlength=count) > 0
+    for ours, theirs in (
+        (scores.dice, multiclass_f1_score),
+        (scores.sensitivity, multiclass_recall),
+        (scores.specificity, multiclass_specificity),
+    ):
+        each = theirs(found, truth, count, average="none", ignore_index=255)
+        torch.testing.assert_close(ours[there].float().nan_to_num(0.0), each[there])
+    assert scores.mean_sensitivity == pytest.approx(scores.sensitivity[there].mean().item())
+    assert scores.mean_dice == pytest.approx(scores.dice.nanmean().item())
+
+
+@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize("sharpness", [0.3, 1.0, 5.0])
+def test_torchmetrics_agrees_on_areas_under_curves(count: int, sharpness: float) -> None:
+    truth, _ = maps(count, 3, 0.5, (4, 16, 16))
+    logits = torch.randn(4, count, 16, 16, generator=torch.Generator().manual_seed(1))
+    known = truth.clamp_max(count - 1)
+    logits += 1.5 * torch.nn.functional.one_hot(known, count).movedim(3, 1)
+    logits *= sharpness
+    areas = AreasUnderCurves(count)
+    for part in (slice(0, 1), slice(1, 4)):
+        areas.add(logits[part], truth[part])
+    ours = areas.areas()
+    chances = logits.double().softmax(dim=1)
+    theirs = multiclass_auroc(chances, truth, count, average="none", ignore_index=255)
+    torch.testing.assert_close(ours.float(), theirs.float(), atol=2e-3, rtol=0)
+
+
+def test_the_area_of_a_class_that_no_pixel_has_is_unknown() -> None:
+    areas = AreasUnderCurves(3)
+    areas.add(torch.randn(1, 3, 2, 2), torch.tensor([[[0, 1], [1, 0]]]))
+    assert areas.areas().isnan().tolist() == [False, False, True]
 
 
 def test_by_hand() -> None:

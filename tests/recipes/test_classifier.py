@@ -8,7 +8,10 @@ import torch
 from PIL import Image
 
 import zerosum
+from tests.data.made_sets import packed
+from zerosum.data import order
 from zerosum.data.dataset import DatasetInfo
+from zerosum.data.open import open_dataset
 from zerosum.engine.checkpoint import load_model, load_state, newest_intact
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError, DataError
@@ -66,13 +69,14 @@ def test_it_learns_what_it_has_not_seen(network, stripes, tmp_path):
 
 
 def test_held_out_images_are_never_trained_on(stripes, tmp_path):
-    """A run on the data without them is the same run: what they look like cannot matter."""
-    held = split(get_recipe("classifier").configure({}), np.arange(240) % 2, 0)[1]
+    """A run on the data with other labels for them is the same run: what they are called cannot matter."""
+    held = split(get_recipe("classifier").configure({}), open_dataset(stripes, (8, 8)), 0)[1]
     stored = np.load(stripes)
-    images = stored["images"].copy()
-    images[held] = 255 - images[held]
+    assert len(held) > 5
+    labels = stored["labels"].copy()
+    labels[held] = np.where(labels[held] == "down", "across", "down")
     other = tmp_path / "other.npz"
-    np.savez(other, images=images, labels=stored["labels"])
+    np.savez(other, images=stored["images"], labels=labels)
     for name, source in (("a", stripes), ("b", other)):
         zerosum.train("classifier", source, out=tmp_path / name, images=256, **QUICK)
     a, b = (state(tmp_path / name)["module"] for name in "ab")
@@ -81,15 +85,31 @@ def test_held_out_images_are_never_trained_on(stripes, tmp_path):
 
 def test_the_split_is_stratified_and_pure():
     settings = get_recipe("classifier").configure({"validation": 0.2, "per_class": 5})
-    labels = np.repeat([0, 1, 2], [100, 50, 10])
-    training, held = split(settings, labels, 3)
-    assert np.bincount(labels[held]).tolist() == [20, 10, 2]
-    assert np.bincount(labels[training]).tolist() == [5, 5, 5]
+    labels = np.repeat([0, 1, 2], [600, 300, 8])
+    data = packed(np.random.default_rng(0).integers(0, 256, (908, 8, 8, 1), dtype=np.uint8), labels)
+    training, held = split(settings, data, 3)
+    counts = np.bincount(labels[held])
+    assert 85 < counts[0] < 155  # a fifth, by chance
+    assert 35 < counts[1] < 85
+    assert 1 <= counts[2] < 8
+    assert np.bincount(labels[training]).tolist() == [5, 5, min(5, 8 - counts[2])]
     assert not set(training) & set(held)
-    again = split(settings, labels, 3)
+    again = split(settings, data, 3)
     assert np.array_equal(training, again[0])
     assert np.array_equal(held, again[1])
-    assert not np.array_equal(held, split(settings, labels, 4)[1])
+    assert not np.array_equal(held, split(settings, data, 4)[1])
+
+
+def test_older_runs_are_split_as_they_were():
+    """A settings file without the key: places in the set decide, in each class exactly its share."""
+    recipe = get_recipe("classifier")
+    settings = recipe.configure({"validation": 0.2, "per_class": 5} | dict(recipe.older))
+    labels = np.repeat([0, 1, 2], [100, 50, 10])
+    data = packed(np.random.default_rng(0).integers(0, 256, (160, 8, 8, 1), dtype=np.uint8), labels)
+    training, held = split(settings, data, 3)
+    assert np.array_equal(held, np.flatnonzero(order.held_out(160, labels, 0.2, 3)))
+    left = np.setdiff1d(np.arange(160), held)
+    assert np.array_equal(training, left[order.few(labels[left], 5, 3)])
 
 
 def test_only_the_head_learns_on_fixed_features(stripes, tmp_path):

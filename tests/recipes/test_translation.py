@@ -6,11 +6,13 @@ import torch
 from PIL import Image
 
 import zerosum
+from tests.data.made_sets import packed
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.engine.players import System
 from zerosum.errors import ConfigError
 from zerosum.model import described
 from zerosum.recipes.registry import get_recipe
+from zerosum.recipes.settings import held_share
 from zerosum.recipes.styles import centres_of
 from zerosum.recipes.translation import LAST, TranslationSettings, decaying, halvings, nearest_size, split
 
@@ -24,13 +26,48 @@ def pairs_info(**more):
     return DatasetInfo("test", 40, (16, 16, 3), "uint8", (0, 255), False, (), "", input=side, **more)
 
 
+def noise_pairs(count, seed=0):
+    images = np.random.default_rng(seed).integers(0, 256, (2, count, 8, 8, 1), dtype=np.uint8)
+    return packed(images[0], inputs=images[1])
+
+
 def test_pairs_held_out_are_never_trained_on_and_are_at_least_one():
-    training, held = split(TranslationSettings(), 400, 3)
-    assert (len(training), len(held)) == (380, 20)
-    assert sorted([*training, *held]) == list(range(400))
-    assert np.array_equal(split(TranslationSettings(), 400, 3)[1], held)
-    assert len(split(TranslationSettings(), 5, 0)[1]) == 1
-    assert [len(part) for part in split(TranslationSettings(), 1, 0)] == [1, 0]
+    settings = TranslationSettings(validation=0.05)
+    training, held = split(settings, noise_pairs(4000), 3)
+    assert 150 < len(held) < 250  # a twentieth, by chance
+    assert sorted([*training, *held]) == list(range(4000))
+    assert np.array_equal(split(settings, noise_pairs(4000), 3)[1], held)
+    for count in range(2, 12):
+        assert all(len(part) for part in split(settings, noise_pairs(count), 0))
+    assert [len(part) for part in split(settings, noise_pairs(1), 0)] == [1, 0]
+
+
+def test_of_few_pairs_more_are_held_out():
+    shares = [held_share("auto", count) for count in (2, 50, 100, 200, 400, 10_000)]
+    assert shares == [0.2, 0.2, 0.2, 0.1, 0.05, 0.05]
+    assert held_share(0.3, 50) == 0.3
+    assert TranslationSettings(epochs=10).goal(100, 0) == 800
+
+
+@pytest.mark.parametrize("side", ["image", "input"])
+def test_pairs_that_share_an_image_or_an_input_are_on_one_side(side):
+    pairs = noise_pairs(300)
+    shared = pairs.images if side == "image" else pairs.inputs
+    shared[150:] = shared[:150]
+    training, held = split(TranslationSettings(validation=0.3), packed(pairs.images, inputs=pairs.inputs), 0)
+    assert len(held) > 10
+    assert not set(training % 150) & set(held % 150)
+
+
+def test_pairs_with_one_label_map_or_a_blank_side_are_no_copies():
+    """Masks are often empty, and so are drawings."""
+    pairs = noise_pairs(300)
+    pairs.inputs[:] = 255
+    _, held = split(TranslationSettings(validation=0.3), packed(pairs.images, inputs=pairs.inputs), 0)
+    assert 60 < len(held) < 120
+    pairs.inputs[:, 2:4] = 1
+    maps = packed(pairs.images, inputs=pairs.inputs, input_labels=("0", "1"))
+    assert 60 < len(split(TranslationSettings(validation=0.3), maps, 0)[1]) < 120
 
 
 def test_the_learning_rate_is_constant_and_then_falls_in_a_line():

@@ -51,6 +51,12 @@ def evaluate(
     n: Annotated[
         int | None, typer.Option("-n", help="Images a side, by default up to 10,000; with --synthetic: synthetic ones.")
     ] = None,
+    per_class: Annotated[
+        int | None, typer.Option("--per-class", help="With --synthetic: so many synthetic images of each class.")
+    ] = None,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="With --synthetic: fill every class up to the largest.")
+    ] = False,
     images: Annotated[int | None, typer.Option("--images", help="With --synthetic: images each training sees.")] = None,
     part: Annotated[AskedPart, typer.Option(help="The part of the data; auto: what suits.")] = "auto",
     checkpoint: Annotated[Checkpoint, typer.Option(help="best: by the scores at checkpoints.")] = "latest",
@@ -68,6 +74,8 @@ def evaluate(
     if synthetic is None:
         if images is not None:
             raise ConfigError("--images goes with --synthetic; for the number of images a side give -n.")
+        if per_class is not None or balance:
+            raise ConfigError(f"--{'balance' if balance else 'per-class'} goes with --synthetic RUN; leave it out.")
         found = evaluate_run(
             run,
             data,
@@ -97,6 +105,8 @@ def evaluate(
             synthetic,
             images=images,
             n=n,
+            per_class=per_class,
+            balance=balance,
             checkpoint=checkpoint,
             device=device,
             warn=_warn,
@@ -114,7 +124,8 @@ def _print_scores(found: dict[str, Any]) -> None:
     facts = found["made_by"]
     print(f"{found['run']} ({found['recipe']}, {found['images']:,} images seen)")
     floor, beside = found.get("floor", {}), found.get("baselines", {})
-    columns = ({"real images in its place": floor} if floor else {}) | beside
+    training = {"its training images": found["training"]} if found.get("training") else {}
+    columns = ({"real images in its place": floor} if floor else {}) | training | beside
     lines = [["", "score", *columns]]
     for name, value in found["scores"].items():
         error = found["errors"].get(name)

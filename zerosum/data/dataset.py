@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from zerosum.data.conditions import Condition, Together, encoded
+from zerosum.data.content import FILE, Content, content_of, store, stored
 from zerosum.data.stylegan import is_labels
 from zerosum.errors import DataError
 
@@ -130,7 +131,11 @@ class Dataset:
     attributes  name to (N,) array of further facts about each image
     conditions  (N, G) int64, places among the values of info.conditions, -1 where an image has none; or None
     inputs      (N, H, W, C), of pairs what the images are made from, mapped like them (label maps have C = 1); or None
-    instances   (N, H, W, 1) int32, which object each pixel belongs to; or None"""
+    instances   (N, H, W, 1) int32, which object each pixel belongs to; or None
+    trained     keys of images (`content`) that a run has been trained on, which it therefore never holds out; or
+    None"""
+
+    trained: np.ndarray | None = None
 
     def __init__(
         self,
@@ -164,6 +169,18 @@ class Dataset:
             return [str(number) for number in range(len(self))]
         with open(index, encoding="utf-8") as lines:
             return [json.loads(line)["name"] for line in lines]
+
+    @cached_property
+    def content(self) -> Content:
+        """What each image is and which are copies of one another: looked for once, then kept in the folder."""
+        if (found := stored(self.folder, len(self))) is not None:
+            return found
+        maps = bool(self.info.labels), bool(self.info.input and self.info.input.labels)
+        drawn = self.info.source.startswith("builtin:")  # each is another
+        found = content_of(self.images, self.inputs, maps, nearly=not drawn)
+        if is_prepared(self.folder) and not (self.folder / FILE).exists() and len(self) == _count_in(self.folder):
+            store(found, self.folder)
+        return found
 
     def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """{"image": (n, H, W, C) as stored, "label": (n,) int64 where there are labels, "condition": (n, A) float32 of
@@ -221,6 +238,12 @@ def load_dataset(folder: str | Path) -> Dataset:
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise DataError(f"{file} is damaged or missing ({error}). Prepare the set again.") from error
     return Dataset(folder, info, images, labels, attributes, None, inputs, instances)
+
+
+def _count_in(folder: Path) -> int:
+    """How many images lie in a packed set, of which a set may be a part."""
+    count: int = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False).shape[0]
+    return count
 
 
 def _mapped(file: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:

@@ -1,18 +1,25 @@
 """Images that are in a set more than once: the same pixels, or the same picture saved or scaled differently.
 
-Near duplicates are found in two steps. A difference hash (64 bits: is a pixel of a 9x8 thumbnail brighter than its
-right neighbour) proposes pairs at most 3 bits apart; the thumbnails and the mean colours confirm them, because simple
-pictures, digits and flags for two, share hashes without being alike.
+Near duplicates are found in three steps. In sets of more than 6,000 images a difference hash (64 bits: is a pixel of a
+9x8 thumbnail clearly brighter than its right neighbour) proposes pairs at most 3 bits apart, in smaller ones every pair
+is looked at; the thumbnails and the mean colours confirm them, because simple pictures, digits and flags for two, share
+hashes without being alike; and the images themselves, at up to 32 pixels a side, tell apart what thumbnails cannot,
+such as thousands of handwritten ones.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 BITS_APART = 3
 LEVELS_APART = 3.0  # mean gap of confirmed pictures, of 255 levels: a JPEG saved again stays below 2
+MOST_COMPARED = 6_000  # images of which each is compared with each; of more, those whose hashes are close
 MAX_COMPARISONS = 4_000_000  # of hashes in each band: a fraction of a second, and a bound on the memory
+BRIGHTER = 2.0  # levels between neighbours of a thumbnail that a bit stands for: flat areas differ by noise alone
+FINE_SIDE = 32  # pixels: the size at which images themselves are compared
+FINE_GAP = 3.0  # root mean square, of 255 levels, that copies may always differ by
+FINE_SHARE = 0.04  # of the variance of an image: what else they may differ by, a correlation of some 0.98
 _ROWS, _COLUMNS = 8, 9
 _PIXELS = _ROWS * _COLUMNS
 _CHUNK = 16_384
@@ -36,31 +43,81 @@ def _areas(length: int, parts: int) -> np.ndarray:
 
 
 def difference_hash(seen: np.ndarray) -> np.ndarray:
-    """Impressions to (N,) uint64: one bit for each pixel that is brighter than its right neighbour."""
+    """Impressions, black at 0 and white at 255, to (N,) uint64: one bit for each pixel that is more than BRIGHTER
+    levels brighter than its right neighbour."""
     gray = seen[:, :_PIXELS].reshape(-1, _ROWS, _COLUMNS)
-    bits = gray[:, :, :-1] > gray[:, :, 1:]
+    bits = gray[:, :, :-1] > gray[:, :, 1:] + BRIGHTER
     return np.packbits(bits.reshape(len(seen), 64), axis=1).view(np.uint64)[:, 0]
 
 
 def same(keys: Sequence[bytes]) -> list[list[int]]:
     """Groups of two or more indices with equal keys."""
-    groups = defaultdict(list)
+    found = defaultdict(list)
     for index, key in enumerate(keys):
-        groups[key].append(index)
-    return [group for group in groups.values() if len(group) > 1]
+        found[key].append(index)
+    return [group for group in found.values() if len(group) > 1]
 
 
-def near(seen: np.ndarray) -> list[list[int]]:
-    """Groups of two or more indices of impressions, black at 0 and white at 255, that are nearly the same."""
-    pairs = close_pairs(difference_hash(seen))
-    alike = np.empty(len(pairs), bool)
+def near_pairs(seen: np.ndarray) -> np.ndarray:
+    """(P, 2) pairs of indices of impressions, black at 0 and white at 255, that are nearly the same."""
+    pairs = by_distance(seen) if 0 < len(seen) <= MOST_COMPARED else None
+    if pairs is None:
+        pairs = close_pairs(difference_hash(seen))
+    confirmed = np.empty(len(pairs), bool)
     for start in range(0, len(pairs), _CHUNK):
         left, right = pairs[start : start + _CHUNK].T
         gap = np.abs(seen[left] - seen[right])
-        alike[start : start + _CHUNK] = (gap[:, :_PIXELS].mean(axis=1) <= LEVELS_APART) & (
+        confirmed[start : start + _CHUNK] = (gap[:, :_PIXELS].mean(axis=1) <= LEVELS_APART) & (
             gap[:, _PIXELS:].max(axis=1) <= LEVELS_APART
         )
-    return _groups(pairs[alike])
+    return pairs[confirmed]
+
+
+def by_distance(seen: np.ndarray) -> np.ndarray | None:
+    """(P, 2) pairs of indices of impressions whose thumbnails may be confirmed, by comparing all with all; None where
+    they are more than MAX_COMPARISONS."""
+    centred = (seen[:, :_PIXELS] - seen[:, :_PIXELS].mean(axis=0)).astype(np.float32)
+    squares = np.square(centred).sum(axis=1)
+    found, total = [np.empty((0, 2), np.int64)], 0
+    for start in range(0, len(seen), 512):
+        part = slice(start, start + 512)
+        gaps = squares[part, None] + squares[start:] - 2 * centred[part] @ centred[start:].T
+        one, other = np.nonzero(gaps <= _PIXELS * (2 * LEVELS_APART) ** 2)
+        above = one < other
+        found.append(np.stack([one[above], other[above]], axis=1) + start)
+        total += len(found[-1])
+        if total > MAX_COMPARISONS:
+            return None
+    return np.concatenate(found)
+
+
+def alike(images: np.ndarray, pairs: np.ndarray, low: float, high: float, least: float = 0.0) -> np.ndarray:
+    """(P,) bool: which pairs (P, 2) of images (N, H, W, C), black at `low` and white at `high`, are copies of one
+    picture also when they are compared as gray images of up to FINE_SIDE pixels a side.
+
+    least: the standard deviation, of 255 levels, below which an image shows too little to be a copy of another."""
+    found = np.zeros(len(pairs), bool)
+    for start in range(0, len(pairs), 1024):
+        rows, places = np.unique(pairs[start : start + 1024], return_inverse=True)
+        gray = (_fine(images[rows]) - low) * np.float32(255 / (high - low))
+        left, right = places.reshape(-1, 2).T
+        variance = gray.var(axis=1)
+        gap = np.square(gray[left] - gray[right]).mean(axis=1)
+        smaller = np.minimum(variance[left], variance[right])
+        same = gap <= np.maximum(FINE_GAP**2, FINE_SHARE * smaller)
+        found[start : start + 1024] = same & (smaller >= least**2)
+    return found
+
+
+def _fine(images: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) to (N, h * w) float32: gray, averaged to FINE_SIDE pixels a side where it is larger."""
+    gray = images.mean(axis=3, dtype=np.float32)
+    height, width = gray.shape[1:]
+    if height > FINE_SIDE:
+        gray = _areas(height, FINE_SIDE) @ gray
+    if width > FINE_SIDE:
+        gray = gray @ _areas(width, FINE_SIDE).T
+    return gray.reshape(len(gray), -1)
 
 
 def close_pairs(hashes: np.ndarray) -> np.ndarray:
@@ -86,8 +143,8 @@ def close_pairs(hashes: np.ndarray) -> np.ndarray:
     return np.stack(np.divmod(np.unique(np.concatenate(found)), max(count, 1)), axis=1)
 
 
-def _groups(pairs: np.ndarray) -> list[list[int]]:
-    """The connected components of the graph whose edges are the pairs."""
+def groups(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """The connected components of the graph whose edges are the pairs, each in ascending order."""
     root: dict[int, int] = {}
 
     def find(index: int) -> int:
@@ -95,10 +152,10 @@ def _groups(pairs: np.ndarray) -> list[list[int]]:
             root[index] = index = root[root[index]]
         return index
 
-    for left, right in pairs.tolist():
+    for left, right in pairs:
         low, high = sorted((find(left), find(right)))
         root[high] = low
-    groups = defaultdict(list)
+    found = defaultdict(list)
     for index in sorted(root):
-        groups[find(index)].append(index)
-    return list(groups.values())
+        found[find(index)].append(index)
+    return list(found.values())

@@ -3,11 +3,12 @@
 Nothing is remembered between batches, so a run that is killed and resumed sees the images that it would have seen.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from zerosum.seeds import rng
+from zerosum.seeds import rng, seed_of
 
 
 @lru_cache(maxsize=4)  # the epoch at hand, for a few sets at once; a batch that spans two epochs needs both
@@ -34,6 +35,29 @@ def batch_indices(count: int, batch: int, position: int, seed: int) -> np.ndarra
         position += len(part)
         batch -= len(part)
     return np.concatenate(parts)
+
+
+def balanced_indices(
+    members: Sequence[np.ndarray], batch: int, position: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The `batch` indices that follow `position` images of an endless row in which every class comes equally often, and
+    for each the number of the pass over its class, (batch,) int64 both.
+
+    members: the indices of each class, none empty. Of as many images in turn as there are classes each is of another
+    class, in an order drawn anew each time; each class has its own shuffled epochs, so that a small one is seen more
+    often and none is skipped."""
+    steps = position + np.arange(batch)
+    rounds, turns = np.divmod(steps, len(members))
+    orders = {turn: epoch_order(len(members), seed_of("order of classes", seed), turn) for turn in set(rounds.tolist())}
+    classes = np.array([orders[turn][place] for turn, place in zip(rounds.tolist(), turns.tolist(), strict=True)])
+    found, passes = np.empty(batch, np.int64), np.empty(batch, np.int64)
+    for number in set(classes.tolist()):
+        mine, count = classes == number, len(members[number])
+        first = int(rounds[mine][0])  # of its images each class gives one a round, so those that follow are in a row
+        stream = seed_of("order of a class", seed, number)
+        found[mine] = members[number][batch_indices(count, int(mine.sum()), first, stream)]
+        passes[mine] = rounds[mine] // count
+    return found, passes
 
 
 def held_out(count: int, labels: np.ndarray | None, share: float, seed: int) -> np.ndarray:

@@ -15,16 +15,15 @@ import numpy as np
 
 from zerosum.data.conform import TOP, Conformed, Form
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.data.duplicates import impressions, near, same
+from zerosum.data.duplicates import same
 from zerosum.data.label_maps import VOID, levels_of, most_label
 from zerosum.data.npy import ArrayWriter
 from zerosum.data.records import Record
 from zerosum.data.settings import Size
-from zerosum.data.values import stretching, usual_range, value_range
+from zerosum.data.values import stretching, value_range
 from zerosum.errors import DataError
 
 LOSSY_MAP = "label map from a lossy format"  # among the changes of an image
-Groups = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,6 @@ class Packer:
         self._numbers = {name: number for number, name in enumerate(classes)}
         self._attributes: list[Mapping[str, Any]] = []
         self._digests: list[bytes] = []
-        self._seen: list[np.ndarray] = []
         self._limits: list[tuple[float, float]] = []  # the least and the greatest value of each image
         self._input_limits: list[tuple[float, float]] = []
         self._most_label = -1
@@ -109,7 +107,6 @@ class Packer:
         self._images.append(rows)
         self._content.update(rows.data)
         beside = {} if self.pairs is None else self._add_beside(self.pairs, batch, rows)
-        self._seen.append(impressions(rows))
         if self.form.dtype != "uint8":
             self._limits.extend(zip(rows.min(axis=(1, 2, 3)), rows.max(axis=(1, 2, 3)), strict=True))
         if self.opaque:
@@ -197,18 +194,9 @@ class Packer:
         """The greatest value of a 16-bit set; None of others."""
         return max((high for _, high in self._limits), default=None) if self.form.dtype == "uint16" else None
 
-    def duplicates(self, nearly: bool = True) -> tuple[Groups, Groups]:
-        """Groups of names with the same pixels, and, if `nearly`, groups that look nearly the same."""
-        exact = tuple(tuple(self.names[index] for index in group) for group in same(self._digests))
-        if not nearly:
-            return exact, ()
-        first = {digest: index for index, digest in reversed(list(enumerate(self._digests)))}
-        singles = sorted(first.values())  # one of each, so that exact copies are not told twice
-        low, high = value_range(self.form.dtype, self._limits, "auto")
-        if self.form.dtype == "float32":
-            low, high = usual_range(self._limits)
-        seen = (np.concatenate(self._seen)[singles] - low) * np.float32(255 / (high - low))
-        return exact, tuple(tuple(self.names[singles[index]] for index in group) for group in near(seen))
+    def duplicates(self) -> tuple[tuple[int, ...], ...]:
+        """Groups of the places of images, or pairs, with the same pixels."""
+        return tuple(map(tuple, same(self._digests)))
 
 
 def _index_line(packed: Packed, sha256: str) -> str:

@@ -2,13 +2,14 @@
 
 import hashlib
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from zerosum.data.conform import Form, conform
+from zerosum.data.content import Content, content_of, store
 from zerosum.data.dataset import SCHEMA, DatasetInfo, load_dataset
 from zerosum.data.decoded import BadImage
 from zerosum.data.findings import Report
@@ -112,8 +113,8 @@ def _pack_images(
         if not packer.names:
             raise nothing_readable(source, skipped)
         info = packer.finish(source.text)
-        # maps of one scene are alike by nature, and drawn images are each another
-        duplicates, near_duplicates = packer.duplicates(nearly=not source.drawn and not (pairs and pairs.target_maps))
+    duplicates = packer.duplicates()
+    content = _content(folder, info, nearly=not source.drawn)
     labels = Counter(packer.labels)
     return Report(
         info,
@@ -123,8 +124,8 @@ def _pack_images(
         packer.sizes,
         packer.modes,
         {name: labels[number] for number, name in enumerate(source.classes)},
-        duplicates,
-        near_duplicates,
+        _named(duplicates, packer.names),
+        _named(_near(content.groups, duplicates), packer.names),
         packer.enlarged,
         packer.opaque,
         packer.stretching(),
@@ -139,6 +140,33 @@ def _level_notes(pairs: PairForm) -> tuple[str, ...]:
         return ()
     shades = ", ".join(map(str, pairs.levels))
     return (f"The label maps hold the shades {shades} alone, which are read as {len(pairs.levels)} classes.",)
+
+
+Groups = tuple[tuple[int, ...], ...]
+
+
+def _content(folder: Path, info: DatasetInfo, nearly: bool) -> Content:
+    """What packed images are, kept beside them for whoever parts the set."""
+    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    inputs = None if info.input is None else np.load(folder / "inputs.npy", mmap_mode="r", allow_pickle=False)
+    maps = bool(info.labels), bool(info.input and info.input.labels)
+    content = content_of(images, inputs, maps, nearly)
+    store(content, folder)
+    return content
+
+
+def _near(found: np.ndarray, exact: Groups) -> Groups:
+    """Groups of the places of images that look nearly the same, one of exact copies standing for all."""
+    others = {place for group in exact for place in group[1:]}
+    members = defaultdict(list)
+    for place, group in enumerate(found.tolist()):
+        if place not in others:
+            members[group].append(place)
+    return tuple(tuple(group) for group in members.values() if len(group) > 1)
+
+
+def _named(places: Groups, names: list[str]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(names[place] for place in group) for group in places)
 
 
 def _convert(record: Record, form: Form, draft: bool) -> Packed | Skip:

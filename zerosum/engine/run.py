@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
 import filelock
+import numpy as np
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
@@ -17,6 +19,7 @@ from zerosum.errors import ConfigError, ZerosumError
 from zerosum.files import clear_unfinished, plain_disk_errors, write_json, write_whole
 
 MOST_THREADS = 1024  # of a run; a system that refuses to create more ends the process
+TRAINED_ON = "trained_on.npy"
 SCHEMA = 1  # of config.yaml; a reader refuses what it does not know
 
 
@@ -173,6 +176,24 @@ class RunFolder:
             if file.exists():
                 kept = [line for line in read_lines(file) if line.get("images", 0) <= images]
                 write_whole(file, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def trained_on(self) -> np.ndarray | None:
+        """The keys (n,) uint64 of the images that the run was trained on, ascending; None where it kept none, as runs
+        of older versions did, or the file is damaged."""
+        try:
+            return np.load(self.path / TRAINED_ON, allow_pickle=False).astype(np.uint64, casting="safe")
+        except (OSError, ValueError, TypeError, EOFError):
+            return None
+
+    def add_trained_on(self, keys: np.ndarray) -> None:
+        """Keep the keys of further images that the run is trained on from now on, so that they are never held out."""
+        known = self.trained_on()
+        every = np.unique(keys if known is None else np.concatenate([known, keys]))
+        if known is not None and len(every) == len(known):
+            return
+        file = BytesIO()
+        np.save(file, every)
+        write_whole(self.path / TRAINED_ON, file.getvalue())
 
     def _append(self, name: str, line: Mapping[str, Any]) -> None:
         # Escaped as JSON does it: a file name that is not UTF-8.

@@ -19,7 +19,7 @@ from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
 from zerosum.evaluation.generators import cautions
-from zerosum.evaluation.parts import AskedPart, keep_picture, open_like, open_test_part
+from zerosum.evaluation.parts import AskedPart, keep_picture, know_trained, open_like, open_test_part, split_notes
 from zerosum.extractors import extractor_for, features_of, other_form
 from zerosum.metrics.correlation import spearman
 from zerosum.model import Classifier, Translator, at_every_value, load_classifier
@@ -68,7 +68,7 @@ def score_changer(
     order = model.conditions[0]
     eye = None if reader is None else open_reader(reader, order, model)
     others = [open_eye(path, model) for path in keeps]
-    dataset, rows, words = unseen(model, data, part, progress)
+    dataset, rows, words = unseen(folder, model, data, part, progress)
     rows = np.sort(rows[epoch_order(len(rows), seed, 0)[:MOST]])
     assert dataset.conditions is not None
     places = dataset.conditions[rows]
@@ -81,7 +81,7 @@ def score_changer(
     scores, errors = tally.own_scores(words)
     baselines: dict[str, dict[str, float]] = {}
     floor: dict[str, float] = {}
-    warnings: list[str] = []
+    warnings = split_notes(folder, model, dataset, rows, words, progress)
     about = {"part": words, "n": len(rows), "data": dataset.info.source, "data_hash": dataset.info.hash, "seed": seed}
     if len(rows) >= FEWEST:
         extractor = extractor_for(features, dataset.info, model.device)
@@ -212,7 +212,7 @@ class Tally:
 
 
 def unseen(
-    model: Translator, data: str, part: AskedPart, packing: Progress | None = None
+    folder: RunFolder, model: Translator, data: str, part: AskedPart, packing: Progress | None = None
 ) -> tuple[Dataset, np.ndarray, str]:
     """A set with the values that the run knows, the rows of it to test on, and what they are called: the test part; the
     images that the run held out, if these are the data it was trained on; else all of them. Raises DataError when none
@@ -225,12 +225,16 @@ def unseen(
         dataset = open_test_part(model, data, packing)
     if dataset is None:
         dataset = open_like(model, data, "train", packing)
-        words = "all" if part == "auto" and dataset.info.hash != model.info.hash else "train"
+        same = know_trained(folder, model, dataset) or dataset.info.hash == model.info.hash
+        words = "all" if part == "auto" and not same else "train"
     assert dataset.conditions is not None
     known = np.flatnonzero((dataset.conditions >= 0).all(axis=1))
-    if dataset.info.hash == model.info.hash and part == "auto" and words == "train":
+    if part == "auto" and words == "train":
         held = split(model.settings, dataset, model.seed)[1]
-        known, words = (held, "validation") if len(held) else (known, words)
+        if len(held):
+            known, words = held, "validation"
+        elif dataset.info.hash != model.info.hash:
+            words = "all"
     if not len(known):
         raise DataError(
             f"No image of {data} has the {model.conditions[0].name} that the run knows: there is nothing to score."

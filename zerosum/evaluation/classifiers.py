@@ -10,7 +10,18 @@ from zerosum.data.dataset import Dataset
 from zerosum.data.labels import known_rows
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
-from zerosum.evaluation.parts import AskedPart, keep_picture, open_like, open_test_part, true_labels
+from zerosum.evaluation.parts import (
+    AskedPart,
+    gap_words,
+    keep_picture,
+    know_trained,
+    open_like,
+    open_test_part,
+    some,
+    split_notes,
+    training_set,
+    true_labels,
+)
 from zerosum.metrics.classification import classification_scores
 from zerosum.model import Classifier
 from zerosum.recipes.classifier import ClassifierSettings, split
@@ -18,13 +29,15 @@ from zerosum.scores import NETWORK, batches
 from zerosum.show import LOOKS, looks
 from zerosum.weights import tensors_hash
 
+MOST_TRAINING = 2_000  # training images that the score on others is set beside
+
 
 def examine_classifier(
     folder: RunFolder, model: Classifier, data: str, part: AskedPart, packing: Progress | None = None
 ) -> dict[str, Any]:
     """Accuracy and the rest on images that the classifier has not seen, as far as that can be known."""
     assert isinstance(model.settings, ClassifierSettings)
-    dataset, rows, words = unseen_images(model, data, part, packing)
+    dataset, rows, words = unseen_images(folder, model, data, part, packing)
     names = model.info.classes
     labels = true_labels(dataset, rows, names)
     logits = torch.cat([model.logits(batch) for batch in batches(dataset, rows)])
@@ -37,7 +50,17 @@ def examine_classifier(
         sheet = looks(model.network, dataset.images[rows[surest]], labels[surest], model.info)
         drawn["errors"] = keep_picture(folder, f"errors-{model.images:09d}-{words}", sheet)
     named = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "calibration_error": scores.calibration_error}
-    warnings = []
+    warnings = split_notes(folder, model, dataset, rows, words, packing)
+    error = float((scores.accuracy * (1 - scores.accuracy) / len(rows)) ** 0.5)
+    beside: dict[str, float] = {}
+    training = None if words == "train" else training_set(folder, model, dataset, packing)
+    if training is not None and len(training[1]):
+        known, learnt = training[0], some(training[1], MOST_TRAINING, model.seed)
+        found = torch.cat([model.logits(batch) for batch in batches(known, learnt)]).argmax(dim=1).numpy()
+        seen = float((found == true_labels(known, learnt, names)).mean())
+        beside = {f"accuracy@{words}": seen}
+        both = (error**2 + seen * (1 - seen) / len(learnt)) ** 0.5
+        warnings.append(gap_words("accuracy", seen, scores.accuracy, both, True, words))
     if words == "all":
         warnings.append(
             "These are not the data that the classifier was trained on, as they were then. Images that are in both "
@@ -54,7 +77,8 @@ def examine_classifier(
     return {
         "task": "classify",
         "scores": {f"{name}@{words}": value for name, value in named.items()},
-        "errors": {f"accuracy@{words}": float((scores.accuracy * (1 - scores.accuracy) / len(rows)) ** 0.5)},
+        "errors": {f"accuracy@{words}": error},
+        "training": beside,
         "per_class": {
             name: {
                 "precision": float(scores.precision[i]),
@@ -79,10 +103,11 @@ def examine_classifier(
 
 
 def unseen_images(
-    model: Classifier, data: str, part: AskedPart, packing: Progress | None = None
+    folder: RunFolder, model: Classifier, data: str, part: AskedPart, packing: Progress | None = None
 ) -> tuple[Dataset, np.ndarray, str]:
     """A set, the rows of it to test on, and what they are called: the test part; the images that the classifier held
-    out, if these are the data it was trained on; else all of them. Images without a class are not tested on."""
+    out, if these are the data it was trained on or have images of them; else all of them. Images without a class are
+    not tested on."""
     assert isinstance(model.settings, ClassifierSettings)
     if part == "test":
         dataset = open_like(model, data, "test", packing)
@@ -90,10 +115,12 @@ def unseen_images(
     if part == "auto" and (tested := open_test_part(model, data, packing)) is not None:
         return tested, known_rows(tested), "test"
     dataset = open_like(model, data, "train", packing)
-    if dataset.info.hash != model.info.hash:
+    some_trained = know_trained(folder, model, dataset)
+    if dataset.info.hash != model.info.hash and not some_trained:
         return dataset, known_rows(dataset), "all" if part == "auto" else "train"
     if part == "auto" and dataset.labels is not None:
-        held = split(model.settings, dataset.labels, model.seed)[1]
+        held = split(model.settings, dataset, model.seed)[1]
         if len(held):
             return dataset, held, "validation"
-    return dataset, known_rows(dataset), "train"
+    same = part == "train" or dataset.info.hash == model.info.hash
+    return dataset, known_rows(dataset), "train" if same else "all"

@@ -14,7 +14,7 @@ from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.evaluation.by_class import scores_by_class
-from zerosum.evaluation.parts import AskedPart, keep_picture, open_like
+from zerosum.evaluation.parts import AskedPart, keep_picture, open_like, split_notes
 from zerosum.extractors import RunExtractor, extractor_for, features_of, real_features
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.inception_score import inception_score
@@ -42,6 +42,8 @@ def score_generator(
     dataset = open_like(model, data, chosen, progress)
     extractor = extractor_for(features, dataset.info, model.device)
     against, others = halves(dataset, n, seed)
+    every = np.concatenate([against, others])
+    copied = split_notes(folder, model, dataset, every, "test", progress) if chosen == "test" else []
     n = len(against)
     real, unseen = (
         real_features(extractor, dataset, rows, partial(told, doing=doing, total=n, progress=progress), model.device)
@@ -79,7 +81,7 @@ def score_generator(
         "floor": floor.named(n, extractor),
         **result,
         "pictures": {"nearest": keep_picture(folder, f"nearest-{model.images:09d}-{extractor.name}", picture)},
-        "warnings": cautions(n, extractor, len(dataset)) + notes,
+        "warnings": cautions(n, extractor, len(dataset)) + notes + copied,
         "made_by": made_by(extractor, n, seed, dataset, part=chosen, searched=f"{len(known)} of {len(dataset)}"),
     }
 

@@ -9,15 +9,17 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from zerosum.data.content import copies_among, copies_words
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.labels import matched
 from zerosum.data.open import open_dataset
+from zerosum.data.order import epoch_order
 from zerosum.data.ordered import in_bins, with_known
 from zerosum.data.records import NoTestPart
 from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
-from zerosum.errors import DataError
+from zerosum.errors import ConfigError, DataError
 from zerosum.model import Classifier, Model, Translator
 from zerosum.pictures import save_picture
 from zerosum.report.page import write_report
@@ -27,6 +29,7 @@ KEPT = (
     "errors",
     "floor",
     "baselines",
+    "training",
     "made_by",
     "pictures",
     "warnings",
@@ -99,6 +102,83 @@ def open_test_part(model: AnyModel, data: str, packing: Progress | None = None) 
         return open_like(model, data, "test", packing)
     except NoTestPart:
         return None
+
+
+def know_trained(folder: RunFolder, model: AnyModel, data: Dataset) -> bool:
+    """Let a set know which images the run was trained on, so that they are not held out; whether it is the run's own
+    data, as it is now, with some of those."""
+    trained = folder.trained_on()
+    if trained is None:
+        return False
+    if data.info.hash != model.info.hash or getattr(model.settings, "split", "") == "content":
+        data.trained = trained
+    source, own = Path(data.info.source), folder.config()["source"]
+    return own in (str(source), str(source.resolve())) and bool(np.isin(data.content.keys, trained).any())
+
+
+def training_set(
+    folder: RunFolder, model: AnyModel, data: Dataset | None = None, progress: Progress | None = None
+) -> tuple[Dataset, np.ndarray] | None:
+    """The set that the run was trained on and the rows it learnt from; None when it is gone or has changed. It is
+    `data` itself where this is that set."""
+    if data is None or data.info.hash != model.info.hash:
+        try:
+            data = open_like(model, folder.config()["source"], "train", progress)
+        except (ConfigError, DataError):
+            return None
+    if data.info.hash != model.info.hash:
+        return None
+    know_trained(folder, model, data)
+    return data, TASKS[model.recipe.task].rows(model.settings, data, model.seed)
+
+
+def split_notes(
+    folder: RunFolder, model: AnyModel, data: Dataset, rows: np.ndarray, words: str, progress: Progress | None = None
+) -> list[str]:
+    """What the reader of scores on these rows of a set must know of what the run was trained on: that the data has
+    changed since, and how many of the images are copies of training images."""
+    source = data.info.source
+    if words == "validation" and data.info.hash != model.info.hash:
+        return [f"{source} has changed since the run began: these are images of it that the run was not trained on."]
+    if words not in ("test", "all"):
+        return []
+    training = training_set(folder, model, None, progress)
+    if training is None:
+        return [
+            f"Whether these images are copies of training images cannot be told: {folder.config()['source']}, which "
+            "the run was trained on, cannot be read now or has changed."
+        ]
+    known, learnt = training
+    copies = copies_among(seen_side(data)[rows], seen_side(known)[learnt])
+    text = copies_words(*copies, len(rows), f"images of {source}", "images that the run was trained on")
+    return [text] if text else []
+
+
+def seen_side(data: Dataset) -> np.ndarray:
+    """The images of a set, or of pairs from images to label maps what these are made from."""
+    return data.inputs if data.inputs is not None and data.info.labels else data.images
+
+
+def gap_words(what: str, training: float, held: float, error: float, higher: bool, words: str) -> str:
+    """A sentence on how much better a score, named `what`, is on training images than on others (`words`).
+
+    error: the standard error of the difference. higher: whether more is better."""
+    place = {"validation": "held-out", "test": "test"}.get(words, "other")
+    numbers = f"{what} {training:.3g} on training images, {held:.3g} on {place} images"
+    gap = training - held if higher else held - training
+    if gap <= 2 * error:
+        return f"{numbers}: no sign that the network has memorised its training images."
+    much = gap > (0.1 * abs(training) if higher else 0.25 * abs(training))
+    if much:
+        return (
+            f"{numbers}: the network has memorised much of its training images; more of them, or augmentation, helps."
+        )
+    return f"{numbers}: a small gap, beyond what chance explains."
+
+
+def some(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """At most so many of the rows, drawn, in their order."""
+    return np.sort(rows[epoch_order(len(rows), seed, 0)[:most]]) if len(rows) else rows
 
 
 def true_labels(dataset: Dataset, rows: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -22,19 +22,34 @@ from zerosum.engine.randomness import seeded
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
 from zerosum.evaluation.generators import cautions
-from zerosum.evaluation.parts import AskedPart, form_words, keep_picture, open_like, open_test_part
+from zerosum.evaluation.parts import (
+    AskedPart,
+    form_words,
+    gap_words,
+    keep_picture,
+    know_trained,
+    open_like,
+    open_test_part,
+    some,
+    split_notes,
+    training_set,
+)
 from zerosum.extractors import extractor_for, features_of
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.neighbours import nearest
-from zerosum.metrics.segmentation import SegmentationScores, confusion, segmentation_scores
+from zerosum.metrics.segmentation import AreasUnderCurves, SegmentationScores, confusion, segmentation_scores
 from zerosum.model import Translator, load_translator, stored_made
-from zerosum.paired_scores import BATCH, image_scores, pairs
+from zerosum.paired_scores import BATCH, image_scores, paired_scores, pairs
 from zerosum.recipes.translation import TranslationSettings, split
 from zerosum.scores import FEWEST, NETWORK, as_stored, batches, distance_scores, made_by, score_name
+from zerosum.seeds import rng
 from zerosum.show import shown_inputs, shown_made
 from zerosum.tiles import translated
 from zerosum.weights import tensors_hash
 
+FEW_PAIRS = 200  # below it the uncertainty of a score is said in a sentence
+RESAMPLES = 500
+MOST_TRAINING = 200  # training pairs that the score on others is set beside
 SHOWN, ACROSS = 12, 2  # pairs in a picture, and how many of them side by side
 MOST_SEARCHED = 5_000  # training pairs among which the nearest is looked for
 NUMBERS = 2**14  # of an input that the search compares: 64x64 pixels of four channels
@@ -71,9 +86,9 @@ def score_translator(
 
     segmenter: a run that labels what is made, where the inputs are label maps (Isola et al. 2017, section 4)."""
     eye = None if segmenter is None else open_eye(segmenter, folder, model)
-    dataset, rows, words = unseen_pairs(model, data, part, progress)
+    dataset, rows, words = unseen_pairs(folder, model, data, part, progress)
     extractor = extractor_for(features, dataset.info, model.device)
-    training = training_pairs(folder, model, dataset, progress)
+    training = training_set(folder, model, dataset, progress)
     apart = training is not None and not (words == "train" and training[0] is dataset)
     candidates = baselines(dataset, rows, training, apart, seed)
     tallies = {name: Tally(extractor, eye, model.device) for name in ("made", "real", *candidates)}
@@ -99,7 +114,7 @@ def score_translator(
         about["held_out_by"] = model.seed
     if eye is not None:
         about |= {"segmenter": str(segmenter), "segmenter_hash": eye.hash}
-    warnings = remarks(model, dataset, words)
+    warnings = split_notes(folder, model, dataset, rows, words, progress) + remarks(model, dataset, words)
     if training is None:
         warnings.append(
             f"{folder.config()['source']}, which it was trained on, cannot be read now or has changed: the mean colour "
@@ -120,6 +135,21 @@ def score_translator(
             f"{exact:,} of {len(rows):,} images are exactly the real ones. Their PSNR is infinite: psnr is the mean of "
             "the others."
         )
+    beside: dict[str, float] = {}
+    held = tallies["made"].scores("l1")
+    if len(rows) < FEW_PAIRS and len(held) > 1:
+        resampled = held[torch.from_numpy(rng("bootstrap", seed).integers(0, len(held), (RESAMPLES, len(held))))]
+        low, high = resampled.mean(dim=1).double().quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+        warnings.append(
+            f"{len(rows)} pairs are few: of sets drawn from them with replacement, 95 % have an l1 from {low:.3f} to "
+            f"{high:.3f}."
+        )
+    if training is not None and apart and len(training[1]):
+        learnt = some(training[1], MOST_TRAINING, seed)
+        known = paired_scores(model.system, model.network, training[0], learnt).by_image["l1"]
+        beside = {f"l1@{words}": float(known.mean())}
+        error = (float(held.var(correction=0)) / len(held) + float(known.var(correction=0)) / len(known)) ** 0.5
+        warnings.append(gap_words("l1", float(known.mean()), float(held.mean()), error, False, words))
     result: dict[str, Any] = {} if eye is None else {"per_class": per_class(tallies["made"], tallies["real"])}
     return {
         "task": "translate",
@@ -127,6 +157,7 @@ def score_translator(
         "errors": errors,
         "floor": floor,
         "baselines": {name: tallies[name].named(words, seen)[0] for name in candidates},
+        "training": beside,
         **result,
         "pictures": shown.pictures(folder, model, dataset, rows, words, "L1 {:.3f}"),
         "warnings": warnings,
@@ -138,16 +169,45 @@ def examine_segmenter(
     folder: RunFolder, model: Translator, data: str, part: AskedPart, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Its label maps beside the real ones, and what naming the commonest class everywhere would get."""
-    dataset, rows, words = unseen_pairs(model, data, part, progress)
+    dataset, rows, words = unseen_pairs(folder, model, data, part, progress)
     names = dataset.info.labels
-    matrix, shown = torch.zeros(len(names), len(names), dtype=torch.int64), Shown(len(rows))
+    shown, areas = Shown(len(rows)), AreasUnderCurves(len(names))
+    each: list[Tensor] = []  # of each image
     for places, batch, logits in made_of(model, dataset, rows, progress):
         truth, found = batch["map"].cpu(), logits.argmax(dim=1)
-        matrix += confusion(truth, found, len(names), VOID)
+        each += [confusion(one, other, len(names), VOID) for one, other in zip(truth, found, strict=True)]
+        areas.add(logits, truth, VOID)
         known = (truth != VOID).flatten(1)
         wrong = (known & (found != truth).flatten(1)).sum(dim=1) / known.sum(dim=1).clamp_min(1)
         shown.add(places, wrong, stored_made(logits, dataset.info))
-    scores = label_scores(matrix)
+    matrix = torch.stack(each).sum(dim=0)
+    scores, auc = label_scores(matrix), areas.areas()
+    medical = {
+        f"mean_dice@{words}": scores.mean_dice,
+        f"mean_sensitivity@{words}": scores.mean_sensitivity,
+        f"mean_specificity@{words}": scores.mean_specificity,
+        f"mean_auc@{words}": float(auc.nanmean()),
+    }
+    errors, interval = uncertainty(each, model.seed)
+    warnings = split_notes(folder, model, dataset, rows, words, progress)
+    if len(rows) < FEW_PAIRS:
+        warnings.append(
+            f"{len(rows)} pairs are few: of sets drawn from them with replacement, 95 % have a mean_iou from "
+            f"{interval[0]:.3f} to {interval[1]:.3f}."
+        )
+    training = None if words == "train" else training_set(folder, model, dataset, progress)
+    beside: dict[str, float] = {}
+    if training is not None and len(training[1]):
+        learnt = some(training[1], MOST_TRAINING, model.seed)
+        known = torch.zeros_like(matrix)
+        for _, batch, logits in made_of(model, training[0], learnt):
+            known += confusion(batch["map"].cpu(), logits.argmax(dim=1), len(names), VOID)
+        if known.any():
+            found_known = segmentation_scores(known)
+            beside = by_name(found_known, words) | {f"mean_dice@{words}": found_known.mean_dice}
+            warnings.append(
+                gap_words("mean_iou", found_known.mean_iou, scores.mean_iou, errors["mean_iou"], True, words)
+            )
     counts = matrix.sum(dim=1)
     usual = torch.zeros_like(matrix)
     usual[:, counts.argmax()] = counts
@@ -158,25 +218,49 @@ def examine_segmenter(
         about["held_out_by"] = model.seed
     return {
         "task": "segment",
-        "scores": by_name(scores, words),
-        "errors": {},
+        "scores": by_name(scores, words) | medical,
+        "errors": {f"{name}@{words}": error for name, error in errors.items()},
         "baselines": {"commonest class": by_name(label_scores(usual), words)},
-        "per_class": {name: {"iou": float(scores.iou[i]), "pixels": int(counts[i])} for i, name in enumerate(names)},
+        "training": beside,
+        "per_class": {
+            name: {
+                "iou": float(scores.iou[i]),
+                "dice": float(scores.dice[i]),
+                "sensitivity": float(scores.sensitivity[i]),
+                "specificity": float(scores.specificity[i]),
+                "auc": float(auc[i]),
+                "pixels": int(counts[i]),
+            }
+            for i, name in enumerate(names)
+        },
         "confusion": matrix.tolist(),
         "pictures": {
             "confusion": keep_picture(folder, f"confusion-{model.images:09d}-{words}", drawn),
             **shown.pictures(folder, model, dataset, rows, words, "{:.1%} wrong"),
         },
-        "warnings": remarks(model, dataset, words),
+        "warnings": warnings + remarks(model, dataset, words),
         "made_by": about | {"translator_hash": tensors_hash(model.network.state_dict())[:12]},
     }
 
 
+def uncertainty(each: list[Tensor], seed: int) -> tuple[dict[str, float], tuple[float, float]]:
+    """Bootstrap over images (Efron 1979) of scores of a confusion matrix summed over them: the standard error of each,
+    and the interval that holds 95 % of the values of mean_iou. each: the matrices (K, K) of the images."""
+    parts = torch.stack([torch.stack([m.diagonal(), m.sum(dim=1), m.sum(dim=0)]) for m in each]).double()  # (n, 3, K)
+    drawn = rng("bootstrap", seed).multinomial(len(each), np.full(len(each), 1 / len(each)), size=RESAMPLES)
+    right, truth, found = torch.einsum("bn,nck->cbk", torch.from_numpy(drawn).double(), parts)
+    iou, dice = right / (truth + found - right), 2 * right / (truth + found)  # nan where a class does not occur
+    values = {"mean_iou": iou.nanmean(dim=1), "mean_dice": dice.nanmean(dim=1)}
+    values = {name: value[value.isfinite()] for name, value in values.items()}
+    low, high = values["mean_iou"].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return {name: float(value.std()) for name, value in values.items()}, (low, high)
+
+
 def unseen_pairs(
-    model: Translator, data: str, part: AskedPart, packing: Progress | None = None
+    folder: RunFolder, model: Translator, data: str, part: AskedPart, packing: Progress | None = None
 ) -> tuple[Dataset, np.ndarray, str]:
     """A set, the rows of it to test on, and what they are called: the test part; the pairs that the translator held
-    out, if these are the data it was trained on; else all of them."""
+    out, if these are the data it was trained on or have pairs of them; else all of them."""
     assert isinstance(model.settings, TranslationSettings)
     if part == "test":
         dataset = open_like(model, data, "test", packing)
@@ -185,24 +269,13 @@ def unseen_pairs(
         return tested, np.arange(len(tested)), "test"
     dataset = open_like(model, data, "train", packing)
     rows = np.arange(len(dataset))
-    if dataset.info.hash != model.info.hash:
+    some_trained = know_trained(folder, model, dataset)
+    if dataset.info.hash != model.info.hash and not some_trained:
         return dataset, rows, "all" if part == "auto" else "train"
-    held = split(model.settings, len(dataset), model.seed)[1]
-    return (dataset, held, "validation") if part == "auto" and len(held) else (dataset, rows, "train")
-
-
-def training_pairs(
-    folder: RunFolder, model: Translator, data: Dataset, progress: Progress | None = None
-) -> tuple[Dataset, np.ndarray] | None:
-    """The set that the run was trained on and the rows it learnt from; None when it is gone or has changed. It is
-    `data` itself where this is that set."""
-    assert isinstance(model.settings, TranslationSettings)
-    if data.info.hash != model.info.hash:
-        try:
-            data = open_like(model, folder.config()["source"], "train", progress)
-        except (ConfigError, DataError):
-            return None
-    return None if data.info.hash != model.info.hash else (data, split(model.settings, len(data), model.seed)[0])
+    held = split(model.settings, dataset, model.seed)[1]
+    if part == "auto" and len(held):
+        return dataset, held, "validation"
+    return dataset, rows, "train" if part == "train" or dataset.info.hash == model.info.hash else "all"
 
 
 def open_eye(path: str, folder: RunFolder, model: Translator) -> Eye:

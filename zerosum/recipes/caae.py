@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 from zerosum.augment.settings import GanAugmentSettings
 from zerosum.data.conditioning import complete
 from zerosum.data.dataset import Dataset, DatasetInfo
-from zerosum.data.order import parts
 from zerosum.data.ordered import Bins, bins_of
+from zerosum.data.split import SplitBy, parted
 from zerosum.engine.players import Batch, Player, System, Terms
 from zerosum.errors import ConfigError
 from zerosum.losses.adversarial import ADVERSARIAL
@@ -24,7 +24,18 @@ from zerosum.networks.caae import Autoencoder, Discriminator, Encoder, Generator
 from zerosum.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import adam, at_discriminator_rate, augmentation_of, logit_statistics, opinions
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import GanAdamSettings, LossName, Names, R1Settings, Settings, Strict
+from zerosum.recipes.settings import (
+    ORDER_BEFORE,
+    SPLIT_HELP,
+    GanAdamSettings,
+    HeldShare,
+    LossName,
+    Names,
+    R1Settings,
+    Settings,
+    Strict,
+    held_share,
+)
 
 SATURATED = 0.95  # of a latent in [-1, 1], where a uniform one is in a twentieth of all cases
 
@@ -93,9 +104,12 @@ class CaaeSettings(Settings):
     penalty: R1Settings = R1Settings()
     batch: PositiveInt = Field(32, description="images in a batch")
     images: PositiveInt = Field(300_000, description="length of training in images seen, as --images")
-    validation: float = Field(
-        0.05, ge=0, le=0.5, description="share of the images held out, shown in the report and scored"
+    validation: HeldShare = Field(
+        "auto",
+        description="share of the images held out, shown in the report and scored; auto: 20 images, but no more than a "
+        "fifth of few and no less than a twentieth of many",
     )
+    split: SplitBy = Field("content", description=SPLIT_HELP)
     ema_half_life: float = Field(10_000, ge=0, description="half-life of the network's moving average, in images")
 
     @field_validator("bins", mode="before")
@@ -112,7 +126,7 @@ class CaaeSettings(Settings):
 
     def epoch(self, count: int, classes: int) -> int:
         """Images that are trained on, of a set of `count`."""
-        return count - round(self.validation * count)
+        return count - round(held_share(self.validation, count) * count)
 
 
 PAPER: dict[str, Any] = {
@@ -151,6 +165,7 @@ CODE: dict[str, Any] = {
     presets={"paper": PAPER, "code": CODE},
     task="change",
     bf16=lambda settings: settings.network.norm,
+    older=ORDER_BEFORE,
 )
 def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
     """`preset=paper` has the paper's weights, `preset=code` those of the released code, with its label of the gender.
@@ -279,5 +294,4 @@ def another(ages: Tensor) -> Tensor:
 def split(settings: CaaeSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The places of the images to train on and of those held out, of all that have what the generator is told."""
     known = complete(data)
-    training, held = parts(len(known), settings.validation, seed)
-    return known[training], known[held]
+    return parted(data, known, held_share(settings.validation, len(known)), seed, settings.split)

@@ -11,17 +11,18 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from zerosum.data.dataset import DatasetInfo
-from zerosum.data.order import few, held_out
+from zerosum.data import order
+from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.ordered import Bins, bins_of
 from zerosum.data.settings import Size
+from zerosum.data.split import SplitBy, few, parted
 from zerosum.engine.adam import Adam
 from zerosum.engine.players import Batch, Player, Schedule, System, Terms
 from zerosum.engine.schedule import cosine, linear
 from zerosum.errors import ConfigError, DataError
 from zerosum.networks.cnn import Cnn, cnn, imagenet_weights, smallest_side
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import Settings, Strict
+from zerosum.recipes.settings import ORDER_BEFORE, SPLIT_HELP, Settings, Strict
 from zerosum.weights import read_weights
 
 Network = Literal[
@@ -78,6 +79,7 @@ class ClassifierSettings(Settings):
     validation: float = Field(
         0.1, ge=0, le=0.5, description="share held out, to choose the best checkpoint by; never trained on"
     )
+    split: SplitBy = Field("content", description=SPLIT_HELP)
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the truth that is spread over all classes")
     batch: PositiveInt = Field(128, description="images in a batch")
     epochs: PositiveFloat | None = Field(
@@ -144,7 +146,7 @@ PAPER = {
     task="classify",
     smallest_side=lambda settings: smallest_side(settings.network),
     bf16=lambda settings: settings.network == "small",
-    older={"optimizer": {"nesterov": True}},
+    older={**ORDER_BEFORE, "optimizer": {"nesterov": True}},
 )
 def classifier(settings: ClassifierSettings, data: DatasetInfo) -> System:
     """The default is AdamW with one cosine and a moving average, which is good in a few epochs with every network.
@@ -199,18 +201,18 @@ def check_start(settings: ClassifierSettings, init: str | Path | None) -> None:
         raise DataError(f"There is no file of weights at {settings.weights}. Give imagenet, or the path of a file.")
 
 
-def split(settings: ClassifierSettings, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split(settings: ClassifierSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The places of the training and of the held-out images, ascending; a pure function, so that whoever evaluates the
-    run finds the same ones. Images without a class (-1) are among neither."""
-    known = np.flatnonzero(labels >= 0)
-    labels = labels[known]
-    held = np.zeros(len(labels), bool)
-    if settings.validation:
-        held = held_out(len(labels), labels, settings.validation, seed)
-    training = np.flatnonzero(~held)
-    if settings.per_class is not None:
-        training = training[few(labels[training], settings.per_class, seed)]
-    return known[training], known[held]
+    run finds the same ones. Images without a class (-1) are among neither. Raises DataError without classes."""
+    if data.labels is None:
+        raise DataError(f"{data.info.source} has no classes to tell apart.")
+    known = np.flatnonzero(data.labels >= 0)
+    training, held = parted(data, known, settings.validation, seed, settings.split, data.labels[known])
+    if settings.per_class is not None and settings.split == "content":
+        training = training[few(data.content.of(training), data.labels[training], settings.per_class, seed)]
+    elif settings.per_class is not None:
+        training = training[order.few(data.labels[training], settings.per_class, seed)]
+    return training, held
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from zerosum.losses.matching import mean_gap
 from zerosum.networks import patch, unet
 from zerosum.networks.pix2pixhd import GlobalGenerator
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import Strict
+from zerosum.recipes.settings import ORDER_BEFORE, Strict
 from zerosum.recipes.translation import (
     PairedGame,
     PairedSettings,
@@ -98,7 +98,7 @@ CODE: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "dropout_in
     presets={"paper": PAPER, "code": CODE},
     task="translate",
     bf16=lambda settings: settings.generator.kind == "unet",
-    older={"half_squares": True, "sharp_jitter": True},
+    older={**ORDER_BEFORE, "half_squares": True, "sharp_jitter": True},
 )
 def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper at batch 1, with dropout as noise and norms by the picture itself whenever the

@@ -18,7 +18,7 @@ from zerosum.losses.perceptual import Perceptual, vgg19_features
 from zerosum.networks.patch import MultiScale
 from zerosum.networks.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer, Painter
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import LossName, Strict
+from zerosum.recipes.settings import ORDER_BEFORE, LossName, Strict
 from zerosum.recipes.styles import objects_of, settle_styles
 from zerosum.recipes.translation import (
     PairedGame,
@@ -129,7 +129,7 @@ LOCAL: dict[str, Any] = {
     presets={"paper": PAPER, "code": CODE, "local": LOCAL},
     task="translate",
     bf16=lambda settings: settings.network.kind == "global",
-    older={"half_squares": True, "sharp_jitter": True, "network": {"fix_encoder": True}},
+    older={**ORDER_BEFORE, "half_squares": True, "sharp_jitter": True, "network": {"fix_encoder": True}},
 )
 def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's global generator, with discriminators at three scales and VGG's perceptual loss;

@@ -11,7 +11,7 @@ from zerosum.errors import ConfigError, DataError
 from zerosum.networks import unet
 from zerosum.recipes.adversarial import adam
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdamSettings
+from zerosum.recipes.settings import ORDER_BEFORE, AdamSettings
 from zerosum.recipes.translation import TranslationSettings, decaying, halvings, input_of, jittered, nearest_size
 
 
@@ -39,7 +39,7 @@ class SegmenterSettings(TranslationSettings):
     example_shape=(64, 64, 3),
     task="translate",
     bf16=lambda settings: True,
-    older={"sharp_jitter": True},
+    older={**ORDER_BEFORE, "sharp_jitter": True},
 )
 def segmenter(settings: SegmenterSettings, data: DatasetInfo) -> System:
     """One network that learns by cross-entropy, pixels without a class left out; nobody plays against it."""

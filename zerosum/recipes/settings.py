@@ -31,6 +31,27 @@ Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
 """Several names; on the command line with commas between them."""
 
 
+FEW_HELD, LEAST_HELD, MOST_HELD = 20, 0.05, 0.2
+"""How many images `validation=auto` holds out, of few at most a fifth and of many a twentieth."""
+
+HeldShare = Literal["auto"] | Annotated[float, Field(ge=0, le=0.5)]
+
+
+def held_share(validation: HeldShare, count: int) -> float:
+    """The share of `count` images that is held out."""
+    if validation != "auto":
+        return validation
+    return round(min(MOST_HELD, max(LEAST_HELD, FEW_HELD / max(1, count))), 3)
+
+
+SPLIT_HELP = (
+    "what decides which images are held out: content, the pixels of each, copies together, so that it holds when the "
+    "data grows; order, their places in the set, as earlier versions did"
+)
+ORDER_BEFORE = {"split": "order"}
+"""What runs of versions without the setting were split by."""
+
+
 class Strict(BaseModel):
     """Unknown keys are errors, and settings do not change under a run."""
 
@@ -244,9 +265,15 @@ class ConditionalSettings(AdversarialSettings):
     attributes: Names = Field(
         (), description="what they are told: class, or columns of tags.csv; by default all columns, else the class"
     )
+    balance: bool | str = Field(
+        False,
+        description="show each class equally often, however few images it has; with several attributes the name of one",
+    )
 
     @model_validator(mode="after")
     def _attributes_are_told(self) -> Self:
+        if self.balance and not self.conditional:
+            raise ValueError(f"balance={str(self.balance).lower()} needs conditional=true")
         if self.attributes and not self.conditional:
             raise ValueError(f"attributes={','.join(self.attributes)} needs conditional=true")
         return self

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from zerosum.augment.jitter import jitter
 from zerosum.augment.settings import AugmentSettings, GanAugmentSettings
-from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.data.order import parts
+from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.settings import PackSettings, Size
+from zerosum.data.split import SplitBy, parted
 from zerosum.engine.players import Batch, Player, Schedule, Terms
 from zerosum.errors import ConfigError, DataError
 from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.losses.penalties import patch_slope_penalty
 from zerosum.recipes.adversarial import adam, at_discriminator_rate, augmentation_of, logit_statistics
-from zerosum.recipes.settings import GanAdamSettings, LossName, R1Settings, Settings
+from zerosum.recipes.settings import SPLIT_HELP, GanAdamSettings, HeldShare, LossName, R1Settings, Settings, held_share
 
 JITTER = 286 / 256
 """How much larger an image is made before it is cropped at random (Isola et al. 2017, section 6.2)."""
@@ -59,9 +59,12 @@ class TranslationSettings(Settings):
         False, description="enlarge by a sharper bicubic kernel than Pillow's, the papers' (as earlier versions did)"
     )
     mirror: bool = Field(True, description="mirror half of the pairs, left and right")
-    validation: float = Field(
-        0.05, ge=0, le=0.5, description="share of the pairs held out, shown in the report and scored"
+    validation: HeldShare = Field(
+        "auto",
+        description="share of the pairs held out, shown in the report and scored; auto: 20 pairs, but no more than a "
+        "fifth of few and no less than a twentieth of many",
     )
+    split: SplitBy = Field("content", description=SPLIT_HELP)
     ema_half_life: float = Field(2_000, ge=0, description="half-life of the network's moving average, in images")
 
     @field_validator("data")
@@ -86,7 +89,7 @@ class TranslationSettings(Settings):
 
     def epoch(self, count: int, classes: int) -> int:
         """Pairs that are trained on, of a set of `count`."""
-        return count - round(self.validation * count)
+        return count - round(held_share(self.validation, count) * count)
 
 
 class PairedSettings(TranslationSettings):
@@ -110,9 +113,11 @@ class PairedSettings(TranslationSettings):
     penalty: R1Settings = R1Settings()
 
 
-def split(settings: TranslationSettings, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs to train on and those held out, sorted; of one pair none is held out."""
-    return parts(count, settings.validation, seed)
+def split(settings: TranslationSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs to train on and those held out, sorted; of one pair none is held out. Pairs that share an input or an
+    image, or nearly, are on one side."""
+    share = held_share(settings.validation, len(data))
+    return parted(data, np.arange(len(data)), share, seed, settings.split)
 
 
 def input_of(data: DatasetInfo) -> Side:
