@@ -75,6 +75,16 @@ def test_it_is_a_function_of_its_seed_and_leaves_the_stream_of_random_numbers(tm
     assert DiversityWithin(system, data, seed=4)(system.network, 0) != one
 
 
+def test_every_class_gets_the_same_latents(tmp_path: Path) -> None:
+    """So that classes differ by the generator and not by chance."""
+    data = opened(made_set(tmp_path, dict.fromkeys(KINDS, 30)))
+    system = System(Told([0.1, 0.1, 0.1]), [], latents)
+    measured = DiversityWithin(system, data, seed=0)
+    cat, dog, owl = measured._made(system.network, 0)
+    torch.testing.assert_close(cat - cat.mean(), dog - dog.mean(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(cat - cat.mean(), owl - owl.mean(), atol=1e-5, rtol=0)
+
+
 def test_a_value_with_too_few_images_is_named_and_not_looked_at(tmp_path: Path) -> None:
     data = opened(made_set(tmp_path, {"cat": 30, "dog": FEWEST, "owl": FEWEST - 1}))
     classes, few = classes_of(data, 0)

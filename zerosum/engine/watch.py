@@ -208,7 +208,13 @@ class Watch:
             f"{floor:.3g}, which other real images get, and {reference:.3g}, which one unvarying sample would get at "
             "best."
         )
-        if stalled:
+        if self._signs.get("discriminator-blind", {}).get("told"):
+            faster = _lowered(self._again("faster-discriminator", "more-steps"))
+            advice = (
+                "The discriminator has not begun to learn. Train for longer, "
+                f"`zerosum resume RUN --images {10 * images}`; if that changes nothing, {faster}"
+            )
+        elif stalled:
             advice = f"They have stopped improving. {self._again('slower', 'r1')}"
         elif before:
             advice = f"They were still improving: go on with `zerosum resume RUN --images {2 * images}`."
