@@ -85,6 +85,12 @@ def test_probabilities_are_judged_by_themselves_and_not_by_the_separation_too() 
     assert play(short(), probabilities) == []
 
 
+@pytest.mark.parametrize(("separation", "said"), [(2.0, []), (0.1, ["discriminator-blind"])])
+def test_probabilities_near_a_half_that_lie_apart_are_not_blind(separation: float, said: list[str]) -> None:
+    """Small logits that tell real from generated, as of `gan` with Adam at 2e-4 after 3,500 images."""
+    assert kinds(play(short(), {"score/real": 0.56, "score/fake": 0.51, "logits/separation": separation})) == said
+
+
 def test_a_critic_that_never_separates_is_blind() -> None:
     assert kinds(play(short(), critic(0.02))) == ["discriminator-blind"]
     watch = short()
@@ -147,6 +153,13 @@ def test_scatter_that_keeps_falling_is_a_start_and_no_noise() -> None:
     watch = Watch()
     for images in range(0, 27_500, 2_500):
         assert watch.see(images, {"health/diversity": 20 * 0.77 ** (images / 2_500)}) == []
+
+
+def test_the_variety_of_an_untrained_generator_is_none_to_lose() -> None:
+    watch = short()
+    assert (
+        play(watch, {"health/diversity": 0.24}, stop=2_000) + play(watch, {"health/diversity": 0.1}, start=2_000) == []
+    )
 
 
 def within(mean: float, **classes: float) -> dict[str, float]:
@@ -242,6 +255,8 @@ def test_a_score_that_doubles_twice_over_is_worse_and_one_near_its_floor_is_not(
         ([(5_000, 60.0), (10_000, 25.0)], "still improving"),
         ([(5_000, 9.0), (10_000, 8.9)], "stopped improving"),
         ([(5_000, 9.0), (10_000, 7.0)], ""),
+        ([(2_000, 60.0), (5_000, 9.0), (10_000, 8.9)], "stopped improving"),
+        ([(5_000, 9.0), (9_000, 7.1), (10_000, 7.0)], ""),
         ([(5_000, 1.4), (10_000, 1.4)], ""),
         ([(10_000, 15.0)], ""),
     ],
@@ -274,6 +289,47 @@ def test_a_resumed_watch_says_what_an_uninterrupted_one_says(cut: int) -> None:
     assert said + play(second, game, start=cut) == expected
     assert second.state() == whole.state()
     assert len(expected) >= 3
+
+
+def test_scores_near_a_high_floor_are_not_far() -> None:
+    """Few images have a high floor: other real images get no better score."""
+    watch = short()
+    for images in (5_000, 10_000):
+        watch.see_score(images, "fd", 14.0, 5.0, 18.0)
+    assert watch.conclude(10_000) == []
+
+
+def test_a_checkpoint_without_a_score_does_not_hide_what_follows() -> None:
+    scores = (float("nan"), 4.0, 9.0, 9.5)
+    watch = short()
+    found = [one for n, value in enumerate(scores) for one in watch.see_score(2_000 * (n + 1), "fd", value, 0.5, 20.0)]
+    assert kinds(found) == ["score-worsening"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (critic(2.0), critic(0.0), []),
+        ({"grad/generator": 3.0}, {"grad/generator": 1e-4}, ["gradient-vanished"]),
+        ({"health/diversity": 0.8}, {"health/diversity": 0.05}, ["generator-collapsed"]),
+    ],
+)
+def test_a_resumed_watch_remembers_the_best_days(
+    before: dict[str, float], after: dict[str, float], said: list[str]
+) -> None:
+    first, second = short(), Watch()
+    assert play(first, before, stop=4_000) == []
+    second.restore(json.loads(json.dumps(first.state())))
+    assert kinds(play(second, after, start=4_000)) == said
+
+
+def test_a_resumed_watch_remembers_scores() -> None:
+    first, second = short(), Watch()
+    first.see_score(2_000, "fd", 4.0, 0.5, 20.0)
+    second.restore(json.loads(json.dumps(first.state())))
+    assert second.scored_until == 2_000
+    found = [second.see_score(images, "fd", 9.0, 0.5, 20.0) for images in (4_000, 6_000)]
+    assert [kinds(one) for one in found] == [[], ["score-worsening"]]
 
 
 def test_a_state_of_an_older_version_is_taken_up() -> None:
