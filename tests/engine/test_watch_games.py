@@ -149,6 +149,12 @@ def test_low_diversity_that_keeps_rising_is_no_collapse(name: str) -> None:
     assert [kind for images in range(0, 27_500, 2_500) for kind in kinds(level.see(images, {name: 0.1}))]
 
 
+def test_a_single_class_that_keeps_rising_is_no_collapse() -> None:
+    rising = Watch()
+    for images in range(0, 27_500, 2_500):
+        assert rising.see(images, within(0.7, cat=0.01 * 1.35 ** (images / 2_500), dog=1.0)) == []
+
+
 def test_scatter_that_keeps_falling_is_a_start_and_no_noise() -> None:
     watch = Watch()
     for images in range(0, 27_500, 2_500):
