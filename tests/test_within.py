@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import zerosum
@@ -75,6 +76,16 @@ def test_it_is_a_function_of_its_seed_and_leaves_the_stream_of_random_numbers(tm
     assert DiversityWithin(system, data, seed=4)(system.network, 0) != one
 
 
+def test_every_class_gets_the_same_latents(tmp_path: Path) -> None:
+    """So that classes differ by the generator and not by chance."""
+    data = opened(made_set(tmp_path, dict.fromkeys(KINDS, 30)))
+    system = System(Told([0.1, 0.1, 0.1]), [], latents)
+    measured = DiversityWithin(system, data, seed=0)
+    cat, dog, owl = measured._made(system.network, 0)
+    torch.testing.assert_close(cat - cat.mean(), dog - dog.mean(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(cat - cat.mean(), owl - owl.mean(), atol=1e-5, rtol=0)
+
+
 def test_a_value_with_too_few_images_is_named_and_not_looked_at(tmp_path: Path) -> None:
     data = opened(made_set(tmp_path, {"cat": 30, "dog": FEWEST, "owl": FEWEST - 1}))
     classes, few = classes_of(data, 0)
@@ -100,6 +111,22 @@ def test_of_attributes_every_condition_is_held(tmp_path: Path) -> None:
     for one in classes:
         assert (data.conditions[one.rows] == np.array(one.places)).all()
     assert len({one.places for one in classes}) >= len(classes) - 1  # one of no glasses may have none left
+
+
+def test_a_value_stands_with_its_commonest_company_that_stands_for_no_other(tmp_path: Path) -> None:
+    counts = {("x", "p"): 20, ("x", "q"): 12, ("y", "p"): 10, ("y", "q"): 11, ("z", "p"): FEWEST - 1, ("z", "q"): 2}
+    rows = [pair for pair, count in counts.items() for _ in range(count)]
+    for n in range(len(rows)):
+        Image.new("L", (8, 8), n).save(tmp_path / f"{n:02d}.png")
+    lines = ["file,first,second", *(f"{n:02d}.png,{a},{b}" for n, (a, b) in enumerate(rows))]
+    (tmp_path / "tags.csv").write_text("\n".join(lines))
+    data = conditioned(open_dataset(str(tmp_path), (8, 8), PackSettings()), ("first", "second"))
+    classes, few = classes_of(data, 0)
+    values = [condition.values for condition in data.info.conditions]
+    found = {one.name: tuple(held[place] for held, place in zip(values, one.places, strict=True)) for one in classes}
+    assert found == {"first=x": ("x", "p"), "first=y": ("y", "q"), "second=p": ("y", "p"), "second=q": ("x", "q")}
+    assert [len(one.rows) for one in classes] == [20, 12, 11, 10]
+    assert few == {"first=z": FEWEST - 1}
 
 
 def test_a_checkpoint_that_has_collapsed_within_classes_is_not_the_best_unless_all_have() -> None:

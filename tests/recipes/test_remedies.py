@@ -83,6 +83,8 @@ def test_a_slower_discriminator_is_half_as_fast_and_no_faster_than_usual() -> No
     assert found["slower-generator"] == "optimizer.lr=0.0005 optimizer.discriminator_lr=0.001"
     far = remedies(dcgan, dcgan.configure({"optimizer": {"lr": 0.05, "discriminator_lr": 0.1}}))
     assert far["slower"] == "optimizer.lr=0.001 optimizer.discriminator_lr=0.002"
+    assert far["slower-discriminator"] == "optimizer.discriminator_lr=0.001"
+    assert found["faster-discriminator"] == "optimizer.discriminator_lr=0.002"
 
 
 def test_a_wasserstein_critic_without_a_bound_gets_one_over_layer_norm() -> None:

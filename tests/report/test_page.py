@@ -557,6 +557,71 @@ def make_translator(path: Path, labels: tuple[str, ...] = ()) -> Path:
     return path
 
 
+def make_conditional(path: Path) -> Path:
+    """The run folder of a generator with classes, one of which has collapsed, scored by class."""
+    make_run(path, conditions={"hair": HAIR})
+    stats = [json.loads(line) for line in (path / "stats.jsonl").read_text().splitlines()[:-1]]
+    for place, line in enumerate(stats):
+        line |= {"logits/separation": 1.5, "logits/scale": 2.25}
+        if place % 10 == 0:
+            within = dict(zip(HAIR, (0.875, 0.125, 0.75), strict=True))
+            line |= {"health/diversity_within": 0.625, "eval/diversity_within": 0.625} | {
+                f"health/diversity_within/{k}": v for k, v in within.items()
+            }
+    (path / "stats.jsonl").write_text("\n".join(map(json.dumps, stats)))
+    scored = {
+        "eval/fd500@random": 3.0,
+        "images": 200_000,
+        "kind": "evaluate",
+        "floor": {"fd500@random": 1.0},
+        "per_class": {
+            name: {
+                "images": count // 10,
+                "precision": 0.5,
+                "recall": None if name == "rose" else 0.25,
+                "real images, precision": 0.875,
+                "real images, recall": 0.75,
+                "diversity": 0.125,
+            }
+            for name, count in HAIR.items()
+        },
+        "made_by": {"part": "train", "data": "builtin:portraits"},
+    }
+    (path / "evaluation.jsonl").write_text(json.dumps(scored) + "\n")
+    write_report(path)
+    return path
+
+
+@pytest.mark.browser
+def test_diversity_within_classes_and_scores_by_class_are_shown(browser: Any, tmp_path: Path) -> None:
+    run = make_conditional(tmp_path / "run")
+    for window in opened_page(browser, run):
+        legend = " ".join(window.inner_text("#chart-diversity-within .legend").split())
+        assert legend == "mean of classes 0.625 lowest: black 0.125"
+        assert "1.50" in window.inner_text("#chart-separation .legend")
+        assert "2.25" in window.inner_text("#chart-scale .legend")
+        assert not window.query_selector_all("#chart-other, #chart-eval")  # nothing of these is drawn twice
+        lines = window.locator("#scored details table >> nth=0").locator("tr").all_inner_texts()
+        heads, *rows = ([cell.strip() for cell in line.split("\t")] for line in lines)
+        assert heads == [
+            "Class",
+            "images",
+            "precision",
+            "recall",
+            "precision, real images",
+            "recall, real images",
+            "diversity",
+        ]
+        assert rows[0] == ["auburn", "25", "0.500", "0.250", "0.875", "0.750", "0.125"]
+        assert rows[2][3] == "–"
+        window.click("#language")
+        legend = " ".join(window.inner_text("#chart-diversity-within .legend").split())
+        assert legend == "moyenne des classes 0,625 la plus basse : black 0,125"
+        assert "rappel, images réelles" in window.inner_text("#scored details table >> nth=0")
+        window.set_viewport_size({"width": 360, "height": 780})
+        assert window.evaluate(FRAMES_UNTIL_IT_FITS, 360) <= 360
+
+
 @pytest.mark.browser
 def test_a_translator_is_told_of_as_what_it_is(browser: Any, tmp_path: Path) -> None:
     run = make_translator(tmp_path / "run")

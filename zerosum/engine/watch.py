@@ -49,7 +49,8 @@ grey image is, and no collapse. The other way round for samples that are scatter
 
 FALLEN = 0.5
 """Low diversity that is so small a share of its highest was lost, and is reported after the patience of a short run; a
-generator that has never been more varied may only be young, and has the images of a long one."""
+generator that has never been more varied may only be young, and has the images of a long one. So has one whose highest
+was collapse already: what an untrained `gan` draws differs by 0.2, and comes together before it parts."""
 
 SCATTERED, GATHERED = 1.2, 1.1
 """The same share where samples differ more than real images do: noise and garish colours, not variety. Healthy runs
@@ -64,8 +65,11 @@ SEPARABLE, OVERLAPPING = 8.0, 5.0
 """Difference of the mean logits of real and fake, in pooled standard deviations, where there are no probabilities: at 8
 the two do not overlap anywhere. Healthy runs are between 0.5 and 4 after the warm-up."""
 
-INSEPARABLE = 0.1
-"""A separation that shows that the discriminator can tell real from fake at all, as `SEPARATED` for probabilities."""
+INSEPARABLE = 0.3
+"""A separation that shows that the discriminator can tell real from fake at all, as `SEPARATED` for probabilities. Of a
+batch of 32 logits that say nothing it has a standard deviation of 0.25; healthy runs reach 1.4 or more within their
+first fifth. Probabilities near 1/2 may be apart all the same: Adam at 2e-4 gave `gan` 0.58 and 0.51, at a separation of
+2."""
 
 VANISHED, ALIVE = 1e-3, 1e-2
 """The norm of the generator's gradient, as a share of its largest running average."""
@@ -208,7 +212,13 @@ class Watch:
             f"{floor:.3g}, which other real images get, and {reference:.3g}, which one unvarying sample would get at "
             "best."
         )
-        if stalled:
+        if self._signs.get("discriminator-blind", {}).get("told"):
+            faster = _lowered(self._again("faster-discriminator", "more-steps"))
+            advice = (
+                "The discriminator has not begun to learn. Train for longer, "
+                f"`zerosum resume RUN --images {10 * images}`; if that changes nothing, {faster}"
+            )
+        elif stalled:
             advice = f"They have stopped improving. {self._again('slower', 'r1')}"
         elif before:
             advice = f"They were still improving: go on with `zerosum resume RUN --images {2 * images}`."
@@ -297,6 +307,7 @@ class Watch:
     def _discriminator_is_blind(self, images: int) -> list[Finding]:
         real, fake = self._average.get("score/real", 0.5), self._average["score/fake"]
         self._widest_gap = max(self._widest_gap, real - fake)
+        self._widest_separation = max(self._widest_separation, self._average.get("logits/separation", 0.0))
         finding = Finding(
             "discriminator-blind",
             f"The discriminator has never told real from generated: it gives {real:.2f} to the one and {fake:.2f} to "
@@ -304,7 +315,7 @@ class Watch:
             "that has not begun to learn.",
             self._again("faster-discriminator", "more-steps"),
         )
-        return self._tell(finding, images, self._widest_gap < SEPARATED)
+        return self._tell(finding, images, self._widest_gap < SEPARATED and self._widest_separation < INSEPARABLE)
 
     def _generator_collapsed(self, images: int, rising: Collection[str]) -> list[Finding]:
         diversity = self._average["health/diversity"]
@@ -316,7 +327,8 @@ class Watch:
         )
         # Two looks are enough: diversity is measured on many samples, with each sample sheet and so less often.
         low = diversity < COLLAPSED and "health/diversity" not in rising
-        patience = self.patience if diversity < FALLEN * self._highest_diversity else PATIENCE
+        lost = self._highest_diversity > COLLAPSED and diversity < FALLEN * self._highest_diversity
+        patience = self.patience if lost else PATIENCE
         self._highest_diversity = max(self._highest_diversity, diversity)
         return self._tell(finding, images, _between(low, diversity > RECOVERED), looks=2, patience=patience)
 

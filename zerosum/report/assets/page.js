@@ -282,6 +282,7 @@ function meaning(name) {
   return has(words) ? say(words) : "";
 }
 const titled = name => make("span", {}, name, meaning(name) ? make("small", { class: "means" }, meaning(name)) : null);
+const counted = new Set(["images", "pixels", "synthetic images"]);
 function scores() {
   if (!data.evaluations.length) return null;
   const table = (heads, rows) => make("div", { class: "sideways", tabindex: 0 }, make("table", { class: "scores" },
@@ -295,7 +296,7 @@ function scores() {
     const by = (each, words, head, open) => {
       const columns = Object.keys(Object.values(each)[0] || {});
       return make("details", { open }, make("summary", {}, say(words)), table([head, ...columns.map(column => named("column", column))],
-        Object.entries(each).map(([name, row]) => [name, ...columns.map(column => number(row[column]))])));
+        Object.entries(each).map(([name, row]) => [name, ...columns.map(column => counted.has(column) && row[column] != null ? whole(row[column]) : number(row[column]))])));
     };
     return make("article", { class: "evaluation" },
       make("h3", {}, say("after", { n: whole(evaluation.images) }), make("span", { class: "quiet" }, " · " + String(made_by.data ?? "").replace(/^\/.*\//, "") + (made_by.part ? ` (${made_by.part})` : ""))),
@@ -362,7 +363,7 @@ function charts() {
   const worst = classesOf.reduce((low, name) => low && latest(low) <= latest(name) ? low : name, "");
   add("diversity-within", [["health/diversity_within", say("within-mean"), "fake"],
     ...(worst ? [[worst, say("within-worst", { name: worst.slice(24) }), "judge"]] : [])], { line: [1, "1"], floor: 0 });
-  classesOf.forEach(name => taken.add(name));
+  for (const name of [...classesOf, "eval/diversity_within"]) taken.add(name);  // at checkpoints: on the same curve
   add("copying", [["health/copying", say("chart-copying"), "fake"]], { line: [0.5, "½"], range: [0, 1] });
   const { differentiable, probability, target } = asSet.augment || {}, adaptive = probability === "adaptive" || (probability === "auto" && differentiable === "ada");
   add("augment", [["augment/probability", say("augment-probability"), "judge"], ["augment/overfitting", say("augment-overfitting"), "real"]],
