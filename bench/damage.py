@@ -78,7 +78,7 @@ def damage_table(data: Dataset, extractor: Extractor, n: int) -> dict[tuple[str,
     pool = np.concatenate([others, rest])[: 5 * len(others)]
     n = len(against)
     assert data.labels is not None
-    real = features_of(extractor, _batches(to_float(data.images[against], data.info)))
+    real = features_of(extractor, _batches(to_float(data.images[against], data.info)), "cpu")
     images, labels = to_float(data.images[pool], data.info), data.labels[pool]
     found = {("none", 0.0): _scored(images[:n], real, data.info, extractor)}
     for kind, strengths in STRENGTHS.items():
@@ -95,7 +95,7 @@ def damage_table(data: Dataset, extractor: Extractor, n: int) -> dict[tuple[str,
 
 def _scored(images: Tensor, real: Tensor, info: DatasetInfo, extractor: Extractor) -> dict[str, float]:
     stored = to_float(to_stored(images, info), info)
-    fake = features_of(extractor, _batches(stored))
+    fake = features_of(extractor, _batches(stored), "cpu")
     return {**all_scores(fake, real).values, "copying": copying(fake, real)}
 
 
@@ -149,7 +149,7 @@ def main() -> None:
     options = parser.parse_args()
     size = None if options.size is None else parse_size(options.size)
     data = labelled(open_dataset(options.data, size), options.label)
-    extractor = extractor_for(options.features, data.info)
+    extractor = extractor_for(options.features, data.info, "cpu")
     table = damage_table(data, extractor, options.n)
     print(f"{processor()}; {options.data}, {options.n} images a side, seen by {extractor.name}")
     for (kind, strength), found in table.items():

@@ -55,7 +55,7 @@ def course(
                 training.train(recipe, few, out=run, images=goal, seed=seed, init=init, overrides=settings)
             else:
                 training.resume(run, images=goal)
-            fake = features_of(extractor, samples(load_generator(run), SAMPLES))
+            fake = features_of(extractor, samples(load_generator(run), SAMPLES), "cpu")
             found.append((frechet_distance_of(real, fake), copying(fake, known)))
     return found
 
@@ -87,9 +87,9 @@ def main() -> None:
     if options.of is not None:
         rows = np.flatnonzero(data.labels == data.info.classes.index(options.of))
     rows = np.random.default_rng(0).permutation(rows)
-    extractor = extractor_for(options.features, data.info)
-    real = features_of(extractor, batches(data, rows[:MOST]))
-    known = features_of(extractor, batches(data, rows[: options.count]))
+    extractor = extractor_for(options.features, data.info, "cpu")
+    real = features_of(extractor, batches(data, rows[:MOST]), "cpu")
+    known = features_of(extractor, batches(data, rows[: options.count]), "cpu")
     print(f"{processor()}, one thread; {options.count} of {len(rows):,} images of {options.data}, {options.recipe}")
     print(f"the few themselves: {frechet_distance_of(real, known):.2f}", flush=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -53,14 +53,14 @@ class Eye:
     """Real images as an extractor sees them, and how far others are from them."""
 
     def __init__(self, data: Dataset, features: str) -> None:
-        self.extractor: Extractor = extractor_for(features, data.info)
+        self.extractor: Extractor = extractor_for(features, data.info, "cpu")
         self.info = data.info
         rows = np.random.default_rng(0).permutation(len(data))[:MOST]
-        self.real = real_features(self.extractor, data, rows)
+        self.real = real_features(self.extractor, data, rows, "cpu")
 
     def distance(self, images: Iterator[Tensor]) -> float:
         """From batches of images as stored."""
-        return frechet_distance_of(self.real, features_of(self.extractor, images))
+        return frechet_distance_of(self.real, features_of(self.extractor, images, "cpu"))
 
 
 def customary(

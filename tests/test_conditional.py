@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import zerosum
 from zerosum.cli.main import app
 from zerosum.data.conditioning import conditioned
+from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError, DataError
 from zerosum.model import conditions_of
 
@@ -223,3 +224,14 @@ def test_the_command_asks_and_sweeps(faces, tmp_path):
     ):
         with pytest.raises(ConfigError, match=message):
             runner.invoke(app, ["sample", str(run), *words, "--out", str(tmp_path / "x.png")], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("complete", [10, 19])
+def test_few_complete_images_are_trained_on_and_go_unscored(complete, tmp_path):
+    """Scores need 20 images, which is no reason not to train: of 48 images most have no hair in the table."""
+    faces = write_faces(tmp_path / "faces", gaps=48 - complete)
+    run = trained("gan", faces, tmp_path / "run", attributes="hair", score={"images": 2000}).path
+    assert zerosum.load(run).images == 64
+    told = [event["text"] for event in read_lines(run / "events.jsonl") if event["kind"] == "warning"]
+    assert any(f"value for each condition, and there are {complete}." in text for text in told)
+    assert not (run / "evaluation.jsonl").exists()

@@ -1,6 +1,7 @@
 """Train, resume and load with odd data, edited configs, and disks and people that get in the way."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 import zerosum
 import zerosum.training as training
+from zerosum.cli.main import main
 from zerosum.engine.checkpoint import list_checkpoints
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError, DataError, DivergedError, ZerosumError
@@ -267,3 +269,38 @@ def test_a_plan_says_what_it_does_not_look_at(pictures_file):
     (told,) = training.plan("caae", pictures_file, settings=values).to_json()["later"]
     assert told == "Which images have wear, kind, and its bins, is looked at when training begins."
     assert training.plan("gan", pictures_file).to_json()["later"] == []
+
+
+def test_images_too_small_to_be_scored_are_trained_on_and_keep_checkpoints(tmp_path):
+    """The usual extractor needs 8 pixels each way."""
+    data = array_file(tmp_path, (40, 6, 6, 1))
+    settings = {**QUICK, "size": "auto", "every": {"checkpoint": 16}}
+    run = zerosum.train("gan", data, out=tmp_path / "run", images=48, **settings).path
+    assert [int(path.name) for path in list_checkpoints(run / "checkpoints")] == [48, 32]
+    assert zerosum.load(run).sample(2).shape == (2, 6, 6, 1)
+    told = [event["text"] for event in read_lines(run / "events.jsonl") if event["kind"] == "warning"]
+    assert any("Checkpoints are not scored" in text and "6x6 pixels" in text for text in told)
+
+
+EDITS = [
+    ("layout", "nonsense"), ("layout", 5), ("precision", 7), ("seed", "x"), ("seed", "7"), ("seed", 7.0),
+    ("products", [1]), ("products", {"weight": "many"}), ("threads", -3), ("threads", "2"), ("device", "abc"),
+    ("budget", {"images": -1}), ("budget", {"images": "64"}), ("budget", {"seconds": 0}), ("budget", {"steps": 0.5}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), EDITS, ids=str)
+def test_a_config_edited_by_hand_is_damaged_for_every_command(run, tmp_path, monkeypatch, capsys, key, value):
+    edit(run, **{key: value})
+    before = tree(run)
+    for command in (["resume", run], ["sample", run], ["evaluate", run, "x"], ["export", run, tmp_path / "out"]):
+        monkeypatch.setattr(sys, "argv", ["zerosum", *map(str, command)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        errors = capsys.readouterr().err
+        assert ended.value.code == 2, (command, errors)
+        assert f"config.yaml is damaged: {key}" in errors
+    with pytest.raises(ConfigError, match=f"is damaged: {key}"):
+        zerosum.load(run)
+    assert not (tmp_path / "out").exists()
+    assert tree(run) == before

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.export.models import run_of, tiny
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.errors import ConfigError
+from zerosum.errors import ConfigError, DataError
 from zerosum.recipes.overrides import parse_overrides
 from zerosum.recipes.registry import get_recipe
 from zerosum.training import plan
@@ -63,3 +64,52 @@ def test_a_dry_run_refuses_what_training_would():
 def test_both_gradients_at_once_leave_no_place_for_k_steps():
     with pytest.raises(ConfigError, match="discriminator_steps=5 has no meaning with simultaneous=true"):
         plan("gan", "builtin:portraits:20", overrides=["simultaneous=true", "discriminator_steps=5", "size=8"])
+
+
+@pytest.mark.parametrize("given", [{"epochs": 3}, {"images": 12}])
+def test_the_step_is_one_of_late_in_training_also_where_the_goal_is_in_epochs(monkeypatch, given):
+    recipe, seen = get_recipe("classifier"), []
+    info = replace(info_of((16, 16, 3), paired=False), classes=("a", "b"))
+
+    def build(settings, info):
+        system = recipe.build(settings, info)
+        losses = system.players[0].losses
+        system.players[0].losses = lambda batch: seen.append(batch["images_seen"]) or losses(batch)
+        return system
+
+    settings = recipe.configure({"width": 4, **given})
+    trial_step(replace(recipe, build=build), settings, info)
+    assert seen == [settings.goal(100, 2)]
+
+
+@pytest.mark.parametrize("images", [1, 9])
+def test_a_dry_run_refuses_fewer_images_than_can_be_scored(images):
+    with pytest.raises(ConfigError, match=rf"score\.images={images}: scores need 10 .* or 0 for no scores"):
+        plan("gan", "builtin:portraits:20", settings={"size": "8", "score": {"images": images}})
+
+
+@pytest.mark.parametrize(
+    ("features", "kind", "words"),
+    [
+        ("inceptoin", ConfigError, "no features 'inceptoin'. Did you mean inception"),
+        ("random:weights.pth", ConfigError, "no features 'random:weights.pth'"),
+        ("resnet18:nowhere.pth", DataError, "no file of weights at nowhere.pth"),
+        ("{generator}", ConfigError, "is a run of gan, no classifier"),
+        ("{classifier}", ConfigError, "sees uint8 images of 16x16 pixels and 3 channels, and these are"),
+    ],
+)
+def test_a_dry_run_refuses_features_that_cannot_score(features, kind, words, tmp_path):
+    places = {name: tmp_path / name for name in ("generator", "classifier")}
+    if "{" in features:
+        name = features.strip("{}")
+        run_of(tiny({"generator": "gan"}.get(name, name)), places[name])
+    chosen = features.format(**places)
+    with pytest.raises(kind) as raised:
+        plan("gan", "builtin:portraits:40", settings={"size": "8", "score": {"features": chosen}})
+    assert words in str(raised.value)
+    plan("gan", "builtin:portraits:40", settings={"size": "8", "score": {"features": chosen, "images": 0}})
+
+
+def test_a_dry_run_takes_a_classifier_of_the_same_form(tmp_path):
+    eye = run_of(tiny("classifier"), tmp_path / "eye")
+    plan("gan", "builtin:portraits:40", settings={"size": "16", "score": {"features": str(eye)}})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -51,7 +51,10 @@ class ExportedFile(BaseModel):
 
 
 class ExportedConfig(BaseModel):
-    """What `config.json` must hold; settings and data are read by the recipe."""
+    """What `config.json` must hold; settings and data are read by the recipe. Strict, since
+    the values are used as they stand in the file."""
+
+    model_config = ConfigDict(strict=True)
 
     library_name: Literal["zerosum"]
     version: Literal[1] = Field(alias="schema")

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from torch import Tensor
 
 from zerosum.data.cache import cache_folder
 from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.files import write_whole
-from zerosum.metrics.features import SMALLEST, Extractor, open_extractor
-from zerosum.model import Classifier, load_classifier
+from zerosum.metrics.features import SMALLEST, Extractor, named_extractor, open_extractor
+from zerosum.model import Classifier, described, load_classifier
 from zerosum.scores import batches
 from zerosum.weights import tensors_hash
 
@@ -44,7 +46,7 @@ class RunExtractor:
         return logits.softmax(dim=1).cpu()
 
 
-def extractor_for(text: str, info: DatasetInfo, device: str | torch.device = "cpu") -> Extractor:
+def extractor_for(text: str, info: DatasetInfo, device: torch.device | str) -> Extractor:
     """The extractor that `--features` names, for images of a set; a classifier run is loaded onto the device.
 
     Raises ConfigError when there is none of that name, its weights are out of reach, or it cannot see such images."""
@@ -56,15 +58,30 @@ def extractor_for(text: str, info: DatasetInfo, device: str | torch.device = "cp
             )
         return open_extractor(text, info.shape[2], info.alpha)
     classifier = load_classifier(text, str(device))
-    if problem := other_form(classifier, text, info):
+    if problem := other_form(classifier.info, text, info):
         raise ConfigError(f"{problem}, or take --features random.")
     return RunExtractor(classifier, Path(text).resolve().name)
 
 
-def other_form(classifier: Classifier, name: str, info: DatasetInfo) -> str:
-    """How the images of a set differ in form from those that a classifier sees, and the remedy; nothing if they do not.
-    It is for the user to say how they should become alike."""
-    known = classifier.info
+def check_features(text: str, info: DatasetInfo) -> None:
+    """Whether there is such an extractor for images of a set, which may not have been read yet: their values may span
+    another range than `info` says. No weights are loaded.
+
+    Raises ConfigError and DataError as `extractor_for` does."""
+    if not (Path(text) / "config.yaml").is_file():
+        named_extractor(text, info.shape[2], info.alpha)
+        return
+    run = RunFolder.existing(text)
+    recipe, _, known = described(run.config(), run.config_file)
+    if recipe.task != "classify":
+        raise ConfigError(f"{text} is a run of {recipe.name}, no classifier; give one, or the features random.")
+    if problem := other_form(known, text, replace(info, value_range=known.value_range)):
+        raise ConfigError(f"{problem}, or take the features random.")
+
+
+def other_form(known: DatasetInfo, name: str, info: DatasetInfo) -> str:
+    """How the images of a set differ in form from those that a classifier was trained on (`known`), and the remedy;
+    nothing if they do not. It is for the user to say how they should become alike."""
     if (known.shape, known.dtype, known.value_range) == (info.shape, info.dtype, info.value_range):
         return ""
     sees, gets = (
@@ -83,11 +100,11 @@ def real_features(
     extractor: Extractor,
     data: Dataset,
     rows: np.ndarray,
+    device: torch.device | str,
     told: Callable[[Iterator[Tensor]], Iterator[Tensor]] = iter,
-    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Features (N, D) of rows of a set. They are kept in the cache: real images are the same each time that a
-    generator is scored against them. told: what the batches pass through when they have to be seen; device: where."""
+    generator is scored against them. device: where they are seen; told: what the batches pass through then."""
     info = data.info
     about = [
         FEATURES_VERSION,
@@ -112,7 +129,7 @@ def real_features(
     return found
 
 
-def features_of(extractor: Extractor, images: Iterable[Tensor], device: torch.device | str = "cpu") -> Tensor:
+def features_of(extractor: Extractor, images: Iterable[Tensor], device: torch.device | str) -> Tensor:
     """Features (N, D), on the CPU, of batches of images (n, C, H, W) in [-1, 1], which are seen on the device."""
     with torch.inference_mode():
         return torch.cat([extractor(batch.to(device)).float().cpu() for batch in images])

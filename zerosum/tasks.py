@@ -30,7 +30,17 @@ from zerosum.recipes.pix2pixhd import check_vgg
 from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
 from zerosum.recipes.translation import TranslationSettings
 from zerosum.recipes.translation import split as split_pairs
-from zerosum.scores import NETWORK, as_stored, batches, distance_scores, halves, made_by, score_name, why_unscored
+from zerosum.scores import (
+    FEWEST,
+    NETWORK,
+    as_stored,
+    batches,
+    distance_scores,
+    halves,
+    made_by,
+    score_name,
+    why_unscored,
+)
 from zerosum.show import ChangeSheets, LookSheets, PairSheets, SampleSheets
 from zerosum.within import DiversityWithin, mean_of
 
@@ -106,8 +116,8 @@ def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset
 
     def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
         if not known:  # when first needed, so that a run starts at once
-            known["real"] = real_features(extractor, data, against, device=device)
-            floor = distance_scores(real_features(extractor, data, others, device=device), known["real"])
+            known["real"] = real_features(extractor, data, against, device)
+            floor = distance_scores(real_features(extractor, data, others, device), known["real"])
             known["floor"] = {f"eval/{name}": value for name, value in floor.named(n, extractor).items()}
             # one unvarying sample is at best the mean of the features, whose distance is the trace of their covariance
             known["reference"] = {leading: float(known["real"].double().var(dim=0).sum())}
@@ -249,14 +259,21 @@ def labels_of(data: Dataset) -> np.ndarray:
 
 
 def check_generator(settings: Settings, init: str | Path | None) -> None:
-    """Raises ConfigError when steps are asked for that are not taken, and when layers are to keep weights that they
-    have from nowhere."""
+    """Raises ConfigError when steps are asked for that are not taken, when fewer images are to be scored than can be,
+    and when layers are to keep weights that they have from nowhere."""
     if isinstance(settings, GanSettings) and settings.simultaneous and settings.discriminator_steps > 1:
         raise ConfigError(
             f"discriminator_steps={settings.discriminator_steps} has no meaning with simultaneous=true, where each "
             "player takes one step at a time: leave one of them out."
         )
-    if not isinstance(settings, AdversarialSettings) or init is not None:
+    if not isinstance(settings, AdversarialSettings):
+        return
+    if 0 < settings.score.images < FEWEST:
+        raise ConfigError(
+            f"score.images={settings.score.images}: scores need {FEWEST} images a side or more, and mean little below "
+            "a thousand. Give more, or 0 for no scores."
+        )
+    if init is not None:
         return
     for name, count in settings.transfer.model_dump().items():
         if count:

@@ -35,6 +35,7 @@ from zerosum.engine.watch import Watch
 from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, error_text
 from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
+from zerosum.extractors import check_features
 from zerosum.fitting import fitted, fixed_share
 from zerosum.lengths import (
     Facts,
@@ -167,6 +168,8 @@ def plan(
     length = " ".join([goal_text(resolved, goal, epochs, kind_of(chosen)), *followed_text(before, resolved, size)])
     unreached = [] if by_time(goal) else resolved.unreached(resolved.images, facts.count, len(found.classes), size)
     expected = expected_info(chosen, resolved, data, found, size)
+    if isinstance(resolved, AdversarialSettings) and resolved.score.images and not expected.is_vectors:
+        check_features(resolved.score.features, expected)
     trial_step(chosen, resolved, expected)
     later = []
     if isinstance(resolved, CaaeSettings):

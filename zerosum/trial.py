@@ -18,7 +18,7 @@ from zerosum.engine.step import frozen
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.recipes.caae import CaaeSettings
 from zerosum.recipes.registry import Recipe, merged
-from zerosum.recipes.settings import ConditionalSettings, Settings
+from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
 
 LARGER = (2, 4, 8, 16, 32)  # times the size, at which settings are tried that do not work at it
 RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
@@ -98,14 +98,20 @@ def same_shapes(a: DatasetInfo, b: DatasetInfo) -> bool:
 
 
 def _problem(recipe: Recipe, settings: Settings, info: DatasetInfo) -> str:
-    """Why it cannot be trained, in words, or nothing. Raises ConfigError as the recipe does."""
+    """Why it cannot be trained, in words, or nothing. Raises ConfigError as the recipe does.
+
+    Images are not varied before the discriminator, which keeps their shape: its hundreds of small operations take
+    seconds on tensors without numbers, of which each is worked out in Python."""
+    if isinstance(settings, AdversarialSettings):
+        plain = settings.augment.model_copy(update={"differentiable": "none"})
+        settings = settings.model_copy(update={"augment": plain})
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weights from files, which networks without memory cannot take, nor need
         try:
             system = recipe.build(settings, info)
             if system.batch is not None:  # it changes as training goes on
                 _take_gradients(system, settings, info, 0)
-            _take_gradients(system, settings, info, settings.images)
+            _take_gradients(system, settings, info, settings.goal(info.count, len(info.classes)))
         except ZerosumError:
             raise
         except Exception as error:

@@ -17,7 +17,7 @@ from zerosum.extractors import extractor_for
 def table():
     torch.set_num_threads(1)
     data = labelled(open_dataset("builtin:portraits:3000", (32, 32)), "hair")
-    return damage_table(data, extractor_for("random", data.info), 500)
+    return damage_table(data, extractor_for("random", data.info, "cpu"), 500)
 
 
 def course(table, kind, score):

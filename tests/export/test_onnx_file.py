@@ -76,13 +76,25 @@ def test_weights_of_16_bits_halve_the_file(tmp_path):
     torch.testing.assert_close(made, expected, atol=0.01, rtol=0)
 
 
-def test_weights_beyond_16_bits_stay_whole(tmp_path):
+@pytest.mark.parametrize("value", [65_504, 1e5, -1e5])
+def test_weights_beyond_16_bits_are_refused_by_name(value, tmp_path):
     model = tiny("dcgan")
-    first = next(parameter for parameter in model.network.parameters() if parameter.dim() == 4)
-    first.data[0, 0] = 1e5  # 65,504 is the most
-    found = write_onnx(graph_of(model), tmp_path / "half.onnx", fp16=True)
-    assert np.isfinite(found["largest_difference"])
-    assert found["largest_difference"] < 0.1
+    name, first = next((name, one) for name, one in model.network.named_parameters() if one.dim() == 4)
+    first.data[0, 0] = value  # 65,504 is the most
+    if value == 65_504:
+        assert np.isfinite(write_onnx(graph_of(model), tmp_path / "half.onnx", fp16=True)["largest_difference"])
+        return
+    with pytest.raises(ZerosumError, match=rf"{name}.* reach 100000, and 16 bits hold 65,504"):
+        write_onnx(graph_of(model), tmp_path / "half.onnx", fp16=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_is_not_finite_is_refused_in_16_bits_too(tmp_path, monkeypatch):
+    real = onnx_file.onnx_runner
+    monkeypatch.setattr(onnx_file, "onnx_runner", lambda content: lambda inputs: real(content)(inputs) * np.inf)
+    with pytest.raises(ZerosumError, match="not finite"):
+        write_onnx(graph_of(tiny("dcgan")), tmp_path / "half.onnx", fp16=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_differs_is_not_written(tmp_path, monkeypatch):

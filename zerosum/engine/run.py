@@ -13,7 +13,7 @@ from typing import Any, Literal
 import filelock
 import numpy as np
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.files import clear_unfinished, plain_disk_errors, write_json, write_whole
@@ -26,13 +26,19 @@ SCHEMA = 1  # of config.yaml; a reader refuses what it does not know
 class Budget(BaseModel):
     """The goal of a run, as `config.yaml` has it."""
 
-    images: int | None = None
-    steps: int | None = None
-    seconds: float | None = None
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    images: PositiveInt | None = None
+    steps: PositiveInt | None = None
+    seconds: PositiveFloat | None = None
 
 
 class RunConfig(BaseModel):
-    """What `config.yaml` must hold for a run to be resumed or sampled; settings and data are read by the recipe."""
+    """What `config.yaml` must hold for a run to be resumed or sampled; settings and data are read by the recipe.
+
+    Strict, since the values are used as they stand in the file: a text such as "7" is no seed."""
+
+    model_config = ConfigDict(strict=True)
 
     version: Literal[1] = Field(alias="schema")
     recipe: str

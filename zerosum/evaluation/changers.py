@@ -259,7 +259,7 @@ def open_reader(path: str | Path, order: Condition, model: Translator) -> Eye:
 def open_eye(path: str | Path, model: Translator) -> Eye:
     """A classifier that sees images such as the run makes. Raises ConfigError when it does not."""
     classifier = load_classifier(path, str(model.device))
-    if problem := other_form(classifier, str(path), model.info):
+    if problem := other_form(classifier.info, str(path), model.info):
         raise ConfigError(f"{problem}.")
     digest = tensors_hash(classifier.network.state_dict())[:12]
     return Eye(classifier, f"{Path(path).resolve().name}-{digest[:8]}", digest)

@@ -46,7 +46,7 @@ def score_generator(
     copied = split_notes(folder, model, dataset, every, "test", progress) if chosen == "test" else []
     n = len(against)
     real, unseen = (
-        real_features(extractor, dataset, rows, partial(told, doing=doing, total=n, progress=progress), model.device)
+        real_features(extractor, dataset, rows, model.device, partial(told, doing=doing, total=n, progress=progress))
         for rows, doing in ((against, "real images seen"), (others, "other real images seen"))
     )
     fake = features_of(extractor, told(samples(model, n), "samples made and seen", n, progress), model.device)

@@ -67,7 +67,7 @@ def synthetic_score(
             raise ConfigError(f"{name} is {value}; it must be at least 1.")
     generator = load_generator(run, device, warn, checkpoint)
     eye = load_classifier(classifier, device, warn)
-    if problem := other_form(eye, str(classifier), generator.info):
+    if problem := other_form(eye.info, str(classifier), generator.info):
         raise ConfigError(f"{problem}.")
     settings, names = eye.settings, eye.info.classes
     assert isinstance(settings, ClassifierSettings)

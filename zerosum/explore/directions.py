@@ -99,7 +99,7 @@ def attribute_directions(
             f"The classifier tells apart {told}, not {attribute}: give --attribute {told}, or a run that was trained "
             f"with label={attribute}."
         )
-    if problem := other_form(eye, "The classifier", model.info):
+    if problem := other_form(eye.info, "The classifier", model.info):
         raise ConfigError(f"{problem}.")
     height, width = model.info.shape[:2]
     samples = max(FEWEST, min(SAMPLES, MOST_PIXELS // (height * width)))

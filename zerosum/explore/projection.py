@@ -129,7 +129,7 @@ def features_for(text: str, info: DatasetInfo, device: str = "auto") -> Features
     if text == "random":
         return partial(_random_features, RandomFeatures(info.shape[2]))
     eye = load_classifier(text, device)
-    if problem := other_form(eye, text, info):
+    if problem := other_form(eye.info, text, info):
         raise ConfigError(f"{problem}, or take --features random.")
     return eye.cnn.features
 

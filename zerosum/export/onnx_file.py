@@ -1,6 +1,7 @@
 """ONNX: a graph as a file that onnxruntime and others run, held against PyTorch before it is written."""
 
 import json
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from zerosum.files import write_whole
 
 OPSET = 18
 MOST_BYTES = 2**31 - 2**20  # what a file of protocol buffers holds
+HALF_MAX = float(np.finfo(np.float16).max)
 SMALL = 256  # numbers in a tensor below which 16 bits save nothing
 
 
@@ -24,11 +26,12 @@ def write_onnx(graph: Graph, path: Path, fp16: bool = False) -> dict[str, Any]:
     """Write the graph as an ONNX file, whole, with a batch of any size.
 
     It is first run in onnxruntime with batches of `BATCHES` and compared with PyTorch. fp16: weights are stored in 16
-    bits and widened when the file is loaded, which halves it; how much that changes is measured, not bounded.
+    bits and widened when the file is loaded, which halves it; how much that changes is measured, not bounded, but for
+    what it makes that is not finite.
     Returns opset, ir, bytes, fp16, batches and largest_difference: of pictures in [-1, 1], logits, levels of 8 bits, or
     the share of the pixels of label maps that are of another class.
-    Raises ConfigError when onnx or onnxruntime is not installed, ZerosumError when the two differ or the file would be
-    too large; nothing is then written."""
+    Raises ConfigError when onnx or onnxruntime is not installed, ZerosumError when the two differ, the file would be
+    too large, or 16 bits cannot hold a weight; nothing is then written."""
     need("onnx", "onnxscript", "onnxruntime")
     size = sum(tensor.numel() * tensor.element_size() for tensor in graph.module.state_dict().values())
     if size > MOST_BYTES:
@@ -39,6 +42,10 @@ def write_onnx(graph: Graph, path: Path, fp16: bool = False) -> dict[str, Any]:
     content: bytes = proto.SerializeToString()
     run = onnx_runner(content)
     largest = max(difference(graph, run, rows) for rows in BATCHES)
+    if largest == math.inf:
+        raise ZerosumError(
+            "onnxruntime makes values that are not finite, or of another shape; no ONNX file was written."
+        )
     if not fp16 and largest > tolerance(graph):
         raise ZerosumError(
             f"onnxruntime and PyTorch differ by {largest:.2g} at batches of {' and '.join(map(str, BATCHES))}, where "
@@ -124,7 +131,8 @@ def _described(port: Port) -> dict[str, Any]:
 
 
 def _halve(proto: Any) -> None:
-    """Store weights in 16 bits, and widen them where they are used; those that 16 bits cannot hold stay as they are."""
+    """Store weights in 16 bits, and widen them where they are used. Raises ZerosumError that names the tensor for
+    weights that would overflow."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = []
@@ -132,8 +140,13 @@ def _halve(proto: Any) -> None:
         if tensor.data_type != TensorProto.FLOAT:
             continue
         values = numpy_helper.to_array(tensor)
-        if values.size < SMALL or np.abs(values).max() > np.finfo(np.float16).max:
+        if values.size < SMALL:
             continue
+        if (largest := np.abs(values).max()) > HALF_MAX:
+            raise ZerosumError(
+                f"The weights {tensor.name} reach {largest:g}, and 16 bits hold {HALF_MAX:,.0f} at most; no ONNX file "
+                "was written. Export without fp16."
+            )
         name, stored = tensor.name, f"{tensor.name}.16"
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
         nodes.append(helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))

@@ -171,6 +171,22 @@ def open_extractor(text: str, channels: int, alpha: bool = False) -> Extractor:
     text: `random`, `inception`, `resnet50` and the like, or `inception:FILE` and `resnet50:FILE` with weights of one's
     own. Raises ConfigError when there is none of that name, its weights are out of reach, or it sees no such images;
     DataError when the file does not hold its weights."""
+    name, path = named_extractor(text, channels, alpha)
+    try:
+        if name == "random":
+            return RandomFeatures(channels, alpha)
+        if name == "inception":
+            return Inception(channels, alpha, path or None)
+        return Backbone(name, channels, alpha, path or None)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from error
+
+
+def named_extractor(text: str, channels: int, alpha: bool = False) -> tuple[str, str]:
+    """The name and the file (or "") in the text of `open_extractor`, which takes a moment and no weights.
+
+    Raises ConfigError when there is no extractor of that name, or it sees no images of so many channels; DataError when
+    there is no such file."""
     name, _, path = text.partition(":")
     if name not in NAMES or (name == "random" and path):
         near = get_close_matches(name, NAMES, n=1)
@@ -180,13 +196,13 @@ def open_extractor(text: str, channels: int, alpha: bool = False) -> Extractor:
             "but for random; and the run folder of a classifier."
         )
     try:
-        if name == "random":
-            return RandomFeatures(channels, alpha)
-        if name == "inception":
-            return Inception(channels, alpha, path or None)
-        return Backbone(name, channels, alpha, path or None)
+        if name != "random":
+            _to_colour(channels, alpha, name)
     except ValueError as error:
         raise ConfigError(f"{error}.") from error
+    if path and not Path(path).is_file():
+        raise DataError(f"There is no file of weights at {path}. Give that of {name}, or {name} alone.")
+    return name, path
 
 
 def quantised(images: Tensor) -> Tensor:
