@@ -154,13 +154,16 @@ def new_goal_text(settings: Settings, goal: Goal, progress: Progress, kind: str)
 
 
 def rates_text(system: System, now: int, end: int) -> list[str]:
-    """The learning rates of now and of the end, by their clock, as a sentence, or none where there is no schedule, or
-    its end is not known (0)."""
-    for player in system.players:
+    """The learning rates of now and of the end, by their clock, as a sentence, of each player whose rate is another;
+    none where there is no schedule, or its end is not known (0)."""
+    rates: dict[str, str] = {}
+    for player in reversed(system.players):  # the network that people use is the last
         if player.schedule is not None and end:
             first, last = (f"{player.schedule(clock)[0]['lr']:.3g}" for clock in (now, end))
-            return [f"Learning rate: {first} now{' and' if first == last else f', {last}'} at the end."]
-    return []
+            rates.setdefault(f"{first} now{' and' if first == last else f', {last}'} at the end", player.name)
+    if len(rates) < 2:
+        return [f"Learning rate: {text}." for text in rates]
+    return [f"Learning rates: {'; '.join(f'{name} {text}' for text, name in rates.items())}."]
 
 
 def _without(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from zerosum.augment.transforms import augment, draws
 from zerosum.augment.transforms import check as check_augment
 from zerosum.data.convert import to_float, to_tensors
 from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.label_maps import levels_of
 from zerosum.data.open import open_dataset
 from zerosum.data.order import balanced_indices, batch_indices, epoch_order
 from zerosum.data.records import counted
@@ -53,6 +54,7 @@ from zerosum.lengths import (
 from zerosum.model import Model, described, load_generator
 from zerosum.paired_scores import pairs
 from zerosum.recipes.caae import CaaeSettings
+from zerosum.recipes.classifier import no_classes_text
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged
 from zerosum.recipes.remedies import remedies
@@ -153,6 +155,8 @@ def plan(
     if not found.vector:
         size = chosen.size_for(resolved, found.auto_size)
         check_augment(resolved.augment, found.channels, found.alpha)
+    if chosen.task == "classify" and not found.classes and getattr(resolved, "label", "") == "class":
+        raise DataError(no_classes_text(str(data)))
     asked = goal_of(images, steps, minutes)
     facts = Facts(found.count, len(found.classes), size)
     resolved, said = fitted(chosen, resolved, values, found, asked, size)
@@ -246,6 +250,8 @@ def train(
     if dataset.info.conditions and isinstance(resolved, ConditionalSettings):  # so that it asks the same of any data
         names = tuple(condition.name for condition in dataset.info.conditions)
         resolved = resolved.model_copy(update={"attributes": names})
+    if shades := levels_of(names_of_maps(dataset.info)):  # so that the classes of other data are the same
+        resolved = resolved.model_copy(update={"data": resolved.data.model_copy(update={"shades": shades})})
     if (labels := labels_of_pairs(dataset.info)) and resolved.data.labels is None:  # so that other data has as many
         resolved = resolved.model_copy(update={"data": resolved.data.model_copy(update={"labels": labels})})
     if not same_shapes(dataset.info, planned.expected):
@@ -718,7 +724,12 @@ def kind_of(recipe: Recipe) -> str:
 
 def labels_of_pairs(info: DatasetInfo) -> int:
     """How many classes the label maps of pairs have; 0 where there are none."""
-    return len(info.labels or (info.input.labels if info.input else ()))
+    return len(names_of_maps(info))
+
+
+def names_of_maps(info: DatasetInfo) -> tuple[str, ...]:
+    """The classes of the label maps of pairs."""
+    return info.labels or (info.input.labels if info.input else ())
 
 
 def _many(data: Dataset, seed: int, device: torch.device, count: int = 4096) -> torch.Tensor:

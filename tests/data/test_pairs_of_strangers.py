@@ -128,6 +128,26 @@ def test_masks_in_shades_of_gray_are_classes(
     assert np.array_equal(_pixels(first, data.info.input, PAIRS, None), data.inputs[0])
 
 
+def test_other_data_has_the_shades_of_the_run_also_where_one_does_not_occur(tmp_path: Path) -> None:
+    training = PackSettings(pairs=True, labels=3, shades=(0, 128, 255))
+    for place, values in enumerate(([0, 255], [0, 128], [128])):
+        prepare(folder_of(tmp_path / f"set{place}", masks(values)), tmp_path / str(place), (16, 16), training)
+        data = load_dataset(tmp_path / str(place))
+        assert data.info.input is not None
+        assert data.info.input.labels == ("0", "128", "255")
+        assert data.inputs is not None
+        assert set(np.unique(data.inputs).tolist()) == {[0, 128, 255].index(value) for value in values}
+
+
+def test_declared_classes_are_numbered(tmp_path: Path) -> None:
+    """As runs of older versions have them, and whoever says how many there are."""
+    declared = PackSettings(pairs=True, labels=2)
+    prepare(folder_of(tmp_path / "set", masks([0, 255])), tmp_path / "out", (16, 16), declared)
+    info = load_dataset(tmp_path / "out").info
+    assert info.input is not None
+    assert info.input.labels == ("0", "1")
+
+
 def test_shades_are_few_and_far_apart() -> None:
     def maps(*values: int) -> list[np.ndarray]:
         return [np.array([[value]]) for value in values]

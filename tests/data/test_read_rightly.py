@@ -268,13 +268,32 @@ def test_a_column_that_names_no_images_names_none(tmp_path: Path) -> None:
     assert "no column `file`" in notes
 
 
-@pytest.mark.parametrize("word", ["NA", "nan", "None", "null", "N/A", "?", "-"])
+@pytest.mark.parametrize("word", ["NA", "nan", "None", "null", "N/A", "?"])
 def test_words_for_no_value_are_no_values(tmp_path: Path, word: str) -> None:
     found, notes = columns(tmp_path, f"file,hair,age\n000.png,{word},{word}\n001.png,red,3\n".encode(), 2)
     assert found["hair"] == ["", "red"]
     assert np.isnan(found["age"][0])
     assert found["age"][1] == 3
     assert f"tags.csv has no value of hair where it says {word} (1)." in notes
+
+
+def test_words_for_none_are_values_among_words_and_none_among_numbers(tmp_path: Path) -> None:
+    table = b"file,glasses,weight\n000.png,none,-\n001.png,round,3\n002.png,-,unknown\n"
+    found, notes = columns(tmp_path, table, 3)
+    assert found["glasses"] == ["none", "round", "-"]
+    assert np.array_equal(np.isnan(found["weight"]), [True, False, True])
+    assert "Images have no value of weight where it says - (1), unknown (1), in a column of numbers." in notes
+
+
+def test_ages_in_months_are_no_mistakes(tmp_path: Path) -> None:
+    found, _ = columns(tmp_path, ages([4, 30, 90, 150, 200, 224], "age"))
+    assert found["age"] == [4, 30, 90, 150, 200, 224]
+
+
+def test_a_comma_in_the_name_of_a_file_stays(tmp_path: Path) -> None:
+    files = {"3,14.png": encoded(picture()), "2.png": encoded(picture(seed=1))}
+    source = open_source(folder_of(tmp_path / "set", files | {"tags.csv": b"file;length\n3,14;1,5\n2;2\n"}))
+    assert sorted(float(record.attributes["length"]) for record in source.records()) == [1.5, 2.0]
 
 
 def ages(values: list[Any], column: str) -> bytes:

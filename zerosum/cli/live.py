@@ -38,13 +38,13 @@ class Terminal:
         self._last = Text("")
 
     def start(self, title: str, goal: str) -> None:
-        """Begin: what is trained, and until when."""
+        """Begin: what is trained, and until when; no goal where the run itself says how long."""
         self._title, self._goal, self._started = title, goal, self.clock()
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             self.live = Live(get_renderable=self._table, console=self.console, refresh_per_second=2)
             self.live.start()
         else:
-            self._print(f"{title}, {goal}")
+            self._print(f"{title}, {goal}" if goal else title)
 
     def scalars(
         self, images: int, step: int, values: dict[str, float], fraction: float, seconds_left: float | None
@@ -99,7 +99,9 @@ class Terminal:
         bar = Table.grid(padding=(0, 2), expand=True)
         bar.add_column(ratio=1)
         bar.add_column(justify="right", no_wrap=True)
-        bar.add_row(ProgressBar(total=1, completed=self._fraction), f"{self._fraction:.0%} of {self._goal}")
+        bar.add_row(
+            ProgressBar(total=1, completed=self._fraction), f"{self._fraction:.0%} of {self._goal or 'the run'}"
+        )
         parts.append(bar)
         parts.append(Text(" · ".join([f"{self._images:,} images", *self._pace(), *self._times()]), style="dim"))
         if self._values:

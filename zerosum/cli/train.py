@@ -161,11 +161,11 @@ def packing(terminal: "Terminal") -> "Progress":
 
 
 def goal_text(images: int | None, steps: int | None, minutes: float | None) -> str:
-    """The goal in words, for the progress bar."""
+    """The goal in words, for the progress bar; nothing where none is given."""
     parts = [f"{images:,} images"] if images is not None else []
     parts += [f"{steps:,} steps"] if steps is not None else []
     parts += [f"{minutes:g} minutes"] if minutes is not None else []
-    return " or ".join(parts) or "the goal it has"
+    return " or ".join(parts)
 
 
 def _end(run: "Run", as_json: bool) -> None:

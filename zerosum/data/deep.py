@@ -20,7 +20,9 @@ _HEAD = 65_536  # bytes in which the headers of a file are looked for
 
 def depth_of(file: BinaryIO) -> int:
     """Bits a channel of a PNG, JPEG 2000 or AVIF file; 8 for any other. Leaves the file at its start."""
-    head = file.read(_HEAD)
+    head = file.read(32)  # no more of the many files that are neither
+    if head.startswith(_CODESTREAM) or head[4:8] in (b"jP  ", b"ftyp"):
+        head += file.read(_HEAD)
     file.seek(0)
     if head.startswith(_PNG):
         return head[24] if len(head) > 24 else 8

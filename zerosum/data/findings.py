@@ -152,7 +152,7 @@ def _warnings(report: Report) -> Iterator[str]:
         )
     copies = sum(len(group) - 1 for group in report.duplicates)
     if copies > MANY * info.count:
-        yield f"{counted(copies, 'exact copy', 'exact copies')}: the generator will favour them."
+        yield f"{counted(copies, 'exact copy', 'exact copies')}: a model will favour them."
     if len(report.skipped) > MANY * (info.count + len(report.skipped)):
         were = "was" if len(report.skipped) == 1 else "were"
         yield f"{report.counted(len(report.skipped))} {were} left out; the reasons are below."

@@ -4,6 +4,7 @@ import hashlib
 import os
 import posixpath
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ from zerosum.data.stylegan import layout_of
 from zerosum.data.tags import TagFile, is_tags_name, read_tags
 from zerosum.errors import DataError
 
-MAX_DEPTH = 32  # folders within folders: links to one another could go on for longer than anybody waits
+MAX_DEPTH = 32  # folders within folders
+MAX_WAYS = 16  # to one folder: links to one another could go on for longer than anybody waits
 
 
 def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
@@ -84,6 +86,8 @@ def _walk(root: Path, ignored: list[Skip]) -> Iterator[str]:
         "": (os.path.realpath(root),)
     }  # of each folder that is to be walked: itself and those around it
 
+    reached: Counter[str] = Counter()  # how often each folder has been walked
+
     def refuse(error: OSError) -> None:
         if Path(error.filename) == root:
             raise DataError(f"Cannot read the folder {root}: {error.strerror}.") from error
@@ -97,10 +101,13 @@ def _walk(root: Path, ignored: list[Skip]) -> Iterator[str]:
             real = os.path.realpath(os.path.join(folder, name))
             if real in around:
                 ignored.append(Skip(printable(prefix + name), "a link to a folder that it lies in"))
+            elif real in reached and reached[real] >= MAX_WAYS:
+                ignored.append(Skip(printable(prefix + name), f"a folder that more than {MAX_WAYS} links lead to"))
             elif len(around) > MAX_DEPTH:
                 ignored.append(Skip(printable(prefix + name), f"more than {MAX_DEPTH} folders deep"))
             else:
                 kept.append(name)
+                reached[real] += 1
                 above[f"{prefix}{name}/"] = (*around, real)
         subfolders[:] = kept
         yield from (prefix + name for name in sorted(names) if not is_hidden(name))

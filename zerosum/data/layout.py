@@ -42,16 +42,23 @@ def is_image_name(path: str) -> bool:
 
 
 def without_arrays(names: Sequence[str], part: Part | None) -> tuple[set[str], list[Skip]]:
-    """The names without arrays that are called as a picture is, and so belong to it (landmarks, masks, features); of
-    pairs (part None) only where both lie in one folder. Other arrays are images. And what was left out."""
+    """The names without arrays that belong to pictures (landmarks, masks, features): those called as a picture of their
+    folder is, and, but for pairs (part None), folders of arrays alone of which each is called as a picture elsewhere.
+    Other arrays are images. And what was left out."""
     arrays = {name for name in names if name.lower().endswith(".npy")}
-
-    def stem(name: str) -> str:
+    if not arrays:
+        return set(names), []
+    paths = {PurePosixPath(name).with_suffix("") for name in names if name not in arrays}
+    stems, folders = {path.name for path in paths}, {path.parent for path in paths}
+    apart: dict[PurePosixPath, bool] = {}  # folders without pictures: whether all of their arrays belong to one
+    for name in arrays:
         path = PurePosixPath(name)
-        return path.stem if part is not None else str(path.with_suffix(""))
+        apart[path.parent] = apart.get(path.parent, part is not None) and path.stem in stems
 
-    pictures = {stem(name) for name in names if name not in arrays}
-    beside = [name for name in names if name in arrays and stem(name) in pictures]
+    def belongs(path: PurePosixPath) -> bool:
+        return path.with_suffix("") in paths or (path.parent not in folders and apart[path.parent])
+
+    beside = [name for name in names if name in arrays and belongs(PurePosixPath(name))]
     return set(names) - set(beside), [Skip(printable(name), ARRAY_OF_A_PICTURE) for name in beside]
 
 

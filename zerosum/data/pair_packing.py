@@ -27,9 +27,11 @@ def pair_form(source: Source, facts: Pairs, form: Form, settings: PackSettings) 
     given = input_survey(source, settings).form(form.size, settings)
     labels = facts.classes or tuple(map(str, range(settings.labels or 0)))
     if not facts.classes and (facts.input_maps or facts.target_maps) and not facts.halves:
-        levels = gray_levels(_maps(source, facts))
-        if levels and settings.labels in (None, len(levels)):
-            labels = tuple(map(str, levels))
+        levels = settings.shades  # those of a run, so that other data has them, too
+        if not levels and settings.labels is None:
+            levels = gray_levels(_maps(source, facts))
+        if levels:
+            labels = tuple(map(str, sorted(levels)))
     return PairForm(
         map_form(given) if facts.input_maps else given, facts.input_maps, facts.target_maps, labels, facts.instances
     )

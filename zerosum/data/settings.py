@@ -3,10 +3,10 @@
 import math
 import re
 from difflib import get_close_matches
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from PIL import ImageColor
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from zerosum.errors import ConfigError
 
@@ -16,6 +16,10 @@ Channels = Literal["auto", "gray", "gray+alpha", "rgb", "rgba"]
 Depth = Literal["auto", "8", "16", "float"]
 Direction = Literal["AtoB", "BtoA"]
 Maps = Literal["auto", "none", "A", "B", "both"]
+Shades = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=255)], ...],
+    BeforeValidator(lambda value: tuple(value.split(",")) if isinstance(value, str) else value),
+]
 Part = Literal["train", "test"]  # of a set: what is learnt from, and what was held out to judge by
 
 MAX_SIDE = 8192  # a packed image of that side takes 200 MB; larger is a slip of the finger
@@ -44,6 +48,11 @@ class PackSettings(BaseModel):
     maps: Maps = Field(
         "auto",
         description="pairs: which of A and B are label maps, the number of a class in each pixel; auto: by the folder",
+    )
+    shades: Shades = Field(
+        (),
+        description="pairs: the shades of gray that stand for the classes of label maps, in their order, such as "
+        "0,255; by default as found, unless labels says how many classes are numbered",
     )
     labels: PositiveInt | None = Field(None, description="pairs: how many classes label maps have; by default as found")
     input_channels: Channels = Field("auto", description="pairs: what every input becomes; channels is of what is made")

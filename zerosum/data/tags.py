@@ -25,11 +25,13 @@ NAMES = ("tags.csv", "labels.csv", "metadata.csv")  # of two that contradict eac
 FILE_COLUMNS = ("file", "file_name", "filename")  # the second is that of Hugging Face's metadata.csv
 OTHER_FILE_COLUMNS = ("image", "image_id", "img", "path", "filepath", "file_path", "image_path", "id", "name")
 """Columns that name images in tables of others, where there is none of FILE_COLUMNS and most of their cells do."""
-MISSING = frozenset(("na", "n/a", "nan", "none", "null", "nil", "missing", "unknown", "?", "-", "."))
-"""Words that tables write where there is no value."""
+MISSING = frozenset(("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NaT", "None", "NULL", "Null", "null", "?"))
+"""What programs write where there is no value."""
+MISSING_NUMBERS = frozenset(("na", "none", "nil", "missing", "unknown", "-", "."))
+"""Words that stand for no value in a column of numbers; in one of words they may be a value (glasses: none, round)."""
 SENTINELS = (-1, -9, -99, -999, -9999, 999, 9999, 99999)
 """Numbers that tables write where there is no value, if they lie far from all others (`_without_sentinels`)."""
-OLDEST = 120  # years
+OLDEST, RARE = 120, 0.05  # years; the share of ages beyond it that are mistakes
 MAX_BYTES = 64 * 2**20
 MAX_WORD = 200  # characters; longer ones are captions, of which an array takes the longest for every image
 BOOLS = {"true": True, "yes": True, "false": False, "no": False}
@@ -130,8 +132,6 @@ def read_table(content: bytes) -> Table:
                 ragged.append(reader.line_num)
     except csv.Error as error:
         raise ValueError(f"is damaged in line {reader.line_num:,} ({error})") from None
-    if delimiter == ";":  # as programs write tables where a comma stands in numbers
-        rows = [[_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in row] for row in rows]
     return Table(header, rows, tuple(ragged), delimiter, encoding)
 
 
@@ -293,9 +293,11 @@ def _take(file: TagFile, find: Finder, cells: dict[str, list[str]], known: np.nd
         missing: Counter[str] = Counter()
         for place, row in rows.items():
             value = row[number].strip()
-            if value.lower() in MISSING:
+            if value in MISSING:
                 missing[value] += 1
             elif value:
+                if table.delimiter == ";":  # as programs write tables where a comma stands in numbers
+                    value = _DECIMAL_COMMA.sub(r"\1.\2", value)
                 filled[place] = same.setdefault(value, value)
         if missing:
             words = _listed([f"{word} ({count:,})" for word, count in missing.most_common()])
@@ -343,15 +345,24 @@ def _attributes(name: str, header: Sequence[str], notes: list[str], files: int) 
 
 
 def _without_sentinels(attribute: str, values: list[str], notes: list[str]) -> list[str]:
-    """Numbers without those that stand for no value: of ages all below 0 or above OLDEST; of other attributes a number
-    of SENTINELS that is negative where all others are not and go up to 10 at least, or beyond five times the largest
-    of the others; these must be 5 different numbers or more, since -1 and 1 are often two values of one kind."""
+    """Numbers without those that stand for no value: of ages all below 0, and the few above OLDEST; of other attributes
+    a number of SENTINELS that is negative where all others are not and go up to 10 at least, or beyond five times the
+    largest of the others; these must be 5 different numbers or more: -1 and 1 are often two values of one kind."""
     different = {value for value in values if value}
     numbers = {value: float(value) for value in different if _NUMBER.fullmatch(value)}
-    if len(numbers) < len(different):
+    gaps = {value for value in different - numbers.keys() if value.lower() in MISSING_NUMBERS}
+    if not numbers or len(numbers) + len(gaps) < len(different):
         return values
+    if gaps:
+        counts = _listed([f"{word} ({values.count(word):,})" for word in sorted(gaps)])
+        notes.append(f"Images have no value of {attribute} where it says {counts}, in a column of numbers.")
+        values = ["" if value in gaps else value for value in values]
+        different -= gaps
     if attribute.lower() == "age":
-        gone = {value for value, number in numbers.items() if not 0 <= number <= OLDEST}
+        gone = {value for value, number in numbers.items() if number < 0 or number in SENTINELS}
+        old = {value for value, number in numbers.items() if number > OLDEST} - gone
+        if sum(value in old for value in values) <= RARE * sum(map(bool, values)):  # more of them are months, or days
+            gone |= old
     else:
         gone = {value for value, number in numbers.items() if number in SENTINELS}
         others = sorted(number for value, number in numbers.items() if value not in gone)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from zerosum.data.content import copies_among, copies_words
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
+from zerosum.data.label_maps import levels_of
 from zerosum.data.labels import matched
 from zerosum.data.open import open_dataset
 from zerosum.data.order import epoch_order
@@ -88,7 +89,8 @@ def _like_pairs(found: DatasetInfo, known: DatasetInfo, side: Side, data: str) -
             "that form with `zerosum prepare --pairs` (--input-channels, --depth), or train a run on them."
         )
     for labels, names in ((given.labels, side.labels), (found.labels, known.labels)):
-        numbered = labels == tuple(map(str, range(len(labels))))  # for want of names
+        # for want of names; shades of gray are numbers that mean something else
+        numbered = labels == tuple(map(str, range(len(labels)))) and not levels_of(names)
         if len(labels) > len(names) or not (numbered or labels == names):
             raise DataError(
                 f"{data} has label maps of the classes {', '.join(labels[:20])}; the run knows {', '.join(names[:20])}."

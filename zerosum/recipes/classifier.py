@@ -153,10 +153,7 @@ def classifier(settings: ClassifierSettings, data: DatasetInfo) -> System:
     `preset=paper` is the schedule that He et al. 2016 trained CIFAR-10 with (section 4.2): momentum, a learning rate of
     0.1 divided by 10 after a half and three quarters, shifts and mirror images."""
     if not data.classes:
-        raise DataError(
-            f"{data.source} has no classes to tell apart: put the images of each class in a folder of its own"
-            f"{', or name an attribute with label=NAME' if settings.label == 'class' else ''}."
-        )
+        raise DataError(no_classes_text(data.source))
     height, width, channels = data.shape
     try:
         network = cnn(settings.network, (channels, height, width), len(data.classes), settings.width)
@@ -186,6 +183,14 @@ def classifier(settings: ClassifierSettings, data: DatasetInfo) -> System:
         [player],
         take_weights=lambda: take_weights(network, settings),
         head=head_names(network),
+    )
+
+
+def no_classes_text(source: str) -> str:
+    """What is wrong with a set without classes, and the remedy."""
+    return (
+        f"{source} has no classes to tell apart: put the images of each class in a folder of its own, or name an "
+        "attribute with label=NAME."
     )
 
 

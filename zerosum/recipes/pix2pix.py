@@ -98,7 +98,7 @@ CODE: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "dropout_in
     presets={"paper": PAPER, "code": CODE},
     task="translate",
     bf16=lambda settings: settings.generator.kind == "unet",
-    older={**ORDER_BEFORE, "half_squares": True, "sharp_jitter": True},
+    older={**ORDER_BEFORE, "data": {"halves": True}, "half_squares": True, "sharp_jitter": True},
 )
 def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper at batch 1, with dropout as noise and norms by the picture itself whenever the

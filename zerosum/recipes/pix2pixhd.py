@@ -129,7 +129,13 @@ LOCAL: dict[str, Any] = {
     presets={"paper": PAPER, "code": CODE, "local": LOCAL},
     task="translate",
     bf16=lambda settings: settings.network.kind == "global",
-    older={**ORDER_BEFORE, "half_squares": True, "sharp_jitter": True, "network": {"fix_encoder": True}},
+    older={
+        **ORDER_BEFORE,
+        "data": {"halves": True},
+        "half_squares": True,
+        "sharp_jitter": True,
+        "network": {"fix_encoder": True},
+    },
 )
 def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's global generator, with discriminators at three scales and VGG's perceptual loss;

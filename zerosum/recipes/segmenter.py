@@ -39,7 +39,7 @@ class SegmenterSettings(TranslationSettings):
     example_shape=(64, 64, 3),
     task="translate",
     bf16=lambda settings: True,
-    older={**ORDER_BEFORE, "sharp_jitter": True},
+    older={**ORDER_BEFORE, "data": {"halves": True}, "sharp_jitter": True},
 )
 def segmenter(settings: SegmenterSettings, data: DatasetInfo) -> System:
     """One network that learns by cross-entropy, pixels without a class left out; nobody plays against it."""
