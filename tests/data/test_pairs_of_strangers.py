@@ -93,6 +93,19 @@ def test_a_set_of_which_most_cannot_be_halved_is_refused_and_its_folders_named(t
         open_source(source, settings=PAIRS)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_pictures_are_not_taken_for_label_maps(tmp_path: Path, mode: str) -> None:
+    """What `segmenter` asks of folders A and B: A are maps."""
+    files = {f"A/{n}.png": encoded(Image.fromarray(pattern(32, 32, seed=n)).convert(mode)) for n in range(4)}
+    files |= {f"B/{n}.png": encoded(Image.new("L", (32, 32), n)) for n in range(4)}
+    source = folder_of(tmp_path / "set", files)
+    with pytest.raises(
+        DataError, match=r"such as A/0\.png\. B holds label maps: data\.maps=B data\.direction=AtoB"
+    ):
+        open_source(source, settings=PackSettings(pairs=True, maps="A", direction="BtoA"))
+    assert open_source(source, settings=PackSettings(pairs=True, maps="B", direction="AtoB")).count == 4
+
+
 def masks(values: list[int], count: int = 4) -> dict[str, bytes]:
     files = {f"images/{n}.png": encoded(picture(seed=n, size=(16, 16))) for n in range(count)}
     for n in range(count):

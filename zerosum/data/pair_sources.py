@@ -10,6 +10,7 @@ from PIL import Image
 from zerosum.data import portraits
 from zerosum.data.decoded import BadImage, Decoded, half
 from zerosum.data.images import decode, read_header
+from zerosum.data.label_maps import decode_map
 from zerosum.data.pairing import how_pairs_lie, read_pairs
 from zerosum.data.records import Beside, Header, Opened, Pairs, Record, Source, counted, printable
 from zerosum.data.settings import PackSettings, Part, Size
@@ -19,6 +20,7 @@ LOOKED_AT = 12  # files
 SQUARE = 0.02  # of a width twice the height: as pix2pix has its pairs, of square images
 SIDE, ALIKE = 48, 0.2  # pixels of the outlines that are compared; their correlation
 SHOWN = 8
+MOST_CLASSES_SEEN = 64  # different numbers in one label map; a photograph has more shades of gray
 
 
 def paired(source: Source, settings: PackSettings, part: Part) -> Source:
@@ -34,6 +36,8 @@ def paired(source: Source, settings: PackSettings, part: Part) -> Source:
             first = f" {counted(len(alone), 'file')} without a partner, the first {alone[0].name}: {alone[0].reason}."
         raise DataError(f"There are no pairs in {printable(source.text)}.{first} P{how_pairs_lie()[1:]}.")
 
+    if not pairing.halves and not pairing.maps and pairing.rows and (a_maps or b_maps):
+        refuse_pictures_as_maps(source, settings, [(records[a], records[b]) for a, b, _ in pairing.rows])
     if pairing.halves and not settings.halves:
         refuse_photographs(source, [records[row[0]] for row in pairing.rows])
 
@@ -62,6 +66,33 @@ def paired(source: Source, settings: PackSettings, part: Part) -> Source:
             has_instances,
         ),
     )
+
+
+def refuse_pictures_as_maps(source: Source, settings: PackSettings, pairs: Sequence[tuple[Record, Record]]) -> None:
+    """Raises DataError where the side that is said to hold label maps holds pictures, and names the side that holds
+    maps, if one does. Looks at some of them."""
+    some = [pairs[place] for place in np.linspace(0, len(pairs) - 1, min(len(pairs), LOOKED_AT)).astype(int)]
+    few = {side: all(_is_map(pair[place]) for pair in some) for place, side in enumerate("AB")}
+    wrong = [side for side in ("A", "B") if settings.maps in (side, "both") and not few[side]]
+    if not wrong:
+        return
+    side, other = wrong[0], "B" if wrong[0] == "A" else "A"
+    remedy = "Number the classes from 0 in gray or palette PNG files."
+    if few[other] and settings.maps != "both":
+        turned = "AtoB" if settings.direction == "BtoA" else "BtoA"
+        remedy = f"{other} holds label maps: data.maps={other} data.direction={turned}."
+    raise DataError(
+        f"{side} of {printable(source.text)} is to hold label maps (data.maps={settings.maps}), but holds pictures, "
+        f"such as {some[0][0 if side == 'A' else 1].name}. {remedy}"
+    )
+
+
+def _is_map(record: Record) -> bool:
+    """Whether an image has one channel of few different numbers; what cannot be read may have."""
+    try:
+        return len(np.unique(decode_map(record.open, record.name))) <= MOST_CLASSES_SEEN
+    except BadImage as reason:
+        return "where a label map is expected" not in str(reason)
 
 
 def refuse_photographs(source: Source, records: Sequence[Record]) -> None:
