@@ -99,9 +99,7 @@ def test_pictures_are_not_taken_for_label_maps(tmp_path: Path, mode: str) -> Non
     files = {f"A/{n}.png": encoded(Image.fromarray(pattern(32, 32, seed=n)).convert(mode)) for n in range(4)}
     files |= {f"B/{n}.png": encoded(Image.new("L", (32, 32), n)) for n in range(4)}
     source = folder_of(tmp_path / "set", files)
-    with pytest.raises(
-        DataError, match=r"such as A/0\.png\. B holds label maps: data\.maps=B data\.direction=AtoB"
-    ):
+    with pytest.raises(DataError, match=r"such as A/0\.png\. B holds label maps: data\.maps=B data\.direction=AtoB"):
         open_source(source, settings=PackSettings(pairs=True, maps="A", direction="BtoA"))
     assert open_source(source, settings=PackSettings(pairs=True, maps="B", direction="AtoB")).count == 4
 
