@@ -155,6 +155,31 @@ def test_the_config_of_a_run_brings_its_length_which_an_option_moves(data, tmp_p
     assert (longer.settings.images, longer.settings.decay.images) == (5_000, 5_000)
 
 
+@pytest.mark.parametrize("start", [4, 8])
+def test_growth_that_fitted_a_short_run_follows_the_length_of_the_next(tmp_path, start):
+    source, given = "builtin:portraits:64", ["size=64", f"growth.start={start}"]
+    short, long = (plan("progressive", source, images=n, overrides=given).settings for n in (8_000, 80_000))
+    document = {"recipe": "progressive", "settings": short.model_dump(mode="json"), "data": {"shape": [64, 64, 3]}}
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(document))
+    assert plan("progressive", source, config=file).settings == short
+    again = plan("progressive", source, config=file, images=80_000).settings
+    assert again.growth == long.growth != short.growth
+
+
+def test_the_config_of_an_older_run_has_what_it_was_trained_with_but_for_the_split(data, tmp_path):
+    file = tmp_path / "config.yaml"
+    for name, lacking in (("dcgan", ("shared_fakes", "decay", "first")), ("classifier", ("split", "optimizer"))):
+        values = get_recipe(name).configure({"images": 64, "size": "8"}).model_dump(mode="json")
+        kept = {key: value for key, value in values.items() if key not in lacking}
+        file.write_text(yaml.safe_dump({"recipe": name, "settings": kept}))
+        found = plan(name, data, config=file).settings
+        if name == "dcgan":
+            assert (found.shared_fakes, found.decay.lr, found.first.images) == (False, 1, 0)
+        else:
+            assert (found.optimizer.nesterov, found.split) == (True, "content")
+
+
 def test_a_plan_says_how_long_and_what_follows(data):
     assert plan("dcgan", data, images=5_000).length == "Trains for 5,000 images seen. With it: decay.images=5,000."
     assert plan("dcgan", data, overrides=["preset=paper"]).length == "Trains for 25 epochs, 1,600 images seen."

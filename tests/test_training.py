@@ -13,8 +13,9 @@ from PIL import Image
 import zerosum
 import zerosum.training as training
 from zerosum.cli.main import main
-from zerosum.engine.checkpoint import list_checkpoints
-from zerosum.engine.run import read_lines
+from zerosum.engine import loop
+from zerosum.engine.checkpoint import best_checkpoint, list_checkpoints
+from zerosum.engine.run import RunFolder, read_lines
 from zerosum.errors import ConfigError, DataError, DivergedError, ZerosumError
 from zerosum.recipes.registry import get_recipe
 
@@ -95,6 +96,27 @@ def test_resuming_a_run_that_is_done_leaves_it_as_it_was(run):
     with pytest.raises(ConfigError, match="reached its goal"):
         zerosum.resume(run)
     assert tree(run) == before
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(RunFolder, "add_scores"), (loop, "mark_best")], ids=["in the score", "before the mark"]
+)
+def test_a_run_killed_in_its_last_score_is_completed(tmp_path, monkeypatch, owner, name):
+    def dies(*arguments):
+        raise KeyboardInterrupt
+
+    path = array_file(tmp_path, (60, 8, 8, 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, dies)
+        with pytest.raises(KeyboardInterrupt):
+            zerosum.train("gan", path, out=tmp_path / "run", images=32, score={"images": 20}, **QUICK)
+    ended = zerosum.resume(tmp_path / "run")
+    assert (ended.state, ended.images) == ("done", 32)
+    assert [line["images"] for line in read_lines(tmp_path / "run/evaluation.jsonl")] == [32]
+    assert best_checkpoint(tmp_path / "run/checkpoints").name == "000000032"
+    assert list(read_lines(tmp_path / "run/events.jsonl"))[-1]["kind"] == "done"
+    with pytest.raises(ConfigError, match="reached its goal"):
+        zerosum.resume(tmp_path / "run")
 
 
 def test_minutes_count_from_where_the_run_is(run):

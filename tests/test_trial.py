@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.export.models import run_of, tiny
+from zerosum.augment.settings import GanAugmentSettings
+from zerosum.data import sources
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.errors import ConfigError, DataError
 from zerosum.recipes.overrides import parse_overrides
-from zerosum.recipes.registry import get_recipe
+from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.training import plan
 from zerosum.trial import trial_step
 
@@ -113,3 +117,39 @@ def test_a_dry_run_refuses_features_that_cannot_score(features, kind, words, tmp
 def test_a_dry_run_takes_a_classifier_of_the_same_form(tmp_path):
     eye = run_of(tiny("classifier"), tmp_path / "eye")
     plan("gan", "builtin:portraits:40", settings={"size": "16", "score": {"features": str(eye)}})
+
+
+VARIED = [
+    one.name for one in list_recipes() if isinstance(getattr(one.settings(), "augment", None), GanAugmentSettings)
+]
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_the_step_leaves_differentiable_augmentation_out(name):
+    """Its hundreds of small operations take seconds on shapes."""
+    seen = []
+
+    def build(settings, info):
+        seen.append(settings.augment.differentiable)
+        raise ConfigError("seen")
+
+    recipe = replace(get_recipe(name), build=build)
+    with pytest.raises(ConfigError, match="seen"):
+        trial_step(recipe, recipe.configure({"augment": "ada"}), info_of((16, 16, 3)))
+    assert seen == ["none"]
+    assert {"dcgan", "pix2pix", "caae"} <= set(VARIED)
+
+
+@pytest.mark.parametrize("kind", ["images", "pairs", "vectors"])
+def test_a_plan_opens_the_data_once(kind, tmp_path, monkeypatch):
+    count, opened = [], sources._opened
+    monkeypatch.setattr(sources, "_opened", lambda *words: count.append(words) or opened(*words))
+    if kind == "vectors":
+        np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32))
+        assert plan("gan", tmp_path / "points.npy").expected.shape == (3,)
+    else:
+        for n in range(4):
+            Image.new("RGB", (32, 16), (40 * n, 0, 0)).save(tmp_path / f"{n}.png")
+        name = {"images": "gan", "pairs": "pix2pix"}[kind]
+        assert plan(name, tmp_path, overrides=["size=16"]).expected.shape == (16, 16, 3)
+    assert len(count) == 1

@@ -18,7 +18,7 @@ from zerosum.engine.players import System
 from zerosum.engine.run import read_lines
 from zerosum.evaluation.evaluate import evaluate
 from zerosum.tasks import DIVERSITY_WITHIN, varied_within
-from zerosum.within import FEWEST, MOST_CLASSES, DiversityWithin, classes_of
+from zerosum.within import FEWEST, MOST_CLASSES, DiversityWithin, as_known, classes_of
 
 KINDS = ("cat", "dog", "owl")
 
@@ -64,6 +64,20 @@ def test_a_class_that_repeats_one_image_is_found_by_name(tmp_path: Path) -> None
     assert found["dog"] == 0
     assert found["cat"] == pytest.approx(1, abs=0.1)
     assert found["owl"] == pytest.approx(1, abs=0.1)
+
+
+def test_classes_of_other_data_are_those_of_the_generator_by_name(tmp_path: Path) -> None:
+    """The generator repeats one image of a dog, and knows no yak."""
+    known = opened(made_set(tmp_path / "known", dict.fromkeys(KINDS, 30)))
+    data = as_known(opened(made_set(tmp_path, dict.fromkeys(("dog", "owl", "yak"), 30))), known.info.conditions)
+    spread = 2 * 15 / 255
+    system = System(Told([spread, 0.0, spread]), [], latents)
+    within = DiversityWithin(system, data, seed=0)
+    found = within(system.network, 0)
+    assert found.keys() == {"dog", "owl"}
+    assert found["dog"] == 0
+    assert found["owl"] == pytest.approx(1, abs=0.1)
+    assert within.few == {"cat": 0}
 
 
 def test_it_is_a_function_of_its_seed_and_leaves_the_stream_of_random_numbers(tmp_path: Path) -> None:
@@ -176,6 +190,10 @@ def test_training_logs_it_and_evaluate_has_a_row_for_each_class(tmp_path: Path) 
         assert 0 <= row["recall"] <= 1
         assert row["diversity"] is not None
     assert found["per_class"]["owl"]["precision"] is None
+    others = made_set(tmp_path / "others", {"dog": 40, "owl": 40})
+    rows = evaluate(run.path, str(others), n=40)["per_class"]
+    assert [name for name, row in rows.items() if row["diversity"] is not None] == ["dog", "owl"]
+    assert rows["cat"]["images"] == 0
     notes = " ".join(found["warnings"])
     assert "owl (" in notes
     assert "The class with the lowest recall is" in notes

@@ -6,6 +6,7 @@ follow the goal then follow the share of the time that is over (`Settings.clock`
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from zerosum.engine.pace import duration
 from zerosum.engine.players import System
 from zerosum.errors import ConfigError
 from zerosum.recipes.describe import epochs_text
+from zerosum.recipes.overrides import ConfigFile
 from zerosum.recipes.registry import Recipe, merged
 from zerosum.recipes.settings import Settings
 
@@ -102,15 +104,23 @@ def with_new_length(recipe: Recipe, settings: Settings, asked: Goal, facts: Fact
     return with_values(recipe, settings, values | ({"decay": moved} if moved else {}))
 
 
-def of_another_run(recipe: Recipe, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a config file without those that only followed the length there, so that they follow the new one."""
+def of_another_run(recipe: Recipe, file: ConfigFile) -> dict[str, Any]:
+    """Settings of a config file without those that only followed the length there, so that they follow the new one.
+    Settings that a run of an older version lacks are what they were then, but for `split`: a new run has not trained on
+    anything yet."""
+    values: Mapping[str, Any] = file.settings
+    if file.recipe == recipe.name:
+        values = merged({key: value for key, value in recipe.older.items() if key != "split"}, values)
     length = values.get("images")
     if not isinstance(length, int) or isinstance(length, bool) or length < 1:
         return dict(values)
     preset = values.get("preset", "default")
     if preset not in ("default", *recipe.presets):
         return dict(values)  # which is refused where the settings are made
-    return _unless_equal(values, recipe.configure({"preset": preset}).following(length, None))
+    own = recipe.configure({"preset": preset})
+    with suppress(ConfigError):  # which is raised where the settings are made, if nothing mends it before
+        own = recipe.configure(_without(values, own.following(length, file.size)))
+    return _unless_equal(values, own.following(length, file.size))
 
 
 def with_values(recipe: Recipe, settings: Settings, values: Mapping[str, Any]) -> Settings:

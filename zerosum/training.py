@@ -415,7 +415,7 @@ def resume(
         progress = training.progress
         if minutes is not None:
             goal = Goal(goal.images, goal.steps, progress.seconds + 60 * minutes)
-        if goal.fraction(progress) >= 1:
+        if goal.fraction(progress) >= 1 and not training.lacks_score():
             raise ConfigError(
                 f"{run} has reached its goal, with {progress.images:,} images seen; to train it for longer, give "
                 "a higher --images or --steps, or --minutes."

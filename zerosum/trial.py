@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
+from zerosum.augment.settings import GanAugmentSettings
 from zerosum.data.conditions import Condition, width_of
 from zerosum.data.dataset import DatasetInfo, Side, is_prepared, load_dataset
 from zerosum.data.settings import Size, size_text
-from zerosum.data.sources import open_source
 from zerosum.data.survey import CHANNELS, Survey
 from zerosum.engine.players import Batch, System
 from zerosum.engine.step import frozen
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.recipes.caae import CaaeSettings
 from zerosum.recipes.registry import Recipe, merged
-from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
+from zerosum.recipes.settings import ConditionalSettings, Settings
 
 LARGER = (2, 4, 8, 16, 32)  # times the size, at which settings are tried that do not work at it
 RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
@@ -47,9 +47,9 @@ def expected_info(
 ) -> DatasetInfo:
     """What a set will be like when it is packed, by what the survey found in it; how many classes or values there are
     is guessed where only reading all of it would tell, and it has no hash."""
-    opened = open_source(str(source), settings=settings.data)
+    opened = found.source
     if size is None:
-        shape = (1,) if opened.vectors is None else tuple(opened.vectors().shape[1:])
+        shape = (1,) if opened is None or opened.vectors is None else tuple(opened.vectors().shape[1:])
         return DatasetInfo(str(source), found.count, shape, "float32", None, False, (), "")
     names = tuple(map(str, range(GUESSED)))
     conditions: tuple[Condition, ...] = ()
@@ -61,7 +61,7 @@ def expected_info(
     if settings.data.pairs and is_prepared(Path(source)):
         packed = load_dataset(Path(source)).info
         given, labels, instances = packed.input, packed.labels, packed.instances
-    elif settings.data.pairs and opened.pairs is not None:
+    elif settings.data.pairs and opened is not None and opened.pairs is not None:
         facts, chosen = opened.pairs, settings.data
         classes = facts.classes or tuple(map(str, range(chosen.labels or GUESSED)))
         width, _ = (channels, alpha) if chosen.input_channels == "auto" else CHANNELS[chosen.input_channels]
@@ -102,9 +102,9 @@ def _problem(recipe: Recipe, settings: Settings, info: DatasetInfo) -> str:
 
     Images are not varied before the discriminator, which keeps their shape: its hundreds of small operations take
     seconds on tensors without numbers, of which each is worked out in Python."""
-    if isinstance(settings, AdversarialSettings):
-        plain = settings.augment.model_copy(update={"differentiable": "none"})
-        settings = settings.model_copy(update={"augment": plain})
+    augment = getattr(settings, "augment", None)
+    if isinstance(augment, GanAugmentSettings):
+        settings = settings.model_copy(update={"augment": augment.model_copy(update={"differentiable": "none"})})
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weights from files, which networks without memory cannot take, nor need
         try:

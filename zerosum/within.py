@@ -6,7 +6,7 @@ make samples differ.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zerosum.augment.opacity import over_white
 from zerosum.data.conditioning import complete
-from zerosum.data.conditions import encoded
+from zerosum.data.conditions import Condition, encoded
 from zerosum.data.convert import to_float
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.order import epoch_order
@@ -67,7 +67,7 @@ def classes_of(data: Dataset, seed: int) -> tuple[list[Class], dict[str, int]]:
             combinations, counts = np.unique(places[having], axis=0, return_counts=True)
             usable = counts >= FEWEST
             if not usable.any():
-                few[name] = int(counts.max())
+                few[name] = int(counts.max(initial=0))
                 continue
             # the commonest, of those that stand for no other value yet, if there is one
             fresh = np.array([tuple(row) not in taken for row in combinations.tolist()])
@@ -76,6 +76,20 @@ def classes_of(data: Dataset, seed: int) -> tuple[list[Class], dict[str, int]]:
             same = rows[having[(places[having] == chosen).all(axis=1)]]
             found.append(Class(name, tuple(chosen.tolist()), same))
     return sorted(found, key=lambda one: -len(one.rows)), few
+
+
+def as_known(data: Dataset, conditions: Sequence[Condition]) -> Dataset:
+    """The set with the conditions of a generator in place of its own, matched by the names of conditions and of their
+    values: an image of which the generator does not know the value has -1 there."""
+    assert data.conditions is not None
+    own = {condition.name: place for place, condition in enumerate(data.info.conditions)}
+    places = np.full((len(data), len(conditions)), -1, np.int64)
+    for column, condition in enumerate(conditions):
+        if condition.name in own:
+            place, known = own[condition.name], {value: i for i, value in enumerate(condition.values)}
+            moved = [known.get(value, -1) for value in data.info.conditions[place].values]
+            places[:, column] = np.array([*moved, -1])[data.conditions[:, place]]  # the last is that of -1
+    return data.told(replace(data.info, conditions=tuple(conditions), together=()), conditions=places)
 
 
 class DiversityWithin:

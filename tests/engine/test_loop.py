@@ -330,6 +330,23 @@ def test_a_run_killed_around_its_best_score_goes_on_with_the_right_best(make, mo
     assert len(list_checkpoints(again.run.checkpoints)) == (2 if best == 10 else 3)
 
 
+def test_a_checkpoint_that_could_not_be_marked_is_not_the_best(make, monkeypatch):
+    """It may be pruned, so that a later one which is worse than it must be marked."""
+    mark, scores = loop.mark_best, iter([5.0, 1.0, 3.0, 4.0])
+
+    def full_for_a_while(folder, images):
+        if images == 20:
+            raise OSError(28, "No space left on device")
+        mark(folder, images)
+
+    monkeypatch.setattr(loop, "mark_best", full_for_a_while)
+    training = make(checkpoint=10, clock=Clock())
+    training.scorer = Scorer(lambda network, images: ({"eval/fd": next(scores)}, {}), "eval/fd", False)
+    training.run_until(Goal(images=40), StopRequest())
+    assert training.best == {"images": 30, "name": "eval/fd", "score": 3.0}
+    assert best_checkpoint(training.run.checkpoints).name == "000000030"
+
+
 def test_a_best_checkpoint_that_is_gone_is_no_longer_the_best(make):
     first = make(checkpoint=10, clock=Clock())
     first.scorer = Scorer(lambda network, images: ({"eval/fd": float(images)}, {}), "eval/fd", False)

@@ -109,9 +109,11 @@ def test_scalars_are_those_of_yaml_1_2(text, value):
 def test_config_files(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("generator: {width: 8}\noptimizer:\n  lr: 1e-3\n")
-    assert read_config_file(file) == {"generator": {"width": 8}, "optimizer": {"lr": 0.001}}
+    assert read_config_file(file) == ({"generator": {"width": 8}, "optimizer": {"lr": 0.001}}, None, None)
     file.write_text("recipe: dcgan\nsettings: {batch: 3}\n")
-    assert read_config_file(file) == {"batch": 3}
+    assert read_config_file(file) == ({"batch": 3}, "dcgan", None)
+    file.write_text("recipe: dcgan\nsettings: {batch: 3}\ndata: {shape: [8, 16, 3]}\n")
+    assert read_config_file(file) == ({"batch": 3}, "dcgan", (8, 16))
     for text, words in (("batch: 1\nbatch: 2\n", "twice"), ("- 1\n", "holds no settings"), ("a: [", "not valid YAML")):
         file.write_text(text)
         with pytest.raises(ConfigError, match=words):

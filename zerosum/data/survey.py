@@ -36,7 +36,8 @@ class Survey:
     channels, alpha, dtype  what the set becomes: what most images have, unless the settings say
     mostly_float  whether most images are float, whatever the set becomes
     vector       the source holds points (N, D), which have none of the rest
-    skipped      what not even a header could be read from"""
+    skipped      what not even a header could be read from
+    source       what was opened, which need not be opened again; None for packed pairs"""
 
     count: int
     sizes: Counter[Size]
@@ -50,6 +51,7 @@ class Survey:
     mostly_float: bool
     vector: bool
     skipped: tuple[Skip, ...]
+    source: Source | None = None
 
     @property
     def auto_size(self) -> Size:
@@ -85,7 +87,7 @@ def survey(
             return _of_packed(info)
         source = open_source(source, settings=settings)
     if source.vectors is not None:
-        return Survey(source.count, Counter(), Counter(), (), None, (1, 1), 1, False, "float32", True, True, ())
+        return Survey(source.count, Counter(), Counter(), (), None, (1, 1), 1, False, "float32", True, True, (), source)
     headers: Counter[Header] = Counter()
     skipped: list[Skip] = []
     if source.header is not None:
@@ -118,6 +120,7 @@ def survey(
         usual_depth == "float32",
         False,
         tuple(skipped),
+        source,
     )
 
 

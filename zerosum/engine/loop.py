@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zerosum.engine.allowance import Allowance
 from zerosum.engine.checkpoint import (
+    best_checkpoint,
     list_checkpoints,
     load_model,
     load_state,
@@ -244,7 +245,19 @@ class Training:
             raise DataError(
                 f"{path} does not fit {self.run.config_file}, which may have been edited: {what}"
             ) from error
-        self._sampled_at = self._saved_at = self._restored_at = self.progress.images
+        images = self._sampled_at = self._saved_at = self._restored_at = self.progress.images
+        lines = read_lines(self.run.path / "evaluation.jsonl")
+        if any(line.get("images") == images and "kind" not in line for line in lines):  # kind: of `zerosum evaluate`
+            self._scored_at = images
+
+    def lacks_score(self) -> bool:
+        """Whether the checkpoint that was restored has no score, or the best one no mark, as after a kill."""
+        if self.scorer is None:
+            return False
+        if self._scored_at != self.progress.images:
+            return True
+        marked = best_checkpoint(self.run.checkpoints)
+        return self.best is not None and (marked is None or int(marked.name) != self.best["images"])
 
     def _begin(self) -> None:
         if self._restored_at < 0:
@@ -413,8 +426,10 @@ class Training:
                 self.run.add_scores(images, values, made_by)
         if candidate is None or not scorer.better(candidate, self.best):
             return False
+        if not self._mark_best(images):  # an unmarked checkpoint may be pruned: the one before stays the best
+            return False
         self.best = candidate
-        return self._mark_best(images)
+        return True
 
     def _watched(self, images: int, scores: Mapping[str, Any]) -> list[Finding]:
         """What the watch finds in the scores of a checkpoint, or a line of them; nothing without a floor to hold the

@@ -14,7 +14,7 @@ from zerosum.metrics.features import Extractor
 from zerosum.metrics.neighbours import precision_recall
 from zerosum.model import Model, conditions_of, generated
 from zerosum.scores import FEWEST, as_stored
-from zerosum.within import DiversityWithin
+from zerosum.within import DiversityWithin, as_known
 
 MOST = 1_000
 """Images a side that a class is scored with at most."""
@@ -57,23 +57,22 @@ def _conditional(
     features: tuple[Tensor, Tensor, Tensor],
     seed: int,
 ) -> tuple[dict[str, Row], list[str]]:
-    assert data.conditions is not None
     (against, others), (real, unseen, fake) = rows, features
     asked = conditions_of(model.info, range(len(fake)))
     assert asked is not None
+    named = {condition.name for condition in data.info.conditions}
+    data = as_known(data, model.info.conditions)
+    assert data.conditions is not None
     within = DiversityWithin(model.system, data, seed, most=None, samples=SAMPLES)
     diversity = within(model.network, model.images)
-    known = data.info.conditions
     found: dict[str, Row] = {}
     for column, condition in enumerate(model.info.conditions):
-        theirs = next((place for place, other in enumerate(known) if other.name == condition.name), None)
-        if theirs is None:
+        if condition.name not in named:
             continue
         for place, value in enumerate(condition.values):
             name = f"{condition.name}={value}" if len(model.info.conditions) > 1 else value
-            here = known[theirs].values.index(value) if value in known[theirs].values else -2
             mine, floor = (
-                part[torch.from_numpy(np.flatnonzero(data.conditions[lot, theirs] == here)[:MOST])]
+                part[torch.from_numpy(np.flatnonzero(data.conditions[lot, column] == place)[:MOST])]
                 for part, lot in ((real, against), (unseen, others))
             )
             row: Row = {"images": len(mine), "precision": None, "recall": None}

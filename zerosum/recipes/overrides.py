@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -89,7 +89,16 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def read_config_file(path: str | Path) -> dict[str, Any]:
+class ConfigFile(NamedTuple):
+    """What a YAML file gives: settings; of a run's `config.yaml` also its recipe, and height and width of its images,
+    where it had any."""
+
+    settings: dict[str, Any]
+    recipe: str | None = None
+    size: tuple[int, int] | None = None
+
+
+def read_config_file(path: str | Path) -> ConfigFile:
     """Settings from a YAML file, either a plain mapping of them or a run's `config.yaml`.
 
     Raises ConfigError when it is missing or holds no mapping."""
@@ -99,11 +108,13 @@ def read_config_file(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"The config file {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"The config file {path} is not valid YAML: {error}") from error
-    if isinstance(values, dict) and isinstance(values.get("settings"), dict) and "recipe" in values:
-        values = values["settings"]
     if not isinstance(values, dict):
         raise ConfigError(f"The config file {path} holds no settings; write one `key: value` a line.")
-    return values
+    if not isinstance(values.get("settings"), dict) or "recipe" not in values:
+        return ConfigFile(values)
+    shape = data.get("shape") if isinstance(data := values.get("data"), dict) else None
+    is_image = isinstance(shape, list) and len(shape) == 3 and all(isinstance(side, int) for side in shape)
+    return ConfigFile(values["settings"], str(values["recipe"]), (shape[0], shape[1]) if is_image else None)
 
 
 def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
