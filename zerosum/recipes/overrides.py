@@ -113,8 +113,10 @@ def read_config_file(path: str | Path) -> ConfigFile:
     if not isinstance(values.get("settings"), dict) or "recipe" not in values:
         return ConfigFile(values)
     shape = data.get("shape") if isinstance(data := values.get("data"), dict) else None
-    is_image = isinstance(shape, list) and len(shape) == 3 and all(isinstance(side, int) for side in shape)
-    return ConfigFile(values["settings"], str(values["recipe"]), (shape[0], shape[1]) if is_image else None)
+    size = None
+    if isinstance(shape, list) and len(shape) == 3 and all(isinstance(side, int) for side in shape):
+        size = shape[0], shape[1]
+    return ConfigFile(values["settings"], str(values["recipe"]), size)
 
 
 def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
