@@ -86,6 +86,9 @@ def why_unscored(data: Dataset, features: str) -> str:
     if count < 2 * FEWEST:
         whole = " that have a value for each condition" if count < len(data) else ""
         return f"scores need {2 * FEWEST} images or more{whole}, and there are {count}."
+    rows = complete(data)
+    if len(apart(rows, data.content.groups[rows], len(rows) // 2)[0]) < FEWEST:
+        return f"nearly all of the {count} images are copies of a few others; scores need {2 * FEWEST} different ones."
     if features == "random" and min(data.info.shape[:2]) < SMALLEST:
         return (
             f"the images have {data.info.shape[0]}x{data.info.shape[1]} pixels, and the features random need "

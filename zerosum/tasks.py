@@ -17,7 +17,7 @@ from zerosum.data.ordered import ordered_labels, with_order
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.engine.watch import COLLAPSED
-from zerosum.errors import ConfigError
+from zerosum.errors import ConfigError, DataError
 from zerosum.extractors import extractor_for, features_of, real_features
 from zerosum.metrics.classification import classification_scores
 from zerosum.model import generated
@@ -108,7 +108,10 @@ def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset
         return None
     device = next(system.network.parameters()).device
     extractor = extractor_for(score.features, data.info, device)
-    against, others = halves(data, score.images, seed)
+    try:
+        against, others = halves(data, score.images, seed)
+    except DataError:  # so many copies that one lot of them is all there is
+        return None
     n = len(against)
     within = None if data.conditions is None else DiversityWithin(system, data, seed)
     known: dict[str, Any] = {}
