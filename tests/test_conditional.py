@@ -71,8 +71,9 @@ def test_it_makes_what_it_is_asked_for(name, faces, tmp_path):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_it_resumes_to_the_same_bits(name, faces, tmp_path):
-    trained(name, faces, tmp_path / "whole", images=128)
-    trained(name, faces, tmp_path / "parts", images=64)
+    fixed = {"decay.images": 1000} if name in ("dcgan", "r3gan") else {}  # else it follows the goal, which moves
+    trained(name, faces, tmp_path / "whole", images=128, **fixed)
+    trained(name, faces, tmp_path / "parts", images=64, **fixed)
     zerosum.resume(tmp_path / "parts", images=128)
     weights = [zerosum.load(tmp_path / run).network.state_dict() for run in ("whole", "parts")]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])

@@ -158,8 +158,8 @@ def test_the_run_says_so_keeps_what_was_chosen_and_resumes(sets, tmp_path, monke
     monkeypatch.setattr("zerosum.fitting.OFTEN", 0.1)
     run = zerosum.train("dcgan", sets / "100.npy", out=tmp_path / "run", images=16, **TINY)
     events = [json.loads(line) for line in (run.path / "events.jsonl").read_text().splitlines()]
-    (chosen,) = [event["text"] for event in events if event["kind"] == "chosen"]
-    assert chosen == plan("dcgan", sets / "100.npy", images=16).chosen[0]
+    chosen = [event["text"] for event in events if event["kind"] == "chosen"]
+    assert plan("dcgan", sets / "100.npy", images=16).chosen[0] in chosen
     assert RunFolder.existing(run.path).config()["settings"]["augment"]["differentiable"] == "ada"
     assert zerosum.resume(run.path, images=32).images == 32
     again = zerosum.train(

@@ -210,7 +210,9 @@ def test_an_enhancer_begins_with_an_imported_global_generator(pairs, tmp_path):
     import_weights(saved(residual(3, 3, 4, 3, 1), tmp_path / "G.pth"), "pix2pixhd", tmp_path / "old", size=64)
     new = zerosum.train(
         "pix2pixhd", pairs, out=tmp_path / "new", init=tmp_path / "old", config=tmp_path / "old" / "config.yaml",
-        images=1, overrides=["network.kind=local", "network.local_blocks=1", "discriminator.width=4", "vgg=none"],
+        images=1, overrides=[
+            "network.kind=local", "network.local_blocks=1", "network.fix_global=9", "discriminator.width=4", "vgg=none",
+        ],
     )  # fmt: skip
     ours = zerosum.load(new.path).network.generator
     assert torch.equal(

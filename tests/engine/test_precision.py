@@ -182,7 +182,7 @@ def test_any_game_is_looked_through(name):
         return {"image": torch.zeros(count or 4, 3, 32, 32), "images_seen": 10**6, "step": 0}
 
     found, differentiated = convolutions(lambda: recipe.build(recipe.configure({}), info), draw)
-    assert bool(differentiated) == (name in ("r3gan", "progressive"))  # which have penalties
+    assert bool(differentiated) == (name in ("r3gan", "progressive", "pokegan"))  # which have penalties
     assert differentiated.keys() <= found.keys()
     assert bool(found) == (name != "gan")
     assert asked == ([None, 16] if name == "progressive" else [None])  # its batch at the full size

@@ -32,7 +32,8 @@ def test_the_latent_of_a_generated_image_is_found_again(name):
     image = model.sample(seeds=[11])[0]
     found = project(model, image, starts=3, steps=4)
     assert found.psnr > 35
-    assert found.psnr > max(found.starts) + 3  # which is the polish
+    best = max(found.starts)
+    assert found.psnr > best + (3 if best < 50 else 0)  # which is the polish; 8 bits end at some 59 dB
     assert float(torch.cosine_similarity(found.latent, model.latents([11]))[0]) > 0.95
     made = 127.5 * (model.generate(found.latent, as_tensor=True)[0].permute(1, 2, 0).numpy() + 1)
     gap = made.astype(float) - image  # 255 between black and white

@@ -23,6 +23,7 @@ FINE_SHARE = 0.04  # of the variance of an image: what else they may differ by, 
 _ROWS, _COLUMNS = 8, 9
 _PIXELS = _ROWS * _COLUMNS
 _CHUNK = 16_384
+_AT_ONCE = 64  # impressions that are compared with all others at once
 
 
 def impressions(images: np.ndarray) -> np.ndarray:
@@ -79,8 +80,8 @@ def by_distance(seen: np.ndarray) -> np.ndarray | None:
     centred = (seen[:, :_PIXELS] - seen[:, :_PIXELS].mean(axis=0)).astype(np.float32)
     squares = np.square(centred).sum(axis=1)
     found, total = [np.empty((0, 2), np.int64)], 0
-    for start in range(0, len(seen), 512):
-        part = slice(start, start + 512)
+    for start in range(0, len(seen), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
         gaps = squares[part, None] + squares[start:] - 2 * centred[part] @ centred[start:].T
         one, other = np.nonzero(gaps <= _PIXELS * (2 * LEVELS_APART) ** 2)
         above = one < other
