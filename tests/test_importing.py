@@ -1,7 +1,6 @@
 """`zerosum import`: runs of reference weights make the reference's pictures, and can be begun with."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from PIL import Image
 import zerosum
 from tests.networks.reference_code import BATCH, INSTANCE, Local, residual, trained, u_net
 from zerosum import importing
-from zerosum.cli.main import main
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError, DataError, ZerosumError
 from zerosum.importing import import_weights
@@ -34,18 +32,6 @@ PIX2PIXHD = {  # with labels, and whether there are boundaries
     "local": (Local(5, 3, 4, 3, 3, 2), 4, True),
     "local, pictures": (Local(3, 3, 2, 4, 9, 3), 0, False),
 }
-
-
-@pytest.fixture
-def command(capsys, monkeypatch):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zerosum", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def saved(network, path):

@@ -3,7 +3,6 @@ in or something goes out, and nothing is left behind."""
 
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from PIL import Image
 import zerosum
 from tests.export.models import run_of, tiny
 from tests.networks.reference_code import residual, trained
-from zerosum.cli.main import main
 from zerosum.engine.checkpoint import save_checkpoint
 from zerosum.errors import DataError
 from zerosum.export.bundle import export
@@ -26,16 +24,13 @@ NOT_FINITE = [math.nan, math.inf, -math.inf]
 
 
 @pytest.fixture
-def command(capsys, monkeypatch):
+def command(command):
     """Exit code and stderr of the command, which must not show a traceback."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zerosum", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        errors = capsys.readouterr().err
+        code, _, errors = command(*arguments)
         assert "Traceback" not in errors
-        return ended.value.code or 0, errors
+        return code, errors
 
     return run
 

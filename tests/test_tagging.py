@@ -2,7 +2,7 @@
 
 import csv
 import json
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from PIL import Image
 
 import zerosum
 from tests.data.made_sets import packed
-from zerosum.cli.main import main
 from zerosum.data.open import open_dataset
 from zerosum.data.sources import open_source
 from zerosum.errors import ConfigError, DataError
@@ -63,15 +62,9 @@ def learnt(tmp_path_factory):
 
 
 @pytest.fixture
-def command(capsys, monkeypatch):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zerosum", "tag", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out, captured.err
-
-    return run
+def command(command):
+    """`zerosum tag`."""
+    return partial(command, "tag")
 
 
 def test_images_without_a_tag_are_neither_trained_nor_tested_on(learnt):

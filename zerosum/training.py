@@ -56,7 +56,7 @@ from zerosum.paired_scores import pairs
 from zerosum.recipes.caae import CaaeSettings
 from zerosum.recipes.classifier import no_classes_text
 from zerosum.recipes.overrides import parse_overrides, read_config_file
-from zerosum.recipes.registry import Recipe, get_recipe, merged
+from zerosum.recipes.registry import Recipe, get_recipe, merged, nested
 from zerosum.recipes.remedies import remedies
 from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
 from zerosum.remarks import data_notes, form_text, remarks, shape_text, told, told_text
@@ -250,9 +250,9 @@ def train(
     if dataset.info.conditions and isinstance(resolved, ConditionalSettings):  # so that it asks the same of any data
         names = tuple(condition.name for condition in dataset.info.conditions)
         resolved = resolved.model_copy(update={"attributes": names})
-    if shades := levels_of(names_of_maps(dataset.info)):  # so that the classes of other data are the same
+    if shades := levels_of(dataset.info.map_classes):  # so that the classes of other data are the same
         resolved = resolved.model_copy(update={"data": resolved.data.model_copy(update={"shades": shades})})
-    if (labels := labels_of_pairs(dataset.info)) and resolved.data.labels is None:  # so that other data has as many
+    if (labels := len(dataset.info.map_classes)) and resolved.data.labels is None:  # so that other data has as many
         resolved = resolved.model_copy(update={"data": resolved.data.model_copy(update={"labels": labels})})
     if not same_shapes(dataset.info, planned.expected):
         trial_step(planned.recipe, resolved, dataset.info)
@@ -722,28 +722,8 @@ def kind_of(recipe: Recipe) -> str:
     return "pair" if recipe.task == "translate" else "image"
 
 
-def labels_of_pairs(info: DatasetInfo) -> int:
-    """How many classes the label maps of pairs have; 0 where there are none."""
-    return len(names_of_maps(info))
-
-
-def names_of_maps(info: DatasetInfo) -> tuple[str, ...]:
-    """The classes of the label maps of pairs."""
-    return info.labels or (info.input.labels if info.input else ())
-
-
 def _many(data: Dataset, seed: int, device: torch.device, count: int = 4096) -> torch.Tensor:
     return to_float(data.batch(epoch_order(len(data), seed, 0)[:count])["image"], data.info, device)
-
-
-def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"generator.width": 32}` and `{"generator": {"width": 32}}` alike to nested values."""
-    result: dict[str, Any] = {}
-    for key, value in settings.items():
-        for part in reversed(key.split(".")):
-            value = {part: value}
-        result = merged(result, value)
-    return result
 
 
 def next_run(folder: Path, recipe: str, source: str) -> Path:

@@ -1,6 +1,5 @@
 """A step of training on shapes alone, before anything is packed or trained: what networks refuse is known by then."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,11 @@ from zerosum.data.dataset import DatasetInfo, Side, is_prepared, load_dataset
 from zerosum.data.settings import Size, size_text
 from zerosum.data.survey import CHANNELS, Survey
 from zerosum.engine.players import Batch, System
-from zerosum.engine.step import frozen
+from zerosum.engine.precision import on_shapes_alone
+from zerosum.engine.step import frozen, opponents_of
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.recipes.caae import CaaeSettings
-from zerosum.recipes.registry import Recipe, merged
+from zerosum.recipes.registry import Recipe, merged, nested
 from zerosum.recipes.settings import ConditionalSettings, Settings
 
 LARGER = (2, 4, 8, 16, 32)  # times the size, at which settings are tried that do not work at it
@@ -105,8 +105,7 @@ def _problem(recipe: Recipe, settings: Settings, info: DatasetInfo) -> str:
     augment = getattr(settings, "augment", None)
     if isinstance(augment, GanAugmentSettings):
         settings = settings.model_copy(update={"augment": augment.model_copy(update={"differentiable": "none"})})
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weights from files, which networks without memory cannot take, nor need
+    with on_shapes_alone():
         try:
             system = recipe.build(settings, info)
             if system.batch is not None:  # it changes as training goes on
@@ -129,9 +128,7 @@ def _take_gradients(system: System, settings: Settings, info: DatasetInfo, image
     count = settings.batch if system.batch is None else system.batch(images_seen)
     batch = shapes_of(info, count) | {"images_seen": images_seen, "step": 0}
     for player in system.players:
-        first = player is system.players[0]
-        opponents = [other.module for other in system.players if other is not player and not (system.shared and first)]
-        with frozen(opponents):
+        with frozen(opponents_of(player, system.players, system.shared)):
             terms, _ = player.losses(batch if system.shared else dict(batch))
             torch.stack(list(terms.values())).sum().backward()
 
@@ -177,15 +174,13 @@ def _remedies(recipe: Recipe, settings: Settings, info: DatasetInfo) -> list[str
     changes = [(path, value) for path, value in _differing(own, usual) if path[0] not in ELSEWHERE]
     changes += [(("batch",), 2)] if settings.batch == 1 else []
     for path, value in changes:
-        change: Any = value
-        for part in reversed(path):
-            change = {part: change}
+        key = ".".join(path)
         try:
-            changed = recipe.settings.model_validate(merged(own, change))
+            changed = recipe.settings.model_validate(merged(own, nested({key: value})))
         except ValueError:
             continue
         if works(changed, info):
-            ways.append(f"{'.'.join(path)}={value} in place of {_at(own, path)}")
+            ways.append(f"{key}={value} in place of {_at(own, path)}")
     return ways
 
 

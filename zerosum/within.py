@@ -141,12 +141,16 @@ def mean_of(values: Mapping[str, float]) -> float:
     return sum(values.values()) / len(values)
 
 
+def named_counts(few: Mapping[str, object]) -> str:
+    """Classes with the number of their images, the first eight by name: `grey (3), auburn (7)`."""
+    named = ", ".join(f"{name} ({count})" for name, count in list(few.items())[:8])
+    return f"{named} and {len(few) - 8} others" if len(few) > 8 else named
+
+
 def few_text(few: Mapping[str, int], info: DatasetInfo) -> str:
     """Which values are not looked at, in a sentence."""
-    named = ", ".join(f"{name} ({count})" for name, count in list(few.items())[:8])
-    others = f" and {len(few) - 8} others" if len(few) > 8 else ""
     alike = "" if len(info.conditions) == 1 else " that are alike in the other conditions"
     return (
-        f"Whether samples of one kind are all alike is not looked at for {named}{others}: it takes {FEWEST} real "
+        f"Whether samples of one kind are all alike is not looked at for {named_counts(few)}: it takes {FEWEST} real "
         f"images{alike}."
     )

@@ -8,19 +8,11 @@ import pytest
 
 import zerosum
 from tests.export.models import run_of, tiny
-from zerosum.cli.main import main
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zerosum", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out, captured.err
-
-    return run
+def run(command):
+    return command
 
 
 @pytest.fixture

@@ -450,7 +450,9 @@ def test_a_resumed_run_remembers_its_best_and_forgets_later_scores(make, tmp_pat
 
 def test_the_average_is_told_how_many_images_each_step_was(make):
     training, told = make(steps=2), []
-    training.ema.update = lambda network, images, seen: told.append((network is training.system.network, images, seen))
+    training.ema.update = lambda network, images, seen, half_life: told.append(
+        (network is training.system.network, images, seen)
+    )
     training.run_until(Goal(images=60), StopRequest())
     assert told == [(True, 20, 20), (True, 20, 40), (True, 20, 60)]
 

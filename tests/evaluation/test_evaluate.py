@@ -256,8 +256,7 @@ def test_balance_and_its_like_need_synthetic_and_one_another_not(generator, data
 def test_each_training_on_synthetic_images_runs_over_its_whole_schedule(generator, data, eye, monkeypatch):
     """However many images there are, as many are seen, and the learning rate comes down over just these."""
     import zerosum.evaluation.synthetic as synthetic
-    from zerosum.recipes.registry import get_recipe
-    from zerosum.training import nested
+    from zerosum.recipes.registry import get_recipe, nested
 
     seen, train = [], synthetic.training.train
 

@@ -77,6 +77,11 @@ class DatasetInfo:
         """Whether the set holds points (N, D) rather than images."""
         return len(self.shape) == 1
 
+    @property
+    def map_classes(self) -> tuple[str, ...]:
+        """The classes of the label maps of pairs, whichever side they are; empty where there are none."""
+        return self.labels or (self.input.labels if self.input is not None else ())
+
     def to_json(self) -> dict[str, Any]:
         """A dict of plain JSON values; a combination is written `3 5 = 57`, since there may be a thousand."""
         together = [f"{' '.join(map(str, places))} = {count}" for places, count in self.together]

@@ -126,7 +126,7 @@ def _warnings(report: Report) -> Iterator[str]:
     if info.count < FEW_IMAGES:
         there = "is" if info.count == 1 else "are"
         yield f"There {there} {report.counted(info.count)} in all: fewer than {FEW_IMAGES} are soon learnt by heart."
-    if len(info.labels or (info.input.labels if info.input else ())) == 1:
+    if len(info.map_classes) == 1:
         yield f"The label maps have one class: there is nothing to tell apart. {VOID} beside other numbers is no class."
     if lossy := report.changes[LOSSY_MAP]:
         yield (

@@ -21,6 +21,7 @@ VOID = 255
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NUMPY = b"\x93NUMPY"
+_START = 256  # bytes of a file that tell what it is
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PGM = re.compile(rb"P[25]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)\s")  # the last number is the largest value
 
@@ -35,17 +36,17 @@ def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
         if isinstance(opened, np.ndarray | Image.Image):
             values = np.asarray(opened)
         else:
-            start = opened.read(len(_NUMPY))
+            start = opened.read(_START)
             opened.seek(0)
             if header.mode.startswith(("palette", "1-bit")):
                 values = np.asarray(pillow.open_image(opened))
             elif start[:4] in _TIFF:  # Pillow knows no unsigned 32 bits
                 with tifffile.TiffFile(opened) as document:
                     values = np.asarray(document.pages.first.asarray())
-            elif start == _NUMPY:  # images would become float32, which ends at 2^24
+            elif start.startswith(_NUMPY):  # images would become float32, which ends at 2^24
                 values = np.load(opened, allow_pickle=False)
             else:
-                values = _unscaled(decode(open_map, name=name).pixels, start_of(open_map))
+                values = _unscaled(decode(open_map, name=name).pixels, start)
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if values.ndim != 2:
@@ -63,7 +64,7 @@ def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
 def start_of(open_map: Callable[[], Opened]) -> bytes:
     """The first bytes of a file."""
     with closed_afterwards(open_map()) as opened:
-        return b"" if isinstance(opened, np.ndarray | Image.Image) else opened.read(256)
+        return b"" if isinstance(opened, np.ndarray | Image.Image) else opened.read(_START)
 
 
 def _unscaled(values: np.ndarray, start: bytes) -> np.ndarray:

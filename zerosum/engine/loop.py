@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -230,6 +230,7 @@ class Training:
         Raises DataError when there is none, or when it does not fit the networks that `config.yaml` speaks of."""
         path = newest_intact(self.run.checkpoints, lambda text: self.event("warning", text))
         state = load_state(path)
+        scores = list(read_lines(self.run.path / "evaluation.jsonl")) if self.scorer is not None else []
         try:
             self.ema.average.load_state_dict(load_model(path))
             for player in self.system.players:
@@ -238,16 +239,15 @@ class Training:
                 player.optimizer.load_state_dict(saved["optimizer"])
             self.progress = Progress(**state["progress"])
             self.watch.restore(state["watch"])
-            self.best = self._best_of(state.get("best"))  # runs of older versions have none
-            self._remember_scores()
+            self.best = self._best_of(state.get("best"), scores)  # runs of older versions have none
+            self._remember(scores)
         except (RuntimeError, LookupError, TypeError, ValueError) as error:
             what = str(error).splitlines()[-1].strip()
             raise DataError(
                 f"{path} does not fit {self.run.config_file}, which may have been edited: {what}"
             ) from error
         images = self._sampled_at = self._saved_at = self._restored_at = self.progress.images
-        lines = read_lines(self.run.path / "evaluation.jsonl")
-        if any(line.get("images") == images and "kind" not in line for line in lines):  # kind: of `zerosum evaluate`
+        if any(line.get("images") == images and "kind" not in line for line in scores):  # kind: of `zerosum evaluate`
             self._scored_at = images
 
     def lacks_score(self) -> bool:
@@ -332,8 +332,7 @@ class Training:
         seen = self._images_a_step()
         self.progress.images += seen
         self.progress.step += 1
-        scheduled = {} if half_life is None else {"half_life": half_life}
-        self.ema.update(self.system.network, seen, self.progress.images, **scheduled)
+        self.ema.update(self.system.network, seen, self.progress.images, half_life)
         for name, value in report.items():
             self._totals[name] = self._totals[name] + value if name in self._totals else value
         self._steps_in_totals += 1
@@ -449,22 +448,22 @@ class Training:
             return False
         return True
 
-    def _remember_scores(self) -> None:
+    def _remember(self, scores: Sequence[Mapping[str, Any]]) -> None:
         """Let the watch know the scores up to now that it had not seen when the last checkpoint was saved, which is
         before it is scored. What it found in them was reported then."""
-        for line in read_lines(self.run.path / "evaluation.jsonl") if self.scorer is not None else ():
+        for line in scores:
             images = line.get("images")
             if isinstance(images, int) and self.watch.scored_until < images <= self.progress.images:
                 self._watched(images, line)
 
-    def _best_of(self, saved: dict[str, Any] | None) -> dict[str, Any] | None:
+    def _best_of(self, saved: dict[str, Any] | None, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         """The best of the scored checkpoints that are still there, by the lines of scores up to now (a checkpoint is
         saved before it is scored) and by what was known when the last was saved."""
         if self.scorer is None:
             return saved
         name = self.scorer.leading
         known = [saved] if saved is not None and saved["name"] == name else []
-        for line in read_lines(self.run.path / "evaluation.jsonl"):
+        for line in scores:
             if isinstance(line.get("images"), int) and (one := self.scorer.candidate(line["images"], line)):
                 known.append(one)
         there = {int(path.name) for path in list_checkpoints(self.run.checkpoints)}

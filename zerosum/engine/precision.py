@@ -8,8 +8,8 @@ import math
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -111,6 +111,14 @@ class _Recorder(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+@contextmanager
+def on_shapes_alone() -> Iterator[None]:
+    """What is built in the block has shapes and no numbers, and so takes no memory."""
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # weights from files, which networks without memory cannot take, nor need
+        yield
+
+
 def convolutions(
     build: Callable[[], System], draw: Callable[[int | None], Batch]
 ) -> tuple[Counter[Convolution], Counter[Convolution]]:
@@ -118,8 +126,7 @@ def convolutions(
     for a gradient penalty. Found without memory or arithmetic, on shapes alone. build makes the system anew; draw gives
     a batch as it is trained on, late in training, of as many images as it is told, or of the usual number."""
     batch = draw(None)
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weights from files, which networks without memory cannot take, nor need
+    with on_shapes_alone():
         system = build()
         if system.batch is not None:
             batch = draw(system.batch(batch["images_seen"]))

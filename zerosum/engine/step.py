@@ -24,6 +24,14 @@ def frozen(modules: Sequence[nn.Module]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+def opponents_of(player: Player, players: Sequence[Player], shared: bool) -> list[nn.Module]:
+    """The modules that stay as they are in the turn of a player. With a shared batch none does in the first turn: what
+    the opponents made then serves their own turns too."""
+    if shared and player is players[0]:
+        return []
+    return [other.module for other in players if other is not player]
+
+
 def training_step(
     players: Sequence[Player],
     next_batch: Callable[[Player], Batch],
@@ -45,7 +53,7 @@ def training_step(
     batch: Batch = {}
     for player in players:
         first = player is players[0]
-        opponents = [other.module for other in players if other is not player and not (shared and first)]
+        opponents = opponents_of(player, players, shared)
         for i in range(1 if simultaneous else player.steps):
             if first or not shared:
                 batch = next_batch(player)

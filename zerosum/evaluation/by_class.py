@@ -14,7 +14,7 @@ from zerosum.metrics.features import Extractor
 from zerosum.metrics.neighbours import precision_recall
 from zerosum.model import Model, conditions_of, generated
 from zerosum.scores import FEWEST, as_stored
-from zerosum.within import DiversityWithin, as_known
+from zerosum.within import DiversityWithin, as_known, named_counts
 
 MOST = 1_000
 """Images a side that a class is scored with at most."""
@@ -124,11 +124,9 @@ def _few_scored(few: Mapping[str, Any]) -> list[str]:
     """Which classes have too few images to be scored."""
     if not few:
         return []
-    named = ", ".join(f"{name} ({count})" for name, count in list(few.items())[:8])
-    others = f" and {len(few) - 8} others" if len(few) > 8 else ""
     return [
         f"Not scored by themselves, as they have fewer than {FEWEST} images among those that are scored against: "
-        f"{named}{others}. A larger -n, or more images of them, helps."
+        f"{named_counts(few)}. A larger -n, or more images of them, helps."
     ]
 
 

@@ -164,7 +164,7 @@ def _seen(tensor: Tensor, labels: bool, model: Loaded) -> np.ndarray:
     """Pictures (N, C, H, W) in [-1, 1], label maps (N, H, W) or logits of them, as uint8 (N, H, W, 3)."""
     if labels:
         maps = tensor.argmax(dim=1) if tensor.is_floating_point() else tensor
-        names = model.info.labels or (model.info.input.labels if model.info.input else ())
+        names = model.info.map_classes
         return pictures.coloured(maps.to(torch.uint8).numpy(), len(names))
     return pictures.rgb(tensor.permute(0, 2, 3, 1).numpy(), (-1, 1))
 

@@ -187,7 +187,7 @@ def _meaning(model: Loaded, port: Port) -> str:
     if port.kind == "picture":
         return "pictures from 0 to 255" if port.dtype == torch.uint8 else "pictures from -1 to 1"
     if port.kind in ("map", "logits"):
-        names = model.info.classes or model.info.labels or (model.info.input.labels if model.info.input else ())
+        names = model.info.classes or model.info.map_classes
         return f"{'class of each pixel, 255 for none' if port.kind == 'map' else 'logits'}: {_names(names)}"
     return "which object each pixel belongs to" if port.kind == "instances" else "number of a look"
 

@@ -153,3 +153,13 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
             value = merged(under, value)
         result[key] = value
     return result
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"generator.width": 32}` and `{"generator": {"width": 32}}` alike to nested values."""
+    result: dict[str, Any] = {}
+    for key, value in settings.items():
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        result = merged(result, value)
+    return result
