@@ -1,10 +1,15 @@
 """What every decoder gives, what it refuses, and the limits that hold for all of them."""
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from zerosum.data.records import Header
+
+PNG = b"\x89PNG\r\n\x1a\n"  # how a file of that kind starts
+NETPBM = re.compile(rb"P([2356])\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)\s")
+"""PGM (2, 5) and PPM (3, 6); the last number is the largest value."""
 
 MAX_PIXELS = 100_000_000  # 300 MB of RGB; what is larger is a bomb or a map, and neither belongs in a training set
 

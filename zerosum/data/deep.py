@@ -7,12 +7,11 @@ import imagecodecs
 import numpy as np
 
 from zerosum.data import pillow
-from zerosum.data.decoded import BadImage, Decoded, mode_words, turn_change
+from zerosum.data.decoded import PNG, BadImage, Decoded, mode_words, turn_change
 from zerosum.data.records import Header
 from zerosum.data.settings import Size
 from zerosum.data.turn import upright
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by the colour type of the PNG standard
 _CODESTREAM = b"\xff\x4f\xff\x51"  # JPEG 2000: start, and the marker SIZ that follows it (ISO 15444-1, annex A)
 _HEAD = 65_536  # bytes in which the headers of a file are looked for
@@ -24,7 +23,7 @@ def depth_of(file: BinaryIO) -> int:
     if head.startswith(_CODESTREAM) or head[4:8] in (b"jP  ", b"ftyp"):
         head += file.read(_HEAD)
     file.seek(0)
-    if head.startswith(_PNG):
+    if head.startswith(PNG):
         return head[24] if len(head) > 24 else 8
     if (place := head.find(_CODESTREAM)) >= 0 and (head.startswith(_CODESTREAM) or head[4:8] == b"jP  "):
         count = int.from_bytes(head[place + 40 : place + 42], "big")
@@ -41,7 +40,7 @@ def header(file: BinaryIO) -> Header:
     seen = pillow.header(file)
     file.seek(0)
     start = file.read(26)
-    if start.startswith(_PNG):
+    if start.startswith(PNG):
         channels = _CHANNELS[start[25]]
         if channels in (1, 3) and _has_transparent_colour(file):
             channels += 1
@@ -62,7 +61,7 @@ def decode(file: BinaryIO, draft: Size | None) -> Decoded:
     file.seek(0)
     depth = depth_of(file)
     content = file.read()
-    if content.startswith(_PNG):
+    if content.startswith(PNG):
         pixels = imagecodecs.png_decode(content)
     elif content[4:8] == b"ftyp":
         pixels = imagecodecs.avif_decode(content, index=0)
@@ -79,7 +78,7 @@ def decode(file: BinaryIO, draft: Size | None) -> Decoded:
 
 def _has_transparent_colour(file: BinaryIO) -> bool:
     """Whether a chunk tRNS names a colour that stands for transparent, which decoding turns into an alpha channel."""
-    file.seek(len(_PNG))
+    file.seek(len(PNG))
     while len(start := file.read(8)) == 8:
         length, kind = int.from_bytes(start[:4], "big"), start[4:]
         if kind in (b"IDAT", b"IEND"):  # it stands before the pixels

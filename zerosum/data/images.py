@@ -16,14 +16,13 @@ import numpy as np
 from PIL import Image
 
 from zerosum.data import deep, npy_image, pillow, tiff
-from zerosum.data.decoded import MAX_PIXELS, BadImage, Decoded
+from zerosum.data.decoded import MAX_PIXELS, NETPBM, BadImage, Decoded
 from zerosum.data.layout import UNREAD
 from zerosum.data.records import Header, Opened
 from zerosum.data.settings import Size
 
 _HEIC = re.compile(rb"....ftyp(?:he[iv][cxms]|m[is]f1.{0,40}he[iv][cxms])", re.DOTALL)
 _SHARED = (b"\xff\xd8\xff", b"\x89PNG")  # a JPEG or PNG is read whatever its name; phones send JPEG named .heic
-_COLOUR_PPM = re.compile(rb"P[36]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)\s")  # the last number is the largest value
 
 
 class Reader(Protocol):
@@ -87,7 +86,7 @@ def _reader(file: BinaryIO, name: str) -> Reader:
         return tiff
     if deep.depth_of(file) > 8:
         return deep
-    if (match := _COLOUR_PPM.match(start)) and int(match[1]) > 255:
+    if (match := NETPBM.match(start)) and match[1] in b"36" and int(match[2]) > 255:
         raise BadImage("16-bit colour PPM is not read; save it as PNG or TIFF")  # Pillow would narrow it
     return pillow
 

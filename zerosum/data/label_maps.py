@@ -1,6 +1,5 @@
 """Maps of classes and of instances: a whole number in each pixel, which no step may mix with that of its neighbour."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
@@ -9,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from zerosum.data import pillow
-from zerosum.data.decoded import BadImage
+from zerosum.data.decoded import NETPBM, PNG, BadImage
 from zerosum.data.images import closed_afterwards, decode, plain_reasons, read_header
 from zerosum.data.records import Opened
 from zerosum.data.resize import Box
@@ -22,8 +21,6 @@ VOID = 255
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NUMPY = b"\x93NUMPY"
 _START = 256  # bytes of a file that tell what it is
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PGM = re.compile(rb"P[25]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)\s")  # the last number is the largest value
 
 
 def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
@@ -71,10 +68,10 @@ def _unscaled(values: np.ndarray, start: bytes) -> np.ndarray:
     """The numbers of a gray PNG of 2 or 4 bits, or of a PGM with another largest value than 255, which Pillow spreads
     over 0 to 255 as shades of gray."""
     largest = 255
-    if start.startswith(_PNG) and start[25:26] == b"\0":  # gray; a palette's numbers are not spread
+    if start.startswith(PNG) and start[25:26] == b"\0":  # gray; a palette's numbers are not spread
         largest = {1: 1, 2: 3, 4: 15}.get(start[24], 255)
-    elif (match := _PGM.match(start)) and 0 < int(match[1]) < 255:
-        largest = int(match[1])
+    elif (match := NETPBM.match(start)) and match[1] in b"25" and 0 < int(match[2]) < 255:
+        largest = int(match[2])
     return values if largest == 255 else np.rint(values.astype(np.float64) * (largest / 255)).astype(np.uint8)
 
 
