@@ -18,7 +18,7 @@ types: .venv/installed
 
 # A process for each core; each uses one thread, and takes whole files, whose fixtures are costly.
 unit: .venv/installed
-	$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile $(TESTS)
+	$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

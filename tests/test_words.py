@@ -4,8 +4,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,36 +59,36 @@ def photos(tmp_path):
     return tmp_path
 
 
-def run_line(line, folder):
-    """Run a line of a page in a folder, as a user would; what it prints must not be nothing."""
-    command = shlex.split(line, comments=True)
-    assert command.pop(0) == "zerosum"
-    result = subprocess.run(
-        [sys.executable, "-m", "zerosum", *command],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "2"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert result.returncode == 0, f"{line}\n{result.stderr}"
-    assert result.stdout
+@pytest.fixture
+def run_line(command, tmp_path, monkeypatch):
+    """Runs a line of a page in the user's folder, where it must print something. In this process: to start one takes
+    longer than most of the commands."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line):
+        program, *arguments = shlex.split(line, comments=True)
+        assert program == "zerosum"
+        code, output, errors = command(*arguments)
+        assert code == 0, f"{line}\n{errors}"
+        assert output
+
+    return run
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme(photos):
+def test_the_commands_of_the_readme(photos, run_line):
     training, scoring = [block.splitlines() for block in blocks("README.md", "sh") if "prepare" in block]
     assert (len(training), len(scoring)) == (8, 6)
     for line in [*training, *scoring]:
         if "compare" in line:
             shutil.copytree(photos / "runs/photos", photos / "runs/others")
-        run_line(smaller(line), photos)
+        run_line(smaller(line))
     (asking,) = [block.splitlines() for block in blocks("README.md", "sh") if "--label" in block]
     assert len(asking) == 6
     for line in asking:
         for long, short in LESS.items():
             line = line.replace(long, short)
-        run_line(line, photos)
+        run_line(line)
     assert len(list((photos / "cats").iterdir())) == 64
     assert (photos / "photos/tags.csv").read_text().startswith("file,class")
     with Image.open(photos / "hair.png") as sweep, Image.open(photos / "ginger.png") as ginger:
@@ -103,19 +101,19 @@ def test_the_commands_of_the_readme(photos):
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_to_explore_and_export(photos):
-    run_line("zerosum train dcgan photos/ --out runs/photos --images 128 size=32 generator.width=4", photos)
+def test_the_commands_of_the_readme_to_explore_and_export(photos, run_line):
+    run_line("zerosum train dcgan photos/ --out runs/photos --images 128 size=32 generator.width=4")
     shutil.copy(next((photos / "photos" / "dark").iterdir()), photos / "photo.jpg")
     (lines,) = [block.splitlines() for block in blocks("README.md", "sh") if "explore" in block]
     assert len(lines) == 8
     for line in lines:
-        run_line(line.replace("projected/", "projected/ --starts 2 --steps 5").replace("120", "12"), photos)
+        run_line(line.replace("projected/", "projected/ --starts 2 --steps 5").replace("120", "12"))
     assert {"walk.mp4", "sum.png", "projected", "directions.png", "directions.safetensors"} <= set(os.listdir(photos))
     assert zerosum.load(photos / "shared").sample(4, seed=0).shape == (4, 32, 32, 3)
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_for_pairs(tmp_path):
+def test_the_commands_of_the_readme_for_pairs(tmp_path, run_line):
     rng = np.random.default_rng(0)
     for folder in ("pairs", "drawings"):
         (tmp_path / folder).mkdir()
@@ -129,7 +127,7 @@ def test_the_commands_of_the_readme_for_pairs(tmp_path):
     for line in lines:
         for long, short in PAIRED_LESS.items():
             line = line.replace(long, short)
-        run_line(line, tmp_path)
+        run_line(line)
     assert {path.name for path in (tmp_path / "coloured").iterdir()} == {f"{i}.png" for i in range(12)}
     with Image.open(tmp_path / "coloured/3.png") as made, Image.open(tmp_path / "sheet.png") as sheet:
         assert made.size == (70, 53)
@@ -138,7 +136,7 @@ def test_the_commands_of_the_readme_for_pairs(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_for_ages_and_few_images(tmp_path):
+def test_the_commands_of_the_readme_for_ages_and_few_images(tmp_path, run_line):
     rng = np.random.default_rng(0)
     for folder in ("faces", "parts", "few"):
         (tmp_path / folder).mkdir()
@@ -160,7 +158,7 @@ def test_the_commands_of_the_readme_for_ages_and_few_images(tmp_path):
     for line in [*aging, *few]:
         for long, short in AGED_LESS.items():
             line = line.replace(long, short)
-        run_line(line, tmp_path)
+        run_line(line)
     with Image.open(tmp_path / "sheet.png") as sheet, Image.open(tmp_path / "older.png") as older:
         assert sheet.width > 10 * older.width
     assert zerosum.load(tmp_path / "runs/wear").conditions[0].values == ("new", "used", "worn")

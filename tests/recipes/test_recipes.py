@@ -238,7 +238,7 @@ def test_no_seed_diverges(recipe, tmp_path):
             recipe.name,
             "builtin:portraits:200",
             out=tmp_path / str(seed),
-            images=480,
+            images=192,
             seed=seed,
             **(quick(recipe.name) | {"size": "16"}),
         )
