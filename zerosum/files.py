@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from zerosum.errors import ZerosumError
+from zerosum.errors import ConfigError, ZerosumError
+
+LONGEST_NAME = 200  # bytes of a name that its temporary file keeps; file systems end at 255
 
 
 def sync_folder(path: Path) -> None:
@@ -40,7 +42,19 @@ def plain_disk_errors(what: str | Path) -> Iterator[None]:
             raise ZerosumError(
                 f"Cannot write {what}: {error.strerror}. A file stands where a folder is needed."
             ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise ZerosumError(
+                f"Cannot write {what}: the name is too long for this disk. Give a shorter one."
+            ) from error
         raise
+
+
+def _prefix(path: Path) -> str:
+    """How the temporary file beside `path` is called: as that is, but short enough for what follows the name."""
+    name = path.name
+    while len(os.fsencode(name)) > LONGEST_NAME:
+        name = name[:-1]
+    return f".{name}."
 
 
 def write_whole(path: str | Path, content: bytes | str, durable: bool = True) -> None:
@@ -50,7 +64,7 @@ def write_whole(path: str | Path, content: bytes | str, durable: bool = True) ->
     path = Path(path)
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     with plain_disk_errors(path):
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -72,7 +86,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     error; folders above it are made."""
     with plain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -99,7 +113,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         raise FileExistsError(path)
     with plain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
         try:
             os.chmod(temporary, 0o777 & ~umask())
             yield temporary
@@ -113,6 +127,23 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def refuse_to_replace(out: Path, overwrite: bool = False) -> None:
+    """Raises ConfigError when `out` is a file already, or a folder with files, unless they may be written over."""
+    if overwrite or not out.exists():
+        return
+    if out.is_dir():
+        if held := sum(1 for path in out.iterdir() if not path.name.startswith(".")):
+            what = "1 file or folder" if held == 1 else f"{held:,} files or folders"
+            raise ConfigError(
+                f"{out} holds {what} already, which were left as they are. Name another folder with --out, or give "
+                "--overwrite to write among them, over those of the same names."
+            )
+        return
+    raise ConfigError(
+        f"{out} exists already, and was left as it is. Name another file with --out, or give --overwrite to replace it."
+    )
 
 
 def clear_unfinished(folder: Path) -> None:

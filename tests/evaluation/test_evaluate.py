@@ -118,6 +118,17 @@ def test_a_generator_is_scored_beside_its_floor(generator, data, eye):
     assert line["made_by"] == json.loads(json.dumps(facts))
 
 
+def test_more_images_than_there_are_and_a_class_without_are_said(generator, eye, data, tmp_path):
+    found = zerosum.evaluate(generator, data, n=500)
+    assert found["warnings"][0] == f"n is 500, and {data} has 60 images a side: so many were scored."
+    assert found["made_by"]["n_real"] == 60
+    write_squares(tmp_path / "train", 6)
+    write_squares(tmp_path / "test", 6, seed=1, classes=("dark",))
+    found = zerosum.evaluate(eye, tmp_path)
+    assert found["per_class"]["light"]["images"] == 0
+    assert any("There is no image of light among those that are tested on" in words for words in found["warnings"])
+
+
 def test_the_same_question_has_the_same_answer(generator, data):
     assert zerosum.evaluate(generator, data)["scores"] == zerosum.evaluate(generator, data)["scores"]
 

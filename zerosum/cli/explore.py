@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from zerosum.cli.once import Once
 from zerosum.cli.sample import parse_seeds, parse_wishes
 from zerosum.errors import ConfigError
+from zerosum.files import refuse_to_replace
 
 if TYPE_CHECKING:
     from zerosum.model import Model
@@ -20,6 +22,7 @@ Asked = Annotated[
 Label = Annotated[str | None, typer.Option(help="The class to make, of a conditional generator.")]
 Checkpoint = Annotated[Literal["latest", "best"], typer.Option(help="best: by the scores at checkpoints.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over a file, or into a folder that holds files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Seed = Annotated[int, typer.Option(help="Of what is drawn at random.")]
 
@@ -39,7 +42,7 @@ def chosen(
     context.obj = run
 
 
-@explore.command()
+@explore.command(cls=Once)
 def walk(
     context: typer.Context,
     seeds: Annotated[str, typer.Option(help="The seeds on the way, such as 1,5,9 or 0-7.", show_default=False)],
@@ -58,19 +61,21 @@ def walk(
         Path | None,
         typer.Option(help="A film (.mp4, .gif, .webp), or a picture of all frames (.png); by default RUN-walk.mp4."),
     ] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """A film of the way from seed to seed through the latent space."""
     from zerosum.explore.walk import write_walk
 
     wanted, wishes = parse_seeds(seeds), parse_wishes(asked or [], label)
-    model, out = _model(context, checkpoint, device), out or _beside(context, "walk.mp4")
+    out = _place(context, out, "walk.mp4", overwrite)
+    model = _model(context, checkpoint, device)
     write_walk(model, wanted, frames, out, loop=loop, fps=fps, truncation=truncation, scale=scale, asked=wishes)
     found = {"seeds": wanted, "frames": frames, "loop": loop, "asked": wishes}
     _tell(context, model, out, found, f"{frames} frames through {len(wanted)} seeds", as_json)
 
 
-@explore.command()
+@explore.command(cls=Once)
 def arithmetic(
     context: typer.Context,
     plus: Annotated[
@@ -85,6 +90,7 @@ def arithmetic(
     checkpoint: Checkpoint = "latest",
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="A picture; by default RUN-arithmetic.png.")] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Add and subtract averages of latents, as the DCGAN paper does: the groups, and the nine images around the sum.
@@ -92,10 +98,11 @@ def arithmetic(
     The rows of the picture are the first --plus, every --minus, and the other --plus."""
     from zerosum.explore.arithmetic import Group, write_arithmetic
 
-    added = [Group(1, tuple(parse_seeds(text))) for text in plus or []]
-    taken = [Group(-1, tuple(parse_seeds(text))) for text in minus or []]
+    added = [Group(1, tuple(parse_seeds(text, distinct=True))) for text in plus or []]
+    taken = [Group(-1, tuple(parse_seeds(text, distinct=True))) for text in minus or []]
     groups, wishes = [*added[:1], *taken, *added[1:]], parse_wishes(asked or [], label)
-    model, out = _model(context, checkpoint, device), out or _beside(context, "arithmetic.png")
+    out = _place(context, out, "arithmetic.png", overwrite)
+    model = _model(context, checkpoint, device)
     write_arithmetic(model, groups, out, seed=seed, asked=wishes)
     found = {
         "plus": [list(group.seeds) for group in added],
@@ -105,7 +112,7 @@ def arithmetic(
     _tell(context, model, out, found, f"The sum of {len(groups)} group{'' if len(groups) == 1 else 's'}", as_json)
 
 
-@explore.command()
+@explore.command(cls=Once)
 def project(
     context: typer.Context,
     picture: Annotated[Path, typer.Argument(help="The picture whose latent is sought.", show_default=False)],
@@ -121,6 +128,7 @@ def project(
     checkpoint: Checkpoint = "latest",
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="A folder; by default RUN-projected.")] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Find the latent of a picture, what the generator would have made it from, with a film of the way."""
@@ -129,7 +137,8 @@ def project(
     from zerosum.explore.projection import write_projection
 
     wishes = parse_wishes(asked or [], label)
-    model, out = _model(context, checkpoint, device), out or _beside(context, "projected")
+    out = _place(context, out, "projected", overwrite)
+    model = _model(context, checkpoint, device)
     found = write_projection(
         model,
         picture,
@@ -146,7 +155,7 @@ def project(
     _tell(context, model, out, found, f"{picture} projected {decibels}", as_json)
 
 
-@explore.command()
+@explore.command(cls=Once)
 def directions(
     context: typer.Context,
     count: Annotated[int | None, typer.Option(help="How many unsupervised directions; by default 8.")] = None,
@@ -166,6 +175,7 @@ def directions(
         Path | None,
         typer.Option(help="A picture; by default RUN-directions.png. The vectors lie beside it, as .safetensors."),
     ] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Directions in which images change: principal components, or towards an attribute that a classifier sees."""
@@ -182,9 +192,11 @@ def directions(
         raise ConfigError(f"Who sees the {attribute}? Give the run of a classifier with --with RUN.")
     if count is not None and eye is not None:
         raise ConfigError("Give either --count, for unsupervised directions, or --with, for those of an attribute.")
-    shown, wishes = parse_seeds(seeds), parse_wishes(asked or [], label)
-    out = out or _beside(context, "directions.png")
+    shown, wishes = parse_seeds(seeds, distinct=True), parse_wishes(asked or [], label)
+    out = _place(context, out, "directions.png", overwrite)
     picture_format(out)
+    vectors = out.with_suffix(".safetensors")
+    refuse_to_replace(vectors, overwrite)
     model = _model(context, checkpoint, device)
     if eye is None:
         found = principal_directions(model, 8 if count is None else count, seed)
@@ -192,7 +204,6 @@ def directions(
         judge = load_classifier(eye, device, _warn)
         found = attribute_directions(model, judge, attribute, seed=seed, asked=wishes, warn=_warn)
     write_directions_sheet(model, found, shown, out, wishes)
-    vectors = out.with_suffix(".safetensors")
     write_directions(vectors, found)
     facts = {"vectors": str(vectors), "directions": list(found.names), "seeds": shown, "asked": wishes}
     number = f"{len(found.names)} direction{'' if len(found.names) == 1 else 's'}"
@@ -209,9 +220,12 @@ def _model(context: typer.Context, checkpoint: Literal["latest", "best"], device
     return load_generator(context.obj, device, skipped=_warn, checkpoint=checkpoint)
 
 
-def _beside(context: typer.Context, name: str) -> Path:
-    """In the folder that the user works in, named after the run."""
-    return Path(f"{context.obj.resolve().name}-{name}")
+def _place(context: typer.Context, out: Path | None, name: str, overwrite: bool) -> Path:
+    """Where it is written: by default in the folder that the user works in, named after the run. Raises ConfigError
+    where something stands there."""
+    place = out or Path(f"{context.obj.resolve().name}-{name}")
+    refuse_to_replace(place, overwrite)
+    return place
 
 
 def _tell(context: typer.Context, model: "Model", out: Path, facts: dict[str, Any], words: str, as_json: bool) -> None:

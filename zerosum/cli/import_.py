@@ -10,7 +10,9 @@ import typer
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(help="Generator weights, such as latest_net_G.pth of the reference code.", show_default=False),
+        typer.Argument(
+            help="Generator weights, such as latest_net_G.pth of pix2pix, CycleGAN or pix2pixHD.", show_default=False
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="The run folder to write.", show_default=False)],
     recipe: Annotated[str, typer.Option("--as", metavar="RECIPE", help="pix2pix or pix2pixhd.", show_default=False)],
@@ -34,7 +36,7 @@ def import_(
         bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
     ] = False,
 ) -> None:
-    """Make a run of a generator that the reference code of pix2pix or pix2pixHD has trained."""
+    """Make a run of a generator that the reference code of pix2pix, CycleGAN or pix2pixHD has trained."""
     from zerosum.importing import import_weights
 
     found = import_weights(file, recipe, out, size=size, labels=labels, instances=instances, as_trained=as_trained)

@@ -21,6 +21,7 @@ from zerosum.cli.evaluate import evaluate
 from zerosum.cli.explore import explore
 from zerosum.cli.export import export, load_check
 from zerosum.cli.import_ import import_
+from zerosum.cli.once import Once
 from zerosum.cli.prepare import prepare
 from zerosum.cli.recipes import recipes
 from zerosum.cli.sample import sample
@@ -42,11 +43,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (recipes, prepare, train, resume, sample, evaluate, compare, tag, export, doctor, demo):
-    app.command()(command)
+    app.command(cls=Once)(command)
 # An attribute that a run changes is an option by its own name: --age 60
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(translate)
-app.command("import")(import_)
-app.command("load-check")(load_check)
+app.command(cls=Once, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(translate)
+app.command("import", cls=Once)(import_)
+app.command("load-check", cls=Once)(load_check)
 app.add_typer(explore)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from zerosum.errors import ConfigError
+from zerosum.files import refuse_to_replace
 
 if TYPE_CHECKING:
     from zerosum.data.settings import PackSettings, Part, Size
@@ -78,6 +79,7 @@ def prepare(
         Path | None,
         typer.Option("--out", help="The picture that --preview makes; by default preview.png.", show_default=False),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="With --preview: replace the picture.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Check every image, make them alike and pack them; the report says what was skipped or converted, and why."""
@@ -103,10 +105,14 @@ def prepare(
                 f"--preview makes a picture only: leave {'--strict' if out is None else out} out, "
                 "and name the picture with --out."
             )
-        _preview(source, preview, picture or Path("preview.png"), wanted, settings, part, as_json)
+        picture = picture or Path("preview.png")
+        refuse_to_replace(picture, overwrite)
+        _preview(source, preview, picture, wanted, settings, part, as_json)
         return
     if picture is not None:
         raise ConfigError(f"--out {picture} names the picture of --preview; the folder to make stands after SOURCE.")
+    if overwrite:
+        raise ConfigError("--overwrite is of the picture of --preview; a folder is never overwritten.")
     if out is None:
         raise ConfigError("Missing argument OUT: name the folder to make after SOURCE, or look first with --preview.")
     from zerosum.data.prepare import prepare as prepare_set

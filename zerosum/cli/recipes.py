@@ -11,11 +11,10 @@ def recipes(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """What can be trained; with a name: its options, presets, layers, parameter counts and paper."""
-    from zerosum.recipes.describe import describe
-    from zerosum.recipes.registry import get_recipe, list_recipes
+    from zerosum.recipes.names import named_recipes
 
     if name is None:
-        found = list_recipes()
+        found = named_recipes()
         if as_json:
             print(json.dumps([{"name": r.name, "summary": r.summary, "paper": r.paper} for r in found], indent=1))
             return
@@ -24,6 +23,9 @@ def recipes(
             print(f"{r.name:{wide}}  {r.summary}\n{'':{wide}}  {r.paper}")
         print("\n`zerosum recipes NAME` shows the options of one.")
         return
+    from zerosum.recipes.describe import describe
+    from zerosum.recipes.registry import get_recipe
+
     description = describe(get_recipe(name))
     if as_json:
         print(json.dumps(description, indent=1))

@@ -3,12 +3,14 @@
 import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from zerosum.errors import ConfigError
+from zerosum.files import refuse_to_replace
 
 MOST_SEEDS, MOST_IN_GRID = 10_000_000, 10_000
 ROWS = 8  # seeds of a sweep
@@ -45,6 +47,9 @@ def sample(
         Path | None,
         typer.Option(help="A picture file for a grid, else a folder; by default RUN-samples or RUN-samples.png."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write over a file, or into a folder that holds files.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Make images with a trained generator; each depends on its seed alone."""
@@ -64,7 +69,7 @@ def sample(
     if sweep is not None and sweep in wishes:
         raise ConfigError(f"{sweep} is swept over all its values; leave {sweep}={wishes[sweep]} out.")
     usual = shape[0] * shape[1] if shape else ROWS if sweep is not None else 64
-    wanted = parse_seeds(seeds) if seeds else range(usual if n is None else n)
+    wanted = parse_seeds(seeds, distinct=True) if seeds else range(usual if n is None else n)
     if out is None:  # not `samples`, which a run folder has: the user may be in one
         out = Path(f"{run.resolve().name}-samples" + (".png" if shape or sweep is not None else ""))
     if sweep is None and shape is None and out.suffix.lower() in FORMATS and not out.is_dir():
@@ -72,6 +77,7 @@ def sample(
         shape = (-(-len(wanted) // side), side)
     if shape and len(wanted) > shape[0] * shape[1]:
         raise ConfigError(f"A grid of {shape[0]}x{shape[1]} has no room for {len(wanted)} images; make it larger.")
+    refuse_to_replace(out, overwrite)
     model = load_generator(
         run, device, skipped=lambda text: print(f"warning: {text}", file=sys.stderr), checkpoint=checkpoint
     )
@@ -104,8 +110,9 @@ def parse_wishes(words: list[str], label: str | None) -> dict[str, str]:
     return wishes
 
 
-def parse_seeds(text: str) -> list[int]:
-    """`0-3,9` is [0, 1, 2, 3, 9]. Raises ConfigError for anything else."""
+def parse_seeds(text: str, distinct: bool = False) -> list[int]:
+    """`0-3,9` is [0, 1, 2, 3, 9]. Raises ConfigError for anything else; with distinct also for a seed that stands
+    there twice, which would make the same image again."""
     seeds: list[int] = []
     count = 0
     for part in text.split(","):
@@ -117,6 +124,11 @@ def parse_seeds(text: str) -> list[int]:
         if count > MOST_SEEDS:
             raise ConfigError(f"seeds is {text!r}; ask for at most {MOST_SEEDS:,} at once.")
         seeds += range(first, last + 1)
+    if distinct and len(set(seeds)) < len(seeds):
+        twice = next(seed for seed, times in Counter(seeds).items() if times > 1)
+        raise ConfigError(
+            f"seeds is {text!r}: {twice} is in it more than once, and makes the same image; name it once."
+        )
     return seeds
 
 

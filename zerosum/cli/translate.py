@@ -53,6 +53,9 @@ def translate(
     precision: Annotated[
         str, typer.Option(help="fp32, bf16, or auto: bf16 where it is faster here, for enough pictures to find out.")
     ] = "fp32",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write over a file, or into a folder that holds files.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Make pictures from pictures: of any size (caae: of its own), in the depth of the run; what cannot be read is told
@@ -63,6 +66,7 @@ def translate(
     from zerosum.cli.live import Terminal
     from zerosum.cli.sample import parse_wishes
     from zerosum.cli.train import packing
+    from zerosum.data.records import listed
     from zerosum.translating import translate as translate_pictures
     from zerosum.translating import value_of
 
@@ -88,6 +92,7 @@ def translate(
         checkpoint=checkpoint,
         device=device,
         precision=precision,
+        overwrite=overwrite,
         warn=lambda text: print(f"warning: {text}", file=sys.stderr),
         progress=packing(Terminal()),
     )
@@ -99,7 +104,7 @@ def translate(
     columns = "" if styles is None else f" In each row the input, then the styles 0 to {styles - 1}."
     if len(found.get("asked", [])) > 1:
         values = map(value_of, found["asked"])
-        columns = f" In each row the input, then {', '.join(values)}."
+        columns = f" In each row the input, then {listed(list(values))}."
     print(f"{count} in {found['out']}{left}, from {run} after {found['trained_on']:,} images.{columns}")
 
 

@@ -8,6 +8,7 @@ import torch
 from zerosum import pictures
 from zerosum.data.dataset import Dataset
 from zerosum.data.labels import known_rows
+from zerosum.data.records import listed
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.evaluation.parts import (
@@ -70,6 +71,11 @@ def examine_classifier(
         warnings.append("These are images that the classifier was trained on, or may be: the scores flatter it.")
     if without := len(dataset) - len(known_rows(dataset)):
         warnings.append(f"{without:,} of {len(dataset):,} images have no {model.settings.label}; they were left out.")
+    if without_images := [name for name, count in zip(names, scores.support.tolist(), strict=True) if not count]:
+        warnings.append(
+            f"There is no image of {listed(without_images)} among those that are tested on: how well that is found is "
+            "not known."
+        )
     if len(rows) < 100:
         warnings.append(
             f"{len(rows)} images are few: an accuracy is then sure to within some {100 / len(rows) ** 0.5:.0f} points."

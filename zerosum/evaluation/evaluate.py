@@ -60,8 +60,10 @@ def evaluate(
             f"{run} changes no attribute: there is nothing for a reader to read; leave reader and keeps out."
         )
     if isinstance(model, Model):
-        n = USUAL if n is None else n
+        asked, n = n, USUAL if n is None else n
         found = score_generator(folder, model, str(data), features or "random", n, part, seed, packing)
+        if asked is not None and asked > (most := found["made_by"]["n_real"]):
+            found["warnings"].insert(0, f"n is {asked:,}, and {data} has {most:,} images a side: so many were scored.")
     elif isinstance(model, Translator):
         if n is not None:
             raise ConfigError(f"{run} is a run of {model.recipe.name}: it is scored on a whole part; leave n out.")
