@@ -26,7 +26,7 @@ from zerosum.translating import MOST_CELLS, OPTIONS, translate
 PAIRS = "builtin:portraits:40"
 TINY = {"size": "16", "batch": 4, "every": {"log": 64, "sample": 4096, "checkpoint": 4096}}
 SMALL = {**TINY, "generator": {"width": 4, "depth": 2}, "discriminator": {"width": 4, "patch": 16}}
-quiet = partial(translate, warn=lambda text: None)
+quiet = partial(translate, warn=lambda text: None, overwrite=True)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def deep_run(tmp_path_factory):
 @pytest.fixture
 def command(capsys, monkeypatch):
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zerosum", "translate", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["zerosum", "translate", *map(str, arguments), "--overwrite"])
         with pytest.raises(SystemExit) as ended:
             main()
         captured = capsys.readouterr()
@@ -106,6 +106,38 @@ def test_a_folder_keeps_names_and_sub_folders_and_each_its_size(runs, tmp_path):
     assert found["images"] == 4
     made = {name: read(tmp_path / "out" / name).shape for name in tree(tmp_path / "out")}
     assert made == {"a.png": (16, 20, 3), "b/c.d.png": (20, 16, 3), "b/e.png": (20, 16, 3), "f.png": (7, 9, 3)}
+
+
+def test_what_is_there_is_not_written_over(runs, tmp_path):
+    source = save(tmp_path / "in.png", noise(8, 8))
+    mine = save(tmp_path / "out" / "mine.png", noise(4, 4)).read_bytes()
+    for out in (tmp_path / "out", tmp_path / "out" / "mine.png"):
+        with pytest.raises(ConfigError, match="--overwrite"):
+            translate(runs / "faces", source, out)
+    assert list(tree(tmp_path / "out").values()) == [mine]
+    translate(runs / "faces", source, tmp_path / "out", overwrite=True)
+    assert sorted(tree(tmp_path / "out")) == ["in.png", "mine.png"]
+
+
+def test_a_name_as_long_as_a_disk_takes_does_not_end_a_folder(runs, tmp_path):
+    names = ["a.png", "x" * 246 + ".png", "z.png"]
+    for seed, name in enumerate(names):
+        save(tmp_path / "in" / name, noise(8, 8, seed=seed))
+    assert quiet(runs / "faces", tmp_path / "in", tmp_path / "out")["images"] == 3
+    assert len(tree(tmp_path / "out")) == 3
+
+
+def test_pieces_of_what_sees_means_are_warned_of(runs, tmp_path):
+    save(tmp_path / "in" / "a.png", noise(40, 70) % 3)
+    save(tmp_path / "in" / "b.png", noise(70, 40) % 3)
+    said = []
+    translate(runs / "looks", tmp_path / "in", tmp_path / "out", tile=32, warn=said.append)
+    (words,) = [words for words in said if "goes through in squares" in words]
+    assert "a.png has 40x70 pixels" in words
+    assert "--tile 70 takes it in one piece" in words
+    said.clear()
+    translate(runs / "looks", tmp_path / "in", tmp_path / "whole", tile=70, warn=said.append)
+    assert not any("squares" in words for words in said)
 
 
 def test_pictures_of_one_name_do_not_replace_one_another(runs, tmp_path):
@@ -259,7 +291,7 @@ def test_a_notice_says_once_that_classes_serve_as_objects(runs, tmp_path):
     for name in "ab":
         save(tmp_path / "in" / f"{name}.png", noise(8, 8) % 3)
     said = []
-    translate(runs / "looks", tmp_path / "in", tmp_path / "out", warn=said.append)
+    translate(runs / "looks", tmp_path / "in", tmp_path / "looks", warn=said.append)
     assert len(said) == 1
     assert "each class counts as one object" in said[0]
     translate(runs / "faces", tmp_path / "in", tmp_path / "out", warn=said.append)
@@ -396,7 +428,7 @@ def test_memory_that_runs_out_names_the_picture_and_the_remedy(runs, tmp_path, m
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
 
     save(tmp_path / "in.png", noise(8, 9))
-    monkeypatch.setattr("zerosum.model.translated", full)
+    monkeypatch.setattr("zerosum.model.bands", full)
     with pytest.raises(ZerosumError, match=r"Not enough memory for in.png, 8x9 pixels: .*--tile 512"):
         quiet(runs / "faces", tmp_path / "in.png", tmp_path / "out")
 

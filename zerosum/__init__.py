@@ -1,7 +1,7 @@
 """zerosum: train, measure, explore and ship generative adversarial networks on your own images.
 
 run = zerosum.train("dcgan", "photos/", images=200_000, out="runs/photos")
-model = zerosum.load("runs/photos")
+model = zerosum.load("runs/photos", task="generate")
 images = model.sample(16, seed=0)          # uint8 (16, H, W, C)
 """
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zerosum.evaluation.synthetic import synthetic_score
     from zerosum.model import Classifier, Model, Translator, load
     from zerosum.recipes.registry import list_recipes
+    from zerosum.tagging import tag
     from zerosum.training import Run, resume, train
     from zerosum.translating import translate
 
@@ -66,10 +67,12 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def __getattr__(name: str) -> Any:
-    """Import on first use: `import zerosum` and `zerosum --help` must not wait for torch."""
-    if name in _HOMES:
-        from importlib import import_module
+if not TYPE_CHECKING:  # for which there is what is imported above, and nothing else
 
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'zerosum' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Import on first use: `import zerosum` and `zerosum --help` must not wait for torch."""
+        if name in _HOMES:
+            from importlib import import_module
+
+            return getattr(import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'zerosum' has no attribute {name!r}")

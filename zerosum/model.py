@@ -5,15 +5,19 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self, overload
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from zerosum.as_trained import Picture, as_trained
 from zerosum.data.conditions import Condition, Wish, drawn, encoded, places_of, width_of
-from zerosum.data.convert import to_float, to_input, to_stored
+from zerosum.data.convert import one_hot, to_float, to_input, to_stored
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.label_maps import VOID
 from zerosum.engine.checkpoint import best_checkpoint, load_model, newest_intact, verify
@@ -25,9 +29,9 @@ from zerosum.engine.run import RunFolder, layout_of
 from zerosum.errors import ConfigError, DataError
 from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.networks.cnn import Cnn
-from zerosum.recipes.registry import Recipe, get_recipe, merged
+from zerosum.recipes.registry import Recipe, Task, get_recipe, merged
 from zerosum.recipes.settings import Settings
-from zerosum.tiles import refuse_not_finite_output, translated
+from zerosum.tiles import bands, refuse_not_finite_output, translated
 
 BATCH = 64  # images made or seen at once, so that memory does not grow with their number
 MOST_AT_ONCE = 2**20  # pixels translated at once where pictures are small
@@ -283,9 +287,24 @@ class Classifier(Loaded):
         """What the last layer sees of the images, (N, D) on the CPU."""
         return self._in_parts(self.cnn.features, images)
 
-    def classify(self, images: np.ndarray | Tensor) -> list[str]:
-        """The name of the likeliest class of each image."""
+    def classify(self, images: Picture | Tensor | Sequence[Picture]) -> list[str]:
+        """The name of the likeliest class of each image: a picture of any size, or several, as files, as Pillow opens
+        them or as arrays (H, W, C), each brought to the form of the training data as that was; images (N, H, W, C) as
+        the data is stored; or a tensor (N, C, H, W) in [-1, 1].
+
+        Raises DataError for a picture that cannot be read or has no meaning in that form."""
+        if not isinstance(images, Tensor):
+            images = self._as_trained(images)
         return [self.info.classes[number] for number in self.logits(images).argmax(dim=1)]
+
+    def _as_trained(self, images: Picture | Sequence[Picture]) -> np.ndarray:
+        info = self.info
+        if isinstance(images, np.ndarray) and images.shape[1:] == info.shape and images.dtype == info.dtype:
+            return images
+        one = isinstance(images, str | PathLike | Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4)
+        pictures = [images] if one else list(images)  # type: ignore[arg-type]
+        found = [as_trained(picture, info, self.settings.data) for picture in pictures]  # type: ignore[arg-type]
+        return np.stack(found) if found else np.empty((0, *info.shape), info.dtype)
 
     def _in_parts(self, function: Callable[[Tensor], Tensor], images: np.ndarray | Tensor) -> Tensor:
         height, width, channels = self.info.shape
@@ -296,7 +315,7 @@ class Classifier(Loaded):
                 f"{'x'.join(map(str, shape))}. Bring them to that form, or train a classifier at theirs."
             )
         parts = []
-        for start in range(0, len(images), BATCH):
+        for start in range(0, max(1, len(images)), BATCH):
             part = images[start : start + BATCH]
             tensor = to_float(part, self.info, self.device) if isinstance(part, np.ndarray) else part.to(self.device)
             parts.append(function(tensor).float().cpu())
@@ -346,18 +365,23 @@ class Translator(Loaded):
             batch = self._batch(inputs[part], None if instances is None else instances[part], style)
             if condition is not None:
                 batch["condition"] = condition.expand(len(batch["input"]), -1)
+            encode = partial(one_hot, classes=len(self.input.labels)) if self.input.labels else None
             with seeded(self.device, "noise", seed), torch.inference_mode(), as_products(self.products, "bf16"):
-                made = translated(self.system, self.network, batch, tile)
-            parts.append(stored_made(made, self.info))
+                made = bands(self.system, self.network, batch, tile, encode)
+                parts.append(np.concatenate([stored_made(band, self.info) for band in made], axis=1))
         channels = 1 if self.info.labels else self.info.shape[2]
         return np.concatenate(parts) if parts else np.empty((0, *inputs.shape[1:3], channels), self.info.dtype)
 
     def _batch(self, inputs: np.ndarray, instances: np.ndarray | None, style: int | None) -> Batch:
-        batch: Batch = {"input": to_input(inputs, self.input, self.device)}
+        if self.input.labels:  # as numbers: a channel for each class would be as many times as large
+            batch: Batch = {"input": torch.from_numpy(inputs[..., 0].astype(np.uint8))[:, None].to(self.device)}
+        else:
+            batch = {"input": to_input(inputs, self.input, self.device)}
         if self.system.sees_instances:
             if instances is None:  # a class is one object, and a picture, where nobody says otherwise
                 instances = inputs if self.input.labels else np.zeros_like(inputs[..., :1])
-            batch["instances"] = torch.from_numpy(instances[..., 0].astype(np.int64)).to(self.device)
+            ids = instances[..., 0].astype(np.int64 if instances.dtype.itemsize > 4 else np.int32)
+            batch["instances"] = torch.from_numpy(ids).to(self.device)
         if style is not None:
             batch["style"] = style
         return batch
@@ -453,17 +477,42 @@ def load_classifier(
     return model
 
 
+@overload
+def load(
+    path: str | Path, device: str = ..., skipped: Callable[[str], None] = ..., checkpoint: Checkpoint = ...,
+    *, task: Literal["generate"],
+) -> Model: ...  # fmt: skip
+@overload
+def load(
+    path: str | Path, device: str = ..., skipped: Callable[[str], None] = ..., checkpoint: Checkpoint = ...,
+    *, task: Literal["classify"],
+) -> Classifier: ...  # fmt: skip
+@overload
+def load(
+    path: str | Path, device: str = ..., skipped: Callable[[str], None] = ..., checkpoint: Checkpoint = ...,
+    *, task: Literal["translate", "change"],
+) -> Translator: ...  # fmt: skip
+@overload
+def load(
+    path: str | Path, device: str = ..., skipped: Callable[[str], None] = ..., checkpoint: Checkpoint = ...,
+    *, task: None = ...,
+) -> Model | Classifier | Translator: ...  # fmt: skip
 def load(
     path: str | Path,
     device: str = "auto",
     skipped: Callable[[str], None] = warnings.warn,
     checkpoint: Checkpoint = "latest",
+    *,
+    task: Task | None = None,
 ) -> Model | Classifier | Translator:
     """The model of a run folder, from its newest intact checkpoint or from the best; skipped is told of damaged ones.
     Or that of a folder that `zerosum export` wrote.
 
-    Raises ConfigError when `path` is neither, DataError when it has no intact checkpoint of that kind, or the file of
-    weights is not the one that was exported."""
+    task: what it must be for ("generate", "classify", "translate" or "change"), which also tells type checkers what is
+    returned. Raises ConfigError when `path` is neither or of another task, DataError when it has no intact checkpoint
+    of that kind, or the file of weights is not the one that was exported."""
+    if task is not None:
+        return LOADERS[task](path, device, skipped, checkpoint)
     if is_exported(path):
         return _load_exported(Path(path), device, checkpoint)
     run = RunFolder.existing(path)
@@ -480,6 +529,12 @@ def load(
     return KINDS[recipe.task](network, system, recipe, settings, info, int(chosen.name), config["seed"])
 
 
+LOADERS: dict[str, Callable[..., Model | Classifier | Translator]] = {
+    "generate": load_generator,
+    "classify": load_classifier,
+    "translate": load_translator,
+    "change": load_translator,
+}
 KINDS: dict[str, type[Model] | type[Classifier] | type[Translator]] = {
     "generate": Model,
     "classify": Classifier,

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from zerosum.as_trained import form_of
 from zerosum.data.arrays import find_idx
 from zerosum.data.conform import Form, conform
 from zerosum.data.dataset import is_prepared
@@ -159,7 +160,7 @@ def _answers(eye: Classifier, data: str, sure: float, progress: Progress | None)
     """What a classifier says of every image, brought to its form one after another: nothing is packed for it."""
     info, settings = eye.info, eye.settings.data
     size = info.shape[0], info.shape[1]
-    form = Form(size, info.shape[2], info.alpha, info.dtype, settings.fit, settings.background)
+    form = form_of(info, settings)
     words: dict[str, str] = {}
     skipped: list[Skip] = []
     sources = _sources(data, size)

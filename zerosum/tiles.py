@@ -1,12 +1,14 @@
 """Pictures of any size through a network that wants multiples, and larger ones piece by piece."""
 
 import math
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from zerosum.engine.players import Batch, System
 from zerosum.errors import DataError
+from zerosum.networks.unet import PictureNorm
 
 MOST_PIXELS = 2**22  # translated in one piece
 TILE, OVERLAP = 1024, 256  # pixels a side; of the overlap a quarter at each end counts for nothing
@@ -20,27 +22,59 @@ def translated(system: System, network: nn.Module, batch: Batch, tile: int | Non
     there is cut off. Up to MOST_PIXELS, or without end where `tile` is given and covers it, the picture goes through in
     one piece, without a seam; beyond in squares of `tile` pixels, or of two multiples where that is more, that overlap
     and fade into one another. Of a network that looks no further than 64 pixels around (at tiles of 1024), nor at means
-    over the picture, the squares are those of the picture in one piece.
+    over the picture (`sees_means`), the squares are those of the picture in one piece.
     Raises DataError when what it makes is not finite."""
-    assert system.translate is not None
+    made = list(bands(system, network, batch, tile))
+    return made[0] if len(made) == 1 else torch.cat(made, dim=2)
+
+
+def bands(
+    system: System,
+    network: nn.Module,
+    batch: Batch,
+    tile: int | None = None,
+    encode: Callable[[Tensor], Tensor] | None = None,
+) -> Iterator[Tensor]:
+    """`translated` in bands of rows from top to bottom, of which no more is held than two rows of squares: logits of
+    many classes fill the memory long before the picture that they become. encode: makes of a piece of `input` what the
+    network takes, so that label maps are kept as numbers and not as a channel for each class."""
     height, width = batch["input"].shape[-2:]
-    whole = max(height, width) <= tile if tile else height * width <= MOST_PIXELS
-    if whole:
-        return piece(system, network, batch, (0, 0, height, width))
+    if not in_squares(height, width, tile):
+        yield piece(system, network, batch, (0, 0, height, width), encode)
+        return
     side, overlap = measures(tile or TILE, system.multiple)
     total = weights = torch.zeros(0)
+    done = 0  # rows that were given; total and weights are those below
     for top in starts(height, side, overlap, system.multiple):
+        bottom = min(top + side, height)
+        if top:
+            ready = top - done
+            yield total[..., :ready, :].div_(weights[:ready])  # in place: a large picture is there once
+            total, weights, done = total[..., ready:, :], weights[ready:], top
         for left in starts(width, side, overlap, system.multiple):
-            bottom, right = min(top + side, height), min(left + side, width)
-            made = piece(system, network, batch, (top, left, bottom, right))
-            if not len(total):
-                total, weights = made.new_zeros(*made.shape[:2], height, width), made.new_zeros(height, width)
+            right = min(left + side, width)
+            made = piece(system, network, batch, (top, left, bottom, right), encode)
+            if not left:
+                more = bottom - done - weights.shape[0]
+                below = made.new_zeros(*made.shape[:2], more, width)
+                total = torch.cat([total, below], dim=2) if top else below
+                weights = torch.cat([weights, made.new_zeros(more, width)]) if top else made.new_zeros(more, width)
             fade = ramp(bottom - top, overlap, top > 0, bottom < height)[:, None] * ramp(
                 right - left, overlap, left > 0, right < width
             )
-            total[..., top:bottom, left:right] += made * fade
-            weights[top:bottom, left:right] += fade
-    return total.div_(weights)  # in place: a large picture is there once
+            total[..., top - done : bottom - done, left:right] += made * fade
+            weights[top - done : bottom - done, left:right] += fade
+    yield total.div_(weights)
+
+
+def in_squares(height: int, width: int, tile: int | None) -> bool:
+    """Whether a picture goes through in pieces."""
+    return max(height, width) > tile if tile else height * width > MOST_PIXELS
+
+
+def sees_means(network: nn.Module) -> bool:
+    """Whether the network normalises by means over the picture, which those over a piece of it are not."""
+    return any(isinstance(layer, nn.InstanceNorm2d | nn.GroupNorm | PictureNorm) for layer in network.modules())
 
 
 def measures(tile: int, multiple: int) -> tuple[int, int]:
@@ -49,7 +83,13 @@ def measures(tile: int, multiple: int) -> tuple[int, int]:
     return side, max(multiple, min(OVERLAP, side // 4) // multiple * multiple)
 
 
-def piece(system: System, network: nn.Module, batch: Batch, box: tuple[int, int, int, int]) -> Tensor:
+def piece(
+    system: System,
+    network: nn.Module,
+    batch: Batch,
+    box: tuple[int, int, int, int],
+    encode: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """What the network makes of the part from top, left to bottom, right."""
     assert system.translate is not None
     top, left, bottom, right = box
@@ -59,6 +99,10 @@ def piece(system: System, network: nn.Module, batch: Batch, box: tuple[int, int,
     more = tuple(max(least - side, -side % system.multiple) for side in (height, width))
     if any(more):
         part |= {name: mirrored(part[name], *more) for name in MAPS if name in part}
+    if encode is not None:
+        part["input"] = encode(part["input"])
+    if "instances" in part:
+        part["instances"] = part["instances"].long()
     dtype = next(network.parameters(), part["input"]).dtype  # bfloat16 of a model `in_bf16`
     floats = {name: value for name, value in part.items() if torch.is_tensor(value) and value.is_floating_point()}
     part |= {name: value.to(dtype) for name, value in floats.items()}

@@ -1,5 +1,6 @@
 """Pictures through a translator, files in and files out: each in its own size and in the form of the run."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,21 +20,37 @@ from zerosum.data.images import decode, own_pixel_cap
 from zerosum.data.label_maps import as_labels, decode_map, levels_of
 from zerosum.data.layout import is_image_name
 from zerosum.data.parallel import in_order
-from zerosum.data.records import Record, Skip, Source, counted, printable
+from zerosum.data.records import Record, Skip, Source, counted, listed, printable
 from zerosum.data.settings import PackSettings, Size
 from zerosum.data.survey import Progress, nothing_readable
 from zerosum.engine.device import plain_memory_errors
 from zerosum.errors import ConfigError, DataError, ZerosumError
-from zerosum.files import plain_disk_errors
+from zerosum.files import plain_disk_errors, refuse_to_replace
 from zerosum.model import MOST_AT_ONCE, Checkpoint, Translator, load_translator
 from zerosum.sampling import write_image
 from zerosum.show import shown_inputs, shown_made
 from zerosum.speed import in_precision
+from zerosum.tiles import in_squares, sees_means
 
 MOST_CELLS = 400  # pictures on a sheet of looks
+LONGEST_STEM = 251  # bytes of a name without its suffix of four; file systems end at 255
 CELL = 512  # pixels: the longer side of a picture on a sheet at most
 OPTIONS = frozenset(
-    ("out", "seed", "style", "styles", "instances", "tile", "set", "checkpoint", "device", "precision", "json", "help")
+    (
+        "out",
+        "seed",
+        "style",
+        "styles",
+        "instances",
+        "tile",
+        "set",
+        "checkpoint",
+        "device",
+        "precision",
+        "overwrite",
+        "json",
+        "help",
+    )
 )
 """What has a meaning on the command line: an attribute of such a name is asked for with --set."""
 
@@ -52,6 +69,7 @@ def translate(
     checkpoint: Checkpoint = "latest",
     device: str = "auto",
     precision: str = "fp32",
+    overwrite: bool = False,
     warn: Callable[[str], None] = print,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -68,7 +86,7 @@ def translate(
     asked: what a picture is to become, {"age": 60}, for runs that change an attribute; several values, {"age": [20,
     60]}, or in words {"ages": "20,60"} and {"ages": "all"}, give the picture `out` with a row for each input, itself
     and what it becomes. Of such runs pictures are brought to the size that the run knows. precision: fp32, bf16, or
-    auto, bf16 where it is faster here.
+    auto, bf16 where it is faster here. overwrite: a file may be replaced, a folder may hold files.
     What cannot be read is left out, and warn is told why. Returns out, images (how many were translated), trained_on
     (images) and skipped (name and reason of each).
     Raises ConfigError when options do not fit the run or each other, or out would write over the inputs; DataError when
@@ -90,10 +108,11 @@ def translate(
     out = Path(out)
     files = _files(inputs, source, out, model.info, sheet)
     _refuse_over(files, [source, *([] if instances is None else [Path(instances)])])
+    refuse_to_replace(out, overwrite)
     if maps is None and model.system.sees_instances:
         one = "each class" if model.input.labels else "each picture"
         warn(f"{run} was shown maps of instances, and there are none here: {one} counts as one object.")
-    work = _Work(model, inputs, [], warn, progress, source.is_dir())
+    work = _Work(model, inputs, [], warn, progress, source.is_dir(), tile)
     batches = work.batches(_items(inputs, files, maps))
     ask = partial(_asked, model, seed=seed, tile=tile)
     with own_pixel_cap():
@@ -214,7 +233,7 @@ def _say_which(condition: Condition) -> str:
     one, sheet = f"{option} with", f"{option}s all"
     if name in OPTIONS:
         one, sheet = f"--set {name}=VALUE, since --{name} has another meaning, with", f"--set {name}=all"
-    values = ", ".join(condition.values)
+    values = listed(condition.values)
     return f"Say which {name} to make: {one} one of {values}{f', or {sheet} for a sheet' if condition.ordered else ''}."
 
 
@@ -280,6 +299,8 @@ def _stems(names: Iterable[str]) -> Iterator[str]:
     taken: set[str] = set()
     for name in names:
         stem = _stem(name)
+        while len(os.fsencode(PurePosixPath(stem).name)) > LONGEST_STEM:  # of names whose odd bytes are written out
+            stem = stem[:-1]
         while stem.casefold() in taken:
             stem += PurePosixPath(name).suffix
         taken.add(stem.casefold())
@@ -378,12 +399,21 @@ class _Work:
     warn: Callable[[str], None]
     progress: Progress | None
     many: bool
+    tile: int | None
 
     def batches(self, items: Iterable[_Item]) -> Iterator[list[_Ready]]:
         """Neighbours of one size, as many as the network takes at once. Raises DataError when one picture is all there
         is to read, and cannot be."""
-        done = 0
+        done, unlike = 0, sees_means(self.model.network)
         for batch in _alike(self._readable(items)):
+            height, width = batch[0].pixels.shape[:2]
+            if unlike and in_squares(height, width, self.tile):
+                unlike = False  # once is enough
+                self.warn(
+                    f"{batch[0].name} has {height}x{width} pixels and goes through in squares, each normalised by its "
+                    "own means: what is made differs from that in one piece, also in colour. "
+                    f"--tile {max(height, width)} takes it in one piece, if the memory suffices."
+                )
             yield batch
             done += len(batch)
             if self.progress:

@@ -36,9 +36,12 @@ def to_input(inputs: np.ndarray, side: Side, device: torch.device | str = "cpu")
     ones, all zero where there is no class."""
     if not side.labels:
         return to_float(inputs, side, device)
-    numbers = _numbers(inputs, device)
-    channels = torch.arange(len(side.labels), device=device)[:, None, None]
-    return (numbers[:, None] == channels).float()
+    return one_hot(_numbers(inputs, device)[:, None], len(side.labels))
+
+
+def one_hot(numbers: Tensor, classes: int) -> Tensor:
+    """Class numbers (N, 1, H, W) to zeros and ones (N, classes, H, W), all zero where there is no class."""
+    return (numbers == torch.arange(classes, device=numbers.device)[:, None, None]).float()
 
 
 def _numbers(maps: np.ndarray, device: torch.device | str) -> Tensor:

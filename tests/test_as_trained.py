@@ -1,0 +1,83 @@
+"""Any picture, as the data of a run was: what a classifier says does not hang on who brings it to size."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zerosum
+from tests.data.made_images import pattern
+from tests.export.models import run_of, tiny
+from zerosum.as_trained import as_trained
+from zerosum.data.open import open_dataset
+from zerosum.data.settings import PackSettings
+from zerosum.errors import ConfigError, DataError
+from zerosum.model import load
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Colour JPEG of other shapes, one on its side, one gray, one with transparency."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number, size in enumerate([(40, 60), (61, 33), (16, 16)]):
+        image = Image.fromarray(pattern(*size, seed=number))
+        exif = Image.Exif()
+        exif[0x0112] = 6 if number == 0 else 1
+        image.save(folder / f"{number}.jpg", exif=exif, quality=95)
+    Image.fromarray(pattern(30, 50, 1, seed=7)[..., 0]).save(folder / "3.png")
+    clear = pattern(30, 50, 4, seed=8)
+    Image.fromarray(clear).save(folder / "4.png")
+    return folder
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_a_picture_becomes_what_packing_makes_of_it(fit, photos):
+    settings = PackSettings(fit=fit, background="#204060")
+    packed = open_dataset(photos, (16, 16), settings)
+    for name, pixels in zip(packed.names, packed.images, strict=True):
+        assert np.array_equal(as_trained(photos / name, packed.info, settings), pixels)
+        with Image.open(photos / name) as image:
+            assert np.array_equal(as_trained(image, packed.info, settings), pixels)
+
+
+def test_a_classifier_takes_any_picture(photos):
+    """Its card cut nothing and turned nothing, and `classify` refused what it was not trained at."""
+    eye = tiny("classifier")
+    files = sorted(photos.iterdir())
+    stored = np.stack([as_trained(file, eye.info, eye.settings.data) for file in files])
+    wanted = [eye.info.classes[place] for place in eye.logits(stored).argmax(dim=1)]
+    assert eye.classify(files) == eye.classify(stored) == wanted
+    assert eye.classify([Image.open(file) for file in files]) == wanted
+    assert eye.classify(str(files[1])) == wanted[1:2]
+    large = np.asarray(Image.open(files[1]))
+    assert eye.classify(large) == eye.classify(large[None]) == eye.classify([large]) == wanted[1:2]
+    tensor = torch.from_numpy(stored).permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert eye.classify(tensor) == wanted
+    assert eye.classify([]) == []
+
+
+def test_what_is_no_picture_is_named(tmp_path):
+    eye = tiny("classifier")
+    (tmp_path / "notes.png").write_text("no picture")
+    with pytest.raises(DataError, match=r"notes\.png: no image of a known format"):
+        eye.classify(tmp_path / "notes.png")
+    with pytest.raises(DataError, match=r"missing\.png: cannot be read"):
+        eye.classify(tmp_path / "missing.png")
+    with pytest.raises(DataError, match="7 channels where the set has 3"):
+        eye.classify(np.zeros((20, 20, 7), np.uint8))
+    broken = io.BytesIO()
+    Image.fromarray(pattern(60, 60)).save(broken, "JPEG")
+    (tmp_path / "half.jpg").write_bytes(broken.getvalue()[:400])
+    with pytest.raises(DataError, match=r"half\.jpg: damaged"):
+        eye.classify([tmp_path / "half.jpg"])
+
+
+def test_a_model_is_loaded_for_what_it_is_to_do(tmp_path):
+    run = run_of(tiny("classifier"), tmp_path / "run")
+    assert isinstance(load(run, "cpu", task="classify"), zerosum.Classifier)
+    with pytest.raises(ConfigError, match="makes no images"):
+        load(run, "cpu", task="generate")
+    with pytest.raises(ConfigError, match="makes no picture from another"):
+        load(run, "cpu", task="change")
