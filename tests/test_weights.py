@@ -1,8 +1,10 @@
 """Files of weights from anywhere: read when they are that, refused in a sentence when not, and never run."""
 
+import copy
 import hashlib
 import os
 import pickle
+import warnings
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,60 @@ def test_what_training_scripts_put_around_the_weights(wrap, tmp_path: Path) -> N
     found = read_weights(tmp_path / "checkpoint.pt")
     assert same(found)
     assert not any(tensor.requires_grad for tensor in found.values())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda tensors: {"netG": tensors, "netD": {"x": torch.zeros(2)}, "optimG": {"state": {}, "param_groups": []}},
+        lambda tensors: {"epoch": 1, "weights of mine": tensors},
+        lambda tensors: {"state_dict": {"netG": tensors, "netD": {"x": torch.zeros(2)}}},
+        lambda tensors: {"state_dict": {f"netG.module.{name}": tensor for name, tensor in tensors.items()}
+                         | {"netD.x": torch.zeros(2)}},
+        lambda tensors: {f"_orig_mod.module.{name}": tensor for name, tensor in tensors.items()},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["epoch_9.pth.tar", "last.ckpt"])
+def test_the_generator_is_found_among_other_networks(wrap, name, tmp_path: Path) -> None:
+    torch.save(wrap(state()), tmp_path / name)
+    assert same(read_weights(tmp_path / name))
+
+
+def test_of_several_networks_those_that_there_are_are_named(tmp_path: Path) -> None:
+    torch.save({"netG_A": state(), "netG_B": state(), "epoch": 3}, tmp_path / "both.pth")
+    message = refused_with(tmp_path / "both.pth")
+    assert "holds 2 networks, netG_A, netG_B" in message
+    assert "torch.load('both.pth')['netG_A']" in message
+    torch.save({"epoch": 3, "best": 0.5}, tmp_path / "none.pth")
+    assert "It holds epoch, best." in refused_with(tmp_path / "none.pth")
+
+
+def refused_with(path: Path) -> str:
+    with pytest.raises(DataError) as found:
+        read_weights(path)
+    return str(found.value)
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("kind", ["spectral", "weight"])
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 5, 3), nn.Linear(4, 6), nn.ConvTranspose2d(4, 4, 3)])
+def test_normalised_weights_are_those_that_the_network_uses(kind, old, layer, tmp_path: Path) -> None:
+    """Files of networks with spectral norm hold weight_orig, weight_u and weight_v in place of weight."""
+    layer = copy.deepcopy(layer)
+    norms = nn.utils if old else nn.utils.parametrizations
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch advises against the old ones, in which most files are
+        norm = norms.spectral_norm if kind == "spectral" else norms.weight_norm
+        network = nn.Sequential(norm(layer))
+    network.train()
+    for _ in range(20):  # the vectors find the largest value while it trains
+        network(torch.randn(2, *([4] if isinstance(layer, nn.Linear) else [layer.in_channels, 8, 8])))
+    network.eval()
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    found = read_weights(tmp_path / "w.pth")
+    assert found.keys() == {"0.weight", "0.bias"}
+    network(torch.zeros(1, *([4] if isinstance(layer, nn.Linear) else [layer.in_channels, 8, 8])))
+    torch.testing.assert_close(found["0.weight"], network[0].weight.detach())
 
 
 def test_files_of_before_torch_1_6(tmp_path: Path) -> None:

@@ -14,23 +14,32 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zerosum.errors import ConfigError, DataError
+from zerosum.reparametrised import plain_weights
 
 NESTED = ("state_dict", "model_state_dict", "model")
 """Under which of these names a training script keeps the weights in a checkpoint that holds other things too."""
 
+GENERATORS = ("netG", "generator", "gen", "G", "g_ema", "G_ema", "netG_ema", "generator_ema", "params_ema")
+"""The same of the one network among several that makes images; also in front of every name of it."""
+
+PICKLED = (".pt", ".pth", ".tar", ".ckpt", ".bin")  # endings of files that torch saved
+MOST_NAMED = 8  # of what a file holds
+
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The state dict in a .safetensors file, or in a .pt or .pth file that torch can load without running code.
+    """The state dict in a .safetensors file, or in a .pt, .pth or .pth.tar file that torch can load without running
+    code.
 
-    One that lies a level deeper is found (`NESTED`), and "module.", which DataParallel puts before every name, is taken
-    away. The tensors are on the CPU. Raises DataError when the file is missing or damaged, holds anything else, or
-    weights that are not finite."""
+    One that lies deeper is found (`NESTED`, `GENERATORS`, or the only one), "module." and "_orig_mod.", which
+    DataParallel and torch.compile put before every name, are taken away, and normalised weights are those that the
+    network uses (`plain_weights`). The tensors are on the CPU. Raises DataError when the file is missing or damaged,
+    holds anything else, several networks, or weights that are not finite."""
     path = Path(path)
     remedy = "Give a .safetensors file, or a .pt or .pth file of a state dict (torch.save(network.state_dict(), path))."
     if not path.is_file():
         raise DataError(f"There is no file of weights at {path}. {remedy}")
     kind = path.suffix.lower()
-    if kind not in (".safetensors", ".pt", ".pth"):
+    if kind != ".safetensors" and kind not in PICKLED:
         raise DataError(f"{path} is no file of weights that can be read. {remedy}")
     try:
         found = load_file(path) if kind == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
@@ -40,14 +49,49 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"{path} cannot be read as weights: it is damaged, or holds other things than tensors, which are not run "
             f"here. {remedy}"
         ) from error
-    tensors = _tensors(found)
-    for name in NESTED:
-        if not tensors and isinstance(found, Mapping):
-            tensors = _tensors(found.get(name))
-    if not tensors:
-        raise DataError(f"{path} can be read, but holds no tensors by name. {remedy}")
+    tensors = _state_dict(found, path, remedy)
     refuse_not_finite(tensors, path)
-    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return plain_weights(tensors)
+
+
+def _state_dict(found: Any, path: Path, remedy: str) -> dict[str, Tensor]:
+    """The weights of one network among what a file holds. Raises DataError that says what that is."""
+    if tensors := _tensors(found):
+        return _of_generator(_unwrapped(tensors))
+    within = found if isinstance(found, Mapping) else {}
+    for name in (*NESTED, *GENERATORS):
+        if _tensors(within.get(name)):
+            return _state_dict(within[name], path, remedy)
+    held = [str(name) for name, value in within.items() if _tensors(value)]
+    if len(held) == 1:
+        return _state_dict(next(value for name, value in within.items() if str(name) == held[0]), path, remedy)
+    if held:
+        raise DataError(
+            f"{path} holds {len(held)} networks, {', '.join(held[:MOST_NAMED])}. Save the one to be read by itself: "
+            f"torch.save(torch.load({path.name!r})[{held[0]!r}], 'weights.pth')."
+        )
+    deeper = [name for name in (*NESTED, *GENERATORS) if isinstance(within.get(name), Mapping)]
+    if deeper:
+        return _state_dict(within[deeper[0]], path, remedy)
+    names = [str(name) for name in within]
+    more = ", ..." if len(names) > MOST_NAMED else ""
+    what = f" It holds {', '.join(names[:MOST_NAMED])}{more}." if names else ""
+    raise DataError(f"{path} can be read, but holds no tensors by name.{what} {remedy}")
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what wrappers put before all of them."""
+    return {re.sub(r"^(?:module\.|_orig_mod\.)+", "", name): tensor for name, tensor in tensors.items()}
+
+
+def _of_generator(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of the weights of several networks in one state dict, as Lightning saves them, those that make images."""
+    networks = {name.partition(".")[0] for name in tensors}
+    for network in GENERATORS:
+        if network in networks:
+            own = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{network}.")}
+            return _unwrapped({name.removeprefix(f"{network}."): tensor for name, tensor in own.items()})
+    return tensors
 
 
 def misfit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], optional: Collection[str] = frozenset()) -> str:
