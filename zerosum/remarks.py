@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zerosum.data.dataset import Dataset, DatasetInfo
-from zerosum.data.records import counted
+from zerosum.data.records import counted, listed
 from zerosum.recipes.pix2pixhd import Pix2pixHDSettings
 from zerosum.recipes.registry import Recipe
 from zerosum.recipes.settings import AdversarialSettings, Settings
@@ -70,7 +70,7 @@ def condition_remarks(data: Dataset, batch: int) -> list[str]:
         return []
     found = []
     names = [condition.name for condition in data.info.conditions]
-    lacking = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+    lacking = names[0] if len(names) == 1 else f"one of {listed(names)}"
     fewer = "" if len(names) == 1 else ", or name fewer attributes"
     if missing := int((data.conditions < 0).any(axis=1).sum()):
         found.append(

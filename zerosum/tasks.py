@@ -14,6 +14,7 @@ from zerosum.data.dataset import Dataset, Side
 from zerosum.data.labels import labelled
 from zerosum.data.order import epoch_order
 from zerosum.data.ordered import ordered_labels, with_order
+from zerosum.data.records import listed
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.engine.watch import COLLAPSED
@@ -83,10 +84,10 @@ def balanced_place(data: Dataset, settings: Settings) -> int | None:
         return names.index(str(settings.balance))
     if settings.balance is True:
         raise ConfigError(
-            f"balance=true: {data.info.source} has {len(names)} attributes, {', '.join(names)}, which cannot all be "
+            f"balance=true: {data.info.source} has {len(names)} attributes, {listed(names)}, which cannot all be "
             f"balanced at once. Name one of them, as in balance={names[0]}."
         )
-    raise ConfigError(f"balance={settings.balance}: the generator is told {', '.join(names)}. Name one of these.")
+    raise ConfigError(f"balance={settings.balance}: the generator is told {listed(names)}. Name one of these.")
 
 
 def complete_rows(settings: Settings, data: Dataset, seed: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.label_maps import levels_of
 from zerosum.data.open import open_dataset
 from zerosum.data.order import balanced_indices, batch_indices, epoch_order
-from zerosum.data.records import counted
+from zerosum.data.records import counted, listed
 from zerosum.data.settings import Size
 from zerosum.data.survey import Progress, Survey, survey
 from zerosum.engine.allowance import Allowance
@@ -177,7 +177,7 @@ def plan(
     trial_step(chosen, resolved, expected)
     later = []
     if isinstance(resolved, CaaeSettings):
-        told = ", ".join([resolved.attribute, *resolved.also])
+        told = listed([resolved.attribute, *resolved.also])
         later.append(f"Which images have {told}, and its bins, is looked at when training begins.")
     start = None if init is None else str(init)
     return Plan(
@@ -310,7 +310,7 @@ def train(
             system.before_training(_many(dataset, seed, where))
         training.ema.restart(system.network)
         conditions = dataset.info.conditions  # of ordered values also the bins, which are chosen by the data
-        words = ", ".join(condition.told if condition.ordered else condition.name for condition in conditions)
+        words = listed([condition.told if condition.ordered else condition.name for condition in conditions])
         also = f", told {words}" if words else ""
         kind = kind_of(planned.recipe)
         training.event(
@@ -386,8 +386,8 @@ def resume(
             )
         if recipe.task == "classify" and dataset.info.classes != info.classes:
             raise DataError(
-                f"{document['source']} now has the classes {', '.join(dataset.info.classes)}; this run tells apart "
-                f"{', '.join(info.classes)}. Restore the data, or train anew with --init {run}."
+                f"{document['source']} now has the classes {listed(dataset.info.classes)}; this run tells apart "
+                f"{listed(info.classes)}. Restore the data, or train anew with --init {run}."
             )
         if form_text(dataset.info) != form_text(info):
             raise DataError(

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data.made_images import encoded, pattern, picture
+from zerosum.data import heif
 from zerosum.data.decoded import BadImage, Decoded
 from zerosum.data.images import decode, read_header
 
@@ -250,15 +251,18 @@ HEIC = b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(40)
 @pytest.mark.parametrize(
     ("content", "name", "words"),
     [
-        (HEIC, "a.HEIC", "HEIC is not supported; convert it to JPEG first"),
-        (HEIC, "really heic.jpg", "HEIC is not supported; convert it to JPEG first"),
-        (b"\0\0\0\x24ftypmif1\0\0\0\0mif1heic" + bytes(40), "a.jpg", "HEIC is not supported"),
-        (b"anything", "a.heif", "HEIC is not supported"),
+        (HEIC, "a.HEIC", r"pip install 'zerosum\[heic\]'; or convert it to JPEG first"),
+        (HEIC, "really heic.jpg", "HEIC is read where pillow-heif is installed"),
+        (b"\0\0\0\x24ftypmif1\0\0\0\0mif1heic" + bytes(40), "a.jpg", "HEIC is read where"),
+        (b"anything", "a.heif", "no image of a known format"),
         (encoded(picture(), "TIFF"), "a.NEF", "camera raw is not supported; convert it to JPEG first"),
         (encoded(picture(), "TIFF"), "a.dng", "camera raw is not supported"),
     ],
 )
-def test_heic_and_camera_raw_are_refused_by_their_name(content: bytes, name: str, words: str) -> None:
+def test_heic_and_camera_raw_are_refused_by_their_name(
+    content: bytes, name: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heif, "is_installed", lambda: False)
     for read in (read_header, decode):
         with pytest.raises(BadImage, match=words):
             read(partial(io.BytesIO, content), name=name)
@@ -267,6 +271,35 @@ def test_heic_and_camera_raw_are_refused_by_their_name(content: bytes, name: str
 def test_a_jpeg_named_heic_is_read() -> None:
     content = encoded(picture(), "JPEG")
     assert decode(partial(io.BytesIO, content), name="IMG_1.HEIC").pixels.shape == (24, 20, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_heic_is_read_where_pillow_heif_is(mode: str) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    shades = np.add.outer(np.arange(48) * 3, np.arange(64) * 2).astype(np.uint8)
+    image = Image.merge(mode, [Image.fromarray(np.roll(shades, 9 * place, axis=1)) for place in range(len(mode))])
+    content = io.BytesIO()
+    pillow_heif.from_pillow(image).save(content, quality=-1, chroma=444)
+    found = decode(partial(io.BytesIO, content.getvalue()), name="IMG_1.HEIC")
+    assert read_header(partial(io.BytesIO, content.getvalue())) == found.header
+    assert found.header.mode.startswith("HEIC ")
+    assert found.pixels.shape[:2] == (48, 64)
+    assert found.pixels.dtype == np.uint8
+    wanted = np.asarray(image if mode == "RGBA" else image.convert("RGB"))
+    shown = found.pixels if found.pixels.shape[2] > 1 else found.pixels.repeat(3, axis=2)
+    assert np.abs(shown.astype(int) - wanted).max() <= 3  # of a conversion to YCbCr and back
+
+
+def test_heic_of_ten_bits_keeps_them() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    values = np.add.outer(np.arange(64) * 9, np.arange(64) * 7).astype(np.uint16)[..., None].repeat(3, axis=2)
+    content = io.BytesIO()
+    deep = pillow_heif.from_bytes("RGB;16", (64, 64), (values << 6).tobytes())
+    deep.save(content, quality=-1, chroma=444, bit_depth=10)
+    found = decode(partial(io.BytesIO, content.getvalue()))
+    assert (found.header.dtype, found.pixels.dtype, found.pixels.shape) == ("uint16", np.uint16, (64, 64, 3))
+    gaps = np.abs(found.pixels.astype(int) - np.rint(values * (65_535 / 1023)))
+    assert gaps.max() <= 3 * 65  # levels of ten bits
 
 
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:

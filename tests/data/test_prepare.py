@@ -5,6 +5,7 @@ import json
 import os
 import tracemalloc
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data.made_images import encoded, folder_of, pattern, picture, some_pngs
+from zerosum.data import heif
 from zerosum.data.dataset import DatasetInfo, load_dataset
+from zerosum.data.layout import NO_HEIC
 from zerosum.data.npy import ArrayWriter
 from zerosum.data.prepare import prepare
 from zerosum.data.settings import PackSettings
@@ -87,7 +90,8 @@ def test_every_bad_image_is_named_and_every_change_counted(tmp_path: Path) -> No
     assert report.modes["CMYK"] == 1
     assert report.duplicates == (("good/000.png", "odd/copy.png"),)
     assert report.classes == {"bad": 0, "good": 5, "odd": 5}
-    assert "3 classes have fewer than 50 images, too few to learn apart: bad (0), good (5), odd (5)." in report.warnings
+    assert "2 classes have fewer than 50 images, too few to learn apart: good (5), odd (5)." in report.warnings
+    assert "No image could be used of bad: such a class cannot be learnt. The reasons are below." in report.warnings
     assert any("10 images in all" in sentence for sentence in report.warnings)
     text = report.text()
     assert "bad/cut.png: damaged" in text
@@ -248,10 +252,32 @@ def test_drawn_images_are_not_searched_for_near_duplicates(tmp_path: Path, monke
     assert prepare(tmp_path / "drawn.zs", tmp_path / "again.zs", (8, 8)).near_duplicates == ()
 
 
-def test_heic_files_are_named_and_warned_of(tmp_path: Path) -> None:
+def test_a_class_without_images_is_told(tmp_path: Path) -> None:
+    """A folder that is still empty made the set one without classes; of one with bad files alone nothing was said."""
+    images = some_pngs(4)
+    source = folder_of(tmp_path / "set", {f"cats/{name}": content for name, content in images.items()})
+    (source / "dogs").mkdir()
+    said = "The folder dogs beside those with images has none, and is no class."
+    assert said in prepare(source, tmp_path / "one.zs").notes
+    folder_of(source, {"dogs/notes.txt": b"x"})
+    assert said in prepare(source, tmp_path / "text.zs").notes
+    folder_of(source, {"dogs/1.png": b"no image"})
+    report = prepare(source, tmp_path / "two.zs")
+    assert report.classes == {"cats": 4, "dogs": 0}
+    assert any("No image could be used of dogs" in words for words in report.warnings)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("dogs/", "")
+        for name, content in images.items():
+            archive.writestr(f"cats/{name}", content)
+    assert said in prepare(tmp_path / "set.zip", tmp_path / "zip.zs").notes
+
+
+def test_heic_files_are_named_and_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heif, "is_installed", lambda: False)
     heic = {f"IMG_{n}.HEIC": b"\0\0\0\x24ftypheic" + bytes(40) for n in range(30)}
     report = prepare(folder_of(tmp_path / "set", {**some_pngs(30), **heic}), tmp_path / "out")
-    assert {skip.reason for skip in report.skipped} == {"HEIC is not supported; convert it to JPEG first"}
+    assert {skip.reason for skip in report.skipped} == {NO_HEIC}
+    assert any("30 HEIC files were left out" in words and "zerosum[heic]" in words for words in report.warnings)
     assert "30 images were left out; the reasons are below." in report.warnings
 
 

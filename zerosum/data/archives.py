@@ -15,7 +15,7 @@ from lzma import LZMAError
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from zerosum.data.layout import is_hidden, is_image_name, without_arrays
+from zerosum.data.layout import is_hidden, is_image_name, without_arrays, without_images
 from zerosum.data.records import Record, Skip, Source, printable
 from zerosum.data.settings import Part
 from zerosum.data.stylegan import NAME as LABELS
@@ -60,7 +60,8 @@ def zip_source(text: str, path: Path, part: Part | None = "train") -> Source:
         return _Entry(name, _zip_refusal(info), table)
 
     listing = [entry(info) for info in files]
-    return _archive_source(text, path, part, listing, records)
+    folders = [_tidy(info.filename).rstrip("/") for info in archive.infolist() if info.is_dir()]
+    return _archive_source(text, path, part, listing, records, folders)
 
 
 def tar_source(text: str, path: Path, part: Part | None = "train") -> Source:
@@ -116,8 +117,10 @@ def _archive_source(
     part: Part | None,
     entries: Sequence[_Entry],
     records: Callable[[Mapping[int, _Known]], Iterator[Record]],
+    folders: Sequence[str] = (),
 ) -> Source:
-    """`records` is given the chosen entries by number, each with what is known of it."""
+    """`records` is given the chosen entries by number, each with what is known of it. folders: those that the archive
+    names by themselves."""
     if len(entries) > MAX_ENTRIES:
         raise DataError(f"{path} has more than {MAX_ENTRIES:,} entries. Split it into several sets.")
     ignored, images, tables = [], [], []
@@ -147,6 +150,8 @@ def _archive_source(
         index: _Known(None if label is None else printable(label), tags.row(place))
         for place, (index, label) in enumerate(kept)
     }
+    shown = {folder for folder in folders if not is_hidden(folder)}
+    shown |= {posixpath.dirname(entry.name) for entry in entries if not is_hidden(entry.name)} - {""}
     facts = path.stat()
     return Source(
         text,
@@ -155,7 +160,7 @@ def _archive_source(
         partial(records, chosen),
         classes=tuple(printable(name) for name in layout.classes),
         ignored=(*ignored, *tags.unread),
-        notes=(*layout.notes, *tags.notes),
+        notes=(*layout.notes, *(without_images(shown, names) if part else ()), *tags.notes),
     )
 
 

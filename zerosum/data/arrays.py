@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from zerosum.data.decoded import mode_words
-from zerosum.data.records import Header, NoTestPart, Record, Source, printable
+from zerosum.data.records import Header, NoTestPart, Record, Source, listed, printable
 from zerosum.data.settings import Part
 from zerosum.errors import DataError
 
@@ -91,9 +91,8 @@ def _pick(text: str, path: Path, stored: Any, part: Part) -> tuple[np.ndarray, n
             return stored[image_key], stored.get(label_key)
     if part == "test":
         raise NoTestPart(f"{printable(text)} has no test part: {_TEST_WORDS}")
-    raise DataError(
-        f"{path} holds {', '.join(map(printable, stored)) or 'nothing'}; the images belong under the key images."
-    )
+    held = listed([printable(name) for name in stored]) or "nothing"
+    raise DataError(f"{path} holds {held}; the images belong under the key images.")
 
 
 def _as_stored(path: Path, images: np.ndarray) -> np.ndarray:

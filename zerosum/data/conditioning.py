@@ -10,6 +10,7 @@ from zerosum.data.conditions import MOST_TOGETHER, Condition
 from zerosum.data.dataset import Dataset
 from zerosum.data.labels import known_rows, labelled
 from zerosum.data.name_facts import attribute_names
+from zerosum.data.records import listed
 from zerosum.errors import DataError
 
 MOST_BY_ITSELF = 100  # values of an attribute that is taken without being named: more are names of single images
@@ -31,7 +32,7 @@ def condition_of(dataset: Dataset, name: str) -> tuple[Condition, np.ndarray]:
     -1 where it has none. Raises DataError as `conditioned` does."""
     found = labelled(dataset, name)
     if found.labels is None:
-        known = f"; or name attributes: {', '.join(names)}" if (names := attribute_names(dataset)) else ""
+        known = f"; or name attributes: {listed(names)}" if (names := attribute_names(dataset)) else ""
         raise DataError(
             f"{dataset.info.source} has no classes: put the images of each class in a folder of its own{known}."
         )
@@ -75,7 +76,7 @@ def whole_rows(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) 
     if not whole.any():
         raise DataError(
             f"No image of {dataset.info.source} has a value for each of "
-            f"{', '.join(condition.name for condition, _ in found)}. Take fewer attributes, or complete the table."
+            f"{listed([condition.name for condition, _ in found])}. Take fewer attributes, or complete the table."
         )
     return whole
 
@@ -98,7 +99,7 @@ def usual(dataset: Dataset) -> tuple[str, ...]:
             if known and len(found.info.classes) <= MOST_BY_ITSELF:
                 chosen.append(name)
     if not chosen and dataset.labels is None:
-        others = ", ".join(attribute_names(dataset))
+        others = listed(attribute_names(dataset))
         raise DataError(
             f"{dataset.info.source} has neither classes nor attributes that an image could be asked by. "
             f"{f'Name attributes ({others}), put' if others else 'Put'} the images of each class in a "

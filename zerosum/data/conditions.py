@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from zerosum.data.records import listed
 from zerosum.errors import ConfigError
 from zerosum.seeds import rng
 
@@ -176,7 +177,7 @@ def condition_named(name: str, conditions: Sequence[Condition], doing: str) -> C
         return found
     if name == "class" and len(conditions) == 1:
         return conditions[0]
-    have = ", ".join(condition.name for condition in conditions)
+    have = listed([condition.name for condition in conditions])
     raise ConfigError(
         f"{name} cannot be {doing}: this run knows {have}."
         if have

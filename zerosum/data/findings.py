@@ -7,8 +7,9 @@ from typing import Any
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.label_maps import VOID
+from zerosum.data.layout import NO_HEIC
 from zerosum.data.packer import LOSSY_MAP
-from zerosum.data.records import Skip, counted
+from zerosum.data.records import Skip, counted, listed
 from zerosum.data.settings import Size
 from zerosum.data.values import FAR
 
@@ -133,7 +134,9 @@ def _warnings(report: Report) -> Iterator[str]:
             f"{counted(lossy, 'label map')} {'is' if lossy == 1 else 'are'} stored as JPEG or lossy WebP, which change "
             "numbers: classes that nobody drew appear along all edges. Save label maps as PNG."
         )
-    small = [f"{name} ({count})" for name, count in report.classes.items() if count < FEW_OF_A_CLASS]
+    if empty := [name for name, count in report.classes.items() if not count]:
+        yield f"No image could be used of {listed(empty, 5)}: such a class cannot be learnt. The reasons are below."
+    small = [f"{name} ({count})" for name, count in report.classes.items() if 0 < count < FEW_OF_A_CLASS]
     if small:
         shown = ", ".join(small[:5]) + (f" and {len(small) - 5} more" if len(small) > 5 else "")
         have = "class has" if len(small) == 1 else "classes have"
@@ -153,6 +156,11 @@ def _warnings(report: Report) -> Iterator[str]:
     copies = sum(len(group) - 1 for group in report.duplicates)
     if copies > MANY * info.count:
         yield f"{counted(copies, 'exact copy', 'exact copies')}: a model will favour them."
+    if heic := sum(skip.reason == NO_HEIC for skip in report.skipped):
+        yield (
+            f"{counted(heic, 'HEIC file')} {'was' if heic == 1 else 'were'} left out, which pillow-heif reads: "
+            "pip install 'zerosum[heic]', then the same command again."
+        )
     if len(report.skipped) > MANY * (info.count + len(report.skipped)):
         were = "was" if len(report.skipped) == 1 else "were"
         yield f"{report.counted(len(report.skipped))} {were} left out; the reasons are below."

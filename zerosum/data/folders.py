@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from zerosum.data.layout import is_hidden, is_image_name, without_arrays
+from zerosum.data.layout import is_hidden, is_image_name, without_arrays, without_images
 from zerosum.data.records import Record, Skip, Source, printable
 from zerosum.data.settings import Part
 from zerosum.data.stylegan import MAX_BYTES as MAX_LABELS
@@ -33,7 +33,8 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
     ignored: list[Skip] = []
     label_files: dict[str, Callable[[], bytes]] = {}
     others: list[tuple[str, os.stat_result]] = []
-    for name in _walk(root, ignored):
+    folders: list[str] = []
+    for name in _walk(root, ignored, folders):
         try:
             facts = os.stat(root / name)
         except OSError as error:
@@ -76,12 +77,13 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
         records,
         classes=tuple(printable(name) for name in layout.classes),
         ignored=(*ignored, *tags.unread),
-        notes=(*layout.notes, *tags.notes),
+        notes=(*layout.notes, *(without_images(folders, names) if part else ()), *tags.notes),
     )
 
 
-def _walk(root: Path, ignored: list[Skip]) -> Iterator[str]:
-    """The paths of all files below root, relative, with `/`, sorted within each folder; hidden ones left out."""
+def _walk(root: Path, ignored: list[Skip], walked: list[str]) -> Iterator[str]:
+    """The paths of all files below root, relative, with `/`, sorted within each folder; hidden ones left out. The paths
+    of the folders are appended to `walked`."""
     above: dict[str, tuple[str, ...]] = {
         "": (os.path.realpath(root),)
     }  # of each folder that is to be walked: itself and those around it
@@ -108,6 +110,7 @@ def _walk(root: Path, ignored: list[Skip]) -> Iterator[str]:
             else:
                 kept.append(name)
                 reached[real] += 1
+                walked.append(prefix + name)
                 above[f"{prefix}{name}/"] = (*around, real)
         subfolders[:] = kept
         yield from (prefix + name for name in sorted(names) if not is_hidden(name))

@@ -15,9 +15,9 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from PIL import Image
 
-from zerosum.data import deep, npy_image, pillow, tiff
+from zerosum.data import deep, heif, npy_image, pillow, tiff
 from zerosum.data.decoded import MAX_PIXELS, NETPBM, BadImage, Decoded
-from zerosum.data.layout import UNREAD
+from zerosum.data.layout import NO_HEIC, UNREAD
 from zerosum.data.records import Header, Opened
 from zerosum.data.settings import Size
 
@@ -77,7 +77,9 @@ def _reader(file: BinaryIO, name: str) -> Reader:
     if not start:
         raise BadImage("empty file")
     if _HEIC.match(start):
-        raise BadImage(UNREAD[".heic"])
+        if not heif.is_installed():
+            raise BadImage(NO_HEIC)
+        return heif
     if (reason := UNREAD.get(PurePosixPath(name).suffix.lower())) and not start.startswith(_SHARED):
         raise BadImage(reason)
     if start.startswith(b"\x93NUMPY"):

@@ -8,6 +8,7 @@ import numpy as np
 
 from zerosum.data.dataset import Dataset
 from zerosum.data.name_facts import attribute_names, attribute_of
+from zerosum.data.records import listed
 from zerosum.errors import DataError
 
 MOST_CLASSES = 1000
@@ -65,7 +66,7 @@ def known_rows(dataset: Dataset) -> np.ndarray:
 def what_there_is(dataset: Dataset) -> str:
     """Which attributes the set has, or what would give it some: the second half of a sentence."""
     if names := attribute_names(dataset):
-        return f"it has {', '.join(names)}."
+        return f"it has {listed(names)}."
     return "it has none. A tags.csv with a column `file` beside the images would give them."
 
 

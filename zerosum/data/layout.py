@@ -1,7 +1,7 @@
 """Which files of a folder or an archive are images, and which classes their folders name."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -9,13 +9,13 @@ from zerosum.data.records import Skip, printable
 from zerosum.data.settings import Part
 
 # Told as images that cannot be read: passed over as "other files", half a phone's pictures would go unnoticed.
-_HEIC = "HEIC is not supported; convert it to JPEG first"
 _RAW = "camera raw is not supported; convert it to JPEG first"
-UNREAD = {".heic": _HEIC, ".heif": _HEIC, ".cr2": _RAW, ".nef": _RAW, ".arw": _RAW, ".dng": _RAW}
+UNREAD = {".cr2": _RAW, ".nef": _RAW, ".arw": _RAW, ".dng": _RAW}
+NO_HEIC = "HEIC is read where pillow-heif is installed: pip install 'zerosum[heic]'; or convert it to JPEG first"
 # fmt: off
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".avif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm",
-    ".pnm", ".tga", ".jp2", ".j2k", ".qoi", ".npy", *UNREAD,
+    ".pnm", ".tga", ".jp2", ".j2k", ".qoi", ".npy", ".heic", ".heif", *UNREAD,
 ))
 ARRAY_OF_A_PICTURE = "an array of the name of a picture, so what belongs to it; arrays alone are read as images"
 STRAYS, STRAY_SHARE = 2, 0.01  # so many images beside class folders lie there by mistake
@@ -70,6 +70,28 @@ class Layout:
     labels: list[str | None]
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+
+
+def without_images(folders: Iterable[str], images: Iterable[str]) -> tuple[str, ...]:
+    """What is said of folders that have no images where each folder beside them has some, as those of classes do: a
+    class that somebody means to fill, or whose files have other names. folders, images: paths of all there are."""
+    filled: set[str] = set()
+    loose: set[str] = set()  # folders with images of their own
+    for image in images:
+        folder = image.rpartition("/")[0]
+        loose.add(folder)
+        while folder not in filled:
+            filled.add(folder)
+            folder = folder.rpartition("/")[0]
+    bare = [path for path in folders if path not in filled]
+    found = [path for path in bare if (above := path.rpartition("/")[0]) in filled and above not in loose]
+    if not found:
+        return ()
+    one = len(found) == 1
+    return (
+        f"The folder{'' if one else 's'} {_some(sorted(found))} beside those with images "
+        f"{'has none, and is no class' if one else 'have none, and are no classes'}.",
+    )
 
 
 def whole(paths: Sequence[str]) -> Layout:

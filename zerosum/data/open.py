@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from zerosum.data import heif
 from zerosum.data.cache import cache_folder, clear_leftovers
 from zerosum.data.dataset import Dataset, DatasetInfo, Side, is_prepared, load_dataset
 from zerosum.data.prepare import PACKING_VERSION, pack
@@ -117,6 +118,7 @@ def _packed(
 
 def _name(source: Source, size: Size | None, settings: PackSettings) -> str:
     """The folder's name: what the content depends on, and nothing else."""
-    key = json.dumps([PACKING_VERSION, source.fingerprint, size, settings.model_dump()])
+    reads = ["heic"] if heif.is_installed() else []  # what was left out for want of it is read once it is there
+    key = json.dumps([PACKING_VERSION, source.fingerprint, size, settings.model_dump(), *reads])
     shape = "auto" if size is None else f"{size[0]}x{size[1]}"
     return f"{shape}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"

@@ -15,6 +15,7 @@ from zerosum.data.conditions import Condition, bit_of
 from zerosum.data.dataset import Dataset
 from zerosum.data.labels import matched, what_there_is, with_classes
 from zerosum.data.name_facts import attribute_names, attribute_of, names_that_tell
+from zerosum.data.records import listed
 from zerosum.errors import DataError
 
 Bins = tuple[float, ...] | tuple[str, ...] | Literal["auto"]
@@ -202,7 +203,7 @@ def _remedy(dataset: Dataset, attribute: str) -> str:
     others = [name for name in attribute_names(dataset) if name.lower() != attribute.lower()]
     if dataset.labels is not None and "class" not in others:
         others.append("class")
-    has = f"it has {', '.join(others)} (to train caae on that, give attribute={others[0]}); " if others else ""
+    has = f"it has {listed(others)} (to train caae on that, give attribute={others[0]}); " if others else ""
     if named := names_that_tell(dataset.names):
         return (
             f"{has}{named:,} of its {len(dataset):,} file names tell an age, and at least half of them must: leave the "

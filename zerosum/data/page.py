@@ -24,7 +24,7 @@ _STYLE = """
   --mark: #58b0cc; --warn: #f0c088; --warn-paper: #33291d } }
 * { box-sizing: border-box }
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 72rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.55 system-ui, sans-serif }
+  font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: anywhere }
 h1 { font-size: 1.5rem; margin: 0 0 .25rem; text-wrap: balance } h2 { font-size: 1.05rem; margin: 2.5rem 0 .75rem }
 p { margin: .25rem 0 } .soft, small { color: var(--soft) }
 .warning { background: var(--warn-paper); color: var(--warn); padding: .6rem .9rem; border-radius: .5rem;

@@ -1,6 +1,6 @@
 """What a source is made of: records, each a named image that nobody has opened yet."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -114,6 +114,12 @@ class Header:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """1 image, 1,234 images."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """The names in a sentence, the first of them where there are many: a, b and 1,234 more."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def printable(name: str) -> str:

@@ -18,6 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from zerosum import pictures
 from zerosum.data.conditions import NO_YES
+from zerosum.data.records import listed
 from zerosum.engine.randomness import seeded
 from zerosum.errors import ConfigError, DataError
 from zerosum.explore.shown import refuse_points, rows_of, sheet, shown, spread
@@ -113,7 +114,7 @@ def attribute_directions(
         only = f"sees {classes[there[0]]} alone" if there else "sees nothing often enough"
         raise ConfigError(f"In {samples:,} images of this run the classifier {only}, so there is nothing to move from.")
     if missing := [classes[place] for place in range(len(classes)) if place not in there]:
-        warn(f"Fewer than {RARE} of {samples:,} images are {', '.join(missing)}: no direction for that.")
+        warn(f"Fewer than {RARE} of {samples:,} images are {listed(missing)}: no direction for that.")
     if len(there) == 2:
         there = there[1:]
     deviation = spread(model)
