@@ -63,6 +63,37 @@ def test_a_gif_keeps_frames_and_time(tmp_path):
         assert (film.n_frames, film.size, film.info["duration"], film.info["loop"]) == (10, (24, 16), 50, 0)
 
 
+@pytest.mark.parametrize("kind", ["gif", "webp"])
+@pytest.mark.parametrize("fps", [7, 24, 30, 60, 120])
+def test_a_film_lasts_as_long_as_its_frames_take(kind, fps, tmp_path):
+    """A second of 30 frames took 0.90 s as GIF, and one of 120 frames showed nothing."""
+    write_film(frames(fps), tmp_path / f"film.{kind}", Film(fps=fps, scale=1))
+    with Image.open(tmp_path / f"film.{kind}") as film:
+        times = []
+        for number in range(film.n_frames):
+            film.seek(number)
+            film.load()
+            times.append(film.info["duration"])
+    assert sum(times) == pytest.approx(1000, abs=1)
+    assert min(times) >= (20 if kind == "gif" else 8)  # what is shorter, browsers show for a tenth of a second
+    assert len(times) >= min(fps, 33) - 1 - fps // 20  # identical neighbours are one
+
+
+def test_an_mp4_says_how_its_colours_are_meant(tmp_path):
+    """Without tags a player takes small films for ITU-R BT.601: greens and reds are then others."""
+    colour = np.array([20, 180, 90], np.uint8)
+    write_film((np.full((64, 64, 3), colour) for _ in range(5)), tmp_path / "film.mp4", Film(scale=1))
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        codec = container.streams.video[0].codec_context
+        assert (codec.colorspace, codec.color_primaries, codec.color_range) == (1, 1, 1)  # BT.709, limited
+        frame = next(container.decode(video=0))
+        planes = [np.asarray(frame.reformat(format="yuv444p").to_ndarray())[place].mean() for place in range(3)]
+    red, green, blue = colour / 255
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue  # ITU-R BT.709, section 3
+    expected = [16 + 219 * luma, 128 + 224 * (blue - luma) / 1.8556, 128 + 224 * (red - luma) / 1.5748]
+    assert np.abs(np.array(planes) - expected).max() <= 1.5
+
+
 def test_a_webp_is_exact(tmp_path):
     write_film(frames(10), tmp_path / "film.webp", Film(fps=20, scale=1))
     with Image.open(tmp_path / "film.webp") as film:
