@@ -92,7 +92,7 @@ def test_the_first_lines_of_the_card_take_pictures(name, tmp_path, monkeypatch):
     out, _, _ = written(name, tmp_path)
     (tmp_path / "pictures").mkdir()
     for path in (tmp_path / "picture.png", tmp_path / "pictures" / "one.png"):
-        Image.new("RGB", (16, 16), "teal").save(path)
+        Image.new("RGB", (30, 21), "teal").save(path)  # of another size than the run
     monkeypatch.chdir(tmp_path)
     names = run_code(snippets(front(out)[1])[0], out)
     assert len(names["names"]) == 1 if name == "classifier" else (tmp_path / "made" / "one.png").exists()

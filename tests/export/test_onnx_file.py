@@ -43,6 +43,10 @@ def test_the_file_says_what_it_takes_and_nothing_of_this_machine(tmp_path):
     assert next(one.version for one in proto.opset_import if one.domain == "") <= 21
     assert [value.name for value in proto.graph.input] == ["latent", "hair", "image_"]
     assert [value.name for value in proto.graph.output] == ["image"]
+    free = {size.dim_param for value in proto.graph.value_info for size in value.type.tensor_type.shape.dim}
+    for value in (*proto.graph.input, *proto.graph.output):
+        assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert {"", "batch"} >= {name for name in free if "*" not in name}
     ports = json.loads({entry.key: entry.value for entry in proto.metadata_props}["ports"])
     assert ports[0] == {"name": "latent", "kind": "latent", "shape": ["batch", 100]}
     assert ports[1]["values"] == ["black", "red", "green"]

@@ -19,8 +19,11 @@ import torch
 from PIL import Image
 
 from zerosum import pictures
+from zerosum.as_trained import as_trained
 from zerosum.data.conditions import Condition, encoded
+from zerosum.data.conform import Form, placement
 from zerosum.data.dataset import DatasetInfo, Side
+from zerosum.data.label_maps import resize_map
 from zerosum.data.open import open_dataset
 from zerosum.engine.randomness import seeded
 from zerosum.errors import ConfigError
@@ -439,6 +442,76 @@ def test_label_maps_are_painted_by_class(opened: Any, tmp_path: Path) -> None:
     assert near(pixels(settled(window), "#result canvas"), model.translate(given[None, ..., None])[0])
 
 
+def png_of(image: Image.Image, **options: Any) -> dict[str, Any]:
+    content = io.BytesIO()
+    image.save(content, "PNG", **options)
+    return {"name": "map.png", "mimeType": "image/png", "buffer": content.getvalue()}
+
+
+@pytest.mark.browser
+def test_label_maps_are_read_by_the_numbers_in_the_file_as_in_training(opened: Any, tmp_path: Path) -> None:
+    """A pixel of no class, or a palette of other colours, made the page read a map by its colours."""
+    model = tiny("pix2pix", replace(PICTURES, input=LABELS), **UNET)
+    window = settled(opened(exported(model, tmp_path / "maps")))
+    given = np.random.default_rng(0).integers(0, 3, (16, 16), dtype=np.uint8)
+    void = given.copy()
+    void[2:5, 3:9] = 255
+    foreign = Image.fromarray(given)
+    foreign.putpalette([200, 10, 10, 10, 200, 10, 10, 10, 200] + [0] * 759)
+    small = Image.fromarray(given)
+    small.putpalette([0, 0, 0, 90, 90, 90, 255, 255, 255])
+    large = np.random.default_rng(1).integers(0, 3, (50, 41), dtype=np.uint8)  # odd, so that middles are cut
+    deep = Image.fromarray(given.astype(np.uint16))
+    cases = [
+        (png_of(Image.fromarray(void)), void),
+        (png_of(foreign), given),
+        (png_of(small, bits=2), given),
+        (png_of(deep), given),
+        (png_of(Image.fromarray(large)), conformed_map(large)),
+    ]
+    for file, wanted in cases:
+        window.set_input_files("#file", file)
+        assert near(pixels(settled(window), "#result canvas"), model.translate(wanted[None, ..., None])[0])
+    window.set_input_files("#file", png_of(Image.fromarray(given + 100)))
+    window.wait_for_selector("#unreadable")
+    assert "numbers that are no classes" in window.inner_text("#unreadable")
+
+
+def conformed_map(values: np.ndarray) -> np.ndarray:
+    """(H, W) as training brings it to 16 pixels."""
+    box, size = placement(values.shape, Form((16, 16), 1, False, "uint8"))
+    return resize_map(values, size, box)
+
+
+@pytest.mark.browser
+def test_shades_of_gray_are_the_classes_that_they_were_in_training(opened: Any, tmp_path: Path) -> None:
+    side = replace(LABELS, labels=("0", "128", "255"))
+    model = tiny("pix2pix", replace(PICTURES, input=side), **UNET)
+    assert described(model, graph_of(model), None)["input"]["levels"] == [0, 128, 255]
+    window = settled(opened(exported(model, tmp_path / "shades")))
+    given = np.random.default_rng(0).integers(0, 3, (16, 16), dtype=np.uint8)
+    window.set_input_files("#file", png_of(Image.fromarray(np.array([0, 128, 255], np.uint8)[given])))
+    assert near(pixels(settled(window), "#result canvas"), model.translate(given[None, ..., None])[0])
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_pictures_are_brought_to_size_as_the_data_was(opened: Any, fit: str, tmp_path: Path) -> None:
+    """The browser's own smoothing is 2 levels off in the mean, and its background was white."""
+    settings = {"network": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4, "hidden": 8}}
+    data = {"fit": fit, "background": "#ff8000"}
+    model = tiny("caae", replace(PICTURES, input=COLOUR, conditions=(AGE, GLASSES)), data=data, **settings)
+    window = opened(exported(model, tmp_path / "page"))
+    window.wait_for_selector("#file")
+    noisy = np.random.default_rng(3).integers(0, 256, (61, 97, 4), dtype=np.uint8)
+    noisy[..., 3] = np.where(np.arange(97) < 40, 255, 0)  # what a browser keeps exactly
+    for pixels_given in (noisy[..., :3], noisy):
+        window.set_input_files("#file", png(pixels_given))
+        shown = pixels(settled(window), ".desk .card:nth-child(1) canvas")
+        wanted = as_trained(Image.fromarray(pixels_given), model.info, model.settings.data)
+        assert np.abs(shown - wanted).max() <= 1
+
+
 @pytest.mark.browser
 def test_looks_are_chosen_and_each_class_is_one_object(opened: Any, tmp_path: Path) -> None:
     small = {"network": {"width": 4, "downs": 1, "blocks": 1}, "features": {"enabled": True, "width": 4, "clusters": 3}}
@@ -486,14 +559,14 @@ def test_a_picture_at_every_age(opened: Any, changed: Path, changer: Translator)
 
 
 @pytest.mark.browser
-def test_a_larger_picture_is_brought_to_size(opened: Any, changed: Path) -> None:
+def test_a_larger_picture_is_brought_to_size(opened: Any, changed: Path, changer: Translator) -> None:
     wide = np.zeros((32, 96, 3), np.uint8)
     wide[:, 32:64] = (200, 40, 90)  # the middle, which is all that is seen
     window = opened(changed)
     window.wait_for_selector("#file")
     window.set_input_files("#file", png(wide))
     shown = pixels(settled(window), ".desk .card:nth-child(1) canvas")
-    assert np.abs(shown[:, 1:-1] - (200, 40, 90)).max() <= 1
+    assert np.abs(shown - as_trained(wide, changer.info, changer.settings.data)).max() <= 1
 
 
 @pytest.mark.browser
@@ -503,16 +576,19 @@ def test_arrows_move_on_the_board_and_controls_have_names(opened: Any, plain: Pa
     window.keyboard.press("ArrowRight")
     window.keyboard.press("ArrowDown")
     settled(window)
-    assert window.inner_text("#picked h2") == "Seed 9"  # eight in a row at this width
+    assert window.inner_text("#picked h2") == "Seed 0"  # as the board says: arrows move, Enter picks
     focused = "document.activeElement"
     assert window.evaluate(f"{focused}.dataset.seed") == "9"
     assert window.evaluate(f"getComputedStyle({focused}).outlineStyle") == "solid"
+    window.keyboard.press("Enter")
+    assert settled(window).inner_text("#picked h2") == "Seed 9"  # eight in a row at this width
     unnamed = window.locator("button, input, select").evaluate_all(
         "nodes => nodes.filter(node => !(node.innerText?.trim() || node.ariaLabel || node.labels?.[0]?.innerText"
         " || node.querySelector('[aria-label]'))).map(node => node.outerHTML)"
     )
     assert unnamed == []
-    assert window.locator("#status").get_attribute("role") == "status"
+    assert window.locator("[role=status]").all_inner_texts() == ["Ready."]  # and not each time that an image is made
+    assert "Made in" in window.inner_text("#took")
 
 
 @pytest.mark.browser

@@ -21,6 +21,8 @@ export interface Side {
   channels: number;
   alpha: boolean;
   labels: Label[];
+  /** The shades of gray that stand for the classes in files, in their order; empty where the numbers 0, 1, ... do. */
+  levels: number[];
 }
 
 export interface Description {
@@ -40,6 +42,8 @@ export interface Description {
   directions: string[];
   input: Side | null;
   fit: "crop" | "pad" | "stretch";
+  /** What lies under transparency, and around padded pictures: red, green and blue. */
+  background: [number, number, number];
   /** How many looks can be chosen between; 0 where none were learnt. */
   styles: number;
   /** Inputs to begin with, as data URIs of PNG. */
@@ -79,7 +83,7 @@ export interface Backend {
 /** What a reader is told when something does not work: names a sentence of the table of words. */
 export class Problem extends Error {
   constructor(
-    readonly word: "no-simd" | "no-files" | "no-model" | "no-answer",
+    readonly word: "no-simd" | "no-files" | "no-model" | "no-answer" | "no-map",
     detail = "",
   ) {
     super(detail);

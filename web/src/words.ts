@@ -23,7 +23,6 @@ export const words = {
   ],
 
   loading: ["Loading the model …", "Chargement du modèle…"],
-  "loading-share": ["Loading the model: {share}", "Chargement du modèle : {share}"],
   starting: ["Starting the model …", "Démarrage du modèle…"],
   ready: ["Ready.", "Prêt."],
   took: ["Made in {time} ms.", "Fait en {time} ms."],
@@ -47,6 +46,10 @@ export const words = {
   "no-picture": [
     "This file is no picture that the browser can read. Give a PNG, JPEG or WebP.",
     "Ce fichier n’est pas une image que le navigateur sait lire. Donnez un PNG, un JPEG ou un WebP.",
+  ],
+  "no-map": [
+    "This file holds numbers that are no classes of this network. It takes {detail}.",
+    "Ce fichier contient des nombres qui ne sont pas des classes de ce réseau. Il prend {detail}.",
   ],
 
   board: ["Seeds", "Graines"],

@@ -192,10 +192,6 @@ def _meaning(model: Loaded, port: Port) -> str:
     return "which object each pixel belongs to" if port.kind == "instances" else "number of a look"
 
 
-PILLOW_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-"""What Pillow calls pictures of so many channels."""
-
-
 def _use(model: Loaded, graph: Graph, formats: Mapping[str, Any]) -> str:
     """How to load it, from this package and from others."""
     parts = ["With `pip install zerosum`:", _code(_own(model))]
@@ -222,19 +218,18 @@ def _own(model: Loaded) -> list[str]:
     info = model.info
     shape = f"{info.dtype} (4, {', '.join(map(str, info.shape))})"
     if isinstance(model, Model):
-        return ["import zerosum", "", 'model = zerosum.load("FOLDER")', f"made = model.sample(4, seed=0)  # {shape}"]
-    if model.recipe.task == "classify":
-        height, width, channels = info.shape
-        form = f'convert("{PILLOW_MODES.get(channels, "RGB")}").resize(({width}, {height}))'
         return [
-            "import numpy as np",
-            "from PIL import Image",
             "import zerosum",
             "",
-            'model = zerosum.load("FOLDER")',
-            f'picture = Image.open("picture.png").{form}',
-            f"pixels = np.asarray(picture, np.{info.dtype}).reshape(1, {height}, {width}, {channels})",
-            "names = model.classify(pixels)",
+            'model = zerosum.load("FOLDER", task="generate")',
+            f"made = model.sample(4, seed=0)  # {shape}",
+        ]
+    if model.recipe.task == "classify":
+        return [
+            "import zerosum",
+            "",
+            'model = zerosum.load("FOLDER", task="classify")',
+            'names = model.classify(["picture.png"])  # of any size: brought to that of training, as the data was',
         ]
     asked = {condition.name: condition.values[0] for condition in info.conditions}
     words = f", asked={{{', '.join(f'{_quoted(name)}: {_quoted(value)}' for name, value in asked.items())}}}"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -110,12 +111,22 @@ def _converted(graph: Graph) -> Any:
     for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
         del value.metadata_props[:]
     del proto.graph.metadata_props[:], proto.metadata_props[:]
+    _name_batch(proto)
     proto.producer_name, proto.producer_version, proto.graph.name = "zerosum", __version__, "zerosum"
     ports = [_described(port) for port in (*graph.inputs, graph.output)]
     for name, value in {"zerosum": __version__, "ports": json.dumps(ports, ensure_ascii=False)}.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = name, value
     return proto
+
+
+def _name_batch(proto: Any) -> None:
+    """Call the one size that is free `batch`, for which the exporter has a name like s77."""
+    free = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for size in value.type.tensor_type.shape.dim:
+            if free and size.dim_param:
+                size.dim_param = re.sub(rf"\b{re.escape(free)}\b", "batch", size.dim_param)
 
 
 def _described(port: Port) -> dict[str, Any]:

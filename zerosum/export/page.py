@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
 from zerosum import __version__, pictures
 from zerosum.data.dataset import DatasetInfo, Side
+from zerosum.data.label_maps import levels_of
 from zerosum.errors import ConfigError
 from zerosum.export.drawn import drawn_inputs
 from zerosum.export.graph import STYLES, Graph, graph_of
@@ -97,6 +98,7 @@ def described(model: Loaded, graph: Graph, directions: "Directions | None", fp16
         "directions": [] if directions is None else list(directions.names),
         "input": None if info.input is None else _side(info.input, info),
         "fit": model.settings.data.fit,
+        "background": list(ImageColor.getrgb(model.settings.data.background)[:3]),
         "styles": STYLES if model.system.styled else 0,
         "examples": [_uri(example) for example in examples(model)],
         "ports": [{"name": port.name, "kind": port.kind} for port in graph.inputs],
@@ -157,6 +159,7 @@ def _side(side: DatasetInfo | Side, info: DatasetInfo) -> dict[str, Any]:
         "channels": side.channels if isinstance(side, Side) else side.shape[2],
         "alpha": side.alpha,
         "labels": [{"name": name, "colour": colours[place]} for place, name in enumerate(side.labels)],
+        "levels": list(levels_of(side.labels)),
     }
 
 
