@@ -129,13 +129,19 @@ def number(value: Any) -> str:
 def write_page(found: dict[str, Any], out: Path) -> None:
     """One page, whole, that needs no other file: the table, and the last pictures of each run beside one another."""
     lines = table(found)
-    rows = "".join(
-        "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in line) + "</tr>"
-        for line, tag in zip(lines, ["th", *["td"] * len(lines)], strict=False)
-    )
+    rows = "".join("<tr>" + "".join(cells(line, place == 0)) + "</tr>" for place, line in enumerate(lines))
     with plain_disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, PAGE.format(rows=rows, figures="".join(map(figures, found["runs"]))))
+
+
+def cells(line: list[str], head: bool) -> list[str]:
+    """A row of the table; the first of each is what it is about."""
+    kinds = [("th", "col" if head else "row"), *[("th", "col") if head else ("td", "")] * (len(line) - 1)]
+    return [
+        f"<{tag}{f' scope={scope}' if scope else ''}>{html.escape(cell)}</{tag}>"
+        for (tag, scope), cell in zip(kinds, line, strict=True)
+    ]
 
 
 def figures(run: str) -> str:
@@ -167,7 +173,7 @@ th, td {{ text-align: left; padding: .25rem 1.25rem .25rem 0; border-bottom: 1px
 figure {{ margin: 0 0 1rem }} img {{ max-width: 100%; height: auto; border-radius: .4rem }}
 figcaption {{ font-size: .85rem; opacity: .75 }}
 </style></head><body><main><h1>Runs side by side</h1>
-<div class="scroll"><table>{rows}</table></div>
+<div class="scroll" tabindex="0" role="region" aria-label="Scores and settings"><table>{rows}</table></div>
 <p>Scores stand in one row only if they were made alike: the same extractor, counts, data and part of it. * marks the
 best; "real" is what other real images get in the place of generated ones.</p>
 <div class="runs">{figures}</div></main></body></html>

@@ -24,6 +24,7 @@ from PIL import Image
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError
 from zerosum.files import write_whole
+from zerosum.report.travels import command_words, name_of_path, travelling
 
 MOST_FRAMES = 40
 MOST_ROWS = 800  # points of a curve: about two a pixel
@@ -54,7 +55,7 @@ def write_report(run: Path) -> Path:
 def gather(run: Path) -> dict[str, Any]:
     """Everything the page shows, as one JSON-able dict."""
     config = read_config(run / "config.yaml")
-    events = list(read_lines(run / "events.jsonl"))
+    events = [told_of(event) for event in read_lines(run / "events.jsonl")]
     rows = merged(run)
     settings = config.get("settings") or {}
     last = rows[-1] if rows else {}
@@ -70,7 +71,7 @@ def gather(run: Path) -> dict[str, Any]:
         "recipe": str(config.get("recipe", "")),
         "task": task,
         "source": title_of(str(config.get("source", ""))),
-        "path": path_of(str(config.get("source", ""))),
+        "path": name_of_path(str(config.get("source", ""))),
         "version": str(config.get("zerosum", "")),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "state": state_of(events),
@@ -85,18 +86,23 @@ def gather(run: Path) -> dict[str, Any]:
         "precision": str(config.get("precision", "")),
         "loss": str(settings.get("loss", "")),
         "stats": columns(thinned(with_derived(rows, settings, task), MOST_ROWS)),
-        "chosen": [str(event.get("text", "")) for event in events if event.get("kind") == "chosen"],
-        "dataNotes": [str(event.get("text", "")) for event in events if event.get("kind") == "data"],
+        "chosen": [event.get("text", "") for event in events if event.get("kind") == "chosen"],
+        "dataNotes": [event.get("text", "") for event in events if event.get("kind") == "data"],
         "findings": [event for event in events if event.get("kind") in ("warning", "failed", "diverged")],
         "events": events[-MOST_EVENTS:],
         "eventCount": len(events),
-        "config": {key: value for key, value in config.items() if key != "schema"},
-        "environment": read_environment(run / "env.json"),
+        "config": travelling({key: value for key, value in config.items() if key != "schema"}),
+        "environment": travelling(read_environment(run / "env.json")),
         "checkpoints": checkpoints(run / "checkpoints"),
         "floors": floors(run),
         "evaluations": evaluations(run),
         **drawn,
     }
+
+
+def told_of(event: dict[str, Any]) -> dict[str, Any]:
+    """An event whose texts do not say where things lie on this machine."""
+    return event | {key: travelling(str(event[key])) for key in ("text", "advice") if event.get(key) is not None}
 
 
 def page(data: dict[str, Any]) -> str:
@@ -148,12 +154,6 @@ def name_of(run: Path) -> str:
     return resolved.relative_to(here).as_posix() if resolved.is_relative_to(here) else resolved.name
 
 
-def path_of(source: str) -> str:
-    """The data as commands name it from here."""
-    path, here = Path(source), Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else source
-
-
 def title_of(source: str) -> str:
     """The data as a title: of an absolute path the last part, for the rest says where, not what."""
     return Path(source).name if Path(source).is_absolute() else source
@@ -179,7 +179,7 @@ def read_environment(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         return {}
     command = value.get("command")
-    return value | ({"command": shlex.join(map(str, command))} if isinstance(command, list) else {})
+    return value | ({"command": shlex.join(command_words(command))} if isinstance(command, list) else {})
 
 
 def state_of(events: list[dict[str, Any]]) -> str:
@@ -228,7 +228,7 @@ def evaluations(run: Path) -> list[dict[str, Any]]:
             for words, place in (named.items() if isinstance(named, dict) else ())
             if (src := packed(run / "evaluation" / Path(str(place)).name, PICTURES_BUDGET // 8))
         ]
-        found.append(line | {"pictures": pictures})
+        found.append(travelling(line) | {"pictures": pictures})
     return found
 
 

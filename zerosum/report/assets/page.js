@@ -239,7 +239,7 @@ function toggle() {
 document.addEventListener("keydown", event => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (!step || !data.frames.length || event.altKey || event.ctrlKey || event.metaKey) return;
-  if (event.target.closest("input, textarea, pre, [contenteditable]")) return;
+  if (event.target.closest("input, textarea, pre, .scroll, .sideways, [contenteditable]")) return;  // which arrows move
   event.preventDefault();
   stop();
   show(frame + step);
@@ -385,7 +385,7 @@ function curves() {
   const list = charts();
   if (!at.length || !list.length) return { node: section("curves", suited("curves"), make("p", { class: "quiet" }, say("no-curves"))), draw() {} };
   const holders = list.map(chart => {
-    const values = chart.series.map(() => make("output", {}));
+    const values = chart.series.map(() => make("output", { "aria-live": "off" }));  // they follow the pointer
     const holder = make("div", { class: "canvas", role: "img", "aria-label": chart.series.map(([name, label]) => {
       const known = stats[name].filter(value => value != null);
       const written = chart.written || number;
@@ -541,8 +541,13 @@ function goOn() {
 // ---- the record ----
 const isObject = value => value != null && typeof value === "object";
 const isBranch = value => isObject(value) && (!Array.isArray(value) || value.some(isObject));
+const MOST_LISTED = 60;  // of a list: a thousand combinations of attributes would be one line of 36,000 characters
 function tree(value) {
-  if (Array.isArray(value)) return !isBranch(value) ? document.createTextNode(value.join(", ") || "–") : make("ul", {}, value.map(item => make("li", {}, tree(item))));
+  if (Array.isArray(value)) {
+    const shown = value.slice(0, MOST_LISTED), more = value.length > shown.length ? say("more-values", { n: whole(value.length - shown.length) }) : "";
+    return !isBranch(value) ? document.createTextNode([shown.join(", ") || "–", more].filter(Boolean).join(" "))
+      : make("ul", {}, shown.map(item => make("li", {}, tree(item))), more ? make("li", {}, more) : null);
+  }
   if (isObject(value)) return make("dl", { class: "tree" }, Object.entries(value).map(([key, item]) =>
     make("div", { class: isBranch(item) ? "branch" : "leaf" }, make("dt", {}, key), make("dd", {}, tree(item)))));
   return document.createTextNode(value == null ? "–" : String(value));
