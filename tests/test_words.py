@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,33 @@ def run_line(command, tmp_path, monkeypatch):
         assert output
 
     return run
+
+
+def test_the_example_of_the_readme_is_what_mypy_reads():
+    """`model.sample` was an error to type checkers, as `load` may return a classifier."""
+    (example,) = blocks("README.md", "python")
+    assert (ROOT / "tests/readme_example.py").read_text("utf-8").endswith(f'"""\n\n{example}')
+    checked = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]["files"]
+    assert "tests/readme_example.py" in checked
+
+
+def test_a_source_distribution_has_what_make_test_needs():
+    """Its own tests failed in it: they read the benchmarks and the Makefile."""
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["sdist"]
+    needed = {
+        "zerosum",
+        "tests",
+        "bench",
+        "docs",
+        "web",
+        "Makefile",
+        "constraints.txt",
+        ".ci",
+        "README.md",
+        "CONTRIBUTING.md",
+    }
+    assert needed <= set(build["include"])
+    assert all((ROOT / name).exists() for name in needed)
 
 
 @pytest.mark.slow
