@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types unit format clean
+.PHONY: demo test lint types unit torture format clean
 
 demo: .venv/installed
 	$(BIN)/zerosum demo $(if $(OUT),--out $(OUT))
@@ -19,6 +19,10 @@ types: .venv/installed
 # A process for each core; each uses one thread, and takes whole files, whose fixtures are costly.
 unit: .venv/installed
 	$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+# Thousands of seeded faults where `make test` tries a few; prints the figures of docs/reliability.md. Half an hour.
+torture: .venv/installed
+	ZEROSUM_TORTURE=long $(BIN)/pytest $(or $(TESTS),tests/torture)
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

@@ -10,7 +10,7 @@ import pytest
 import zerosum
 
 ROOT = Path(zerosum.__file__).parent
-FOUNDATIONS = {"errors", "files", "seeds", "pictures", "weights"}
+FOUNDATIONS = {"errors", "text", "files", "seeds", "pictures", "weights"}
 # Each part may import those named, the foundations, and itself.
 ALLOWED = {
     "layers": set(),

@@ -4,7 +4,6 @@
 out of the folder, and no memory is taken before what the config asks for was compared with what the file holds.
 """
 
-import json
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import System
 from zerosum.errors import ConfigError, DataError
+from zerosum.files import parse_json
 from zerosum.recipes.registry import Recipe
 from zerosum.recipes.settings import Settings
 from zerosum.weights import fingerprint, refuse_not_finite
@@ -86,8 +86,8 @@ def read_exported(folder: str | Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > LARGEST_CONFIG:
             raise ValueError(f"it has more than {LARGEST_CONFIG:,} bytes")
-        config = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        config = parse_json(file.read_bytes())
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read as JSON ({error}). Export or download it again.") from error
     if not isinstance(config, dict) or config.get("library_name") != "zerosum":
         raise ConfigError(f"{file} is not of zerosum. Give a folder that `zerosum export` wrote.")

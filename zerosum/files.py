@@ -1,18 +1,39 @@
 """Files and folders that appear whole or not at all."""
 
 import errno
+import glob
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from zerosum.errors import ConfigError, ZerosumError
+from zerosum.text import printable
 
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+SETTLING = 1.0  # seconds that a new file or folder may be without its lock
 LONGEST_NAME = 200  # bytes of a name that its temporary file keeps; file systems end at 255
+
+
+def refuse_odd_name(path: str | Path) -> None:
+    """Raises ConfigError for a folder whose name is no UTF-8, which libraries that write and read weights do not open,
+    so that what is written there could not be read again."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"The name {printable(str(path))} is not UTF-8. Choose another for what is written."
+        ) from None
 
 
 def sync_folder(path: Path) -> None:
@@ -86,13 +107,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     error; folders above it are made."""
     with plain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        clear_abandoned(path)
         handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
-            yield temporary
-            os.chmod(temporary, 0o666 & ~umask())
-            os.replace(temporary, path)
+            with _held(temporary):
+                yield temporary
+                os.chmod(temporary, 0o666 & ~umask())
+                os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -103,30 +126,83 @@ def write_json(path: str | Path, value: Any) -> None:
     write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text. Whole numbers of more than 19 digits are floats. Raises ValueError for anything else,
+    also for what is nested too deeply to be read."""
+    try:
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 19 else float(digits))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
     """Fill a temporary folder beside `path`, which takes that name when the block ends without an error.
 
-    Raises FileExistsError before anything is written if `path` exists. A failed block leaves nothing behind."""
+    Raises ConfigError if `path` exists, before anything is written, or at the end where another process was first. A
+    failed block leaves nothing behind, and what one left that was killed is removed."""
     path = Path(path)
     if path.exists():
-        raise FileExistsError(path)
+        raise _taken(path)
     with plain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        clear_abandoned(path)
         temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
         try:
-            os.chmod(temporary, 0o777 & ~umask())
-            yield temporary
-            for file in sorted(temporary.rglob("*")):
-                if file.is_file():
-                    with open(file, "rb") as handle:
-                        os.fsync(handle.fileno())
-            sync_folder(temporary)
-            os.replace(temporary, path)
+            with _held(temporary):
+                os.chmod(temporary, 0o777 & ~umask())
+                yield temporary
+                for file in sorted(temporary.rglob("*")):
+                    if file.is_file():
+                        with open(file, "rb") as handle:
+                            os.fsync(handle.fileno())
+                sync_folder(temporary)
+                try:
+                    os.replace(temporary, path)
+                except OSError as error:
+                    if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise _taken(path) from error
+                    raise
             sync_folder(path.parent)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+    clear_abandoned(path)
+
+
+def _taken(path: Path) -> ConfigError:
+    return ConfigError(f"{path} exists already, and was left as it is. Choose another name, or remove it first.")
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Lock what is half written for as long as this process lives: the system lets go of it however that ends."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not every file system can
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def clear_abandoned(path: Path) -> None:
+    """Remove what writers of this name left half written when they were killed; those that still live hold a lock."""
+    if fcntl is None:
+        return
+    for left in path.parent.glob(f"{glob.escape(_prefix(path))}????????.tmp"):
+        with suppress(OSError):  # just finished, and renamed; or of another user
+            if left.stat().st_mtime > time.time() - SETTLING:
+                continue
+            handle = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(left)
+            finally:
+                os.close(handle)
 
 
 def refuse_to_replace(out: Path, overwrite: bool = False) -> None:
@@ -149,10 +225,14 @@ def refuse_to_replace(out: Path, overwrite: bool = False) -> None:
 def clear_unfinished(folder: Path) -> None:
     """Remove the temporary files and folders of writers that were killed. Only for who alone writes there."""
     for path in folder.glob(".*.tmp"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def umask() -> int:

@@ -20,6 +20,7 @@ from zerosum.recipes.overrides import ConfigFile
 from zerosum.recipes.registry import Recipe, merged
 from zerosum.recipes.settings import Settings
 
+LONGEST = 10**15  # images, steps or minutes: a million years on the fastest machines
 ATTEMPTS = 10  # at a length that agrees with the batches that depend on it, for a goal in steps
 
 
@@ -38,6 +39,8 @@ def goal_of(images: int | None, steps: int | None, minutes: float | None) -> Goa
     for name, value in given.items():
         if value is not None and not 0 < value < math.inf:
             raise ConfigError(f"{name} must be above 0 and finite, got {value}.")
+        if value is not None and value > LONGEST:
+            raise ConfigError(f"{name} must be at most {LONGEST:,}, got {value:,}.")
     if all(value is None for value in given.values()):
         return None
     return Goal(

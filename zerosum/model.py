@@ -568,5 +568,5 @@ def described(config: dict[str, Any], file: Path) -> tuple[Recipe, Settings, Dat
     try:
         recipe = get_recipe(config["recipe"])
         return recipe, recipe.configure(merged(recipe.older, config["settings"])), DatasetInfo.from_json(config["data"])
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ConfigError(f"{file} is damaged: {error!r}.") from error

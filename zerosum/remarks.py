@@ -1,11 +1,11 @@
 """Sentences about a set of images: what a user should know before training on it, and what a run depends on."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.records import counted, listed
+from zerosum.files import parse_json
 from zerosum.recipes.pix2pixhd import Pix2pixHDSettings
 from zerosum.recipes.registry import Recipe
 from zerosum.recipes.settings import AdversarialSettings, Settings
@@ -28,7 +28,7 @@ def remarks(data: Dataset, recipe: Recipe, settings: Settings) -> list[str]:
 def data_notes(data: Dataset) -> list[str]:
     """What was decided while the data was read, and how images were converted, as `prepare` prints it."""
     report = _packing_report(data)
-    notes = [str(note) for note in report.get("notes", [])]
+    notes = list(report.get("notes", []))
     if changes := report.get("changes", {}):
         counts = ", ".join(f"{text} ({count:,})" for text, count in list(changes.items())[:_SHOWN])
         notes.append(f"Images were converted: {counts}.")
@@ -45,10 +45,19 @@ def _is_are(items: Sequence[object]) -> str:
 def _packing_report(data: Dataset) -> dict[str, Any]:
     """What `prepare` found; empty where there is no such report, as of vectors."""
     try:
-        report: dict[str, Any] = json.loads((data.folder / "report.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        report = parse_json((data.folder / "report.json").read_bytes())
+        return {
+            "notes": list(map(str, report.get("notes", []))),
+            "warnings": list(map(str, report.get("warnings", []))),
+            "changes": {str(text): int(count) for text, count in report.get("changes", {}).items()},
+            **{key: list(map(_skip, report.get(key, []))) for key in ("ignored", "skipped")},
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
         return {}
-    return report
+
+
+def _skip(value: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value[key]) for key in ("name", "reason")}
 
 
 def packing_remarks(data: Dataset) -> list[str]:

@@ -33,7 +33,7 @@ from zerosum.engine.precision import (
 from zerosum.engine.products import faster_as_products
 from zerosum.environment import processor
 from zerosum.errors import ConfigError, ZerosumError
-from zerosum.files import write_json
+from zerosum.files import parse_json, write_json
 from zerosum.model import BATCH, Model, Translator, pictures_at_once
 from zerosum.threads import Meter, cores, taken_cores
 
@@ -247,7 +247,7 @@ def _remembered(
     file = cache_folder() / "speed" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
     if not anew:
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # none yet, or damaged: measure
-            return read(json.loads(file.read_text("utf-8"))[what]), True
+            return read(parse_json(file.read_bytes())[what]), True
     meter, started = Meter(), time.perf_counter()
     measured, steady = measure()
     kept = steady and not (device.type == "cpu" and _beside_others(meter, time.perf_counter() - started, threads))

@@ -29,8 +29,8 @@ from zerosum.engine.device import choose_device, keep_pages, plain_memory_errors
 from zerosum.engine.loop import Cadence, Goal, Listener, Scorer, Training
 from zerosum.engine.players import LAYOUTS, Batch, Player, System
 from zerosum.engine.randomness import seeded
-from zerosum.engine.run import SCHEMA, RunFolder, layout_of, refuse_existing, threads_of
-from zerosum.engine.stopping import stop_on_signals
+from zerosum.engine.run import SCHEMA, RunFolder, layout_of, list_checkpoints, read_lines, refuse_existing, threads_of
+from zerosum.engine.stopping import StopRequest, stop_on_signals
 from zerosum.engine.transfer import Taken, start_from, start_from_tensors
 from zerosum.engine.watch import Watch
 from zerosum.environment import environment
@@ -228,6 +228,8 @@ def train(
     use as there are cores that no other program uses; torch is given its own number back. listeners are told how it
     goes; packing(what, done, total) how far the data is packed. Raises ConfigError, DataError, DivergedError, or
     ZerosumError when the disk fails."""
+    if out is not None:
+        refuse_existing(Path(out))  # before the data is looked at and packed, which may take minutes
     planned = plan(
         recipe,
         data,
@@ -242,8 +244,6 @@ def train(
     where = choose_device(device)
     check_precision(precision, products)
     check_threads(threads)
-    if out is not None:
-        refuse_existing(Path(out))  # before the data is packed, which may take minutes
     resolved = _lasting_eye(planned.settings)
     task = TASKS[planned.recipe.task]
     dataset = task.classed(open_dataset(str(data), planned.size, resolved.data, progress=packing), resolved)
@@ -302,8 +302,8 @@ def train(
     }
     if init is not None:
         document["init"] = _lasting(init)
-    run = RunFolder.create(path, document, environment(dataset.info.hash) | {"speed": speed.to_json()})
-    try:
+    facts = environment(dataset.info.hash) | {"speed": speed.to_json()}
+    with stop_on_signals() as stop, RunFolder.create(path, document, facts) as run:  # which a signal leaves resumable
         training = _prepare(run, document, system, resolved, dataset, scorer, where, taken, listeners)
         _note_trained_on(run, planned.recipe, resolved, dataset, seed)
         if origin is None and not started:
@@ -328,9 +328,7 @@ def train(
         rare = [few_text(few, dataset.info)] if few else []
         for remark in [*planned.unreached, *remarks(dataset, planned.recipe, resolved), *rare]:
             training.event("warning", remark)
-        return _run(training, goal)
-    finally:
-        run.unlock()
+        return _run(training, goal, stop)
 
 
 @threads_restored()
@@ -411,7 +409,10 @@ def resume(
             except (ConfigError, DataError) as error:  # what sees the images is gone; the run itself is not
                 scorer, unscored = None, f"The run goes on without scores at its checkpoints. {error}"
             training = _prepare(folder, document, system, settings, dataset, scorer, where, taken, listeners)
-        training.restore()
+        if list_checkpoints(folder.checkpoints):
+            training.restore()
+        else:
+            _begin_again(training, recipe, settings, dataset, document)
         progress = training.progress
         if minutes is not None:
             goal = Goal(goal.images, goal.steps, progress.seconds + 60 * minutes)
@@ -434,9 +435,34 @@ def resume(
             training.goal = goal
             rates = rates_text(system, training.time(), settings.clock_end(by_time(goal)))
             training.event("goal", " ".join([new_goal_text(settings, goal, progress, kind_of(recipe)), *rates]))
-        return _run(training, goal)
+        with stop_on_signals() as stop:
+            return _run(training, goal, stop)
     finally:
         folder.unlock()
+
+
+def _begin_again(
+    training: Training, recipe: Recipe, settings: Settings, data: Dataset, document: Mapping[str, Any]
+) -> None:
+    """Bring a run that was killed before its first checkpoint to where it began. Raises DataError when it had one."""
+    folder, system = training.run, training.system
+    if any(line["images"] for line in read_lines(folder.path / "stats.jsonl")):
+        raise DataError(
+            f"{folder.checkpoints} holds no checkpoint, though {folder.path} was trained: put them back, or train "
+            "again into another folder."
+        )
+    folder.forget_after(-1)
+    started, init = system.take_weights(), document.get("init")
+    if init is not None:
+        training.event("init", _start_from(system, recipe, settings, data.info, Path(init)))
+    elif not started:
+        system.before_training(_many(data, document["seed"], training.device))
+    training.ema.restart(system.network)
+    training.event("resume", "The run was stopped before its first checkpoint: it begins again.")
+    for note in data_notes(data):
+        training.event("data", note)
+    for remark in remarks(data, recipe, settings):
+        training.event("warning", remark)
 
 
 def changed_split(folder: RunFolder, recipe: Recipe, settings: Settings, info: DatasetInfo, data: Dataset) -> str:
@@ -643,12 +669,12 @@ class RunningReport:
                 write_report(self.run)
 
 
-def _run(training: Training, goal: Goal) -> Run:
+def _run(training: Training, goal: Goal, stop: StopRequest) -> Run:
     """Train until the goal or a signal; the report is written also when training fails, but not after a second Ctrl-C,
     for who insists does not want to wait."""
     path = training.run.path
     try:
-        with stop_on_signals() as stop, plain_memory_errors():
+        with plain_memory_errors():
             state = training.run_until(goal, stop)
         training.event(state, _closing(state, training.progress.images, path))
     except Exception as error:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from zerosum.cli.tables import print_table
+from zerosum.cli.output import print_table, show
 from zerosum.files import refuse_to_replace
 
 
@@ -29,4 +29,4 @@ def compare(
         print(json.dumps(found | {"page": str(out)}, indent=1))
         return
     print_table(table(found))
-    print(f"* the best of runs scored alike. The pictures are in {out}.")
+    show(f"* the best of runs scored alike. The pictures are in {out}.")

@@ -1,13 +1,12 @@
 """`zerosum evaluate`."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from zerosum.cli.tables import print_table
+from zerosum.cli.output import print_table, show, warn
 from zerosum.errors import ConfigError
 
 AskedPart = Literal["auto", "train", "test"]
@@ -88,7 +87,7 @@ def evaluate(
             checkpoint=checkpoint,
             seed=seed,
             device=device,
-            warn=_warn,
+            warn=warn,
             packing=packing(terminal),
         )
     else:
@@ -109,7 +108,7 @@ def evaluate(
             balance=balance,
             checkpoint=checkpoint,
             device=device,
-            warn=_warn,
+            warn=warn,
             listeners=[terminal],
             packing=packing(terminal),
         )
@@ -117,12 +116,12 @@ def evaluate(
         print(json.dumps(found, indent=1))
         return
     _print_scores(found)
-    print(f"Kept in {run / 'evaluation.jsonl'}; {run / 'report.html'} shows it in pictures.")
+    show(f"Kept in {run / 'evaluation.jsonl'}; {run / 'report.html'} shows it in pictures.")
 
 
 def _print_scores(found: dict[str, Any]) -> None:
     facts = found["made_by"]
-    print(f"{found['run']} ({found['recipe']}, {found['images']:,} images seen)")
+    show(f"{found['run']} ({found['recipe']}, {found['images']:,} images seen)")
     floor, beside = found.get("floor", {}), found.get("baselines", {})
     training = {"its training images": found["training"]} if found.get("training") else {}
     columns = ({"real images in its place": floor} if floor else {}) | training | beside
@@ -140,16 +139,16 @@ def _print_scores(found: dict[str, Any]) -> None:
     tables = (("class", "per_class"), ("value", "per_value"), ("class, as the classifier sees it", "classes"))
     for title, key in tables:
         if rows := found.get(key):
-            print()
+            show()
             columns = list(next(iter(rows.values())))
             print_table(
                 [[title, *columns], *([name, *(_short(row[c]) for c in columns)] for name, row in rows.items())]
             )
-    print("\nMade by: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
+    show("\nMade by: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
     for warning in found["warnings"]:
-        print(f"Note: {warning}")
+        show(f"Note: {warning}")
     for words, place in found.get("pictures", {}).items():
-        print(f"Picture ({words}): {Path(found['run']) / place}")
+        show(f"Picture ({words}): {Path(found['run']) / place}")
 
 
 def _digits(value: float | None) -> str:
@@ -160,7 +159,3 @@ def _short(value: float | int | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)

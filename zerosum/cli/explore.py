@@ -1,13 +1,13 @@
 """`zerosum explore RUN walk | arithmetic | project | directions`."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from zerosum.cli.once import Once
+from zerosum.cli.output import show, warn
 from zerosum.cli.sample import parse_seeds, parse_wishes
 from zerosum.errors import ConfigError
 from zerosum.files import refuse_to_replace
@@ -201,8 +201,8 @@ def directions(
     if eye is None:
         found = principal_directions(model, 8 if count is None else count, seed)
     else:
-        judge = load_classifier(eye, device, _warn)
-        found = attribute_directions(model, judge, attribute, seed=seed, asked=wishes, warn=_warn)
+        judge = load_classifier(eye, device, warn)
+        found = attribute_directions(model, judge, attribute, seed=seed, asked=wishes, warn=warn)
     write_directions_sheet(model, found, shown, out, wishes)
     write_directions(vectors, found)
     facts = {"vectors": str(vectors), "directions": list(found.names), "seeds": shown, "asked": wishes}
@@ -210,14 +210,10 @@ def directions(
     _tell(context, model, out, facts, f"{number} ({vectors})", as_json)
 
 
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)
-
-
 def _model(context: typer.Context, checkpoint: Literal["latest", "best"], device: str) -> "Model":
     from zerosum.model import load_generator
 
-    return load_generator(context.obj, device, skipped=_warn, checkpoint=checkpoint)
+    return load_generator(context.obj, device, skipped=warn, checkpoint=checkpoint)
 
 
 def _place(context: typer.Context, out: Path | None, name: str, overwrite: bool) -> Path:
@@ -232,4 +228,4 @@ def _tell(context: typer.Context, model: "Model", out: Path, facts: dict[str, An
     if as_json:
         print(json.dumps({"out": str(out), "trained_on": model.images, **facts}, indent=1))
     else:
-        print(f"{words} in {out}, from {context.obj} after {model.images:,} images.")
+        show(f"{words} in {out}, from {context.obj} after {model.images:,} images.")

@@ -1,13 +1,12 @@
 """`zerosum export` and `zerosum load-check`."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from zerosum.cli.tables import print_table
+from zerosum.cli.output import print_table, show, warn
 from zerosum.errors import DataError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
@@ -54,12 +53,12 @@ def export(
         directions=directions,
         checkpoint=checkpoint,
         license=license,
-        warn=lambda text: print(f"warning: {text}", file=sys.stderr),
+        warn=warn,
     )
     if as_json:
         print(json.dumps(found, indent=1))
         return
-    print(f"{found['recipe']} after {found['images']:,} images in {out}.")
+    show(f"{found['recipe']} after {found['images']:,} images in {out}.")
     lines = [["format", "MB", "seconds", "from PyTorch at most"]]
     for name, facts in found["formats"].items():
         far = facts.get("largest_difference")
@@ -72,7 +71,7 @@ def export(
             ]
         )
     print_table(lines)
-    print(f"Check it anywhere with `zerosum load-check {out}`.")
+    show(f"Check it anywhere with `zerosum load-check {out}`.")
 
 
 def load_check(

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from zerosum.cli.output import show
+
 
 def import_(
     file: Annotated[
@@ -43,6 +45,6 @@ def import_(
     if as_json:
         print(json.dumps(found.to_json(), indent=1))
         return
-    print(f"{out}: {found.text()}, read from {file}.")
+    show(f"{out}: {found.text()}, read from {file}.")
     for note in found.notes:
-        print(f"Note: {note}")
+        show(f"Note: {note}")

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,21 +11,31 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from zerosum.cli.output import lost_stream_ignored
 from zerosum.engine.pace import duration
+from zerosum.text import printable
 
 SECONDS_BETWEEN_LINES = 10
 REMARKABLE = {"warning": "yellow", "failed": "bold red", "diverged": "bold red"}
 LASTING = {*REMARKABLE, "goal", "chosen", "data"}  # stay above the table
 
 
+class Lasting(Console):
+    """A console whose reader may go: `rich` would end the process, and what is being trained with it."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        self.quiet = True
+
+
 class Terminal:
-    """A listener that writes to stderr.
+    """A listener that writes to stderr, as long as that takes it: whatever becomes of it, training goes on.
 
     On a terminal it keeps one table up to date; into a file or a pipe (a batch system's log) it prints a line at most
     every ten seconds. Colours follow NO_COLOR. `clock` is for tests."""
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self.console = console or Console(file=sys.stderr, highlight=False)
+        self.console = console or Lasting(file=sys.stderr, highlight=False)
         self.clock = clock
         self.live: Live | None = None
         self._title = self._goal = ""
@@ -39,10 +48,12 @@ class Terminal:
 
     def start(self, title: str, goal: str) -> None:
         """Begin: what is trained, and until when; no goal where the run itself says how long."""
+        title = printable(title)
         self._title, self._goal, self._started = title, goal, self.clock()
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             self.live = Live(get_renderable=self._table, console=self.console, refresh_per_second=2)
-            self.live.start()
+            with lost_stream_ignored():
+                self.live.start()
         else:
             self._print(f"{title}, {goal}" if goal else title)
 
@@ -59,22 +70,25 @@ class Terminal:
     def event(self, kind: str, text: str) -> None:
         """Show something that happened. A warning, the goal and what was chosen stay on the screen; anything else until
         the next event."""
+        text = printable(text)
         said = Text.assemble((f"{kind}: ", REMARKABLE[kind]), text) if kind in REMARKABLE else Text(text)
         self._last = Text(text, style=REMARKABLE.get(kind, ""))
         if self.live is None:
             self._print(said.plain)
         elif kind in LASTING:
-            self.live.console.print(said)
+            with lost_stream_ignored():
+                self.live.console.print(said)
 
     def close(self) -> None:
         """Leave the last state on the screen; may be called twice."""
         live, self.live = self.live, None
         if live:
-            with suppress(OSError):  # the terminal may be gone
+            with lost_stream_ignored():
                 live.stop()
 
     def _print(self, text: str) -> None:
-        self.console.print(Text(text), soft_wrap=True)  # a line of a log file stays one line
+        with lost_stream_ignored():
+            self.console.print(Text(text), soft_wrap=True)  # a line of a log file stays one line
 
     def _line(self) -> str:
         parts = [f"{self._images:,} images", f"{self._fraction:.0%}"]

@@ -7,9 +7,11 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -22,6 +24,7 @@ from zerosum.cli.explore import explore
 from zerosum.cli.export import export, load_check
 from zerosum.cli.import_ import import_
 from zerosum.cli.once import Once
+from zerosum.cli.output import say
 from zerosum.cli.prepare import prepare
 from zerosum.cli.recipes import recipes
 from zerosum.cli.sample import sample
@@ -29,9 +32,25 @@ from zerosum.cli.tag import tag
 from zerosum.cli.train import resume, train
 from zerosum.cli.translate import translate
 from zerosum.engine.stopping import ending_signals
-from zerosum.errors import EXIT_DONE, EXIT_ERROR, ZerosumError
+from zerosum.errors import EXIT_DONE, EXIT_ERROR, ConfigError, ZerosumError
 
+LARGEST = 2**53  # of a whole number on the command line
 ENDED = 128  # and the number of the signal, as shells count it: nothing was being trained that could be resumed
+
+
+def countable(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which refuses whole numbers that nothing can be counted with."""
+
+    @wraps(command)
+    def checked(*arguments: Any, **options: Any) -> None:
+        for name, value in options.items():
+            if isinstance(value, int) and abs(value) > LARGEST:
+                option = f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{option} is {value:,}; the largest number that can be given is {LARGEST:,}.")
+        command(*arguments, **options)
+
+    return checked
+
 
 app = typer.Typer(
     name="zerosum",
@@ -43,11 +62,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (recipes, prepare, train, resume, sample, evaluate, compare, tag, export, doctor, demo):
-    app.command(cls=Once)(command)
+    app.command(cls=Once)(countable(command))
 # An attribute that a run changes is an option by its own name: --age 60
-app.command(cls=Once, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(translate)
-app.command("import", cls=Once)(import_)
+ANY = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command(cls=Once, context_settings=ANY)(countable(translate))
+app.command("import", cls=Once)(countable(import_))
 app.command("load-check", cls=Once)(load_check)
+for known in explore.registered_commands:
+    known.callback = countable(known.callback) if known.callback is not None else None
 app.add_typer(explore)
 
 
@@ -71,37 +93,54 @@ def main() -> NoReturn:
     of any other the traceback is in a file that the sentence names (with ZEROSUM_DEBUG=1 it is shown).
 
     SIGTERM, and SIGHUP unless it is ignored, end it in order, so that what is half written is removed; training saves
-    first (engine/stopping.py)."""
+    first (engine/stopping.py). A result that stdout does not take, such as one for a full disk, is an error, but for a
+    pipe whose reader has seen enough."""
+    _fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     before = {number: signal.signal(number, _end) for number in ending_signals()}
     try:
-        app()
-    except ZerosumError as error:
-        _say(str(error))
-        sys.exit(error.exit_code)
-    except Exception as error:
-        if os.environ.get("ZEROSUM_DEBUG"):
-            raise
-        _say(_last_resort(error))
-        sys.exit(EXIT_ERROR)
+        code = _run()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _flush()
-    sys.exit(EXIT_DONE)
+        lost = _flush()
+    if lost and code == EXIT_DONE:
+        say(f"zerosum: The result cannot be written to stdout: {lost}.")
+        code = EXIT_ERROR
+    sys.exit(code)
+
+
+def _run() -> str | int:
+    """The exit code that the command ends with, once what went wrong is said."""
+    try:
+        app()
+    except SystemExit as ended:
+        return ended.code or EXIT_DONE
+    except ZerosumError as error:
+        say(f"zerosum: {error}")
+        return error.exit_code
+    except Exception as error:
+        if os.environ.get("ZEROSUM_DEBUG"):
+            raise
+        say(f"zerosum: {_last_resort(error)}")
+        return EXIT_ERROR
+    return EXIT_DONE
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(ENDED + number)
 
 
-def _say(text: str) -> None:
-    """A line on stderr, if that is still there."""
-    if sys.stderr is not None:  # closed: print would then write to stdout
-        with suppress(OSError):
-            print(f"zerosum: {text}", file=sys.stderr, flush=True)
+def _fill_closed_streams() -> None:
+    """Give stdin, stdout and stderr that were closed (`2>&-`) to the null device: else the first files that are opened
+    take their numbers, and get what C libraries write to a terminal."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
 def _last_resort(error: Exception) -> str:
@@ -139,13 +178,18 @@ def _is_out_of_memory(error: Exception) -> bool:
     return is_out_of_memory(error)
 
 
-def _flush() -> None:
-    """Write what was printed; where it goes may be gone, and then nobody is to be told."""
+def _flush() -> str:
+    """Write what was printed. Returns why stdout did not take it; nothing where its reader has gone, who is not to be
+    told."""
+    lost = ""
     for stream in (sys.stdout, sys.stderr):
         if stream is None:  # closed from the start
             continue
         try:
             stream.flush()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if stream is sys.stdout and isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                lost = error.strerror or str(error)
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return lost

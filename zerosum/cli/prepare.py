@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from zerosum.cli.output import show
 from zerosum.errors import ConfigError
 from zerosum.files import refuse_to_replace
 
@@ -122,8 +123,8 @@ def prepare(
     if as_json:
         print(json.dumps(report.to_json(), indent=1))
     else:
-        print(report.text())
-        print(f"Packed in {out}; {out / 'report.html'} shows it in pictures.")
+        show(report.text())
+        show(f"Packed in {out}; {out / 'report.html'} shows it in pictures.")
 
 
 def _preview(
@@ -146,16 +147,17 @@ def _preview(
     if as_json:
         print(json.dumps({"out": str(out), "settings": chosen.model_dump()}))
     else:
-        print(f"{out} shows what augmentation makes of {source}: the originals at the left, a new draw in each column.")
+        show(f"{out} shows what augmentation makes of {source}: the originals at the left, a new draw in each column.")
 
 
 @contextmanager
 def _progress() -> "Iterator[Progress | None]":
     """A bar on stderr, where that is a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    from zerosum.cli.live import Lasting
+
+    console = Lasting(stderr=True)
     if not console.is_terminal:
         yield None
         return

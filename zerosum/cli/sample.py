@@ -2,13 +2,13 @@
 
 import json
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from zerosum.cli.output import show, warn
 from zerosum.errors import ConfigError
 from zerosum.files import refuse_to_replace
 
@@ -64,6 +64,8 @@ def sample(
         raise ConfigError("Give either -n or --seeds, not both.")
     if n is not None and n < 1:
         raise ConfigError(f"-n is {n}; it must be at least 1.")
+    if n is not None and n > MOST_SEEDS:
+        raise ConfigError(f"-n is {n:,}; ask for at most {MOST_SEEDS:,} at once.")
     if sweep is not None and shape is not None:
         raise ConfigError("Give either --sweep or --grid: a sweep has a column for each value.")
     if sweep is not None and sweep in wishes:
@@ -78,9 +80,7 @@ def sample(
     if shape and len(wanted) > shape[0] * shape[1]:
         raise ConfigError(f"A grid of {shape[0]}x{shape[1]} has no room for {len(wanted)} images; make it larger.")
     refuse_to_replace(out, overwrite)
-    model = load_generator(
-        run, device, skipped=lambda text: print(f"warning: {text}", file=sys.stderr), checkpoint=checkpoint
-    )
+    model = load_generator(run, device, skipped=warn, checkpoint=checkpoint)
     model = in_precision(model, precision, len(wanted))
     count = len(wanted)
     if sweep is not None:
@@ -94,7 +94,7 @@ def sample(
         print(json.dumps(found | {"asked": wishes}))
     else:
         how = "" if model.precision == "fp32" else f", in {model.precision}"
-        print(f"{count} images in {out}, from {run} after {model.images:,} images{how}.")
+        show(f"{count} images in {out}, from {run} after {model.images:,} images{how}.")
 
 
 def parse_wishes(words: list[str], label: str | None) -> dict[str, str]:

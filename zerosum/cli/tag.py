@@ -1,13 +1,12 @@
 """`zerosum tag`."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from zerosum.cli.tables import print_table
+from zerosum.cli.output import print_table, show, warn
 
 
 def tag(
@@ -41,7 +40,7 @@ def tag(
         sure=sure,
         replace=replace,
         device=device,
-        warn=lambda text: print(f"warning: {text}", file=sys.stderr),
+        warn=warn,
         progress=packing(Terminal()),
     )
     if as_json:
@@ -56,4 +55,4 @@ def _print_counts(found: dict[str, Any]) -> None:
         rows = [*counts["values"].items(), *([("(empty)", counts["empty"])] if counts["empty"] else [])]
         lines += [[column, value, f"{count:,}"] for value, count in rows]
     print_table(lines)
-    print(f"{found['images']:,} images, tagged in {found['file']}.")
+    show(f"{found['images']:,} images, tagged in {found['file']}.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zerosum.cli.output import show
 from zerosum.errors import EXIT_STOPPED
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _end(run: "Run", as_json: bool) -> None:
     if as_json:
         said = json.dumps({"run": str(run.path), "state": run.state, "images": run.images, "report": str(report)})
     with suppress(*([OSError] if run.state == "stopped" else [])):  # stopped because the terminal is gone
-        print(said)
+        show(said)
     if run.state == "stopped":
         raise typer.Exit(EXIT_STOPPED)
 

@@ -1,12 +1,12 @@
 """`zerosum translate`."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from zerosum.cli.output import show, warn
 from zerosum.errors import ConfigError
 
 
@@ -93,7 +93,7 @@ def translate(
         device=device,
         precision=precision,
         overwrite=overwrite,
-        warn=lambda text: print(f"warning: {text}", file=sys.stderr),
+        warn=warn,
         progress=packing(Terminal()),
     )
     if as_json:
@@ -105,7 +105,7 @@ def translate(
     if len(found.get("asked", [])) > 1:
         values = map(value_of, found["asked"])
         columns = f" In each row the input, then {listed(list(values))}."
-    print(f"{count} in {found['out']}{left}, from {run} after {found['trained_on']:,} images.{columns}")
+    show(f"{count} in {found['out']}{left}, from {run} after {found['trained_on']:,} images.{columns}")
 
 
 def parse_attributes(words: list[str]) -> tuple[list[str], dict[str, str]]:

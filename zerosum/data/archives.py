@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from lzma import LZMAError
@@ -25,6 +25,11 @@ from zerosum.errors import DataError
 
 MAX_ENTRIES = 1_000_000  # above it the listing alone fills the memory; an honest set of that size comes in shards
 MAX_ENTRY_BYTES = 512 * 2**20  # the pixel cap in 16-bit RGB, uncompressed, is no larger
+MAX_UNPACKED, MAX_RATIO = 8 * 2**30, 50  # of a compressed tar in all: bytes, and times its size if that is more
+MAX_BESIDE = 2**20  # of what tar keeps beside an entry: a long name, attributes of its file
+_BESIDE = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,12 @@ class _Known:
 
 def zip_source(text: str, path: Path, part: Part | None = "train") -> Source:
     """The images of the part in a zip archive, or with None all of them, without classes. Raises DataError when it
-    cannot be read."""
+    cannot be read, or an entry claims to take more room in it than it has."""
     with _readable(path):
         archive = zipfile.ZipFile(path)
-    files = [info for info in archive.infolist() if not info.is_dir()]
+    files, size = [info for info in archive.infolist() if not info.is_dir()], path.stat().st_size
+    if false := next((info for info in files if info.header_offset + info.compress_size > size), None):
+        raise _claims(path, size, false.filename, false.compress_size)
 
     def records(chosen: Mapping[int, _Known]) -> Iterator[Record]:
         for index, known in chosen.items():
@@ -65,31 +72,44 @@ def zip_source(text: str, path: Path, part: Part | None = "train") -> Source:
 
 
 def tar_source(text: str, path: Path, part: Part | None = "train") -> Source:
-    """The images of the part in a tar archive, plain or compressed, read from front to back at every pass; with None
-    all of them, without classes."""
+    """The images of the part in a tar archive; with None all of them, without classes. Entries of a plain one are read
+    where they lie, a compressed one from front to back at every pass. Raises DataError when it cannot be read, an entry
+    claims to be larger than the archive, or a compressed one unpacks to far more than images do."""
     listing = _tar_listing(path)
 
     def records(chosen: Mapping[int, _Known]) -> Iterator[Record]:
-        for index, (entry, archive) in enumerate(_tar_files(path)):
+        for index, (entry, archive, compressed) in enumerate(_tar_files(path)):
             if known := chosen.get(index):
-                content = cast(BinaryIO, archive.extractfile(entry)).read()
                 name = printable(_tidy(entry.name))
-                yield Record(name, known.label, partial(io.BytesIO, content), known.attributes)
+                if compressed:
+                    content = cast(BinaryIO, archive.extractfile(entry)).read()
+                    yield Record(name, known.label, partial(io.BytesIO, content), known.attributes, held=len(content))
+                else:
+                    lies = partial(_read_part, path, entry.offset_data, entry.size)
+                    yield Record(name, known.label, lies, known.attributes)
 
     return _archive_source(text, path, part, listing, records)
+
+
+def is_tar(path: Path) -> bool:
+    """Whether a file is a tar archive, plain or compressed."""
+    try:
+        _open_tar(path)[0].close()
+    except (OSError, EOFError, tarfile.TarError, LZMAError, zlib.error):
+        return False
+    return True
 
 
 def _tar_listing(path: Path) -> list[_Entry]:
     """All entries; tables of attributes are kept in memory, as there is no way back to them but from the front."""
     listing, room = [], MAX_BYTES
-    for entry, archive in _tar_files(path):
+    for entry, archive, _ in _tar_files(path):
         name, refused, table = _tidy(entry.name), _tar_refusal(entry), None
         if _is_table(name) and not refused:
             content = None
             if entry.size <= room:
                 room -= entry.size
-                with _readable(path):
-                    content = cast(BinaryIO, archive.extractfile(entry)).read()
+                content = cast(BinaryIO, archive.extractfile(entry)).read()
             table = TagFile(name, entry.size, partial(_same, content))
         listing.append(_Entry(name, refused, table))
     return listing
@@ -164,14 +184,60 @@ def _archive_source(
     )
 
 
-def _tar_files(path: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-    with _readable(path), tarfile.open(path, "r|*") as archive:
+class _Header(tarfile.TarInfo):
+    """The head of an entry. Long names and what else belongs to the next entry are read into memory: none is large."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        entry = super().frombuf(buf, encoding, errors)
+        if entry.type in _BESIDE and entry.size > MAX_BESIDE:
+            raise tarfile.ReadError(f"a name or note of {entry.size:,} bytes")
+        return entry
+
+
+def _open_tar(path: Path) -> tuple[tarfile.TarFile, bool]:
+    """The archive, and whether it is compressed."""
+    try:
+        return tarfile.open(path, "r:", tarinfo=_Header), False
+    except tarfile.ReadError:
+        return tarfile.open(path, "r|*", tarinfo=_Header), True
+
+
+def _tar_files(path: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile, bool]]:
+    """The entries but for folders, the archive at each of them, and whether it is compressed."""
+    size = path.stat().st_size
+    with _readable(path), ExitStack() as opened:
+        archive, compressed = _open_tar(path)
+        opened.enter_context(archive)
+        most = max(MAX_UNPACKED, MAX_RATIO * size) if compressed else size
         for count, entry in enumerate(archive):
             if count > MAX_ENTRIES:
                 raise DataError(f"{path} has more than {MAX_ENTRIES:,} entries. Split it into several sets.")
+            if archive.offset - tarfile.BLOCKSIZE >= most:  # where the next one begins
+                raise _bomb(path, most) if compressed else _claims(path, size, entry.name, entry.size)
             if not entry.isdir():
-                yield entry, archive
+                yield entry, archive, compressed
             archive.members = []  # type: ignore[attr-defined]  # else the archive remembers every entry it has passed
+
+
+def _claims(path: Path, size: int, name: str, claimed: int) -> DataError:
+    return DataError(
+        f"{path} is damaged: {printable(name)} claims {claimed:,} bytes in it, and the archive has {size:,} in all. Is "
+        "the download complete?"
+    )
+
+
+def _bomb(path: Path, most: int) -> DataError:
+    return DataError(
+        f"{path} unpacks to more than {most / 2**30:,.0f} GB, over {MAX_RATIO} times its size, as archives do that are "
+        "made to fill a disk. If it is honest, unpack it and give the folder, or make it a plain .tar or a .zip."
+    )
+
+
+def _read_part(path: Path, start: int, size: int) -> BinaryIO:
+    with open(path, "rb") as file:
+        file.seek(start)
+        return io.BytesIO(file.read(size))
 
 
 def _open_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
@@ -182,8 +248,11 @@ def _open_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, LZMAError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as an archive: {error}. Is the download complete?") from error
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # what a damaged archive raises depends on where it is damaged
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path} cannot be read as an archive: {what[:200]}. Is the download complete?") from error
 
 
 def _tidy(name: str) -> str:
@@ -211,6 +280,8 @@ def _tar_refusal(entry: tarfile.TarInfo) -> str | None:
         return "refused: a link"
     if not entry.isreg():
         return "refused: a device or a pipe"
+    if entry.issparse():
+        return "refused: a file with holes, which no image has"
     return _unsafe(entry.name) or _too_large(entry.size)
 
 

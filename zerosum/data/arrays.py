@@ -4,7 +4,6 @@ import gzip
 import math
 import re
 import struct
-import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from zerosum.data.decoded import mode_words
+from zerosum.data.npy import opened_npz
 from zerosum.data.records import Header, NoTestPart, Record, Source, listed, printable
 from zerosum.data.settings import Part
-from zerosum.errors import DataError
+from zerosum.errors import DataError, error_text
 
 STORED = ("uint8", "uint16", "float32")
-MAX_IDX_BYTES = 8 * 2**30  # IDX is read into memory
+MAX_IDX_BYTES = MAX_NPZ_BYTES = 8 * 2**30  # both are read into memory
+MOST_NUMBERS = 2**16  # of a point
+_AT_ONCE = 2**22  # numbers looked at
 _IDX_NAME = re.compile(r"(.*?)images([-.])idx[34]-ubyte(\.gz)?", re.ASCII)
 _KEYS = (
     ("images", "labels"),
@@ -68,27 +70,45 @@ def vector_source(text: str, fingerprint: str, vectors: np.ndarray) -> Source:
 def numpy_source(text: str, path: Path, part: Part = "train") -> Source:
     """A .npy file, or the first known pair of keys of a .npz file. Nothing is unpickled."""
     try:
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(stored, np.ndarray):
-            if part == "test":
-                raise NoTestPart(f"{printable(text)} has no test part: {_TEST_WORDS}")
-            images, labels = stored, None
-        else:
-            with stored:
+        with open(path, "rb") as file:
+            is_archive = file.read(2) == b"PK"
+        if is_archive:
+            with opened_npz(path) as stored:
+                _refuse_bomb(path, stored)
                 images, labels = _pick(text, path, stored, part)
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, KeyError) as error:
-        raise DataError(f"{path} cannot be read as a NumPy file: {error}") from error
-    images = _as_stored(path, images)
-    if images.ndim == 2:
-        return vector_source(text, _file_fingerprint(path), images)
-    indices, classes = _classes(path, labels, len(images))
+        elif part == "test":
+            raise NoTestPart(f"{printable(text)} has no test part: {_TEST_WORDS}")
+        else:
+            images, labels = np.load(path, mmap_mode="r", allow_pickle=False), None
+        images = _as_stored(path, images)
+        if images.ndim == 2:
+            return vector_source(text, _file_fingerprint(path), images)
+        indices, classes = _classes(path, labels, len(images))
+    except DataError:
+        raise
+    except Exception as error:  # what a damaged file raises depends on where it is damaged
+        raise DataError(f"{path} cannot be read as a NumPy file: {error_text(error)}") from error
     return array_source(text, _file_fingerprint(path), images, indices, classes)
+
+
+def _refuse_bomb(path: Path, stored: Any) -> None:
+    """Raises DataError for an .npz file that unpacks to more than is read into memory."""
+    size = sum(info.file_size for info in stored.zip.infolist())
+    if size > MAX_NPZ_BYTES:
+        raise DataError(
+            f"{path} unpacks to {size / 2**30:,.0f} GB; up to {MAX_NPZ_BYTES // 2**30} GB are read into memory. Save "
+            "the images as .npy, which is read where it lies."
+        )
 
 
 def _pick(text: str, path: Path, stored: Any, part: Part) -> tuple[np.ndarray, np.ndarray | None]:
     for image_key, label_key in _KEYS if part == "train" else (_TEST_KEYS,):
         if image_key in stored:
-            return stored[image_key], stored.get(label_key)
+            found = stored[image_key], stored.get(label_key)
+            for key, array in zip((image_key, label_key), found, strict=True):
+                if not (isinstance(array, np.ndarray) or (array is None and key == label_key)):
+                    raise ValueError(f"{key}.npy in it is no array")  # NumPy gives the bytes of other files
+            return found
     if part == "test":
         raise NoTestPart(f"{printable(text)} has no test part: {_TEST_WORDS}")
     held = listed([printable(name) for name in stored]) or "nothing"
@@ -98,8 +118,14 @@ def _pick(text: str, path: Path, stored: Any, part: Part) -> tuple[np.ndarray, n
 def _as_stored(path: Path, images: np.ndarray) -> np.ndarray:
     """(N, H, W, C) uint8, uint16 or float32, or vectors (N, D) float32; DataError otherwise."""
     shape = images.shape
-    if images.dtype.kind == "f":
-        if not all(np.isfinite(images[start : start + 4096]).all() for start in range(0, len(images), 4096)):
+    if images.ndim == 2 and images.shape[1] > MOST_NUMBERS:
+        raise DataError(
+            f"{path} holds points of {images.shape[1]:,} numbers; up to {MOST_NUMBERS:,} are read, as networks grow "
+            "with them. Save images as (N, H, W, C), or points of fewer numbers, such as their principal components."
+        )
+    if images.dtype.kind == "f" and images.ndim:
+        step = max(1, _AT_ONCE // max(1, math.prod(shape[1:])))
+        if not all(np.isfinite(images[start : start + step]).all() for start in range(0, len(images), step)):
             raise DataError(f"{path} holds values that are not finite. Remove or replace them.")
         images = images.astype(np.float32, copy=False)
     if images.ndim == 2 and images.dtype == np.float32 and images.size:

@@ -17,6 +17,7 @@ import numpy as np
 from zerosum.data.records import listed
 from zerosum.errors import ConfigError
 from zerosum.seeds import rng
+from zerosum.text import printable
 
 Together = tuple[tuple[int, ...], int]
 """A combination of values, as the place of each among those of its condition, and how many images have it."""
@@ -74,7 +75,7 @@ class Condition:
     def from_json(cls, value: Mapping[str, Any]) -> "Condition":
         """From a dict of plain values; older runs know of no order. Raises KeyError, TypeError or ValueError when
         something is missing or cannot be."""
-        values, counts = tuple(map(str, value["values"])), tuple(map(int, value["counts"]))
+        values, counts = tuple(printable(str(text)) for text in value["values"]), tuple(map(int, value["counts"]))
         if len(values) != len(counts) or len(set(values)) != len(values) or min(counts, default=0) < 1:
             raise ValueError(f"the condition {value['name']!r} has values {values} and counts {counts}")
         edges, centres = (tuple(map(float, value.get(key, ()))) for key in ("edges", "centres"))
@@ -84,7 +85,7 @@ class Condition:
             raise ValueError(
                 f"the condition {value['name']!r} has {len(values)} values, edges {edges} and centres {centres}"
             )
-        return cls(str(value["name"]), values, counts, edges, centres)
+        return cls(printable(str(value["name"])), values, counts, edges, centres)
 
 
 def width_of(conditions: Sequence[Condition]) -> int:

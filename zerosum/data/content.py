@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from zerosum.data.duplicates import alike, groups, impressions, near_pairs, same
+from zerosum.data.npy import opened_npz
 from zerosum.data.values import usual_range, value_range
 from zerosum.errors import ZerosumError
 from zerosum.files import write_whole
@@ -133,12 +133,12 @@ def copies_words(exact: int, near: int, count: int, tested: str, known: str) -> 
 def stored(folder: Path, count: int) -> Content | None:
     """What `store` left in a packed set of so many images; None where there is none, or it is damaged."""
     try:
-        with np.load(folder / FILE, allow_pickle=False) as file:
+        with opened_npz(folder / FILE) as file:
             found = Content(file["keys"], file["groups"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        fits = found.keys.shape == found.groups.shape == (count,) and found.keys.dtype == np.uint64
+        return found if fits and found.groups.min() >= 0 and found.groups.max() < count else None
+    except Exception:  # what a damaged file raises depends on where it is damaged
         return None
-    fits = found.keys.shape == found.groups.shape == (count,) and found.keys.dtype == np.uint64
-    return found if fits else None
 
 
 def store(content: Content, folder: Path) -> None:

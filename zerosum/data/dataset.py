@@ -3,19 +3,24 @@
 import copy
 import json
 import math
+import mmap
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from zerosum.data.conditions import Condition, Together, encoded
 from zerosum.data.content import FILE, Content, content_of, store, stored
+from zerosum.data.intact import document_hash, verify
+from zerosum.data.npy import opened_npz
 from zerosum.data.stylegan import is_labels
-from zerosum.errors import DataError
+from zerosum.errors import DataError, error_text
+from zerosum.files import parse_json
+from zerosum.text import printable
 
 MAX_VALUES = 2**31  # in one image; a config that asks for more would ask for the memory, too
 DTYPES = ("uint8", "uint16", "float32")
@@ -89,26 +94,27 @@ class DatasetInfo:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "DatasetInfo":
-        """The inverse of to_json. Raises KeyError, TypeError or ValueError when something is missing or cannot be."""
+        """The inverse of to_json. Raises LookupError, TypeError, AttributeError, ArithmeticError or ValueError when
+        something is missing or cannot be."""
         limits, shape = value["value_range"], tuple(int(side) for side in value["shape"])
         if len(shape) not in (1, 3) or min(shape) < 1 or math.prod(shape) > MAX_VALUES or value["dtype"] not in DTYPES:
             raise ValueError(f"no images of shape {shape} and type {value['dtype']!r} can be")
         if (limits is None) != (len(shape) == 1) or (limits is not None and not limits[0] < limits[1]):
             raise ValueError(f"value_range is {limits}")
         return cls(
-            source=value["source"],
+            source=_text(value["source"]),
             count=int(value["count"]),
             shape=shape,
             dtype=value["dtype"],
             value_range=None if limits is None else (float(limits[0]), float(limits[1])),
             alpha=bool(value["alpha"]),
-            classes=tuple(value["classes"]),
-            hash=value["hash"],
+            classes=tuple(map(_text, value["classes"])),
+            hash=_text(value["hash"]),
             conditions=tuple(map(Condition.from_json, value.get("conditions", ()))),  # older runs know of none
             together=tuple(map(_combination, value.get("together", ()))),
             input=_side(value.get("input")),
             instances=bool(value.get("instances", False)),
-            labels=tuple(value.get("labels", ())),
+            labels=tuple(map(_text, value.get("labels", ()))),
             scale=None if value.get("scale") is None else Condition.from_json(value["scale"]),
         )
 
@@ -120,7 +126,14 @@ def _side(value: Mapping[str, Any] | None) -> Side | None:
     channels, dtype = int(value["channels"]), value["dtype"]
     if channels < 1 or dtype not in DTYPES or not low < high:
         raise ValueError(f"no inputs of {channels} channels and type {dtype!r}, from {low} to {high}, can be")
-    return Side(channels, dtype, (low, high), bool(value["alpha"]), tuple(value["labels"]))
+    return Side(channels, dtype, (low, high), bool(value["alpha"]), tuple(map(_text, value["labels"])))
+
+
+def _text(value: Any) -> str:
+    """A name from a file that anybody may have written, safe to show."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.80} where a text belongs")
+    return printable(value)
 
 
 def _combination(text: str) -> Together:
@@ -172,8 +185,14 @@ class Dataset:
         index = self.folder / "index.jsonl"
         if not index.exists():  # vectors have no names
             return [str(number) for number in range(len(self))]
-        with open(index, encoding="utf-8") as lines:
-            return [json.loads(line)["name"] for line in lines]
+        try:
+            with open(index, encoding="utf-8") as lines:
+                names = [printable(parse_json(line)["name"]) for line in lines]
+            if len(names) != (count := _count_in(self.folder)):
+                raise ValueError(f"{len(names):,} names for {count:,} images")
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise DataError(f"{index} is damaged ({error_text(error)}). Prepare the set again.") from error
+        return names
 
     @cached_property
     def content(self) -> Content:
@@ -190,7 +209,9 @@ class Dataset:
     def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """{"image": (n, H, W, C) as stored, "label": (n,) int64 where there are labels, "condition": (n, A) float32 of
         zeros and ones where the set has conditions, "input" (n, H, W, C') as stored and "instances" (n, H, W, 1) int32
-        of pairs}, in the order asked for. The images must have conditions."""
+        of pairs}, in the order asked for. The images must have conditions. Raises DataError when a file has been cut
+        short since it was opened: the system ends a process that reads beyond its end."""
+        self._refuse_cut()
         batch = {"image": self.images[indices]}
         for name, beside in (("input", self.inputs), ("instances", self.instances)):
             if beside is not None:
@@ -200,6 +221,15 @@ class Dataset:
         if self.conditions is not None:
             batch["condition"] = encoded(self.conditions[indices], self.info.conditions)
         return batch
+
+    def _refuse_cut(self) -> None:
+        for name, array in (("images", self.images), ("inputs", self.inputs), ("instances", self.instances)):
+            file = None if array is None else _on_disk(array)
+            if file is not None and file.size() < len(file):
+                raise DataError(
+                    f"{self.folder / name}.npy was cut short while it was in use: {file.size():,} of {len(file):,} "
+                    "bytes are left. Prepare the set again; a run goes on with `zerosum resume`."
+                )
 
 
 def is_prepared(path: Path) -> bool:
@@ -212,15 +242,17 @@ def is_prepared(path: Path) -> bool:
 
 
 def load_dataset(folder: str | Path) -> Dataset:
-    """Open a prepared folder. Raises DataError that names the damaged file."""
+    """Open a prepared folder, and see that it holds what was packed. Raises DataError that names the damaged file."""
     folder = Path(folder)
     file = folder / "dataset.json"
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = parse_json(file.read_bytes())
         if document["schema"] != SCHEMA:
             raise DataError(
                 f"{file} has schema {document['schema']}; this zerosum reads schema {SCHEMA}. Prepare it again."
             )
+        if "sha256" in document and document["sha256"] != document_hash(document):  # older versions wrote none
+            raise ValueError("its sha256 is another")
         info = DatasetInfo.from_json(document["info"])
         file = folder / "images.npy"
         images = _mapped(file, (info.count, *info.shape), info.dtype)
@@ -232,17 +264,27 @@ def load_dataset(folder: str | Path) -> Dataset:
             file = folder / "instances.npy"
             instances = _mapped(file, (info.count, *info.shape[:2], 1), "int32")
         file = folder / "labels.npy"
-        labels = np.load(file, allow_pickle=False) if info.classes else None
-        if labels is not None and labels.shape != (info.count,):
-            raise ValueError(f"{len(labels)} labels for {info.count} images")
+        labels = _labels(file, info.count, len(info.classes)) if info.classes else None
         file = folder / "attributes.npz"
         attributes = {}
         if file.exists():
-            with np.load(file, allow_pickle=False) as stored:
-                attributes = dict(stored)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-        raise DataError(f"{file} is damaged or missing ({error}). Prepare the set again.") from error
+            with opened_npz(file) as stored:
+                attributes = {name: _column(name, stored[name], info.count) for name in stored}
+    except DataError:
+        raise
+    except Exception as error:  # what a damaged file raises depends on where it is damaged
+        raise DataError(f"{file} is damaged or missing ({error_text(error)}). Prepare the set again.") from error
+    verify(folder, info.hash, (info.count, *info.shape), images, labels, inputs, instances)
     return Dataset(folder, info, images, labels, attributes, None, inputs, instances)
+
+
+def packing_of(folder: Path) -> dict[str, Any]:
+    """The settings that a prepared folder was packed with; empty where they are not known."""
+    with suppress(OSError, ValueError):
+        document = parse_json((folder / "dataset.json").read_bytes())
+        if isinstance(document, dict) and isinstance(settings := document.get("settings"), dict):
+            return settings
+    return {}
 
 
 def _count_in(folder: Path) -> int:
@@ -259,3 +301,28 @@ def _mapped(file: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     # A plain view: indexing through the memmap subclass costs more than small batches themselves.
     plain: np.ndarray = array.view(np.ndarray)
     return plain
+
+
+def _labels(file: Path, count: int, classes: int) -> np.ndarray:
+    """Labels on disk. Raises ValueError when they are others than they should be."""
+    labels: np.ndarray = np.load(file, allow_pickle=False)
+    if labels.shape != (count,) or labels.dtype != np.int64:
+        raise ValueError(f"{labels.dtype} {labels.shape} instead of int64 ({count},)")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels from {labels.min()} to {labels.max()}, where there are {classes} classes")
+    return labels
+
+
+def _column(name: str, values: Any, count: int) -> np.ndarray:
+    """An attribute on disk. Raises ValueError when it is another than it should be."""
+    if not isinstance(values, np.ndarray) or values.shape != (count,):
+        raise ValueError(f"{name} is no column of {count:,} values")
+    return values
+
+
+def _on_disk(array: np.ndarray) -> mmap.mmap | None:
+    """What maps an array to its file, or None where it lies in memory."""
+    base: Any = array
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    return base

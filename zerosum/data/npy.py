@@ -1,9 +1,19 @@
-"""An .npy file written row by row, whose number of rows is known only at the end."""
+"""An .npy file written row by row, whose number of rows is known only at the end; an .npz file that is closed again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
+
+
+@contextmanager
+def opened_npz(path: Path) -> Iterator[Any]:
+    """The arrays of an .npz file, by name. Nothing is unpickled, and a damaged file is closed, too."""
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+        yield stored
 
 
 class ArrayWriter:

@@ -9,7 +9,7 @@ from typing import Any
 
 from zerosum.data import heif
 from zerosum.data.cache import cache_folder, clear_leftovers
-from zerosum.data.dataset import Dataset, DatasetInfo, Side, is_prepared, load_dataset
+from zerosum.data.dataset import Dataset, DatasetInfo, Side, is_prepared, load_dataset, packing_of
 from zerosum.data.prepare import PACKING_VERSION, pack
 from zerosum.data.records import Source
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
@@ -70,7 +70,7 @@ def _refuse_other_packing(path: Path, info: DatasetInfo, settings: PackSettings)
     """What was cropped cannot be padded afterwards. Defaults ask for nothing, so that plain `train` takes any set."""
     if info.is_vectors:
         return
-    packed = json.loads((path / "dataset.json").read_text(encoding="utf-8")).get("settings", {})
+    packed = packing_of(path)
     made = {key: packed.get(key, getattr(DEFAULT_SETTINGS, key)) for key in ("fit", "background", "range")}
     if info.input is not None:
         made |= _made_of_pairs(info, info.input, packed.get("direction", DEFAULT_SETTINGS.direction))

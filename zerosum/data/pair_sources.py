@@ -17,6 +17,7 @@ from zerosum.data.settings import PackSettings, Part, Size
 from zerosum.errors import ConfigError, DataError
 
 LOOKED_AT = 12  # files
+MOST_HELD = 2 * 2**30  # bytes
 SQUARE = 0.02  # of a width twice the height: as pix2pix has its pairs, of square images
 SIDE, ALIKE = 48, 0.2  # pixels of the outlines that are compared; their correlation
 SHOWN = 8
@@ -25,7 +26,14 @@ MOST_CLASSES_SEEN = 64  # different numbers in one label map; a photograph has m
 
 def paired(source: Source, settings: PackSettings, part: Part) -> Source:
     """The pairs of the part among all images of a source. Raises DataError when there are none, and says why."""
-    records = list(source.records())  # of a tar archive this holds the files themselves
+    records, held = [], 0
+    for record in source.records():
+        records.append(record)
+        if (held := held + record.held) > MOST_HELD:
+            raise DataError(
+                f"{printable(source.text)} holds more than {MOST_HELD / 2**30:g} GB, and files of a compressed tar are "
+                "paired in memory. Unpack it and give the folder, or make it a plain .tar or a .zip."
+            )
     pairing = read_pairs([record.name for record in records], part)
     swapped = settings.direction == "BtoA"
     a_maps = settings.maps in ("A", "both") or (settings.maps == "auto" and pairing.maps)

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from zerosum.data.dataset import SCHEMA, DatasetInfo, load_dataset
 from zerosum.data.decoded import BadImage
 from zerosum.data.findings import Report
 from zerosum.data.images import decode, own_pixel_cap
+from zerosum.data.intact import document_hash, mark_verified
 from zerosum.data.packer import Packed, Packer, PairForm
 from zerosum.data.page import page
 from zerosum.data.pair_packing import convert_pair, map_form, pair_form
@@ -45,7 +47,7 @@ def prepare(
     for bad data, NoTestPart where there is no such part."""
     out = Path(out)
     _refuse_inside(source, out)
-    if out.exists():
+    if out.exists():  # before the images are read, which may take minutes
         raise ConfigError(f"{out} exists already, and was left as it is. Choose another name, or remove it first.")
     opened = open_source(source, size, part, settings)
     return pack(opened, out, size, settings, strict, progress)
@@ -67,14 +69,15 @@ def pack(
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """`prepare` for a source that is open already. Raises FileExistsError when `out` exists."""
+    """`prepare` for a source that is open already."""
     with own_pixel_cap(), whole_folder(out) as folder:
         if source.vectors is not None:
             report = _pack_vectors(source, source.vectors(), folder)
         else:
             report = _pack_images(source, folder, size, settings, strict, progress)
         document = {"schema": SCHEMA, "info": report.info.to_json(), "settings": settings.model_dump()}
-        write_json(folder / "dataset.json", document)
+        write_json(folder / "dataset.json", document | {"sha256": document_hash(document)})
+        mark_verified(folder, report.info.hash)  # as it was taken from what was written
         write_json(folder / "report.json", report.to_json())
         write_whole(folder / "report.html", page(report, load_dataset(folder)))
     return report
@@ -101,7 +104,7 @@ def _pack_images(
     if pairs is not None and source.pairs is not None:
         convert = partial(convert_pair, form=form, pairs=pairs, facts=source.pairs, count=settings.labels)
     with Packer(folder, form, source.classes, pairs) as packer:
-        for results in in_order(convert, source.records(), batch):
+        for results in in_order(convert, source.records(), batch, attrgetter("held")):
             bad = [result for result in results if isinstance(result, Skip)]
             if bad and strict:
                 raise DataError(f"{bad[0].name}: {bad[0].reason}. Mend or remove it, or prepare without --strict.")

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from zerosum.errors import DataError
+from zerosum.text import printable as printable
 
 Opened = BinaryIO | np.ndarray | Image.Image
 """A file at its start, pixels (H, W, C), or a picture that Pillow holds."""
@@ -28,13 +29,15 @@ class Beside:
 
 @dataclass(frozen=True)
 class Record:
-    """One image. `open` gives it anew each time, in any thread; beside says what else a pair consists of."""
+    """One image. `open` gives it anew each time, in any thread; beside says what else a pair consists of; held: bytes
+    of it that are kept in memory."""
 
     name: str
     label: str | None
     open: Callable[[], Opened]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     beside: Beside | None = None
+    held: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,13 +123,3 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     """The names in a sentence, the first of them where there are many: a, b and 1,234 more."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
-
-
-def printable(name: str) -> str:
-    """A file name as text that is safe in a terminal, a JSON file and a page.
-
-    Control characters and bytes that are no UTF-8 are shown as escapes."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,13 +1,12 @@
 """What DATA on the command line can be, and how each kind becomes a source."""
 
 import hashlib
-import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from zerosum.data.archives import tar_source, zip_source
+from zerosum.data.archives import is_tar, tar_source, zip_source
 from zerosum.data.arrays import array_source, find_idx, idx_source, idx_test, is_idx, numpy_source, vector_source
 from zerosum.data.builtin import builtin_names, builtin_source
 from zerosum.data.dataset import DatasetInfo, is_prepared, load_dataset
@@ -96,7 +95,7 @@ def _from_path(text: str, path: Path, part: Part | None) -> Source:
             return numpy_source(text, path, part)
         if path.is_file() and zipfile.is_zipfile(path):
             return zip_source(text, path, part)
-        if path.is_file() and tarfile.is_tarfile(path):
+        if path.is_file() and is_tar(path):
             return tar_source(text, path, part)
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         raise DataError(f"{printable(text)} cannot be read: {error}") from error

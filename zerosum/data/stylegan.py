@@ -4,7 +4,6 @@ Karras et al., https://github.com/NVlabs/stylegan3, dataset_tool.py: {"labels": 
 null in place of the list. A label is the number of a class, or a list of numbers, of which only one-hot ones are
 classes."""
 
-import json
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from zerosum.data.layout import Layout, read_layout, whole
 from zerosum.data.records import Skip, counted, printable
 from zerosum.data.settings import Part
+from zerosum.files import parse_json
 
 NAME = "dataset.json"
 MAX_BYTES = 256 * 2**20  # ten million images
@@ -26,8 +26,8 @@ def labelled_layout(names: Sequence[str], content: bytes, folder: str = "") -> L
     """Classes from a `dataset.json` of this content in a folder of the set; whatever storage folders there are, they
     are no classes. Raises ValueError that says in words, after the name of the file, what is wrong with it."""
     try:
-        labels = json.loads(content)["labels"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        labels = parse_json(content)["labels"]
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"cannot be read as labels ({error})") from None
     kept = [True] * len(names)
     if labels is None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from statistics import median_low
 from typing import TypeVar
@@ -96,7 +97,7 @@ def survey(
         done = 0
         with own_pixel_cap():
             halves = source.pairs is not None and source.pairs.halves
-            for batch in in_order(partial(_header, halves=halves), source.records()):
+            for batch in in_order(partial(_header, halves=halves), source.records(), held=attrgetter("held")):
                 skipped.extend(found for found in batch if isinstance(found, Skip))
                 headers.update(found for found in batch if isinstance(found, Header))
                 done += len(batch)

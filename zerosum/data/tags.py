@@ -33,6 +33,7 @@ SENTINELS = (-1, -9, -99, -999, -9999, 999, 9999, 99999)
 """Numbers that tables write where there is no value, if they lie far from all others (`_without_sentinels`)."""
 OLDEST, RARE = 120, 0.05  # years; the share of ages beyond it that are mistakes
 MAX_BYTES = 64 * 2**20
+MOST_COLUMNS, MOST_CELLS = 1_000, 2**26  # of a table that are kept, the latter over all images
 MAX_WORD = 200  # characters; longer ones are captions, of which an array takes the longest for every image
 BOOLS = {"true": True, "yes": True, "false": False, "no": False}
 _INT = re.compile(r"[+-]?[0-9]+", re.ASCII)
@@ -274,7 +275,8 @@ def _take(file: TagFile, find: Finder, cells: dict[str, list[str]], known: np.nd
         notes.append(
             f"{name} is no UTF-8 text and is read as Windows-1252; check names with accents, or save it as UTF-8."
         )
-    columns = _attributes(name, table.header, notes, column)
+    most = max(1, min(MOST_COLUMNS, MOST_CELLS // len(known)))
+    columns = _attributes(name, table.header, notes, column, most)
     if not columns:
         notes.append(f"{name} is passed over: it has no column beside {table.header[column]}.")
         return False
@@ -329,18 +331,24 @@ def _other_file_column(table: Table, folder: str, find: "Finder") -> int | None:
     return None
 
 
-def _attributes(name: str, header: Sequence[str], notes: list[str], files: int) -> dict[int, str]:
-    """The columns that are attributes, by their place. A nameless one, such as the index of pandas, is none."""
+def _attributes(name: str, header: Sequence[str], notes: list[str], files: int, most: int) -> dict[int, str]:
+    """The columns that are attributes, by their place, `most` of them. A nameless one, such as the index of pandas, is
+    none."""
     columns: dict[int, str] = {}
     taken: set[str] = set()
+    twice: dict[str, None] = {}
     for number, column in enumerate(map(printable, header)):
         if not column or number == files or column.lower() in FILE_COLUMNS or len(column) > MAX_WORD:
             continue
         if column in taken:
-            notes.append(f"{name} has two columns {column}; the first is taken.")
+            twice.setdefault(column, None)
+        elif len(taken) == most:
+            notes.append(f"{name} has {len(header):,} columns; of its attributes the first {most:,} are taken.")
+            break
         else:
             columns[number] = column
             taken.add(column)
+    notes += [f"{name} has two columns {column}; the first is taken." for column in list(twice)[:_SHOWN]]
     return columns
 
 

@@ -6,7 +6,6 @@ the checkpoints the files `latest` and `best` hold the name of one each.
 """
 
 import hashlib
-import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -17,8 +16,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from zerosum.errors import DataError, ZerosumError
-from zerosum.files import umask, whole_folder, write_json, write_whole
+from zerosum.engine.run import list_checkpoints
+from zerosum.errors import DataError, ZerosumError, error_text
+from zerosum.files import parse_json, umask, whole_folder, write_json, write_whole
 from zerosum.weights import refuse_not_finite
 
 SCHEMA = 1
@@ -81,21 +81,17 @@ def best_checkpoint(folder: Path) -> Path | None:
     return next((path for path in list_checkpoints(folder) if path.name == name), None)
 
 
-def list_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoint folders, newest (most images) first; whether they are intact is not yet known."""
-    found = [path for path in folder.glob("[0-9]*") if path.is_dir() and path.name.isdigit()] if folder.is_dir() else []
-    return sorted(found, key=lambda path: int(path.name), reverse=True)
-
-
 def verify(path: Path) -> str | None:
     """What is wrong with a checkpoint, or None when every file is there with the size and hash of the manifest."""
     try:
-        manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+        manifest = parse_json((path / "manifest.json").read_bytes())
         files = manifest["files"]
         if manifest["schema"] > SCHEMA:
             return "it was written by a newer version of zerosum"
         for name, expected in files.items():
             file = path / Path(name).name
+            if not file.is_file():
+                return f"{name} is missing"
             if file.stat().st_size != expected["bytes"]:
                 return f"{name} has {file.stat().st_size} bytes instead of {expected['bytes']}"
             if _sha256(file) != expected["sha256"]:
@@ -121,7 +117,8 @@ def newest_intact(folder: Path, skipped: Callable[[str], None]) -> Path:
     if candidates:
         raise DataError(f"No intact checkpoint is left in {folder}; train again into another folder.")
     raise DataError(
-        f"There is no checkpoint in {folder}: the run was stopped before its first. Train again into another folder."
+        f"There is no checkpoint in {folder}: the run was stopped before its first. `zerosum resume {folder.parent}` "
+        "begins it again."
     )
 
 
@@ -143,13 +140,16 @@ def load_state(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(f"{path / 'state.pt'} holds more than numbers and tensors, and is not read.") from error
-    except (RuntimeError, ValueError, EOFError) as error:
-        raise DataError(f"{path / 'state.pt'} cannot be read: {error}") from error
-    players = state.get("players")
-    for name, player in players.items() if isinstance(players, dict) else ():
+    except Exception as error:  # what a file of another kind raises depends on where it is another
+        raise DataError(f"{path / 'state.pt'} cannot be read: {error_text(error)}") from error
+    players = state.get("players", {}) if isinstance(state, dict) else None
+    if not isinstance(players, dict):
+        raise DataError(f"{path / 'state.pt'} is damaged: it holds no players.")
+    for name, player in players.items():
         module = player.get("module") if isinstance(player, dict) else None
-        if isinstance(module, dict):
-            refuse_not_finite({f"{name}.{key}": tensor for key, tensor in module.items()}, path / "state.pt")
+        if not isinstance(module, dict) or not all(isinstance(tensor, Tensor) for tensor in module.values()):
+            raise DataError(f"{path / 'state.pt'} is damaged: it holds no weights of the {name!s:.80}.")
+        refuse_not_finite({f"{name}.{key}": tensor for key, tensor in module.items()}, path / "state.pt")
     return state
 
 

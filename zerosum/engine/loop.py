@@ -24,6 +24,7 @@ from zerosum.engine.ema import Ema
 from zerosum.engine.pace import pace_text
 from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.products import as_products
+from zerosum.engine.restored import load_player, refuse_odd_state
 from zerosum.engine.run import RunFolder, read_lines
 from zerosum.engine.schedule import due, due_for_sample
 from zerosum.engine.step import seeded_in, training_step
@@ -234,15 +235,14 @@ class Training:
         try:
             self.ema.average.load_state_dict(load_model(path))
             for player in self.system.players:
-                saved = state["players"][player.name]
-                player.module.load_state_dict(saved["module"])
-                player.optimizer.load_state_dict(saved["optimizer"])
+                load_player(player, state["players"][player.name])
+            refuse_odd_state(state, self.system.players)
             self.progress = Progress(**state["progress"])
             self.watch.restore(state["watch"])
             self.best = self._best_of(state.get("best"), scores)  # runs of older versions have none
             self._remember(scores)
-        except (RuntimeError, LookupError, TypeError, ValueError) as error:
-            what = str(error).splitlines()[-1].strip()
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+            what = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
             raise DataError(
                 f"{path} does not fit {self.run.config_file}, which may have been edited: {what}"
             ) from error
@@ -300,6 +300,7 @@ class Training:
         }
         images, model = self.progress.images, self.ema.average.state_dict()
         try:
+            self.run.refuse_moved()
             path = save_checkpoint(self.run.checkpoints, images, model, state, self.metadata)
         except (ZerosumError, OSError) as error:
             self._failed_writes += 1
@@ -407,6 +408,7 @@ class Training:
     def _sample(self) -> None:
         self._sampled_at = self.progress.images
         with self._warning("There is no sample of this moment"):
+            self.run.refuse_moved()
             values = self.show(self.ema.average, self.progress.images)
             self._write_stats(values)
             self._warn(values)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,10 +17,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from zerosum.errors import ConfigError, ZerosumError
-from zerosum.files import clear_unfinished, plain_disk_errors, write_json, write_whole
+from zerosum.files import clear_unfinished, parse_json, plain_disk_errors, refuse_odd_name, write_json, write_whole
 
 MOST_THREADS = 1024  # of a run; a system that refuses to create more ends the process
 TRAINED_ON = "trained_on.npy"
+# Of the line files, by what they hold; names with a slash are scalars.
+_TEXTS = frozenset(("kind", "text", "time", "finding", "advice"))
+_BY_NAME = frozenset(("floor", "errors", "reference"))
+_TABLES = frozenset(("made_by", "pictures", "baselines", "per_class", "per_value", "classes"))
 SCHEMA = 1  # of config.yaml; a reader refuses what it does not know
 
 
@@ -67,7 +72,7 @@ def threads_of(run: "RunFolder", config: Mapping[str, Any]) -> int | None:
     threads = config.get("threads")
     if threads is None:
         with suppress(OSError, ValueError, LookupError, TypeError):
-            threads = json.loads((run.path / "env.json").read_text("utf-8"))["hardware"]["threads"]
+            threads = parse_json((run.path / "env.json").read_bytes())["hardware"]["threads"]
     return threads if isinstance(threads, int) and 1 <= threads <= MOST_THREADS else None
 
 
@@ -82,17 +87,29 @@ class RunFolder:
     def create(cls, path: str | Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> "RunFolder":
         """A new run folder, locked for this process.
 
-        Raises ConfigError if `path` exists and holds anything, which is then left as it was."""
+        Raises ConfigError if `path` exists and holds anything but what a process left that was killed in here; it is
+        then left as it was."""
         run = cls(path)
         with plain_disk_errors(run.path):
             refuse_existing(run.path)
             run.path.mkdir(parents=True, exist_ok=True)
             run.lock()
-            run.samples.mkdir()
-            run.checkpoints.mkdir()
-        write_json(run.path / "env.json", environment)
-        run.write_config(config)  # last: a folder with a config.yaml is a run
+            try:
+                refuse_existing(run.path)  # another process may have been first, and be done
+                run.samples.mkdir(exist_ok=True)
+                run.checkpoints.mkdir(exist_ok=True)
+                write_json(run.path / "env.json", environment)
+                run.write_config(config)  # last: a folder with a config.yaml is a run
+            except BaseException:
+                run.unlock()
+                raise
         return run
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.unlock()
 
     @classmethod
     def existing(cls, path: str | Path) -> "RunFolder":
@@ -137,11 +154,19 @@ class RunFolder:
             self._lock.release()
             self._lock = None
 
+    def refuse_moved(self) -> None:
+        """Raises ZerosumError when the folder is no longer where it was: to write there would make half of one."""
+        if not self.path.is_dir():
+            raise ZerosumError(
+                f"{self.path} is no longer there: it was moved or removed while it was trained in, and nothing more "
+                "can be saved. Put it back before training ends, or go on with `zerosum resume` where it is now."
+            )
+
     def config(self) -> dict[str, Any]:
         """What `config.yaml` says. Raises ConfigError when it cannot be read, or lacks what a run needs."""
         try:
             config = yaml.safe_load(self.config_file.read_text("utf-8"))
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        except (OSError, ValueError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
             raise ConfigError(f"{self.config_file} cannot be read: {error}") from error
         if not isinstance(config, dict):
             raise ConfigError(f"{self.config_file} is damaged: it holds no settings.")
@@ -180,7 +205,7 @@ class RunFolder:
         for name in ("stats.jsonl", "evaluation.jsonl"):
             file = self.path / name
             if file.exists():
-                kept = [line for line in read_lines(file) if line.get("images", 0) <= images]
+                kept = [line for line in read_lines(file) if line["images"] <= images]
                 write_whole(file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def trained_on(self) -> np.ndarray | None:
@@ -202,6 +227,7 @@ class RunFolder:
         write_whole(self.path / TRAINED_ON, file.getvalue())
 
     def _append(self, name: str, line: Mapping[str, Any]) -> None:
+        self.refuse_moved()
         # Escaped as JSON does it: a file name that is not UTF-8.
         data = (json.dumps(line, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
         with plain_disk_errors(self.path / name), open(self.path / name, "ab+") as file:
@@ -212,22 +238,70 @@ class RunFolder:
             file.write(data)
 
 
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoint folders, newest (most images) first; whether they are intact is not yet known."""
+    found = [path for path in folder.glob("[0-9]*") if names_count(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name), reverse=True)
+
+
+def names_count(name: str) -> bool:
+    """Whether a file or folder is named by a number of images."""
+    return re.fullmatch("[0-9]{1,18}", name, re.ASCII) is not None
+
+
 def refuse_existing(path: Path) -> None:
-    """Raises ConfigError when `path` exists and holds anything."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    """Raises ConfigError when `path` exists and holds anything, or cannot be the name of a run."""
+    refuse_odd_name(path)
+    if path.exists() and not (path.is_dir() and all(map(_begun, path.iterdir()))):
         hint = f"go on with `zerosum resume {path}`" if (path / "config.yaml").exists() else "remove it"
         raise ConfigError(f"{path} exists already; {hint}, or choose another folder with --out.")
 
 
+def _begun(path: Path) -> bool:
+    """Whether a file or folder is one that `RunFolder.create` makes before the config."""
+    if path.name in ("samples", "checkpoints"):
+        return path.is_dir() and not any(path.iterdir())
+    return (
+        path.name in ("run.lock", "env.json")
+        or re.fullmatch(r"\.(env\.json|config\.yaml)\.\w+\.tmp", path.name) is not None
+    )
+
+
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file; a line that is torn or no object is passed over, a missing file is empty."""
-    if not path.exists():
+    """The objects of a JSON-lines file; a line that is torn, no object, or of no moment is passed over, and so is what
+    in a line is of another kind than it should be. A missing file is empty."""
+    if not path.is_file():
         return
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
-                value = json.loads(line)
-            except json.JSONDecodeError:
+                value = parse_json(line)
+            except ValueError:
                 continue
-            if isinstance(value, dict):
-                yield value
+            if isinstance(value, dict) and is_count(value.get("images")):
+                yield {key: part for key, part in value.items() if _fits(key, part)}
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a number of images or steps."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, or null in the place of one that was not finite."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a part of a line is of the kind that its name says; names that are not known here may be anything."""
+    if key == "step":
+        return is_count(value)
+    if key == "seconds":
+        return value is not None and is_number(value) and math.isfinite(value)
+    if key in _TEXTS:
+        return isinstance(value, str)
+    if key in _BY_NAME:
+        return isinstance(value, dict) and all(map(is_number, value.values()))
+    if key in _TABLES:
+        return isinstance(value, dict)
+    return is_number(value) if "/" in key else True

@@ -3,12 +3,13 @@ stand in one row."""
 
 import html
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zerosum.engine.run import RunFolder, read_lines
+from zerosum.engine.run import RunFolder, names_count, read_lines
 from zerosum.errors import ConfigError
 from zerosum.files import plain_disk_errors, write_whole
 from zerosum.recipes.describe import flat
@@ -69,27 +70,32 @@ def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
     for name in names:
         folder = RunFolder.existing(name)
         config = folder.config()
-        last = max(read_lines(folder.path / "stats.jsonl"), key=lambda line: line.get("images", 0), default={})
+        last = max(read_lines(folder.path / "stats.jsonl"), key=lambda line: line["images"], default={})
         facts[name] = {
             "recipe": config["recipe"],
             "data": title_of(config["source"]),
-            "shape": "x".join(map(str, config["data"]["shape"])),
+            "shape": _shape(config["data"]),
             "images seen": last.get("images", 0),
             "seconds": last.get("seconds", 0),
             "seed": config["seed"],
             "settings": config["settings"],
         }
         for line in read_lines(folder.path / "evaluation.jsonl"):
-            made_by = line.get("made_by") or {}
+            made_by = line.get("made_by", {})
             alike = {key: made_by[key] for key in ALIKE if key in made_by}
             for key, value in line.items():
                 if key.startswith("eval/") and isinstance(value, int | float):
                     score = key.removeprefix("eval/")
                     row = rows.setdefault((score, json.dumps(alike, sort_keys=True)), Row(score, made_by))
                     row.values[name] = value
-                    row.errors[name] = (line.get("errors") or {}).get(score)
-                    row.floor = (line.get("floor") or {}).get(score, (line.get("floor") or {}).get(key, row.floor))
+                    row.errors[name] = line.get("errors", {}).get(score)
+                    row.floor = line.get("floor", {}).get(score, line.get("floor", {}).get(key, row.floor))
     return {"runs": facts, "scores": [vars(row) | {"best": sorted(row.best())} for row in rows.values()]}
+
+
+def _shape(data: dict[str, Any]) -> str:
+    shape = data.get("shape")
+    return "x".join(map(str, shape)) if isinstance(shape, list) else ""
 
 
 def table(found: dict[str, Any]) -> list[list[str]]:
@@ -121,7 +127,7 @@ def differing(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def number(value: Any) -> str:
     """A value as a person reads it: four digits that matter."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return str(value)
     return f"{value:,.0f}" if value == round(value) else f"{value:,.4g}"
 
@@ -147,12 +153,12 @@ def cells(line: list[str], head: bool) -> list[str]:
 def figures(run: str) -> str:
     """The last sheet of a run and the pictures of its evaluations."""
     folder = Path(run)
-    sheets = sorted(path for path in (folder / "samples").glob("*.png") if path.stem.isdigit())[-1:]
+    sheets = sorted(path for path in (folder / "samples").glob("*.png") if names_count(path.stem))[-1:]
     drawn = []
     for path in [*sheets, *sorted((folder / "evaluation").glob("*.png"))]:
         picture = packed(path, PICTURE_BYTES)
         if picture:
-            words = f"after {int(path.stem):,} images" if path.stem.isdigit() else path.stem
+            words = f"after {int(path.stem):,} images" if names_count(path.stem) else path.stem
             drawn.append(
                 f'<figure><img alt="{html.escape(words)}" src="{picture["uri"]}">'
                 f"<figcaption>{html.escape(words)}</figcaption></figure>"

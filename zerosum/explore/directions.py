@@ -23,7 +23,7 @@ from zerosum.engine.randomness import seeded
 from zerosum.errors import ConfigError, DataError
 from zerosum.explore.shown import refuse_points, rows_of, sheet, shown, spread
 from zerosum.extractors import other_form
-from zerosum.files import write_whole
+from zerosum.files import parse_json, write_whole
 from zerosum.model import BATCH, Asked, Classifier, Model, made_of
 from zerosum.recipes.classifier import ClassifierSettings
 from zerosum.seeds import rng
@@ -133,7 +133,7 @@ def read_directions(path: Path) -> Directions:
     """What `write_directions` wrote. Raises DataError when the file holds anything else."""
     try:
         with safetensors.safe_open(path, "pt") as file:
-            names, vectors = json.loads((file.metadata() or {})["names"]), file.get_tensor("vectors")
+            names, vectors = parse_json((file.metadata() or {})["names"]), file.get_tensor("vectors")
         if vectors.dtype != torch.float32 or vectors.ndim != 2 or len(names) != len(vectors):
             raise ValueError(f"{len(names)} names for {vectors.dtype} {tuple(vectors.shape)}")
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:

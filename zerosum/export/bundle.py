@@ -78,24 +78,21 @@ def export(
         "page": lambda folder: write_page(model, folder, directions=moves, single=single, fp16=fp16),
     }
     measured: dict[str, dict[str, Any]] = {}
-    try:
-        with whole_folder(out) as folder, plain_memory_errors():
-            state = model.network.state_dict()
-            _write_tensors(folder / WEIGHTS, state)
-            measured["safetensors"] = {"bytes": (folder / WEIGHTS).stat().st_size}
-            _write_tensors(folder / CHECK, reference(graph))
-            sheet, shown = sample_sheet(model, graph if not uint8 else graph_of(model))
-            pictures.save_picture(sheet, folder / SAMPLES)
-            for name in wanted:
-                started = time.monotonic()
-                measured[name] = ways[name](folder)
-                measured[name]["seconds"] = round(time.monotonic() - started, 2)
-            write_whole(folder / CARD, card(model, graph, measured, origin, shown, license))
-            write_json(folder / CONFIG, _config(model, folder, measured, uint8, origin.to_json()))
-            if tensors_hash(load(folder, "cpu").network.state_dict()) != tensors_hash(state):
-                raise ZerosumError(f"What was written to {out} is not the network of {run}; nothing is left of it.")
-    except FileExistsError as error:
-        raise ConfigError(f"{out} exists already; remove it, or choose another folder.") from error
+    with whole_folder(out) as folder, plain_memory_errors():
+        state = model.network.state_dict()
+        _write_tensors(folder / WEIGHTS, state)
+        measured["safetensors"] = {"bytes": (folder / WEIGHTS).stat().st_size}
+        _write_tensors(folder / CHECK, reference(graph))
+        sheet, shown = sample_sheet(model, graph if not uint8 else graph_of(model))
+        pictures.save_picture(sheet, folder / SAMPLES)
+        for name in wanted:
+            started = time.monotonic()
+            measured[name] = ways[name](folder)
+            measured[name]["seconds"] = round(time.monotonic() - started, 2)
+        write_whole(folder / CARD, card(model, graph, measured, origin, shown, license))
+        write_json(folder / CONFIG, _config(model, folder, measured, uint8, origin.to_json()))
+        if tensors_hash(load(folder, "cpu").network.state_dict()) != tensors_hash(state):
+            raise ZerosumError(f"What was written to {out} is not the network of {run}; nothing is left of it.")
     return {"out": str(out), "recipe": model.recipe.name, "images": model.images, "formats": measured}
 
 

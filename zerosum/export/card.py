@@ -20,6 +20,7 @@ from zerosum import __version__
 from zerosum.engine.run import read_lines
 from zerosum.export.graph import Graph, Port
 from zerosum.exported import is_exported, read_exported
+from zerosum.files import parse_json
 from zerosum.model import Loaded, Model
 from zerosum.report.page import title_of
 
@@ -67,7 +68,7 @@ def origin_of(run: Path, images: int) -> Origin:
 def _recorded(run: Path) -> dict[str, Any]:
     """The command, versions and hardware of `env.json`, and the seconds of `stats.jsonl`."""
     try:
-        found = json.loads((run / "env.json").read_text("utf-8"))
+        found = parse_json((run / "env.json").read_bytes())
         hardware = {key: found["hardware"].get(key) for key in ("cpu", "cores", "memory_gb", "gpu")}
         return {
             "command": _command(found["command"]),
@@ -80,9 +81,9 @@ def _recorded(run: Path) -> dict[str, Any]:
 
 def _scored(run: Path, images: int) -> dict[str, Any]:
     """How long it was trained, and its newest scores; those of `zerosum evaluate` before those of a checkpoint."""
-    stats = [line for line in read_lines(run / "stats.jsonl") if line.get("images", 0) <= images and "seconds" in line]
+    stats = [line for line in read_lines(run / "stats.jsonl") if line["images"] <= images and "seconds" in line]
     seconds = {"seconds": stats[-1]["seconds"]} if stats else {}
-    lines = [line for line in read_lines(run / "evaluation.jsonl") if line.get("images", 0) <= images]
+    lines = [line for line in read_lines(run / "evaluation.jsonl") if line["images"] <= images]
     if not lines:
         return seconds
     line = max(enumerate(lines), key=lambda one: (one[1]["images"], one[1].get("kind") == "evaluate", one[0]))[1]

@@ -160,12 +160,12 @@ def _refuse_code(content: bytes) -> None:
             for folder, config in _CONFIGS.items():
                 for name, payload in json.loads(archive.read_string(config))["config"].items():
                     _refuse_pickle(archive, folder, name, payload)
-            model = json.loads(archive.read_string("models/model.json"))
+            strings = list(_strings(json.loads(archive.read_string("models/model.json")), ""))
     except DataError:
         raise
     except Exception as error:  # no archive, or one without its parts
         raise DataError(f"The program is damaged, or none: {_line(error)}.") from error
-    for key, text in _strings(model, ""):
+    for key, text in strings:
         if not _STRINGS.get(key, _PLAIN).fullmatch(text):
             raise DataError(f"The program has a {key} that could be code, {text!r:.80}; it is not opened.")
 

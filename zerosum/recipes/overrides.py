@@ -3,6 +3,7 @@
 import difflib
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -19,6 +20,8 @@ NAMED = ("augment",)
 
 OPTIONS = ("precision", "products", "threads", "device", "seed", "minutes", "steps", "out", "init")
 """Options of `train`, which people write as settings."""
+
+LARGEST = 2**53  # of a whole number
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -44,9 +47,9 @@ def _int10(loader: _Yaml12Loader, node: yaml.ScalarNode) -> int:
 
 def _no_duplicates(loader: _Yaml12Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     keys = [loader.construct_object(key) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ConfigError(f"The key {key!r} stands twice in line {node.start_mark.line + 1} and after; keep one.")
+    for key, count in Counter(map(repr, keys)).items():
+        if count > 1:
+            raise ConfigError(f"The key {key} stands twice in line {node.start_mark.line + 1} and after; keep one.")
     return loader.construct_mapping(node, deep=True)
 
 
@@ -122,12 +125,26 @@ def read_config_file(path: str | Path) -> ConfigFile:
 def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
     """The model with these values. Raises ConfigError that names each wrong key and says what was expected."""
     try:
-        return model.model_validate(values)
+        found = model.model_validate(values)
+        _refuse_huge(found.model_dump(), "")
+        return found
     except ValidationError as error:
         problems: dict[str, list[Any]] = {}
         for problem in error.errors():
             problems.setdefault(_key(model, problem["loc"]), []).append(problem)
         raise ConfigError(" ".join(_sentence(model, key, found) for key, found in problems.items())) from None
+
+
+def _refuse_huge(value: Any, key: str) -> None:
+    """Raises ConfigError for a whole number that nothing can be counted with."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            _refuse_huge(part, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _refuse_huge(part, key)
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise ConfigError(f"{key}={value:,}: the largest number that can be given is {LARGEST:,}.")
 
 
 def option_names(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -21,9 +21,9 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from zerosum.engine.run import read_lines
+from zerosum.engine.run import is_number, list_checkpoints, names_count, read_lines
 from zerosum.errors import ConfigError
-from zerosum.files import write_whole
+from zerosum.files import parse_json, write_whole
 from zerosum.report.travels import command_words, name_of_path, travelling
 
 MOST_FRAMES = 40
@@ -57,10 +57,9 @@ def gather(run: Path) -> dict[str, Any]:
     config = read_config(run / "config.yaml")
     events = [told_of(event) for event in read_lines(run / "events.jsonl")]
     rows = merged(run)
-    settings = config.get("settings") or {}
+    settings, data = config["settings"], config["data"]
     last = rows[-1] if rows else {}
-    data = config.get("data") or {}
-    vectors = len(data.get("shape") or ()) == 1
+    vectors = isinstance(data.get("shape"), list) and len(data["shape"]) == 1
     asked = conditions(data)
     task = str(config.get("task", "generate"))
     drawn = pictures(run / "samples", vectors, {row["images"]: row.get("growth/level") for row in rows})
@@ -78,7 +77,7 @@ def gather(run: Path) -> dict[str, Any]:
         "images": last.get("images", 0),
         "step": last.get("step", 0),
         "seconds": last.get("seconds", 0),
-        "budget": config.get("budget") or {},
+        "budget": config["budget"],
         "data": data,
         "conditions": [condition | {"values": condition["values"][:MOST_VALUES]} for condition in asked],
         "columns": shown_columns(asked, task) if asked and not vectors else None,
@@ -163,17 +162,17 @@ def read_config(path: Path) -> dict[str, Any]:
     """The resolved settings of a run. Raises ConfigError when there are none."""
     try:
         config = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read, so there is nothing to report on: {error}") from error
     if not isinstance(config, dict):
         raise ConfigError(f"{path} is damaged: it holds no settings, so there is nothing to report on.")
-    return config
+    return config | {key: {} for key in ("settings", "data", "budget") if not isinstance(config.get(key), dict)}
 
 
 def read_environment(path: Path) -> dict[str, Any]:
     """What `env.json` records; empty when it is missing or damaged, for a report should not hang on it."""
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     if not isinstance(value, dict):
@@ -230,11 +229,6 @@ def evaluations(run: Path) -> list[dict[str, Any]]:
         ]
         found.append(travelling(line) | {"pictures": pictures})
     return found
-
-
-def is_number(value: Any) -> bool:
-    """A number or null; text and lists have no place on a curve."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def finite(value: float | None) -> float | None:
@@ -311,19 +305,22 @@ def rounded(value: float | None) -> float | None:
 
 def checkpoints(folder: Path) -> dict[str, Any]:
     """The names of the checkpoints, and which of them is the latest."""
-    names = sorted(path.name for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+    names = [path.name for path in reversed(list_checkpoints(folder))]
     latest = folder / "latest"
-    return {"names": names, "latest": latest.read_text("utf-8").strip() if latest.is_file() else ""}
+    return {"names": names, "latest": latest.read_text("utf-8", "replace").strip() if latest.is_file() else ""}
 
 
 def conditions(data: dict[str, Any]) -> list[dict[str, Any]]:
     """What the generator can be asked for: of each condition its name, its values, how many these are, and the value
     that most images of the data have. Empty unless it is conditional."""
     found = []
-    for condition in data.get("conditions") or []:
-        values, counts = list(map(str, condition["values"])), condition["counts"]
-        usual = values[counts.index(max(counts))]
-        found.append({"name": str(condition["name"]), "values": values, "count": len(values), "usual": usual})
+    try:
+        for condition in data.get("conditions") or []:
+            values, counts = list(map(str, condition["values"])), condition["counts"]
+            usual = values[counts.index(max(counts))]
+            found.append({"name": str(condition["name"]), "values": values, "count": len(values), "usual": usual})
+    except (LookupError, TypeError, ValueError, AttributeError):  # a config that somebody has edited
+        return []
     return found
 
 
@@ -340,7 +337,7 @@ def pictures(folder: Path, vectors: bool, levels: Mapping[Any, float | None]) ->
 
     levels maps images seen to the level that the networks had grown to (log2 of the side, between two sizes with the
     share of the fade that is done), of those that grow."""
-    files = sorted(path for path in folder.glob("*.png") if path.stem.isdigit())
+    files = sorted(path for path in folder.glob("*.png") if names_count(path.stem))
     chosen = evenly(files, MOST_FRAMES)
     beside = {name: folder / f"{name}.png" for name in ("reals", "nearest")}
     beside = {name: path for name, path in beside.items() if path.is_file() and not vectors}
