@@ -159,7 +159,9 @@ def _answers(eye: Classifier, data: str, sure: float, progress: Progress | None)
     """What a classifier says of every image, brought to its form one after another: nothing is packed for it."""
     info, settings = eye.info, eye.settings.data
     size = info.shape[0], info.shape[1]
-    form = Form(size, info.shape[2], info.alpha, info.dtype, settings.fit, settings.background)
+    form = Form(
+        size, info.shape[2], info.alpha, info.dtype, settings.placing, settings.background, resample=settings.sampling
+    )
     words: dict[str, str] = {}
     skipped: list[Skip] = []
     sources = _sources(data, size)

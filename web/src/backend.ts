@@ -32,6 +32,8 @@ export interface Description {
   seed: number;
   /** The weights were rounded to 16 bits. */
   half: boolean;
+  /** A score that says that the samples are far from the data, beside what other real images get; null of others. */
+  far: { score: string; value: number; floor: number } | null;
   output: Side;
   conditions: Condition[];
   /** Of generators: seeds 0 to seeds - 1 are known; latents are normal, or uniform below the bound. */

@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from zerosum.cli import completion
 from zerosum.cli.output import print_table, show
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="The run folders.", show_default=False)],
+    runs: Annotated[
+        list[Path], typer.Argument(help="The run folders.", show_default=False, autocompletion=completion.runs)
+    ],
     out: Annotated[Path, typer.Option(help="The page of pictures.")] = Path("compare.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
