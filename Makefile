@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types unit torture format clean
+.PHONY: demo test lint types unit torture catalog format clean
 
 demo: .venv/installed
 	$(BIN)/zerosum demo $(if $(OUT),--out $(OUT))
@@ -24,6 +24,10 @@ unit: .venv/installed
 torture: .venv/installed
 	ZEROSUM_TORTURE=long $(BIN)/pytest $(or $(TESTS),tests/torture)
 
+# What `zerosum train` knows of recipes and settings before torch is there; after a change of settings.
+catalog: .venv/installed
+	$(BIN)/python -m zerosum.recipes.catalog
+
 format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -31,7 +35,8 @@ format: .venv/installed
 # The stamp is written last, so an installation that was cut off is taken up again.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@echo "Installing zerosum and what it needs into .venv. PyTorch is large: this takes some minutes."
+	$(BIN)/pip install -c constraints.txt -e '.[dev]'
 	touch $@
 
 clean:

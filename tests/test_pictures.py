@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zerosum.pictures import FAKE, JUDGE, REAL, density_picture, grid, kernel_density, ticks, to_bytes
+from zerosum.pictures import FAKE, JUDGE, REAL, density_picture, grid, kernel_density, over, ticks, to_bytes
 
 
 def test_each_image_has_its_place_in_reading_order() -> None:
@@ -155,3 +155,15 @@ def test_ticks_are_round_numbers_within_the_axis() -> None:
     assert ticks(-0.3, 9.2) == [0, 2, 4, 6, 8]
     assert ticks(0, 0.72) == pytest.approx([0, 0.2, 0.4, 0.6])
     assert ticks(-3.1, 3.1) == [-3, -2, -1, 0, 1, 2, 3]
+
+
+def test_a_transparent_grid_keeps_opacity_and_is_nothing_between_images():
+    images = np.full((3, 48, 48, 4), 200, np.uint8)
+    images[1, ..., 3] = 0
+    sheet = np.asarray(grid(images, 1, 3, transparent=True))
+    assert sheet.shape[2] == 4
+    assert sheet[0, 0].tolist() == [0, 0, 0, 0]
+    assert sheet[10, 10].tolist() == [200] * 4
+    assert sheet[10, 60, 3] == 0
+    assert grid(images[..., :3], 1, 3, transparent=True).mode == "RGB"
+    assert over(images[1], "red")[0, 0].tolist() == [255, 0, 0]

@@ -28,7 +28,8 @@ def _open(path: Path) -> BinaryIO:
 def form_of(info: DatasetInfo, settings: PackSettings) -> Form:
     """What the images of a run were brought to."""
     height, width, channels = info.shape
-    return Form((height, width), channels, info.alpha, info.dtype, settings.fit, settings.background)
+    placing, sampling = settings.placing, settings.sampling
+    return Form((height, width), channels, info.alpha, info.dtype, placing, settings.background, resample=sampling)
 
 
 def as_trained(picture: Picture, info: DatasetInfo, settings: PackSettings) -> np.ndarray:

@@ -1,6 +1,9 @@
 """A trained network, loaded from a run folder or an exported one: a generator, a classifier, or a translator."""
 
+import base64
 import copy
+import html
+import io
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,9 +15,11 @@ from typing import Any, Literal, Self, overload
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor, nn
 
+from zerosum import pictures
 from zerosum.as_trained import Picture, as_trained
 from zerosum.data.conditions import Condition, Wish, drawn, encoded, places_of, width_of
 from zerosum.data.convert import one_hot, to_float, to_input, to_stored
@@ -33,6 +38,7 @@ from zerosum.recipes.registry import Recipe, Task, get_recipe, merged
 from zerosum.recipes.settings import Settings
 from zerosum.tiles import bands, refuse_not_finite_output, translated
 
+NOTEBOOK = 8  # images in each of the two rows that a notebook shows
 BATCH = 64  # images made or seen at once, so that memory does not grow with their number
 MOST_AT_ONCE = 2**20  # pixels translated at once where pictures are small
 Checkpoint = Literal["latest", "best"]
@@ -127,7 +133,7 @@ def conditions_of(info: DatasetInfo, seeds: Sequence[int], asked: Asked | None =
     return np.concatenate(rows) if rows else np.empty((0, len(info.conditions)), np.int64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loaded:
     """The network that people use, the moving average of a run, in eval mode.
 
@@ -142,6 +148,12 @@ class Loaded:
     images: int
     seed: int
     products: Mapping[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line: what it is, of what data, and how far it was trained."""
+        form = "x".join(map(str, self.info.shape))
+        name, source = type(self).__name__, Path(self.info.source).name or self.info.source
+        return f"<{name}: {self.recipe.name} on {source}, {form} {self.info.dtype}, {self.images:,} images seen>"
 
     @property
     def device(self) -> torch.device:
@@ -160,7 +172,20 @@ class Loaded:
 
 
 class Model(Loaded):
-    """A generator: latents to images, of what it is asked for if it is conditional."""
+    """A generator: latents to images, of what it is asked for if it is conditional. A notebook shows its first samples
+    where a cell ends with it."""
+
+    def _repr_html_(self) -> str:
+        """The line of `repr`, and below it the images of the seeds 0 to 15."""
+        line = html.escape(repr(self))
+        if self.info.is_vectors:
+            return f"<p>{line}</p>"
+        file = io.BytesIO()
+        sheet = pictures.grid(self.sample(2 * NOTEBOOK), 2, NOTEBOOK, value_range=self.info.value_range)
+        sheet.save(file, format="PNG")
+        encoded = base64.b64encode(file.getvalue()).decode()
+        seeds = f"seeds 0 to {2 * NOTEBOOK - 1}"
+        return f'<p>{line}</p><img alt="{seeds}" title="{seeds}" src="data:image/png;base64,{encoded}">'
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -222,22 +247,33 @@ class Model(Loaded):
 
     @overload
     def generate(
-        self, latents: Tensor, condition: Tensor | None = ..., *, as_tensor: Literal[False] = ...
+        self, latents: ArrayLike | Tensor, condition: Tensor | None = ..., *, as_tensor: Literal[False] = ...
     ) -> np.ndarray: ...
     @overload
-    def generate(self, latents: Tensor, condition: Tensor | None = ..., *, as_tensor: Literal[True]) -> Tensor: ...
     def generate(
-        self, latents: Tensor, condition: Tensor | None = None, *, as_tensor: bool = False
+        self, latents: ArrayLike | Tensor, condition: Tensor | None = ..., *, as_tensor: Literal[True]
+    ) -> Tensor: ...
+    def generate(
+        self, latents: ArrayLike | Tensor, condition: Tensor | None = None, *, as_tensor: bool = False
     ) -> np.ndarray | Tensor:
-        """Images of any latents (N, D), and of conditions (N, A) where the generator is told something; returned as by
-        `sample`. Raises ConfigError for latents or conditions of another shape, and for missing ones."""
+        """Images of any latents (N, D), such as those of `latents`, and of conditions (N, A), such as those of
+        `condition`, where the generator is told something; returned as by `sample`, which takes seeds instead. Raises
+        ConfigError for latents or conditions of another shape, and for missing ones."""
         dimension, width = self.latents([0]).shape[1], width_of(self.conditions)
+        try:
+            latents = torch.as_tensor(latents, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"Latents are numbers (N, {dimension}): {error}.") from error
         if latents.ndim != 2 or latents.shape[1] != dimension:
-            raise ConfigError(f"Latents must be (N, {dimension}), not {tuple(latents.shape)}.")
+            found = tuple(latents.shape) or f"the number {latents.item():g}; sample(n) makes n images"
+            raise ConfigError(f"Latents must be (N, {dimension}), not {found}.")
         told = 0 if condition is None else condition.shape[-1]
         if told != width or (condition is not None and condition.shape != (len(latents), width)):
             given = "none" if condition is None else f"of shape {tuple(condition.shape)}"
-            raise ConfigError(f"{len(latents)} latents need conditions ({len(latents)}, {width}); they are {given}.")
+            hint = "; model.condition(seeds, asked) gives some" if width else ""
+            raise ConfigError(
+                f"{len(latents)} latents need conditions ({len(latents)}, {width}); they are {given}{hint}."
+            )
         with torch.inference_mode(), as_products(self.products, "bf16"):
             parts = [
                 checked(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from zerosum.errors import ConfigError
 from zerosum.files import plain_disk_errors, write_whole
@@ -27,6 +27,9 @@ HEAD = 20  # pixels above the columns of a sheet, which say what each is
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 """What a picture can be saved as, by the end of the file's name."""
+
+TRANSPARENT = ("PNG", "WEBP", "TIFF")
+"""Those of them that hold opacity."""
 
 Function = Callable[[np.ndarray], np.ndarray]
 """Maps points (m, D) to numbers (m,)."""
@@ -61,6 +64,7 @@ def grid(
     padding: int = 2,
     value_range: tuple[float, float] | None = None,
     scale: int | None = None,
+    transparent: bool = False,
 ) -> Image.Image:
     """A contact sheet of the first rows x cols images, in reading order; places left over stay white.
 
@@ -68,20 +72,23 @@ def grid(
     of any other number the first three channels are shown. Alpha is laid over a checkerboard, so that what is
     transparent is seen to be. value_range: the values shown as black and white, (0, 255) for uint8, (0, 65535) for
     uint16; float images must bring theirs. scale: an integer enlargement without smoothing; by default tiles whose
-    longer side is below 48 pixels get the smallest that passes it.
-    Returns mode "L" for gray images, else "RGB". Raises ValueError on another shape, type or range."""
+    longer side is below 48 pixels get the smallest that passes it. transparent: images with alpha keep it, and what is
+    between them is transparent, too.
+    Returns mode "L" for gray images, else "RGB"; with alpha "LA" or "RGBA". Raises ValueError on another shape, type or
+    range."""
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or rows < 1 or cols < 1:
         raise ValueError(f"a grid needs images (N, H, W, C) and at least one row and column, got {images.shape}")
-    images = opaque(to_bytes(images[: rows * cols], value_range))
+    images = to_bytes(images[: rows * cols], value_range)
+    transparent = transparent and images.shape[3] in (2, 4)
+    images = images if transparent else opaque(images)
     height, width = images.shape[1:3]
     scale = scale or -(-SMALL // max(height, width))
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     height, width = images.shape[1:3]
-    sheet = np.full(
-        (rows * (height + padding) + padding, cols * (width + padding) + padding, images.shape[3]), 255, dtype=np.uint8
-    )
+    shape = rows * (height + padding) + padding, cols * (width + padding) + padding, images.shape[3]
+    sheet = np.full(shape, 0 if transparent else 255, dtype=np.uint8)
     for index, image in enumerate(images):
         top = padding + index // cols * (height + padding)
         left = padding + index % cols * (width + padding)
@@ -199,6 +206,14 @@ def rgb(images: np.ndarray, value_range: tuple[float, float] | None = None) -> n
     return shown if shown.shape[3] == 3 else shown.repeat(3, axis=3)
 
 
+def seen(images: np.ndarray, value_range: tuple[float, float] | None, alpha: bool) -> np.ndarray:
+    """Images as for `grid`, as uint8 (N, H, W, 3), or with alpha (N, H, W, 4)."""
+    if not alpha:
+        return rgb(images, value_range)
+    shown = to_bytes(images, value_range)
+    return shown if shown.shape[3] == 4 else np.concatenate([shown[..., :1].repeat(3, axis=3), shown[..., 1:]], axis=3)
+
+
 def palette(count: int) -> np.ndarray:
     """A colour for each of `count` classes, uint8 (256, 3): hues by the golden ratio, so that any few differ; 0 and
     what is no class are dark."""
@@ -214,6 +229,23 @@ def palette(count: int) -> np.ndarray:
 def coloured(maps: np.ndarray, count: int) -> np.ndarray:
     """Label maps (..., H, W) as uint8 (..., H, W, 3), each class in its colour of the palette."""
     return palette(count)[maps]
+
+
+def refuse_no_colour(background: str) -> None:
+    """Raises ConfigError for what is no CSS colour."""
+    try:
+        ImageColor.getrgb(background)
+    except ValueError:
+        raise ConfigError(f"background is {background!r}; write a CSS colour such as white or #ffcc00.") from None
+
+
+def over(images: np.ndarray, background: str) -> np.ndarray:
+    """uint8 images (..., 2 or 4) over a CSS colour, (..., 3); of other channels as they are."""
+    if images.shape[-1] not in (2, 4):
+        return images
+    ground = np.array(ImageColor.getcolor(background, "RGB"), np.float32)
+    alpha = images[..., -1:].astype(np.float32) / 255
+    return np.rint(alpha * images[..., :-1] + (1 - alpha) * ground).astype(np.uint8)
 
 
 def opaque(images: np.ndarray) -> np.ndarray:

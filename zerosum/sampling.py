@@ -23,16 +23,18 @@ def write_grid(
     truncation: float = 1.0,
     asked: Mapping[str, str] | None = None,
 ) -> None:
-    """One picture of shape (rows, columns) at `out`; a grid is 8-bit whatever the data is. asked: as in `Model.sample`.
+    """One picture of shape (rows, columns) at `out`; a grid is 8-bit whatever the data is, and transparent where the
+    images are and the format can be. asked: as in `Model.sample`.
 
     Raises ConfigError when the model makes vectors, or as `pictures.save_picture` and `Model.sample` do."""
     if model.info.is_vectors:
         raise ConfigError(
             f"{model.info.source} holds vectors, which make no grid; leave --grid out to get samples.npy."
         )
-    pictures.picture_format(out)  # before the work
+    transparent = model.info.alpha and pictures.picture_format(out) in pictures.TRANSPARENT  # before the work
     images = model.sample(seeds=seeds[: shape[0] * shape[1]], truncation=truncation, attributes=asked)
-    pictures.save_picture(pictures.grid(images, *shape, value_range=model.info.value_range), out)
+    sheet = pictures.grid(images, *shape, value_range=model.info.value_range, transparent=transparent)
+    pictures.save_picture(sheet, out)
 
 
 def write_sweep(

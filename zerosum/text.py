@@ -1,5 +1,8 @@
 """Text that is safe to show: names, labels and messages may hold what a terminal would obey."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 def printable(name: str) -> str:
     """A name as text that is safe in a terminal, a JSON file and a page.
@@ -14,3 +17,12 @@ def printable(name: str) -> str:
 def printable_lines(text: str) -> str:
     """The same of a text of several lines, which stay lines."""
     return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
+
+
+@contextmanager
+def lost_stream_ignored() -> Iterator[None]:
+    """For what is written to people alone: a terminal that was closed, a pipe without a reader, a full disk."""
+    try:
+        yield
+    except (OSError, ValueError):  # ValueError: the file object was closed
+        return

@@ -1,5 +1,6 @@
 """Train and resume: where settings, data, system and run folder come together."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,17 +17,19 @@ from torch import nn
 from zerosum import __version__
 from zerosum.augment.transforms import augment, draws
 from zerosum.augment.transforms import check as check_augment
+from zerosum.data.choices import choose
 from zerosum.data.convert import to_float, to_tensors
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.label_maps import levels_of
 from zerosum.data.open import open_dataset
 from zerosum.data.order import balanced_indices, batch_indices, epoch_order
 from zerosum.data.records import counted, listed
-from zerosum.data.settings import Size
+from zerosum.data.settings import PackSettings, Size
 from zerosum.data.survey import Progress, Survey, survey
 from zerosum.engine.allowance import Allowance
 from zerosum.engine.device import choose_device, keep_pages, plain_memory_errors
 from zerosum.engine.loop import Cadence, Goal, Listener, Scorer, Training
+from zerosum.engine.pace import duration
 from zerosum.engine.players import LAYOUTS, Batch, Player, System
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import SCHEMA, RunFolder, layout_of, list_checkpoints, read_lines, refuse_existing, threads_of
@@ -51,6 +54,7 @@ from zerosum.lengths import (
     with_length,
     with_new_length,
 )
+from zerosum.live import asked_text, shown
 from zerosum.model import Model, described, load_generator
 from zerosum.paired_scores import pairs
 from zerosum.recipes.caae import CaaeSettings
@@ -65,7 +69,7 @@ from zerosum.seeds import seed_of
 from zerosum.speed import check_precision, choose_speed
 from zerosum.tasks import TASKS, balanced_place
 from zerosum.threads import Threads, check_threads, choose_threads, resumed_threads, threads_restored
-from zerosum.trial import expected_info, same_shapes, trial_step
+from zerosum.trial import expected_info, same_shapes, seconds_an_image, trial_step
 from zerosum.within import classes_of, few_text
 
 
@@ -104,20 +108,33 @@ class Plan:
     epochs: float | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+    def time(self, device: str = "auto") -> str:
+        """How long training will take, as a sentence: the minutes of the goal, or by a step that is taken here."""
+        if by_time(self.goal):
+            assert self.goal.seconds is not None
+            return f"{duration(self.goal.seconds)} of training; samples, checkpoints and scores come on top."
+        seconds = seconds_an_image(self.recipe, self.settings, self.expected, choose_device(device))
+        if seconds is None:
+            return "Not known before training."
+        limit = math.inf if self.goal.seconds is None else self.goal.seconds
+        about = duration(min(limit, seconds * self.settings.images))
+        return f"About {about} on this machine, by a step that was timed; samples, checkpoints and scores come on top."
+
+    def to_json(self, time: str = "") -> dict[str, Any]:
+        """Plain JSON values, what matters most first."""
         return {
             "recipe": self.recipe.name,
             "source": self.source,
-            "init": self.init,
             "images_found": self.survey.count,
             "size": list(self.size) if self.size else None,
-            "goal": {"images": self.goal.images, "steps": self.goal.steps, "seconds": self.goal.seconds},
             "length": self.length,
-            "unreached": list(self.unreached),
+            **({"time": time} if time else {}),
             "expect": self.recipe.expect,
+            "unreached": list(self.unreached),
             "chosen": list(self.chosen),
             "later": list(self.later),
+            "init": self.init,
+            "goal": {"images": self.goal.images, "steps": self.goal.steps, "seconds": self.goal.seconds},
             "settings": self.settings.model_dump(mode="json"),
         }
 
@@ -157,11 +174,13 @@ def plan(
         check_augment(resolved.augment, found.channels, found.alpha)
     if chosen.task == "classify" and not found.classes and getattr(resolved, "label", "") == "class":
         raise DataError(no_classes_text(str(data)))
+    packing, packing_said = _packing(data, found, size, resolved.data)
+    resolved = resolved.model_copy(update={"data": packing})
     asked = goal_of(images, steps, minutes)
     facts = Facts(found.count, len(found.classes), size)
     resolved, said = fitted(chosen, resolved, values, found, asked, size)
     resolved, share_said = fixed_share(chosen, resolved, found.count)
-    said = [*said, *share_said]
+    said = [*packing_said, *said, *share_said]
     named = any(above.get(key) is not None for key in ("images", "epochs"))  # beside which minutes are a limit
     only_time = asked is not None and by_time(asked)
     epochs = resolved.length_in_epochs if asked is None or only_time else None
@@ -215,7 +234,7 @@ def train(
     init: str | Path | None = None,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
-    listeners: Sequence[Listener] = (),
+    listeners: Sequence[Listener] | None = None,
     packing: Progress | None = None,
     **settings: Any,
 ) -> Run:
@@ -226,8 +245,30 @@ def train(
     `runs/00001-dcgan-photos`. init is an earlier run of the same recipe to take the weights from. precision and
     products: as `speed.choose_speed` takes them. threads: a number, or "auto" for as many of those that torch is set to
     use as there are cores that no other program uses; torch is given its own number back. listeners are told how it
-    goes; packing(what, done, total) how far the data is packed. Raises ConfigError, DataError, DivergedError, or
-    ZerosumError when the disk fails."""
+    goes (docs/training.md), packing(what, done, total) how far the data is packed; by default progress is shown below
+    the cell of a notebook or on stderr, and listeners=[] shows nothing. Raises ConfigError, DataError, DivergedError,
+    or ZerosumError when the disk fails."""
+    if listeners is None:
+        with shown(f"{recipe} on {data}", asked_text(images, steps, minutes)) as (listeners, packing):
+            return train(
+                recipe,
+                data,
+                out=out,
+                images=images,
+                steps=steps,
+                minutes=minutes,
+                seed=seed,
+                device=device,
+                precision=precision,
+                products=products,
+                threads=threads,
+                init=init,
+                config=config,
+                overrides=overrides,
+                listeners=listeners,
+                packing=packing,
+                **settings,
+            )
     if out is not None:
         refuse_existing(Path(out))  # before the data is looked at and packed, which may take minutes
     planned = plan(
@@ -341,7 +382,7 @@ def resume(
     device: str | None = None,
     data: str | Path | None = None,
     threads: int | str | None = None,
-    listeners: Sequence[Listener] = (),
+    listeners: Sequence[Listener] | None = None,
     packing: Progress | None = None,
 ) -> Run:
     """Go on with a run from its newest intact checkpoint, to its own goal or to a new one; minutes count anew.
@@ -349,7 +390,21 @@ def resume(
 
     On the CPU the weights become what they would have been without the interruption, bit for bit, with the number of
     threads that it had: sums are taken in another order by another number.
-    Raises ConfigError when `run` is no run, DataError when its data or every checkpoint is gone."""
+    Progress is shown as by `train`. Raises ConfigError when `run` is no run, DataError when its data or every
+    checkpoint is gone."""
+    if listeners is None:
+        with shown(f"resuming {run}", asked_text(images, steps, minutes)) as (listeners, packing):
+            return resume(
+                run,
+                images=images,
+                steps=steps,
+                minutes=minutes,
+                device=device,
+                data=data,
+                threads=threads,
+                listeners=listeners,
+                packing=packing,
+            )
     folder = RunFolder.existing(run)
     document = folder.config()
     recipe, settings, info = described(document, folder.config_file)
@@ -491,6 +546,21 @@ def _note_trained_on(run: RunFolder, recipe: Recipe, settings: Settings, data: D
     task = TASKS[recipe.task]
     if recipe.task != "generate":
         run.add_trained_on(data.content.keys[task.rows(settings, data, seed)])
+
+
+def _packing(
+    data: str | Path, found: Survey, size: Size | None, settings: PackSettings
+) -> tuple[PackSettings, tuple[str, ...]]:
+    """The settings with what the images decide, or decided when they were prepared, so that others are brought to the
+    same; and what was chosen, in sentences."""
+    usual = settings.model_copy(update={"fit": settings.placing, "resample": settings.sampling})
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        packed = json.loads((Path(data) / "dataset.json").read_text("utf-8"))["settings"]
+        chosen = {key: packed[key] for key in ("fit", "resample") if packed[key] != "auto"}
+        return PackSettings.model_validate(usual.model_dump() | chosen), ()
+    if found.source is None or size is None:
+        return usual, ()
+    return choose(found.source, found, size, settings)
 
 
 def _lasting_eye(settings: Settings) -> Settings:

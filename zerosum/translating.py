@@ -381,7 +381,7 @@ def _pixels(record: Record, side: Side, data: PackSettings, size: Size | None) -
         return as_labels(decode_map(record.open, record.name), len(side.labels), levels_of(side.labels))[..., None]
     decoded = decode(record.open, name=record.name)
     size = size or (decoded.pixels.shape[0], decoded.pixels.shape[1])
-    form = Form(size, side.channels, side.alpha, side.dtype, data.fit, data.background)
+    form = Form(size, side.channels, side.alpha, side.dtype, data.placing, data.background, resample=data.sampling)
     return conform(decoded, form).pixels
 
 

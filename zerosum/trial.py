@@ -1,6 +1,8 @@
 """A step of training on shapes alone, before anything is packed or trained: what networks refuse is known by then."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from zerosum.data.settings import Size, size_text
 from zerosum.data.survey import CHANNELS, Survey
 from zerosum.engine.players import Batch, System
 from zerosum.engine.precision import on_shapes_alone
-from zerosum.engine.step import frozen, opponents_of
+from zerosum.engine.randomness import seeded
+from zerosum.engine.step import frozen, opponents_of, training_step
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.recipes.caae import CaaeSettings
 from zerosum.recipes.registry import Recipe, merged, nested
@@ -22,6 +25,7 @@ from zerosum.recipes.settings import ConditionalSettings, Settings
 
 LARGER = (2, 4, 8, 16, 32)  # times the size, at which settings are tried that do not work at it
 RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
+TIMED = 8  # images in the step by which the time is told
 GUESSED = 10  # classes or values of an attribute, of data that has not been read
 ELSEWHERE = ("preset", "size", "data", "every", "score", "images", "epochs", "validation", "ema_half_life", "transfer")
 """Settings that networks are not built by."""
@@ -40,6 +44,40 @@ def trial_step(recipe: Recipe, settings: Settings, info: DatasetInfo) -> None:
     ways = _remedies(recipe, settings, info)
     remedy = f"What works: {', or '.join(ways)}." if ways else "Take the defaults of the recipe, or other settings."
     raise ConfigError(f"{recipe.name} cannot be trained on {what} with these settings: {problem}. {remedy}")
+
+
+def seconds_an_image(
+    recipe: Recipe,
+    settings: Settings,
+    info: DatasetInfo,
+    device: torch.device,
+    clock: Callable[[], float] = time.monotonic,
+) -> float | None:
+    """How long training takes for each image seen, late in training, by a step on few images that show nothing; None
+    where such a step cannot be taken."""
+    late = settings.goal(info.count, len(info.classes))
+    try:
+        with seeded(device, "trial"):
+            system = recipe.build(settings, info).to(device)
+            usual = settings.batch if system.batch is None else system.batch(late)
+            count = min(usual, TIMED)
+            shapes = shapes_of(info, count)
+            batch = {name: _drawn(tensor, device) for name, tensor in shapes.items()} | {"images_seen": late, "step": 0}
+            for _ in range(2):  # the first makes room
+                started = clock()
+                training_step(
+                    system.players, lambda player: dict(batch), lambda player, i: nullcontext(), system.simultaneous,
+                    shared=system.shared,
+                )  # fmt: skip
+                seconds = clock() - started
+    except Exception:  # what a run will say of it, if it is wrong
+        return None
+    return seconds / (count * settings.batches_a_step)
+
+
+def _drawn(shape: torch.Tensor, device: torch.device) -> torch.Tensor:
+    make = torch.rand if shape.is_floating_point() else torch.zeros
+    return make(shape.shape, dtype=shape.dtype, device=device)
 
 
 def expected_info(

@@ -92,17 +92,3 @@ def test_names_as_long_as_a_disk_takes_are_written(name, tmp_path):
     with whole_folder(tmp_path / name.replace(".png", ".zs1")) as folder:
         (folder / "a").write_text("")
     assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_recipes_are_listed_without_torch_and_as_they_are():
-    import subprocess
-    import sys
-
-    from zerosum.recipes.names import named_recipes
-    from zerosum.recipes.registry import list_recipes
-
-    code = "import sys; from zerosum.cli.recipes import recipes; recipes(); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    assert [(r.name, r.summary, r.paper) for r in named_recipes()] == [
-        (r.name, r.summary, r.paper) for r in list_recipes()
-    ]

@@ -14,8 +14,9 @@ from PIL import Image
 from tests.data.made_images import encoded
 from zerosum.data.conform import Form, conform, placement
 from zerosum.data.decoded import BadImage, Decoded
-from zerosum.data.label_maps import VOID, as_labels, decode_map, most_label, resize_map
+from zerosum.data.label_maps import VOID, as_labels, decode_map, most_label
 from zerosum.data.npy_image import array_header
+from zerosum.data.resize import resize_nearest
 from zerosum.data.settings import Fit, Size
 
 
@@ -175,7 +176,7 @@ SIDE = st.integers(1, 12)
 def test_no_number_is_made_up(size: Size, to: Size, fit: Fit) -> None:
     values = np.random.default_rng(0).permutation(size[0] * size[1]).reshape(size).astype(np.int32) * 1000
     box, inner = placement(size, Form(to, 1, False, "uint8", fit))
-    made = resize_map(values, inner, box)
+    made = resize_nearest(values, inner, box)
     assert made.shape == inner
     assert np.isin(made, values).all()
     assert made.dtype == values.dtype
@@ -184,18 +185,18 @@ def test_no_number_is_made_up(size: Size, to: Size, fit: Fit) -> None:
 @given(st.tuples(SIDE, SIDE), st.integers(1, 5))
 def test_whole_factors_repeat_and_come_back(size: Size, factor: int) -> None:
     values = np.arange(size[0] * size[1], dtype=np.int32).reshape(size)
-    larger = resize_map(values, (size[0] * factor, size[1] * factor), (0, 0, size[1], size[0]))
+    larger = resize_nearest(values, (size[0] * factor, size[1] * factor), (0, 0, size[1], size[0]))
     np.testing.assert_array_equal(larger, values.repeat(factor, 0).repeat(factor, 1))
-    np.testing.assert_array_equal(resize_map(larger, size, (0, 0, larger.shape[1], larger.shape[0])), values)
+    np.testing.assert_array_equal(resize_nearest(larger, size, (0, 0, larger.shape[1], larger.shape[0])), values)
 
 
 def test_each_pixel_is_the_one_that_its_middle_lies_in() -> None:
     row = np.arange(5)[None]  # middles at 0.83, 2.5 and 4.17
-    assert resize_map(row, (1, 3), (0, 0, 5, 1)).tolist() == [[0, 2, 4]]
+    assert resize_nearest(row, (1, 3), (0, 0, 5, 1)).tolist() == [[0, 2, 4]]
     row = np.arange(8)[None]  # from 2 to 6: middles at 3 and 5
-    assert resize_map(row, (1, 2), (2, 0, 6, 1)).tolist() == [[3, 5]]
+    assert resize_nearest(row, (1, 2), (2, 0, 6, 1)).tolist() == [[3, 5]]
     column = np.arange(10)[:, None]  # middles at 1.67, 5 and 8.33
-    assert resize_map(column, (3, 1), (0, 0, 1, 10)).tolist() == [[1], [5], [8]]
+    assert resize_nearest(column, (3, 1), (0, 0, 1, 10)).tolist() == [[1], [5], [8]]
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
@@ -208,7 +209,7 @@ def test_a_map_lies_where_its_picture_does(fit: Fit, size: Size) -> None:
     form = Form((32, 48), 1, False, "uint8", fit, "black")
     shown = conform(Decoded(picture, array_header(picture.shape, picture.dtype)), form).pixels[..., 0]
     box, inner = placement(size, form)
-    labels = resize_map(picture[..., 0] // 255, inner, box)
+    labels = resize_nearest(picture[..., 0] // 255, inner, box)
     rows, columns = (32 - inner[0]) // 2, (48 - inner[1]) // 2
     seen = shown[rows : rows + inner[0], columns : columns + inner[1]]
     assert labels.any()

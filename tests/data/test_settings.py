@@ -37,7 +37,7 @@ def test_any_text_is_a_size_or_a_config_error(word: str) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"fit": "corp"}, ["fit must be one of crop, pad, stretch", "Did you mean crop?"]),
+        ({"fit": "corp"}, ["fit must be one of auto, crop, pad, stretch", "Did you mean crop?"]),
         ({"chanels": "rgb"}, ["Unknown data setting 'chanels'", "Did you mean channels?"]),
         ({"background": "whitish"}, ["CSS colour", "'whitish'"]),
         ({"depth": "12"}, ["depth must be one of auto, 8, 16, float, not '12'"]),

@@ -254,7 +254,7 @@ def test_torchvision_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("socket.socket.connect", unreachable)
     monkeypatch.setattr("socket.getaddrinfo", unreachable)
-    with pytest.raises(DataError, match=r"could not be downloaded .*Without a network, take builtin:portraits"):
+    with pytest.raises(DataError, match=r"could not be downloaded .*Without a network, copy its four files"):
         open_source("torchvision:KMNIST")
 
 

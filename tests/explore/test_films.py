@@ -121,3 +121,30 @@ def test_what_is_no_film_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="24000x16000"):
         write_film(frames(2), tmp_path / "film.mp4", Film(scale=1000))
     assert not list(tmp_path.iterdir())
+
+
+def with_opacity(count):
+    """A red square that moves over nothing."""
+    for number in range(count):
+        frame = np.zeros((16, 24, 4), np.uint8)
+        frame[4:12, number : number + 8] = (200, 30, 30, 255)
+        yield frame
+
+
+@pytest.mark.parametrize("name", ["film.webp", "film.gif"])
+def test_opacity_is_kept_where_the_format_holds_it(name, tmp_path):
+    write_film(with_opacity(6), tmp_path / name, Film(10, 1))
+    with Image.open(tmp_path / name) as film:
+        for number, frame in enumerate(with_opacity(6)):
+            film.seek(number)
+            found = np.asarray(film.convert("RGBA"))
+            assert np.array_equal(found[..., 3], frame[..., 3])
+            assert np.abs(found.astype(int) - frame)[frame[..., 3] > 0].max() <= 4
+
+
+@pytest.mark.parametrize(("background", "colour"), [("white", (255, 255, 255)), ("#0000ff", (0, 0, 255))])
+def test_an_mp4_has_a_background_behind_what_is_transparent(background, colour, tmp_path):
+    write_film(with_opacity(3), tmp_path / "film.mp4", Film(10, 2, background))
+    _, found = decoded(tmp_path / "film.mp4")
+    assert np.abs(found[0][2, -3].astype(int) - colour).max() <= 8
+    assert np.abs(found[0][16, 6].astype(int) - (200, 30, 30)).max() <= 12

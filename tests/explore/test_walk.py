@@ -119,3 +119,16 @@ def test_other_names_and_scales_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="a strip has up to 4,096"):
         write_walk(model_of("dcgan"), [1, 2], 5000, tmp_path / "walk.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_strip_keeps_opacity_and_a_jpg_has_a_background(tmp_path):
+    model = model_of("dcgan", info_of((16, 16, 4), alpha=True))
+    write_walk(model, [1, 2], 4, tmp_path / "strip.png")
+    with Image.open(tmp_path / "strip.png") as strip:
+        assert strip.mode == "RGBA"
+        assert strip.getpixel((0, 0))[3] == 0
+    write_walk(model, [1, 2], 4, tmp_path / "strip.jpg", background="black")
+    with Image.open(tmp_path / "strip.jpg") as strip:
+        assert strip.mode == "RGB"
+    with pytest.raises(ConfigError, match="background is 'blak'"):
+        write_walk(model, [1, 2], 4, tmp_path / "film.mp4", background="blak")

@@ -23,8 +23,8 @@ from zerosum.as_trained import as_trained
 from zerosum.data.conditions import Condition, encoded
 from zerosum.data.conform import Form, placement
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.data.label_maps import resize_map
 from zerosum.data.open import open_dataset
+from zerosum.data.resize import resize_nearest
 from zerosum.engine.randomness import seeded
 from zerosum.errors import ConfigError
 from zerosum.explore.directions import Directions
@@ -480,7 +480,7 @@ def test_label_maps_are_read_by_the_numbers_in_the_file_as_in_training(opened: A
 def conformed_map(values: np.ndarray) -> np.ndarray:
     """(H, W) as training brings it to 16 pixels."""
     box, size = placement(values.shape, Form((16, 16), 1, False, "uint8"))
-    return resize_map(values, size, box)
+    return resize_nearest(values, size, box)
 
 
 @pytest.mark.browser
@@ -495,11 +495,13 @@ def test_shades_of_gray_are_the_classes_that_they_were_in_training(opened: Any, 
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-def test_pictures_are_brought_to_size_as_the_data_was(opened: Any, fit: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fit", "resample"), [("crop", "lanczos"), ("pad", "lanczos"), ("stretch", "lanczos"), ("pad", "nearest")]
+)
+def test_pictures_are_brought_to_size_as_the_data_was(opened: Any, fit: str, resample: str, tmp_path: Path) -> None:
     """The browser's own smoothing is 2 levels off in the mean, and its background was white."""
     settings = {"network": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4, "hidden": 8}}
-    data = {"fit": fit, "background": "#ff8000"}
+    data = {"fit": fit, "background": "#ff8000", "resample": resample}
     model = tiny("caae", replace(PICTURES, input=COLOUR, conditions=(AGE, GLASSES)), data=data, **settings)
     window = opened(exported(model, tmp_path / "page"))
     window.wait_for_selector("#file")

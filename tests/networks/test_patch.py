@@ -181,3 +181,8 @@ def test_initial_weights() -> None:
         assert stage[1].weight.mean().item() == pytest.approx(1, abs=0.02)
         assert not stage[1].bias.any()
     assert not network.stages[-1].bias.any()
+
+
+def test_images_too_small_for_a_scale_name_it():
+    with pytest.raises(ValueError, match="scale 4 of 5 sees 1x1 pixels"):
+        MultiScale(3, scales=5, layers=1, width=2)(torch.zeros(1, 3, 8, 8))

@@ -635,7 +635,7 @@ def test_a_translator_is_told_of_as_what_it_is(browser: Any, tmp_path: Path) -> 
         assert re.search(r"Pairs\s+10,000\s+32 × 32 × 3 · 2 classes", window.inner_text("header"))
         shown = {chart.get_attribute("id") for chart in window.query_selector_all(".chart")}
         assert {"chart-scores", "chart-halves", "chart-generator", "chart-likeness"} <= shown
-        assert "−ln(1 − D(x, G(x)))" in window.inner_text("#chart-halves")
+        assert "−log(1 − D(x, G(x)))" in window.inner_text("#chart-halves")
         assert "l1" not in window.inner_text("#chart-generator")
         assert "l1 20.0" in window.inner_text("#chart-likeness .legend")
         assert "A judge that sees the input" in window.inner_text("#reading")

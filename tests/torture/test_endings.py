@@ -16,7 +16,6 @@ import zerosum
 from tests.engine.test_loop import make  # noqa: F401  a training of two numbers
 from tests.recipes.test_recipes import same_weights
 from zerosum import training
-from zerosum.cli.live import Terminal
 from zerosum.cli.main import main
 from zerosum.engine.checkpoint import list_checkpoints
 from zerosum.engine.loop import Goal
@@ -24,6 +23,7 @@ from zerosum.engine.run import RunFolder, read_lines
 from zerosum.engine.stopping import StopRequest
 from zerosum.errors import ConfigError, DataError, ZerosumError
 from zerosum.files import whole_file, whole_folder
+from zerosum.live import Terminal
 
 TINY = {"images": 64, "batch": 16, "size": "8", "generator": {"hidden": [16]}, "discriminator": {"hidden": [16]}}
 LONG_AGO = time.time() - 3600

@@ -34,6 +34,8 @@ export interface Description {
   seed: number;
   /** The weights were rounded to 16 bits. */
   half: boolean;
+  /** A score that says that the samples are far from the data, beside what other real images get; null of others. */
+  far: { score: string; value: number; floor: number } | null;
   output: Side;
   conditions: Condition[];
   /** Of generators: seeds 0 to seeds - 1 are known; latents are normal, or uniform below the bound. */
@@ -42,6 +44,7 @@ export interface Description {
   directions: string[];
   input: Side | null;
   fit: "crop" | "pad" | "stretch";
+  resample: "lanczos" | "nearest";
   /** What lies under transparency, and around padded pictures: red, green and blue. */
   background: [number, number, number];
   /** How many looks can be chosen between; 0 where none were learnt. */

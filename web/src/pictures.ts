@@ -2,7 +2,9 @@
 
 import { Problem, type Description, type Input, type Side } from "./backend";
 import { numbersOf } from "./png";
-import { isOpaque, lanczos, nearest, placement, type Placement } from "./resize";
+import { isOpaque, lanczos, nearest, placement, places, type Placement } from "./resize";
+
+type About = Pick<Description, "fit" | "resample" | "background">;
 
 const VOID = 255; // no class
 const MOST_PIXELS = 16_000_000; // of a canvas on a telephone
@@ -10,11 +12,11 @@ const MOST_PIXELS = 16_000_000; // of a canvas on a telephone
 /** A file as the network takes it, in the size and the form that the training data was brought to; of a label map the
  * numbers in the file, or else its colours. Rejects for what the browser cannot read, and with a Problem for numbers
  * that are no classes. */
-export async function inputOf(file: Blob, side: Side, about: Pick<Description, "fit" | "background">): Promise<Input> {
+export async function inputOf(file: Blob, side: Side, about: About): Promise<Input> {
   if (!side.labels.length) return { kind: "picture", image: conformed(await pixelsOf(file), side, about) };
   const { width, height, labels } = await labelsOf(file, side);
   const to = placement(width, height, side.width, side.height, about.fit);
-  return { kind: "map", width: side.width, height: side.height, labels: centred(nearest(labels, width, height, to), to, side) };
+  return { kind: "map", width: side.width, height: side.height, labels: centred(Uint8Array.from(places(width, height, to), (place) => labels[place]), to, side) };
 }
 
 async function pixelsOf(file: Blob): Promise<ImageData> {
@@ -30,9 +32,9 @@ async function pixelsOf(file: Blob): Promise<ImageData> {
 }
 
 /** A picture in the size of the network, on the background where it was padded or is transparent. */
-function conformed(image: ImageData, side: Side, { fit, background }: Pick<Description, "fit" | "background">): ImageData {
+function conformed(image: ImageData, side: Side, { fit, resample, background }: About): ImageData {
   const to = placement(image.width, image.height, side.width, side.height, fit);
-  const sized = lanczos(image, to);
+  const sized = resample === "nearest" ? nearest(image, to) : lanczos(image, to);
   const whole = new ImageData(side.width, side.height);
   const opaque = isOpaque(sized.data);
   const [left, top] = [(side.width - to.width) >> 1, (side.height - to.height) >> 1];
@@ -83,7 +85,7 @@ function closest([red, green, blue]: Uint8ClampedArray, side: Side): number {
 }
 
 /** A map in the size of the network, of no class where it was padded. */
-function centred(labels: Uint16Array, to: Placement, side: Side): Uint8Array {
+function centred(labels: Uint8Array, to: Placement, side: Side): Uint8Array {
   const whole = new Uint8Array(side.width * side.height).fill(VOID);
   const [left, top] = [(side.width - to.width) >> 1, (side.height - to.height) >> 1];
   for (let y = 0; y < to.height; y++)

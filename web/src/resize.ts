@@ -29,16 +29,25 @@ function even(value: number): number {
   return value - low === 0.5 ? low + (low & 1) : Math.round(value);
 }
 
-/** The part of a map inside the box, each pixel the one of the original that its middle lies in. */
-export function nearest(values: ArrayLike<number>, width: number, height: number, to: Placement): Uint16Array {
+/** For each pixel of what becomes of the box, the place of the one in the original that its middle lies in. */
+export function places(width: number, height: number, to: Placement): Uint32Array {
   const [left, top, right, bottom] = to.box;
   const place = (number: number, from: number, end: number, count: number, last: number) =>
     Math.min(last, Math.max(0, Math.floor(from + ((number + 0.5) * (end - from)) / count)));
-  const made = new Uint16Array(to.width * to.height);
+  const made = new Uint32Array(to.width * to.height);
   for (let y = 0; y < to.height; y++) {
     const row = place(y, top, bottom, to.height, height - 1) * width;
-    for (let x = 0; x < to.width; x++) made[y * to.width + x] = values[row + place(x, left, right, to.width, width - 1)];
+    for (let x = 0; x < to.width; x++) made[y * to.width + x] = row + place(x, left, right, to.width, width - 1);
   }
+  return made;
+}
+
+/** The part of a picture inside the box, without a colour that is not in it. */
+export function nearest(image: ImageData, to: Placement): ImageData {
+  const made = new ImageData(to.width, to.height);
+  places(image.width, image.height, to).forEach((from, place) => {
+    made.data.set(image.data.subarray(4 * from, 4 * from + 4), 4 * place);
+  });
   return made;
 }
 

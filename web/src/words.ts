@@ -148,6 +148,10 @@ export const words = {
   itself: ["The picture itself", "L’image elle-même"],
   "value-of": ["{attribute}: {value}", "{attribute} : {value}"],
 
+  far: [
+    "It has not learnt enough yet: its samples are still far from the real images ({score} {value}, where other real images have {floor}).",
+    "Il n’a pas encore assez appris : ses échantillons sont encore loin des images réelles ({score} {value}, là où d’autres images réelles ont {floor}).",
+  ],
   half: [
     "Its weights are rounded to 16 bits: images may differ a little from those of the run.",
     "Ses poids sont arrondis à 16 bits : les images peuvent différer un peu de celles de l’entraînement.",

@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+from zerosum.cli import completion
 from zerosum.cli.output import print_table, show
 from zerosum.files import refuse_to_replace
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="The run folders.", show_default=False)],
+    runs: Annotated[
+        list[Path], typer.Argument(help="The run folders.", show_default=False, autocompletion=completion.runs)
+    ],
     out: Annotated[Path, typer.Option(help="The page of pictures.")] = Path("compare.html"),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write over a file, or into a folder that holds files.")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from zerosum.cli import completion
 from zerosum.cli.output import print_table, show, warn
 from zerosum.errors import ConfigError
 
@@ -15,7 +16,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False, autocompletion=completion.runs)],
     data: Annotated[
         str,
         typer.Argument(
@@ -65,9 +66,8 @@ def evaluate(
 ) -> None:
     """Score a run: a generator against real images, a translator against the truth of its pairs, a classifier against
     labels. Each score with what made it."""
-    from zerosum.cli.live import Terminal
-    from zerosum.cli.train import packing
     from zerosum.evaluation.evaluate import evaluate as evaluate_run
+    from zerosum.live import Terminal, packing
 
     terminal = Terminal()
     if synthetic is None:

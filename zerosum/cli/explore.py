@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from zerosum.cli import completion
 from zerosum.cli.once import Once
 from zerosum.cli.output import show, warn
 from zerosum.cli.sample import parse_seeds, parse_wishes
@@ -36,7 +37,10 @@ explore = typer.Typer(
 @explore.callback()
 def chosen(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="The run folder, or an exported one.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(help="The run folder, or an exported one.", show_default=False, autocompletion=completion.runs),
+    ],
 ) -> None:
     """Explore what a trained generator has learnt: zerosum explore RUN walk, and so on."""
     context.obj = run
@@ -52,6 +56,12 @@ def walk(
     truncation: Annotated[float, typer.Option(help="Scales the latents: below 1, more typical and less varied.")] = 1.0,
     scale: Annotated[
         int | None, typer.Option(help="Enlarge each pixel so many times; by default a film of 256 pixels or more.")
+    ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            help="CSS colour behind transparent pixels of an mp4 or jpg, by default data.background; others keep them."
+        ),
     ] = None,
     asked: Asked = None,
     label: Label = None,
@@ -70,7 +80,18 @@ def walk(
     wanted, wishes = parse_seeds(seeds), parse_wishes(asked or [], label)
     out = _place(context, out, "walk.mp4", overwrite)
     model = _model(context, checkpoint, device)
-    write_walk(model, wanted, frames, out, loop=loop, fps=fps, truncation=truncation, scale=scale, asked=wishes)
+    write_walk(
+        model,
+        wanted,
+        frames,
+        out,
+        loop=loop,
+        fps=fps,
+        truncation=truncation,
+        scale=scale,
+        asked=wishes,
+        background=background,
+    )
     found = {"seeds": wanted, "frames": frames, "loop": loop, "asked": wishes}
     _tell(context, model, out, found, f"{frames} frames through {len(wanted)} seeds", as_json)
 
@@ -132,9 +153,8 @@ def project(
     as_json: Json = False,
 ) -> None:
     """Find the latent of a picture, what the generator would have made it from, with a film of the way."""
-    from zerosum.cli.live import Terminal
-    from zerosum.cli.train import packing
     from zerosum.explore.projection import write_projection
+    from zerosum.live import Terminal, packing
 
     wishes = parse_wishes(asked or [], label)
     out = _place(context, out, "projected", overwrite)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from zerosum.cli import completion
 from zerosum.cli.output import print_table, show, warn
 from zerosum.errors import DataError
 
@@ -13,7 +14,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="The run folder, or an exported one.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(help="The run folder, or an exported one.", show_default=False, autocompletion=completion.runs),
+    ],
     out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
     formats: Annotated[
         list[str] | None,
@@ -27,7 +31,15 @@ def export(
     uint8: Annotated[
         bool, typer.Option("--uint8", help="torch, onnx: pictures go in and come out as bytes, N x H x W x C.")
     ] = False,
-    fp16: Annotated[bool, typer.Option("--fp16", help="onnx, page: weights of 16 bits, half the file.")] = False,
+    fp16: Annotated[
+        bool | None,
+        typer.Option(
+            "--fp16/--fp32",
+            help="onnx, page: weights of 16 bits, half the file; by default of a page without onnx, where no picture "
+            "changes by more than a level.",
+            show_default=False,
+        ),
+    ] = None,
     single: Annotated[bool, typer.Option("--single", help="page: one HTML file, which needs no server.")] = False,
     directions: Annotated[
         Path | None, typer.Option(help="page: sliders along these, of `zerosum explore RUN directions`.")
@@ -71,6 +83,8 @@ def export(
             ]
         )
     print_table(lines)
+    if fp16 is None and found["formats"].get("onnx", {}).get("fp16"):
+        show("The page has weights of 16 bits, which half the file; --fp32 keeps them as they are.")
     show(f"Check it anywhere with `zerosum load-check {out}`.")
 
 

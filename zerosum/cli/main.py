@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from zerosum import __version__
+from zerosum.cli import words
 from zerosum.cli.compare import compare
 from zerosum.cli.demo import demo
 from zerosum.cli.doctor import doctor
@@ -115,7 +116,9 @@ def main() -> NoReturn:
 def _run() -> str | int:
     """The exit code that the command ends with, once what went wrong is said."""
     try:
-        app()
+        command = typer.main.get_command(app)
+        words.check(sys.argv[1:], known_options(command))
+        command()
     except SystemExit as ended:
         return ended.code or EXIT_DONE
     except ZerosumError as error:
@@ -127,6 +130,19 @@ def _run() -> str | int:
         say(f"zerosum: {_last_resort(error)}")
         return EXIT_ERROR
     return EXIT_DONE
+
+
+def known_options(command: Any) -> dict[str, dict[str, bool]]:
+    """The options of each command, and whether each takes a value."""
+    return {
+        name: {
+            option: not parameter.is_flag
+            for parameter in found.params
+            if parameter.param_type_name == "option"
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        for name, found in command.commands.items()
+    }
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

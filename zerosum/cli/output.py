@@ -4,10 +4,8 @@ Labels, names and whatever a run folder says come from elsewhere and may hold es
 control characters are shown as escapes. Stderr may be gone or full (`2>&1 | head -3`), which is no reason to fail."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from zerosum.text import printable, printable_lines
+from zerosum.text import lost_stream_ignored, printable, printable_lines
 
 
 def show(text: str = "") -> None:
@@ -25,15 +23,6 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """A warning on stderr, likewise."""
     say(f"warning: {text}")
-
-
-@contextmanager
-def lost_stream_ignored() -> Iterator[None]:
-    """For what is written to people alone: a terminal that was closed, a pipe without a reader, a full disk."""
-    try:
-        yield
-    except (OSError, ValueError):  # ValueError: the file object was closed
-        return
 
 
 def print_table(lines: list[list[str]]) -> None:

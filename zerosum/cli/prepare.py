@@ -33,7 +33,19 @@ def prepare(
         str,
         typer.Option(help="64, or height x width as in 48x80; auto: the size that all share, or a fitting one."),
     ] = "auto",
-    fit: Annotated[str, typer.Option(help="crop the middle, pad with the background, or stretch.")] = "crop",
+    fit: Annotated[
+        str,
+        typer.Option(
+            help="crop the middle, pad with the background, or stretch; auto: pad what stands on transparency and "
+            "would be cut, else crop."
+        ),
+    ] = "auto",
+    resample: Annotated[
+        str, typer.Option(help="How pixels are resized: lanczos or nearest; auto: nearest for pixel art.")
+    ] = "auto",
+    pages: Annotated[
+        str, typer.Option(help="Of files with several pages: the first, all as channels, or each as images.")
+    ] = "first",
     channels: Annotated[str, typer.Option(help="gray, gray+alpha, rgb or rgba; auto: what most images have.")] = "auto",
     depth: Annotated[str, typer.Option(help="8, 16 or float; auto: what most images have.")] = "auto",
     value_range: Annotated[
@@ -88,6 +100,8 @@ def prepare(
 
     settings = pack_settings(
         fit=fit,
+        resample=resample,
+        pages=pages,
         channels=channels,
         depth=depth,
         range=value_range,
@@ -155,7 +169,7 @@ def _progress() -> "Iterator[Progress | None]":
     """A bar on stderr, where that is a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from zerosum.cli.live import Lasting
+    from zerosum.live import Lasting
 
     console = Lasting(stderr=True)
     if not console.is_terminal:

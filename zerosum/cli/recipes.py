@@ -5,24 +5,29 @@ from typing import Annotated
 
 import typer
 
+from zerosum.cli import completion
+
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="One recipe, in full.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One recipe, in full.", show_default=False, autocompletion=completion.recipes)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """What can be trained; with a name: its options, presets, layers, parameter counts and paper."""
-    from zerosum.recipes.names import named_recipes
+    from zerosum.recipes.catalog import catalog, entry_of
 
     if name is None:
-        found = named_recipes()
+        found = [{"name": r["name"], "summary": r["summary"], "paper": r["paper"]} for r in catalog().values()]
         if as_json:
-            print(json.dumps([{"name": r.name, "summary": r.summary, "paper": r.paper} for r in found], indent=1))
+            print(json.dumps(found, indent=1))
             return
-        wide = max(len(r.name) for r in found)
+        wide = max(len(r["name"]) for r in found)
         for r in found:
-            print(f"{r.name:{wide}}  {r.summary}\n{'':{wide}}  {r.paper}")
+            print(f"{r['name']:{wide}}  {r['summary']}\n{'':{wide}}  {r['paper']}")
         print("\n`zerosum recipes NAME` shows the options of one.")
         return
+    entry_of(name)  # a slip is named before torch is imported
     from zerosum.recipes.describe import describe
     from zerosum.recipes.registry import get_recipe
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from zerosum.cli import completion
 from zerosum.cli.output import show, warn
 from zerosum.errors import ConfigError
 from zerosum.files import refuse_to_replace
@@ -17,7 +18,7 @@ ROWS = 8  # seeds of a sweep
 
 
 def sample(
-    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False, autocompletion=completion.runs)],
     more: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="More of what --set asks for.")
     ] = None,

@@ -29,8 +29,7 @@ def tag(
     ] = False,
 ) -> None:
     """Give images attributes: classifiers write what they see into the folder's tags.csv, which is read with it."""
-    from zerosum.cli.live import Terminal
-    from zerosum.cli.train import packing
+    from zerosum.live import Terminal, packing
     from zerosum.tagging import tag as tag_images
 
     found = tag_images(

@@ -1,19 +1,17 @@
 """`zerosum train` and `zerosum resume`."""
 
 import json
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zerosum.cli import completion
 from zerosum.cli.output import show
 from zerosum.errors import EXIT_STOPPED
 
 if TYPE_CHECKING:
-    from zerosum.cli.live import Terminal
-    from zerosum.data.survey import Progress
     from zerosum.training import Run
 
 Images = Annotated[int | None, typer.Option("--images", help="Stop after so many images seen; schedules end there.")]
@@ -23,7 +21,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="The system to train: see `zerosum recipes`.", show_default=False)],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="The system to train: see `zerosum recipes`.", show_default=False, autocompletion=completion.recipes
+        ),
+    ],
     data: Annotated[
         str,
         typer.Argument(
@@ -34,7 +37,11 @@ def train(
     ],
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the recipe, such as generator.width=32 or size=64."),
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Settings of the recipe, such as generator.width=32 or size=64.",
+            autocompletion=completion.settings,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The run folder; by default the next runs/00001-RECIPE-DATA.")
@@ -71,7 +78,7 @@ def train(
 ) -> None:
     """Train a recipe on data; the result is a run folder."""
     from zerosum import training
-    from zerosum.cli.live import Terminal
+    from zerosum.live import Terminal, asked_text, packing
 
     if dry_run:
         planned = training.plan(
@@ -84,10 +91,10 @@ def train(
             config=config,
             overrides=settings or [],
         )
-        _print_plan(planned.to_json(), as_json)
+        _print_plan(planned.to_json(planned.time(device)), as_json)
         return
     terminal = Terminal()
-    terminal.start(f"{recipe} on {data}", goal_text(images, steps, minutes))
+    terminal.start(f"{recipe} on {data}", asked_text(images, steps, minutes))
     try:
         run = training.train(
             recipe,
@@ -113,7 +120,7 @@ def train(
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False, autocompletion=completion.runs)],
     images: Images = None,
     steps: Steps = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Train for so many more minutes.")] = None,
@@ -127,10 +134,10 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped or killed, or train a finished one for longer."""
     from zerosum import training
-    from zerosum.cli.live import Terminal
+    from zerosum.live import Terminal, asked_text, packing
 
     terminal = Terminal()
-    terminal.start(f"resuming {run}", goal_text(images, steps, minutes))
+    terminal.start(f"resuming {run}", asked_text(images, steps, minutes))
     try:
         ended = training.resume(
             run,
@@ -146,27 +153,6 @@ def resume(
     finally:
         terminal.close()
     _end(ended, as_json)
-
-
-def packing(terminal: "Terminal") -> "Progress":
-    """What `train` tells of data that is packed for the first time: a line every few seconds."""
-    shown = time.monotonic()
-
-    def report(what: str, done: int, total: int) -> None:
-        nonlocal shown
-        if time.monotonic() - shown > 3:
-            shown = time.monotonic()
-            terminal.event("packing", f"{what}: {done:,} of {total:,}")
-
-    return report
-
-
-def goal_text(images: int | None, steps: int | None, minutes: float | None) -> str:
-    """The goal in words, for the progress bar; nothing where none is given."""
-    parts = [f"{images:,} images"] if images is not None else []
-    parts += [f"{steps:,} steps"] if steps is not None else []
-    parts += [f"{minutes:g} minutes"] if minutes is not None else []
-    return " or ".join(parts)
 
 
 def _end(run: "Run", as_json: bool) -> None:

@@ -6,13 +6,19 @@ from typing import Annotated, Literal
 
 import typer
 
+from zerosum.cli import completion
 from zerosum.cli.output import show, warn
 from zerosum.errors import ConfigError
 
 
 def translate(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="The run folder, of pix2pix, caae or their like.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="The run folder, of pix2pix, caae or their like.", show_default=False, autocompletion=completion.runs
+        ),
+    ],
     source: Annotated[
         Path,
         typer.Argument(metavar="INPUT", help="A picture of any size, or a folder of them.", show_default=False),
@@ -63,10 +69,9 @@ def translate(
 
     A run that changes an attribute has an option of its name, and one for a sheet: --age 60, or --ages all, or
     --ages 20,40,60; spaces in a name are - or _, as in --wear-level."""
-    from zerosum.cli.live import Terminal
     from zerosum.cli.sample import parse_wishes
-    from zerosum.cli.train import packing
     from zerosum.data.records import listed
+    from zerosum.live import Terminal, packing
     from zerosum.translating import translate as translate_pictures
     from zerosum.translating import value_of
 

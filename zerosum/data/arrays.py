@@ -6,6 +6,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,15 @@ _IDX_NAME = re.compile(r"(.*?)images([-.])idx[34]-ubyte(\.gz)?", re.ASCII)
 _KEYS = (
     ("images", "labels"),
     ("x_train", "y_train"),
+    ("train_images", "train_labels"),  # MedMNIST
     ("x", "y"),
     ("image", "label"),
     ("data", "labels"),
     ("arr_0", "arr_1"),
 )
-_TEST_KEYS = ("x_test", "y_test")
-_TEST_WORDS = "that would lie in an .npz file, under x_test and, for classes, y_test."
+_TEST_KEYS = (("x_test", "y_test"), ("test_images", "test_labels"))
+_VALIDATION = ("val_images", "x_val")
+_TEST_WORDS = "that would lie in an .npz file, under x_test and y_test, or test_images and test_labels."
 
 
 def array_source(
@@ -69,13 +72,14 @@ def vector_source(text: str, fingerprint: str, vectors: np.ndarray) -> Source:
 
 def numpy_source(text: str, path: Path, part: Part = "train") -> Source:
     """A .npy file, or the first known pair of keys of a .npz file. Nothing is unpickled."""
+    notes: tuple[str, ...] = ()
     try:
         with open(path, "rb") as file:
             is_archive = file.read(2) == b"PK"
         if is_archive:
             with opened_npz(path) as stored:
                 _refuse_bomb(path, stored)
-                images, labels = _pick(text, path, stored, part)
+                images, labels, notes = _pick(text, path, stored, part)
         elif part == "test":
             raise NoTestPart(f"{printable(text)} has no test part: {_TEST_WORDS}")
         else:
@@ -83,12 +87,16 @@ def numpy_source(text: str, path: Path, part: Part = "train") -> Source:
         images = _as_stored(path, images)
         if images.ndim == 2:
             return vector_source(text, _file_fingerprint(path), images)
-        indices, classes = _classes(path, labels, len(images))
+        truths = _truths(labels, len(images))
+        indices, classes = (None, ()) if truths else _classes(path, labels, len(images))
     except DataError:
         raise
     except Exception as error:  # what a damaged file raises depends on where it is damaged
         raise DataError(f"{path} cannot be read as a NumPy file: {error_text(error)}") from error
-    return array_source(text, _file_fingerprint(path), images, indices, classes)
+    if truths:
+        notes += (f"The labels are {len(truths)} truths for each image, taken as attributes: {', '.join(truths)}.",)
+    source = array_source(text, _file_fingerprint(path), images, indices, classes, attributes=truths)
+    return replace(source, notes=notes)
 
 
 def _refuse_bomb(path: Path, stored: Any) -> None:
@@ -101,14 +109,16 @@ def _refuse_bomb(path: Path, stored: Any) -> None:
         )
 
 
-def _pick(text: str, path: Path, stored: Any, part: Part) -> tuple[np.ndarray, np.ndarray | None]:
-    for image_key, label_key in _KEYS if part == "train" else (_TEST_KEYS,):
+def _pick(text: str, path: Path, stored: Any, part: Part) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Images, labels, and what is said of other parts."""
+    for image_key, label_key in _KEYS if part == "train" else _TEST_KEYS:
         if image_key in stored:
             found = stored[image_key], stored.get(label_key)
             for key, array in zip((image_key, label_key), found, strict=True):
                 if not (isinstance(array, np.ndarray) or (array is None and key == label_key)):
                     raise ValueError(f"{key}.npy in it is no array")  # NumPy gives the bytes of other files
-            return found
+            left = [key for key in _VALIDATION if key in stored]
+            return *found, tuple(f"{image_key} is taken, and {key} is left out." for key in left)
     if part == "test":
         raise NoTestPart(f"{printable(text)} has no test part: {_TEST_WORDS}")
     held = listed([printable(name) for name in stored]) or "nothing"
@@ -143,6 +153,15 @@ def _as_stored(path: Path, images: np.ndarray) -> np.ndarray:
             f"{path} has shape {shape}, channels first; save it as (N, H, W, C): np.moveaxis(images, 1, -1)."
         )
     return images
+
+
+def _truths(labels: np.ndarray | None, count: int) -> dict[str, np.ndarray]:
+    """Labels (N, K) of zeros and ones, of which several may hold of an image, as K attributes."""
+    if labels is None or labels.ndim != 2 or labels.shape[0] != count or labels.shape[1] < 2:
+        return {}
+    if labels.dtype.kind not in "biu" or not np.isin(labels, (0, 1)).all():
+        return {}
+    return {f"label{number}": column.astype(bool) for number, column in enumerate(labels.T)}
 
 
 def _classes(path: Path, labels: np.ndarray | None, count: int) -> tuple[np.ndarray | None, tuple[str, ...]]:

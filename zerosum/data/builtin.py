@@ -18,12 +18,30 @@ PORTRAITS, POINTS = 10_000, 100_000  # how many, unless the name ends in :COUNT
 NATIVE = (64, 64)  # portraits have no size of their own; this is what they are drawn at unless asked
 VECTORS_VERSION = 1
 TEST_PORTRAITS = 2_000  # at most; whom the test part shows is in no training part, however large
+KNOWN_SETS = {
+    name.lower(): name
+    for name in ("MNIST", "FashionMNIST", "KMNIST", "QMNIST", "CIFAR10", "CIFAR100", "SVHN", "STL10", "CelebA")
+}  # of torchvision, which people ask for by name
 _CHUNK = 256  # portraits drawn at a time
 
 
 def builtin_names() -> tuple[str, ...]:
     """portraits, and the densities."""
     return ("portraits", *DENSITIES)
+
+
+def elsewhere(name: str) -> str:
+    """How to come by a set that everybody knows and that is not built in, as a sentence with a space behind it; nothing
+    of other names."""
+    word = re.sub(r"[^a-z0-9]", "", name.lower())
+    if word not in KNOWN_SETS:
+        return ""
+    files = (
+        "copy its four files, train-images-idx3-ubyte.gz and so on, into a folder and give that"
+        if "mnist" in word
+        else "download it elsewhere and give its folder or file"
+    )
+    return f"torchvision:{KNOWN_SETS[word]} downloads it; without a network, {files}. "
 
 
 def builtin_source(
@@ -35,7 +53,10 @@ def builtin_source(
     match = re.fullmatch(r"builtin:([a-z0-9-]+)(?::([1-9][0-9]{0,7}))?", text, re.ASCII)
     if match is None or match[1] not in builtin_names():
         names = ", ".join(f"builtin:{name}" for name in builtin_names())
-        raise DataError(f"There is no {text}: there are {names}; a count may follow, as in builtin:portraits:5000.")
+        raise DataError(
+            f"There is no {text}: there are {names}; a count may follow, as in builtin:portraits:5000. "
+            f"{elsewhere(text.removeprefix('builtin:'))}".rstrip()
+        )
     if match[1] == "portraits":
         return _portraits(text, int(match[2] or PORTRAITS), size or NATIVE, part, settings)
     if settings.pairs:

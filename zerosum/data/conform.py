@@ -7,8 +7,8 @@ import numpy as np
 from PIL import ImageColor
 
 from zerosum.data.decoded import BadImage, Decoded
-from zerosum.data.resize import Box, resize
-from zerosum.data.settings import Fit, Size
+from zerosum.data.resize import Box, resize, resize_nearest
+from zerosum.data.settings import Fit, Resample, Size
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow's "L"
 TOP = {"uint8": 255, "uint16": 65535, "float32": 1}  # white, and opaque
@@ -26,6 +26,7 @@ class Form:
     background: str = "white"
     range: str = "full"  # the stored values that become black and white, as PackSettings.range has it
     mostly_float: bool = False  # the files are; then an image left out for its values is a reason to keep floats
+    resample: Resample = "lanczos"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ def conform(image: Decoded, form: Form) -> Conformed:
     box, size = placement((height, width), form)
     if form.fit == "crop" and box != (0, 0, width, height):
         changes.append("cropped")
-    pixels = resize(image.pixels, size, box, alpha)
+    if form.resample == "nearest":
+        pixels = resize_nearest(image.pixels, size, box)
+    else:
+        pixels = resize(image.pixels, size, box, alpha)
     pixels = _deepen(pixels, form, changes)
     pixels = _colour(pixels, alpha, form, changes)
     if size != form.size:

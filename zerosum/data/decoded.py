@@ -11,6 +11,8 @@ PNG = b"\x89PNG\r\n\x1a\n"  # how a file of that kind starts
 NETPBM = re.compile(rb"P([2356])\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)\s")
 """PGM (2, 5) and PPM (3, 6); the last number is the largest value."""
 
+FIRST_FRAME = "first frame taken"  # among the changes of an image
+
 MAX_PIXELS = 100_000_000  # 300 MB of RGB; what is larger is a bomb or a map, and neither belongs in a training set
 
 
@@ -74,7 +76,7 @@ def to_stored_type(array: np.ndarray) -> np.ndarray:
 
 def frame_change(header: Header) -> tuple[str, ...]:
     """What is said of an animation or a stack."""
-    return ("first frame taken",) if header.animated else ()
+    return (FIRST_FRAME,) if header.animated else ()
 
 
 def turn_change(orientation: int) -> tuple[str, ...]:

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zerosum.data.dataset import DatasetInfo
+from zerosum.data.decoded import FIRST_FRAME
 from zerosum.data.label_maps import VOID
 from zerosum.data.layout import NO_HEIC
 from zerosum.data.packer import LOSSY_MAP
 from zerosum.data.records import Skip, counted, listed
-from zerosum.data.settings import Size
+from zerosum.data.settings import PackSettings, Size
 from zerosum.data.values import FAR
 
 FEW_IMAGES = 500  # below it a GAN from scratch learns the images by heart
@@ -32,7 +33,8 @@ class Report:
     stretching  the few images without which the range of a float set would be a tenth of what it is
     opaque      the set has an alpha channel, and every pixel of it is opaque
     notes       what was decided while reading the source, in sentences
-    highest     the greatest value of a 16-bit set"""
+    highest     the greatest value of a 16-bit set
+    settings    what the images were packed with, in place of what is chosen by them; None of vectors"""
 
     info: DatasetInfo
     skipped: tuple[Skip, ...]
@@ -48,6 +50,7 @@ class Report:
     stretching: tuple[str, ...]
     notes: tuple[str, ...]
     highest: float | None = None
+    settings: PackSettings | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -136,6 +139,12 @@ def _warnings(report: Report) -> Iterator[str]:
         )
     if empty := [name for name, count in report.classes.items() if not count]:
         yield f"No image could be used of {listed(empty, 5)}: such a class cannot be learnt. The reasons are below."
+    if info.count and report.changes[FIRST_FRAME] == info.count:
+        yield (
+            "Every file has several pages (slices, moments or frames), of which the first alone was taken. "
+            "data.pages=images in train, --pages images in prepare, makes each an image of its own; pages=channels "
+            "makes those of a file the channels of one image."
+        )
     small = [f"{name} ({count})" for name, count in report.classes.items() if 0 < count < FEW_OF_A_CLASS]
     if small:
         shown = ", ".join(small[:5]) + (f" and {len(small) - 5} more" if len(small) > 5 else "")

@@ -84,7 +84,7 @@ def _reader(file: BinaryIO, name: str) -> Reader:
         raise BadImage(reason)
     if start.startswith(b"\x93NUMPY"):
         return npy_image
-    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") and tiff.is_deep(file):
+    if start[:4] in tiff.STARTS and tiff.is_deep(file):
         return tiff
     if deep.depth_of(file) > 8:
         return deep

@@ -11,8 +11,6 @@ from zerosum.data import pillow
 from zerosum.data.decoded import NETPBM, PNG, BadImage
 from zerosum.data.images import closed_afterwards, decode, plain_reasons, read_header
 from zerosum.data.records import Opened
-from zerosum.data.resize import Box
-from zerosum.data.settings import Size
 
 MOST_LEVELS, FAR_APART = 8, 20  # shades of gray that stand for classes
 VOID = 255
@@ -127,12 +125,3 @@ def most_label(labels: np.ndarray) -> int:
     """The highest class number of label maps, -1 where there is none."""
     known = labels[labels != VOID]
     return int(known.max()) if known.size else -1
-
-
-def resize_map(values: np.ndarray, size: Size, box: Box) -> np.ndarray:
-    """The part of a map (H, W) inside box as `size`, each pixel the one of the original that its middle lies in."""
-    left, upper, right, lower = box
-    rows = upper + (np.arange(size[0]) + 0.5) * (lower - upper) / size[0]
-    columns = left + (np.arange(size[1]) + 0.5) * (right - left) / size[1]
-    rows, columns = rows.astype(int).clip(0, values.shape[0] - 1), columns.astype(int).clip(0, values.shape[1] - 1)
-    return np.ascontiguousarray(values[rows[:, None], columns])

@@ -17,6 +17,10 @@ from zerosum.data.sources import open_source
 from zerosum.data.survey import CHANNELS, DEPTHS, Progress
 from zerosum.errors import ConfigError, DataError, ZerosumError
 
+BEFORE = {"fit": "crop", "resample": "lanczos", "pages": "first", "background": "white", "range": "full"}
+"""What sets were packed with, and runs trained with, before there were such settings, or by their former defaults,
+which therefore ask for nothing."""
+
 
 def open_dataset(
     source: str | Path,
@@ -71,12 +75,12 @@ def _refuse_other_packing(path: Path, info: DatasetInfo, settings: PackSettings)
     if info.is_vectors:
         return
     packed = packing_of(path)
-    made = {key: packed.get(key, getattr(DEFAULT_SETTINGS, key)) for key in ("fit", "background", "range")}
+    made = {key: packed.get(key, BEFORE.get(key)) for key in ("fit", "resample", "pages", "background", "range")}
     if info.input is not None:
         made |= _made_of_pairs(info, info.input, packed.get("direction", DEFAULT_SETTINGS.direction))
     for key, was in made.items():
         asked = getattr(settings, key)
-        if asked not in (was, getattr(DEFAULT_SETTINGS, key)):
+        if asked not in (was, getattr(DEFAULT_SETTINGS, key), BEFORE.get(key)):
             raise ConfigError(
                 f"{path} was packed with {key}={was}, so data.{key}={asked} comes too late. Leave it out, or prepare "
                 f"the images again with --{key.replace('_', '-')} {asked}."

@@ -10,9 +10,10 @@ import numpy as np
 from zerosum.data.conform import Conformed, Form, centred, conform, placement
 from zerosum.data.decoded import BadImage, Decoded, half
 from zerosum.data.images import decode
-from zerosum.data.label_maps import VOID, as_labels, decode_map, gray_levels, is_lossy, resize_map, start_of
+from zerosum.data.label_maps import VOID, as_labels, decode_map, gray_levels, is_lossy, start_of
 from zerosum.data.packer import LOSSY_MAP, Packed, PairForm
 from zerosum.data.records import Opened, Pairs, Record, Skip, Source
+from zerosum.data.resize import resize_nearest
 from zerosum.data.settings import PackSettings, Size
 from zerosum.data.survey import input_survey
 from zerosum.errors import ConfigError
@@ -128,7 +129,7 @@ def _labels(
 def _map_pixels(values: np.ndarray, form: Form, ground: int) -> np.ndarray:
     """A map (H, W) as (*form.size, 1), through the geometry that images go through."""
     box, size = placement((values.shape[0], values.shape[1]), form)
-    pixels = resize_map(values, size, box)[..., None]
+    pixels = resize_nearest(values, size, box)[..., None]
     return pixels if size == form.size else centred(pixels, form.size, ground)
 
 

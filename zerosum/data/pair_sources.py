@@ -85,7 +85,10 @@ def refuse_pictures_as_maps(source: Source, settings: PackSettings, pairs: Seque
     if not wrong:
         return
     side, other = wrong[0], "B" if wrong[0] == "A" else "A"
-    remedy = "Number the classes from 0 in gray or palette PNG files."
+    remedy = (
+        "Number the classes from 0 in gray or palette PNG files; or to make pictures from pictures, "
+        f"`zerosum train pix2pix {printable(source.text)}`."
+    )
     if few[other] and settings.maps != "both":
         turned = "AtoB" if settings.direction == "BtoA" else "BtoA"
         remedy = f"{other} holds label maps: data.maps={other} data.direction={turned}."

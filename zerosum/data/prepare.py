@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zerosum.data.choices import choose
 from zerosum.data.conform import Form, conform
 from zerosum.data.content import Content, content_of, store
 from zerosum.data.dataset import SCHEMA, DatasetInfo, load_dataset
@@ -75,7 +76,8 @@ def pack(
             report = _pack_vectors(source, source.vectors(), folder)
         else:
             report = _pack_images(source, folder, size, settings, strict, progress)
-        document = {"schema": SCHEMA, "info": report.info.to_json(), "settings": settings.model_dump()}
+        used = report.settings or settings
+        document = {"schema": SCHEMA, "info": report.info.to_json(), "settings": used.model_dump()}
         write_json(folder / "dataset.json", document | {"sha256": document_hash(document)})
         mark_verified(folder, report.info.hash)  # as it was taken from what was written
         write_json(folder / "report.json", report.to_json())
@@ -92,6 +94,7 @@ def _pack_images(
     progress: Progress | None,
 ) -> Report:
     seen = survey(source, settings, progress)
+    settings, chosen = choose(source, seen, size or seen.auto_size, settings)
     form = seen.form(size, settings)
     pairs = None if source.pairs is None else pair_form(source, source.pairs, form, settings)
     if pairs is not None and pairs.target_maps:
@@ -132,9 +135,18 @@ def _pack_images(
         packer.enlarged,
         packer.opaque,
         packer.stretching(),
-        (*source.notes, *(_level_notes(pairs) if pairs else ())),
+        (*source.notes, *chosen, *(_level_notes(pairs) if pairs else ()), *_range_notes(info, settings)),
         packer.highest,
+        settings,
     )
+
+
+def _range_notes(info: DatasetInfo, settings: PackSettings) -> tuple[str, ...]:
+    """Which values `data.range=auto` found."""
+    if settings.range != "auto" or info.value_range is None:
+        return ()
+    low, high = info.value_range
+    return (f"data.range=auto: the values {low:,.6g} to {high:,.6g} become black to white.",)
 
 
 def _level_notes(pairs: PairForm) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Lanczos resizing of any depth and any number of channels, with antialiasing, through Pillow."""
+"""Resizing of any depth and any number of channels: Lanczos with antialiasing, through Pillow; or the nearest pixel."""
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,16 @@ def resize(pixels: np.ndarray, size: Size, box: Box, alpha: bool) -> np.ndarray:
         image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)  # L, LA, RGB or RGBA by its shape
         return np.asarray(image.resize(size[::-1], Image.Resampling.LANCZOS, box)).reshape(*size, channels)
     return _resize_floats(pixels, size, box, alpha)
+
+
+def resize_nearest(values: np.ndarray, size: Size, box: Box) -> np.ndarray:
+    """The part of a map (H, W) or of an image (H, W, C) inside box as `size`, each pixel the one of the original that
+    its middle lies in."""
+    left, upper, right, lower = box
+    rows = upper + (np.arange(size[0]) + 0.5) * (lower - upper) / size[0]
+    columns = left + (np.arange(size[1]) + 0.5) * (right - left) / size[1]
+    rows, columns = rows.astype(int).clip(0, values.shape[0] - 1), columns.astype(int).clip(0, values.shape[1] - 1)
+    return np.ascontiguousarray(values[rows[:, None], columns])
 
 
 def _resize_floats(pixels: np.ndarray, size: Size, box: Box, alpha: bool) -> np.ndarray:

@@ -11,7 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 from zerosum.errors import ConfigError
 
 Size = tuple[int, int]  # (height, width) in pixels
-Fit = Literal["crop", "pad", "stretch"]
+Fit = Literal["auto", "crop", "pad", "stretch"]
+Resample = Literal["auto", "lanczos", "nearest"]
+Pages = Literal["first", "channels", "images"]
 Channels = Literal["auto", "gray", "gray+alpha", "rgb", "rgba"]
 Depth = Literal["auto", "8", "16", "float"]
 Direction = Literal["AtoB", "BtoA"]
@@ -30,7 +32,21 @@ class PackSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fit: Fit = Field("crop", description="crop the middle, pad with the background, or stretch")
+    fit: Fit = Field(
+        "auto",
+        description="crop the middle, pad with the background, or stretch; auto: pad where cropping would cut into "
+        "what stands on transparency, else crop",
+    )
+    resample: Resample = Field(
+        "auto",
+        description="how pixels are resized: lanczos, smooth, or nearest, each as one of the original; auto: nearest "
+        "for pixel art, else lanczos",
+    )
+    pages: Pages = Field(
+        "first",
+        description="of files with several pages (slices, moments, frames): the first; all as channels of one image; "
+        "or each as an image",
+    )
     channels: Channels = Field("auto", description="what every image becomes; auto: what most of them are")
     depth: Depth = Field("auto", description="bits a channel; auto: what most of them have")
     range: str = Field(
@@ -56,6 +72,16 @@ class PackSettings(BaseModel):
     )
     labels: PositiveInt | None = Field(None, description="pairs: how many classes label maps have; by default as found")
     input_channels: Channels = Field("auto", description="pairs: what every input becomes; channels is of what is made")
+
+    @property
+    def placing(self) -> Fit:
+        """The fit where nothing was chosen by the images."""
+        return "crop" if self.fit == "auto" else self.fit
+
+    @property
+    def sampling(self) -> Resample:
+        """How pixels are resized where nothing was chosen by the images."""
+        return "lanczos" if self.resample == "auto" else self.resample
 
     @field_validator("range", mode="before")
     @classmethod

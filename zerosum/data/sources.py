@@ -8,10 +8,11 @@ from typing import get_args
 
 from zerosum.data.archives import is_tar, tar_source, zip_source
 from zerosum.data.arrays import array_source, find_idx, idx_source, idx_test, is_idx, numpy_source, vector_source
-from zerosum.data.builtin import builtin_names, builtin_source
+from zerosum.data.builtin import builtin_names, builtin_source, elsewhere
 from zerosum.data.dataset import DatasetInfo, is_prepared, load_dataset
 from zerosum.data.folders import folder_source
 from zerosum.data.layout import TESTS, TRAINS
+from zerosum.data.pages import paged
 from zerosum.data.pair_sources import paired
 from zerosum.data.pairing import how_pairs_lie
 from zerosum.data.records import NoTestPart, Source, counted, printable
@@ -34,6 +35,7 @@ def open_source(
     if part not in get_args(Part):
         raise ConfigError(f"The parts of a set are {' and '.join(get_args(Part))}, not {part!r}.")
     source = _opened(text, size, part, settings)
+    source = paged(source, settings.pages)
     if part == "train":
         return source
     notes = (f"This is the test part of {printable(text)}.", *source.notes)
@@ -85,7 +87,7 @@ def _from_path(text: str, path: Path, part: Part | None) -> Source:
         if path.is_dir():
             return _from_folder(text, path, part)
         if not path.exists():
-            raise DataError(f"There is no {printable(text)}. {what_data_can_be()}")
+            raise DataError(f"There is no {printable(text)}. {elsewhere(text)}{what_data_can_be()}")
         arrays = path.suffix.lower() in (".npy", ".npz")
         if part is None and (arrays or is_idx(path)):
             raise DataError(f"{printable(text)} has no pairs: {how_pairs_lie()}.")

@@ -70,10 +70,11 @@ class Survey:
             self.channels,
             self.alpha,
             self.dtype,
-            settings.fit,
+            settings.placing,
             settings.background,
             settings.range,
             self.mostly_float,
+            settings.sampling,
         )
 
 

@@ -11,6 +11,7 @@ from zerosum.data.records import Header
 from zerosum.data.settings import Size
 from zerosum.data.turn import TAG, swaps_sides, upright
 
+STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF
 MAX_STACK = 400_000_000  # values read at once where channels are spread over the pages of a stack
 _PHOTOMETRIC = tifffile.PHOTOMETRIC
 _ASSOCIATED = 1  # ExtraSamples: opacity that the colours were multiplied with; 2: opacity that they were not
@@ -50,8 +51,37 @@ def decode(file: BinaryIO, draft: Size | None) -> Decoded:
     return Decoded(to_stored_type(_pixels(file)), facts, changes)
 
 
-def _pixels(file: BinaryIO) -> np.ndarray:
-    """(H, W, C) of the first frame, the right way up."""
+def has_pages(file: BinaryIO) -> bool:
+    """Whether this is a TIFF whose pages are read here, of whatever depth: not one of a palette, say. Leaves the file
+    at its start."""
+    start = file.read(4)
+    file.seek(0)
+    if start not in STARTS:
+        return False
+    with tifffile.TiffFile(file) as document:
+        found = document.pages.first.photometric in _READ and document.pages.first.dtype is not None
+    file.seek(0)
+    return found
+
+
+def count_pages(file: BinaryIO) -> int:
+    """How many images there are of the size and kind of the first: slices, moments, frames; channels are none."""
+    with tifffile.TiffFile(file) as document:
+        if not document.series:
+            return 1
+        series = document.series[0]
+        return math.prod(size for axis, size in zip(series.axes, series.shape, strict=True) if axis not in "YXCS")
+
+
+def page(file: BinaryIO, number: int) -> np.ndarray:
+    """One of them, (H, W, C) in a stored type. Raises ValueError as `header` does."""
+    header(file)
+    file.seek(0)
+    return to_stored_type(_pixels(file, number))
+
+
+def _pixels(file: BinaryIO, number: int = 0) -> np.ndarray:
+    """(H, W, C) of a frame, the right way up."""
     with tifffile.TiffFile(file) as document:
         page = document.pages.first
         if _channels_are_pages(document):
@@ -59,9 +89,13 @@ def _pixels(file: BinaryIO) -> np.ndarray:
             if math.prod(series.shape) > MAX_STACK:
                 raise ValueError(f"a stack of {math.prod(series.shape):,} values, too large to read at once")
             array, axes = series.asarray(), series.axes
+        elif number and len(document.series[0]) > number:
+            array, axes, number = document.asarray(key=number, series=0), page.axes, 0
+        elif number:  # ImageJ writes large stacks behind one page
+            array, axes = document.series[0].asarray(), document.series[0].axes
         else:
             array, axes = page.asarray(), page.axes
-        pixels = _channels_last(array, axes)
+        pixels = _channels_last(array, axes, number)
         if page.photometric == _PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
             pixels = np.iinfo(pixels.dtype).max - pixels
         if page.photometric == _PHOTOMETRIC.SEPARATED:
@@ -104,10 +138,12 @@ def _channels_are_pages(document: tifffile.TiffFile) -> bool:
     return bool(document.series) and "C" in document.series[0].axes
 
 
-def _channels_last(array: np.ndarray, axes: str) -> np.ndarray:
-    """(H, W, C): index 0 of time, depth and the like; channels and samples joined."""
+def _channels_last(array: np.ndarray, axes: str, number: int = 0) -> np.ndarray:
+    """(H, W, C): one place, by its number, in time, depth and the like; channels and samples joined."""
     kept = [axis for axis in axes if axis in "YXCS"]
-    array = array[tuple(slice(None) if axis in "YXCS" else 0 for axis in axes)]
+    others = [size for axis, size in zip(axes, array.shape, strict=True) if axis not in "YXCS"]
+    place = iter(np.unravel_index(number, others) if others else ())
+    array = array[tuple(slice(None) if axis in "YXCS" else next(place) for axis in axes)]
     wanted = [axis for axis in "YXCS" if axis in kept]
     array = array.transpose([kept.index(axis) for axis in wanted])
     return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))

@@ -55,9 +55,10 @@ def _load(text: str, name: str, part: Part) -> Any:
         raise DataError(f"{text} needs more than its name: {error}. Save it as a folder of images instead.") from error
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
+        files = "its four files, train-images-idx3-ubyte.gz and so on," if "MNIST" in name else "the set"
         raise DataError(
-            f"{text} could not be downloaded ({reason}). Without a network, take builtin:portraits, or download the "
-            f"set elsewhere and give its folder; {usable[name].get('root')} is where torchvision looks for it."
+            f"{text} could not be downloaded ({reason}). Without a network, copy {files} from elsewhere into a folder "
+            f"and give that as DATA, or try with builtin:portraits; torchvision looks in {usable[name].get('root')}."
         ) from error
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -116,7 +117,12 @@ class RunFolder:
         """The run at `path`. Raises ConfigError when there is none."""
         run = cls(path)
         if not run.path.exists():
-            raise ConfigError(f"There is no {path}. Give the folder of a run, which --out of `zerosum train` named.")
+            others = [str(one.parent) for one in run.path.parent.glob("*/config.yaml")]
+            near = get_close_matches(str(path), others, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ConfigError(
+                f"There is no {path}{hint}. Give the folder of a run, which --out of `zerosum train` named."
+            )
         if not run.config_file.is_file():
             raise ConfigError(f"{path} is not a run folder: it has no config.yaml. Give the folder that --out named.")
         return run

@@ -321,9 +321,9 @@ class Watch:
         diversity = self._average["health/diversity"]
         finding = Finding(
             "generator-collapsed",
-            f"The generator has collapsed, or is about to: its samples differ from one another {diversity:.0%} as much "
-            "as real images do.",
-            "Look at the samples. " + self._again("slower-generator", "r1", before="If they are all alike, train"),
+            f"The generator has collapsed, or is about to: its samples vary {diversity:.0%} as much as real images do.",
+            "Look at the samples. "
+            + self._again("slower-generator", "r1", before="If they are all alike, stop this run and train"),
         )
         # Two looks are enough: diversity is measured on many samples, with each sample sheet and so less often.
         low = diversity < COLLAPSED and "health/diversity" not in rising
@@ -336,8 +336,7 @@ class Watch:
         diversity = self._average["health/diversity"]
         finding = Finding(
             "samples-scattered",
-            f"The samples differ from one another {diversity:.0%} as much as real images do: noise or garish colours, "
-            "not variety.",
+            f"The samples vary {diversity:.0%} as much as real images do: noise or garish colours, not variety.",
             "Look at the samples. " + self._again("slower", "r1", before="If they are noise, train"),
         )
         scattered = diversity > SCATTERED and "health/diversity" not in falling
@@ -350,12 +349,12 @@ class Watch:
             name.removeprefix(f"{WITHIN}/"): self._average[name] for name in values if name.startswith(f"{WITHIN}/")
         }
         advice = "Look at the columns of the samples. " + self._again(
-            "slower-generator", "r1", before="If the images of one are all alike, train"
+            "slower-generator", "r1", before="If the images of one are all alike, stop this run and train"
         )
         every = Finding(
             "classes-collapsed",
-            f"The generator has collapsed within classes: samples of one class differ from one another {within:.0%} as "
-            "much as real images of it do.",
+            f"The generator has collapsed within classes: samples of one class vary {within:.0%} as much as real "
+            "images of it do.",
             advice,
         )
         low = within < COLLAPSED and WITHIN not in rising
@@ -369,8 +368,8 @@ class Watch:
         alone = _between(low, classes[worst] > RECOVERED)
         one = Finding(
             "class-collapsed",
-            f"The generator has collapsed within {worst}: its samples differ from one another {classes[worst]:.0%} as "
-            f"much as real images of it do; of all classes on average {within:.0%}.",
+            f"The generator has collapsed within {worst}: its samples vary {classes[worst]:.0%} as much as real images "
+            f"of it do; of all classes on average {within:.0%}.",
             f"Collect more images of {worst}, or merge it with another. {advice}",
         )
         return found + self._tell(one, images, alone, looks=2)

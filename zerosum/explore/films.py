@@ -10,24 +10,29 @@ from PIL import Image
 
 from zerosum.errors import ConfigError
 from zerosum.files import whole_file
+from zerosum.pictures import over
 
 SEEN = 256  # pixels: the longer side of a film at least, unless a scale is given
 LARGEST = 8192  # pixels a side: what decoders of H.264 take
 FASTEST = 120  # frames a second
+HALF = 128  # of 255
 QUALITY = "16"  # the constant rate factor of x264, below the 18 from which a loss may be seen
 
 
 @dataclass(frozen=True)
 class Film:
     """fps: frames a second. scale: an integer enlargement without smoothing; None: the smallest that gives 256 pixels
-    on the longer side. H.264 keeps colours for 2x2 pixels, so a film with odd sides takes the next even scale."""
+    on the longer side. H.264 keeps colours for 2x2 pixels, so a film with odd sides takes the next even scale.
+    background: the CSS colour behind what is transparent, in an mp4, which knows no opacity."""
 
     fps: int = 30
     scale: int | None = None
+    background: str = "white"
 
 
 def write_film(frames: Iterable[np.ndarray], out: Path, film: Film | None = None) -> None:
-    """Frames uint8 (H, W, 3) as the film that the name asks for: .mp4, .gif or .webp (without loss).
+    """Frames uint8 (H, W, 3), or (H, W, 4) with opacity, as the film that the name asks for: .mp4, .gif or .webp
+    (without loss). WebP keeps opacity; in a GIF a pixel is there or not.
 
     Of an mp4 one frame is held at a time. GIF and WebP repeat for ever; GIF has 256 colours a frame, and times in
     hundredths of a second, two at least: of more than 50 frames a second some are left out, so that the film lasts as
@@ -47,6 +52,8 @@ def write_film(frames: Iterable[np.ndarray], out: Path, film: Film | None = None
     if max(first.shape[:2]) * scale > LARGEST:
         size = f"{first.shape[1] * scale}x{first.shape[0] * scale}"
         raise ConfigError(f"A film of {size} pixels is too large to be shown; choose a smaller --scale.")
+    if out.suffix.lower() == ".mp4":
+        first, rest = over(first, film.background), (over(frame, film.background) for frame in rest)
     enlarged = (frame.repeat(scale, axis=0).repeat(scale, axis=1) for frame in chain([first], rest))
     with whole_file(out) as temporary:
         write(enlarged, temporary, film.fps)
@@ -119,11 +126,20 @@ def _animated(frames: Iterator[np.ndarray], path: Path, kind: str, clock: Clock,
     def images() -> Iterator[Image.Image]:
         for frame, units in clock.timed(frames):
             durations.append(units * 1000 // clock.rate)
-            yield Image.fromarray(frame)
+            yield Image.fromarray(frame if kind != "GIF" else _there_or_not(frame))
 
     rest = images()
     first = next(rest)
-    first.save(path, kind, save_all=True, append_images=rest, duration=durations, loop=0, **options)
+    alone = {"disposal": 2} if kind == "GIF" else {}  # no frame shows through the next
+    first.save(path, kind, save_all=True, append_images=rest, duration=durations, loop=0, **alone, **options)
+
+
+def _there_or_not(frame: np.ndarray) -> np.ndarray:
+    """A frame whose pixels are opaque or transparent, by their opacity of a half; as it is without opacity."""
+    if frame.shape[2] < 4:
+        return frame
+    there = frame[..., 3:] >= HALF
+    return np.concatenate([frame[..., :3] * there, np.where(there, 255, 0).astype(np.uint8)], axis=2)
 
 
 FILMS: dict[str, Callable[[Iterator[np.ndarray], Path, int], None]] = {".mp4": _mp4, ".gif": _gif, ".webp": _webp}

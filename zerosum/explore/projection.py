@@ -116,7 +116,15 @@ def read_target(model: Model, path: str | Path) -> np.ndarray:
     path, info, data = Path(path), model.info, model.settings.data
     if not path.is_file():
         raise DataError(f"There is no picture {path}.")
-    form = Form((info.shape[0], info.shape[1]), info.shape[2], info.alpha, info.dtype, data.fit, data.background)
+    form = Form(
+        (info.shape[0], info.shape[1]),
+        info.shape[2],
+        info.alpha,
+        info.dtype,
+        data.placing,
+        data.background,
+        resample=data.sampling,
+    )
     try:
         with own_pixel_cap():
             return conform(decode(partial(_opened, path), name=path.name), form).pixels

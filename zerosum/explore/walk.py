@@ -94,11 +94,13 @@ def write_walk(
     truncation: float = 1.0,
     scale: int | None = None,
     asked: Asked | None = None,
+    background: str | None = None,
 ) -> None:
     """A walk as a film (`films.FILMS`), or under another name as a strip, one picture of all frames in reading order.
 
-    scale: an integer enlargement without smoothing; by default a film of at least 256 pixels. Raises ConfigError as
-    `walk` does, and for names of neither."""
+    scale: an integer enlargement without smoothing; by default a film of at least 256 pixels. background: a CSS colour
+    behind what is transparent, where the file holds no opacity (mp4, jpg); by default that of the run's data. Raises
+    ConfigError as `walk` does, for names of neither, and for what is no colour."""
     moving = out.suffix.lower() in FILMS
     if not moving and out.suffix.lower() not in pictures.FORMATS:
         raise ConfigError(f"{out} is neither film nor picture; name it .mp4, .gif or .webp, or .png for a strip.")
@@ -106,13 +108,18 @@ def write_walk(
         raise ConfigError(f"frames is {frames}; a strip has up to {MOST_IN_STRIP:,}. Take fewer, or name a film.")
     if scale is not None and scale < 1:
         raise ConfigError(f"scale is {scale}; it must be at least 1.")
+    ground = model.settings.data.background if background is None else background
+    pictures.refuse_no_colour(ground)
     images = walk(model, seeds, frames, loop=loop, truncation=truncation, asked=asked)
     if moving:
-        seen = (pictures.rgb(image[None], model.info.value_range)[0] for image in images)
-        write_film(seen, out, Film(fps, scale))
+        seen = (pictures.seen(image[None], model.info.value_range, model.info.alpha)[0] for image in images)
+        write_film(seen, out, Film(fps, scale, ground))
         return
     first = next(images)
-    strip = np.stack(list(chain([first], images)))
+    strip = pictures.to_bytes(np.stack(list(chain([first], images))), model.info.value_range)
+    transparent = model.info.alpha and pictures.picture_format(out) in pictures.TRANSPARENT
+    if model.info.alpha and not transparent:
+        strip = pictures.over(strip, ground)
     across = min(ACROSS, frames)
-    sheet = pictures.grid(strip, -(-frames // across), across, value_range=model.info.value_range, scale=scale)
+    sheet = pictures.grid(strip, -(-frames // across), across, scale=scale, transparent=transparent)
     pictures.save_picture(sheet, out)

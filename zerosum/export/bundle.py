@@ -15,6 +15,7 @@ from zerosum import __version__, pictures
 from zerosum.data.convert import to_float
 from zerosum.data.open import open_dataset
 from zerosum.engine.device import plain_memory_errors
+from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.explore.directions import Directions, most_directions, principal_directions, read_directions
 from zerosum.export.card import card, origin_of
@@ -26,6 +27,7 @@ from zerosum.export.program import write_program
 from zerosum.exported import CONFIG, SCHEMA, WEIGHTS
 from zerosum.files import umask, whole_folder, write_json, write_whole
 from zerosum.model import Checkpoint, Loaded, Model, load
+from zerosum.report.far import far_from_done
 from zerosum.report.page import MOST_COLUMNS, title_of
 from zerosum.weights import fingerprint, tensors_hash
 
@@ -46,7 +48,7 @@ def export(
     formats: Sequence[str] = ("safetensors",),
     *,
     uint8: bool = False,
-    fp16: bool = False,
+    fp16: bool | None = None,
     single: bool = False,
     directions: str | Path | None = None,
     checkpoint: Checkpoint = "latest",
@@ -57,13 +59,15 @@ def export(
     `zerosum.load` needs. The folder appears whole or not at all.
 
     formats: of FORMATS; the first is always there, and the page has ONNX beside it.
-    uint8: programs take and give pictures as bytes. fp16: ONNX weights of 16 bits. single: the page is one file.
+    uint8: programs take and give pictures as bytes. fp16: ONNX weights of 16 bits; None: of a page without onnx, where
+    they change no picture by more than a level. single: the page is one file.
     directions: a file of them, which the page moves latents along; by default the first DIRECTIONS principal ones.
     license: of the network, for its card. Returns out, recipe, images, and for each format what was measured of it
     and how many seconds it took.
     Raises ConfigError for options that have no meaning together or need packages that are not there, for an `out` that
     exists, and as `zerosum.load` does; ZerosumError when another program does not compute what PyTorch does."""
     out, wanted = Path(out), _formats(formats, uint8, fp16, single, directions)
+    half = False if fp16 is None and "onnx" in formats else fp16
     if out.exists():
         raise ConfigError(f"{out} exists already; remove it, or choose another folder.")
     model = load(run, "cpu", skipped=warn, checkpoint=checkpoint)
@@ -74,10 +78,13 @@ def export(
     graph = graph_of(model, uint8)
     ways: dict[str, Callable[[Path], dict[str, Any]]] = {
         "torch": lambda folder: write_program(graph, folder / "model.pt2"),
-        "onnx": lambda folder: write_onnx(graph, folder / "model.onnx", fp16),
-        "page": lambda folder: write_page(model, folder, directions=moves, single=single, fp16=fp16),
+        "onnx": lambda folder: write_onnx(graph, folder / "model.onnx", half),
+        "page": lambda folder: write_page(
+            model, folder, directions=moves, single=single, fp16=measured["onnx"]["fp16"], far=far
+        ),
     }
     measured: dict[str, dict[str, Any]] = {}
+    far = far_from_done(read_lines(Path(run) / "evaluation.jsonl"), model.images)
     with whole_folder(out) as folder, plain_memory_errors():
         state = model.network.state_dict()
         _write_tensors(folder / WEIGHTS, state)
@@ -166,7 +173,7 @@ def _seen(tensor: Tensor, labels: bool, model: Loaded) -> np.ndarray:
     return pictures.rgb(tensor.permute(0, 2, 3, 1).numpy(), (-1, 1))
 
 
-def _formats(formats: Sequence[str], uint8: bool, fp16: bool, single: bool, directions: object) -> list[str]:
+def _formats(formats: Sequence[str], uint8: bool, fp16: bool | None, single: bool, directions: object) -> list[str]:
     """The formats to write, each once and ONNX before the page that needs it. Raises ConfigError for what has no
     meaning."""
     for name in formats:
@@ -178,7 +185,7 @@ def _formats(formats: Sequence[str], uint8: bool, fp16: bool, single: bool, dire
         raise ConfigError("The page feeds its network itself, in floats: leave --uint8 out, or export page by itself.")
     if uint8 and not wanted:
         raise ConfigError("--uint8 is of the formats torch and onnx; add one of them.")
-    if fp16 and "onnx" not in wanted:
+    if fp16 is not None and "onnx" not in wanted:
         raise ConfigError("--fp16 is of the formats onnx and page; add one of them.")
     if (single or directions is not None) and not page:
         raise ConfigError(f"{'--single' if single else '--directions'} is of the format page; add --format page.")

@@ -20,15 +20,16 @@ from zerosum.files import write_whole
 OPSET = 18
 MOST_BYTES = 2**31 - 2**20  # what a file of protocol buffers holds
 HALF_MAX = float(np.finfo(np.float16).max)
+LEVEL = 2 / 255  # of pictures in [-1, 1], as they are shown
 SMALL = 256  # numbers in a tensor below which 16 bits save nothing
 
 
-def write_onnx(graph: Graph, path: Path, fp16: bool = False) -> dict[str, Any]:
+def write_onnx(graph: Graph, path: Path, fp16: bool | None = False) -> dict[str, Any]:
     """Write the graph as an ONNX file, whole, with a batch of any size.
 
     It is first run in onnxruntime with batches of `BATCHES` and compared with PyTorch. fp16: weights are stored in 16
     bits and widened when the file is loaded, which halves it; how much that changes is measured, not bounded, but for
-    what it makes that is not finite.
+    what it makes that is not finite. None: so where it changes no picture by more than one level of 255.
     Returns opset, ir, bytes, fp16, batches and largest_difference: of pictures in [-1, 1], logits, levels of 8 bits, or
     the share of the pixels of label maps that are of another class.
     Raises ConfigError when onnx or onnxruntime is not installed, ZerosumError when the two differ, the file would be
@@ -38,7 +39,33 @@ def write_onnx(graph: Graph, path: Path, fp16: bool = False) -> dict[str, Any]:
     if size > MOST_BYTES:
         raise ZerosumError(f"The weights are {size / 1e9:.1f} GB, and an ONNX file holds 2 GB. Export as torch.")
     proto = _converted(graph)
+    if fp16 is None:
+        fp16 = _halves_well(graph, proto)
+    content, largest = _checked(graph, proto, fp16)
+    write_whole(path, content)
+    return {
+        "opset": OPSET,
+        "ir": proto.ir_version,
+        "bytes": len(content),
+        "fp16": fp16,
+        "batches": list(BATCHES),
+        "largest_difference": largest,
+    }
+
+
+def _halves_well(graph: Graph, proto: Any) -> bool:
+    """Whether weights of 16 bits change no picture by more than a level."""
+    try:
+        return _checked(graph, proto, True)[1] <= LEVEL
+    except ZerosumError:
+        return False
+
+
+def _checked(graph: Graph, proto: Any, fp16: bool) -> tuple[bytes, float]:
+    """The file, and how far onnxruntime is from PyTorch. Raises ZerosumError as `write_onnx` does."""
     if fp16:
+        whole, proto = proto, type(proto)()
+        proto.CopyFrom(whole)
         _halve(proto)
     content: bytes = proto.SerializeToString()
     run = onnx_runner(content)
@@ -52,15 +79,7 @@ def write_onnx(graph: Graph, path: Path, fp16: bool = False) -> dict[str, Any]:
             f"onnxruntime and PyTorch differ by {largest:.2g} at batches of {' and '.join(map(str, BATCHES))}, where "
             f"{tolerance(graph):.2g} is allowed; no ONNX file was written."
         )
-    write_whole(path, content)
-    return {
-        "opset": OPSET,
-        "ir": proto.ir_version,
-        "bytes": len(content),
-        "fp16": fp16,
-        "batches": list(BATCHES),
-        "largest_difference": largest,
-    }
+    return content, largest
 
 
 def need(*packages: str) -> None:

@@ -23,6 +23,7 @@ from zerosum.errors import ConfigError
 from zerosum.export.drawn import drawn_inputs
 from zerosum.export.graph import STYLES, Graph, graph_of
 from zerosum.model import Loaded, Model, conditions_of
+from zerosum.report.far import Far
 from zerosum.report.page import fingerprint, title_of
 
 if TYPE_CHECKING:
@@ -35,17 +36,24 @@ ALWAYS = "default-src 'none'; img-src data: blob:; worker-src blob:; base-uri 'n
 
 
 def write_page(
-    model: Loaded, folder: Path, *, directions: "Directions | None" = None, single: bool = False, fp16: bool = False
+    model: Loaded,
+    folder: Path,
+    *,
+    directions: "Directions | None" = None,
+    single: bool = False,
+    fp16: bool = False,
+    far: Far | None = None,
 ) -> dict[str, Any]:
     """Write `index.html` into an exported folder, which has `model.onnx` in its plain form already, and beside it the
     files that it needs; with single it holds them all itself, and opens without a server.
 
-    directions: what latents can be moved along. fp16: whether the weights of `model.onnx` are of 16 bits; the page says
-    so. Returns single, bytes (of everything a browser is sent), seeds and directions (how many there are).
+    directions: what latents can be moved along. fp16: whether the weights of `model.onnx` are of 16 bits; far: the
+    score, where the samples are far from the data. The page says so. Returns single, bytes (of everything a browser is
+    sent), seeds and directions (how many there are).
     Raises ConfigError for what a page cannot show: points, classifiers, inputs that are neither gray nor in colour, and
     directions of other latents."""
     _check(model, directions)
-    files = {"page.json": _json(described(model, graph_of(model), directions, fp16))}
+    files = {"page.json": _json(described(model, graph_of(model), directions, fp16, far))}
     if isinstance(model, Model):
         files["latents.bin"] = numbers(model, directions)
     title = html.escape(f"{model.recipe.name} · {title_of(model.info.source)}")
@@ -70,7 +78,9 @@ def write_page(
     return {"single": single, "bytes": sent, **known}
 
 
-def described(model: Loaded, graph: Graph, directions: "Directions | None", fp16: bool = False) -> dict[str, Any]:
+def described(
+    model: Loaded, graph: Graph, directions: "Directions | None", fp16: bool = False, far: Far | None = None
+) -> dict[str, Any]:
     """What the page must know of the model, as `Manifest` in web/src/onnx-backend.ts has it: JSON values alone."""
     info = model.info
     latent = None
@@ -84,6 +94,7 @@ def described(model: Loaded, graph: Graph, directions: "Directions | None", fp16
         "images": model.images,
         "seed": model.seed,
         "half": fp16,
+        "far": far,
         "output": _side(info, info),
         "conditions": [
             {
@@ -97,7 +108,8 @@ def described(model: Loaded, graph: Graph, directions: "Directions | None", fp16
         "latent": latent,
         "directions": [] if directions is None else list(directions.names),
         "input": None if info.input is None else _side(info.input, info),
-        "fit": model.settings.data.fit,
+        "fit": model.settings.data.placing,
+        "resample": model.settings.data.sampling,
         "background": list(ImageColor.getrgb(model.settings.data.background)[:3]),
         "styles": STYLES if model.system.styled else 0,
         "examples": [_uri(example) for example in examples(model)],

@@ -79,7 +79,13 @@ class MultiScale(nn.Module):
         outputs = []
         for place, discriminator in enumerate(self.scales):
             images = halved(images) if place else images
-            outputs.append(discriminator(images))
+            try:
+                outputs.append(discriminator(images))
+            except ValueError as error:
+                seen = "x".join(map(str, images.shape[2:]))
+                raise ValueError(
+                    f"scale {place + 1} of {len(self.scales)} sees {seen} pixels, too few: {error}"
+                ) from error
         return outputs
 
 

@@ -23,6 +23,36 @@ OPTIONS = ("precision", "products", "threads", "device", "seed", "minutes", "ste
 
 LARGEST = 2**53  # of a whole number
 
+ALIASES = {"resolution": "size", "k": "discriminator_steps"}
+"""Other words for settings, taken as they are: those of papers and tools, and k of Algorithm 1."""
+
+WORDS = {
+    "optimizer.lr": ("lr", "learning_rate", "lrate", "g_lr"),
+    "optimizer.discriminator_lr": ("d_lr", "lr_d", "dlr"),
+    "optimizer.beta1": ("beta", "betas", "adam_beta1"),
+    "batch": ("batch_size", "batchsize", "bs", "minibatch", "mbs"),
+    "epochs": ("epoch", "num_epochs", "n_epochs", "max_epochs"),
+    "size": ("image_size", "img_size", "imsize", "img_res", "load_size", "crop_size", "dim", "dims"),
+    "discriminator_steps": ("n_critic", "critic_iters", "d_steps", "disc_steps"),
+    "generator.latent_dim": ("latent_dim", "z_dim", "nz", "noise_dim", "latent_size", "latent"),
+    "network.latent_dim": ("latent_dim", "z_dim", "nz", "noise_dim", "latent_size", "latent"),
+    "generator.width": ("ngf", "filters", "nf"),
+    "discriminator.width": ("ndf",),
+    "network.width": ("ngf", "filters", "nf"),
+    "ema_half_life": ("ema", "ema_kimg", "ema_decay"),
+    "penalty.r1": ("gamma", "r1_gamma"),
+    "penalty.between": ("gp", "gradient_penalty", "lambda_gp", "gp_weight"),
+    "penalty.clip": ("clip", "clip_value", "weight_clip"),
+    "augment": ("aug", "augmentation", "mirror", "data_augmentation"),
+    "conditional": ("cond", "labels", "use_labels"),
+    "data.channels": ("channels", "nc", "input_nc", "num_channels"),
+    "data.direction": ("direction",),
+    "every.checkpoint": ("snap", "save_every", "save_interval", "checkpoint_interval"),
+    "every.sample": ("sample_interval", "sample_every"),
+    "every.log": ("log_interval", "log_every", "print_freq"),
+}
+"""What other tools and courses call a setting, answered with its name here."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -161,11 +191,38 @@ def option_names(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 def closest(word: str, choices: Iterable[str]) -> str:
     """` (did you mean x?)` for the nearest choice, or nothing when none is near."""
+    near = nearest(word, choices)
+    return f" (did you mean {near}?)" if near else ""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that a word stands for elsewhere, or is a slip of; None when none is near."""
     choices, last = list(choices), word.rpartition(".")[2]
     near = [choice for choice in choices if choice.rpartition(".")[2] == last]  # `width` for `generator.width`
+    near = near or [choice for choice in choices if plain(word) in WORDS.get(choice, ())]
     parts = {choice.partition(".")[0] for choice in choices}  # a slip in `generator` of `generator.width`
     near = near or difflib.get_close_matches(word, sorted({*choices, *parts}), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]}?)" if near else ""
+    return near[0] if near else None
+
+
+def plain(word: str) -> str:
+    """A word as `WORDS` has it: `--Batch-Size` is batch_size."""
+    return word.lstrip("-").lower().replace("-", "_")
+
+
+def refuse_two_words(values: Mapping[str, Any]) -> None:
+    """Raises ConfigError where a setting is given under both of its names."""
+    for word, key in ALIASES.items():
+        if word in values and key in values:
+            raise ConfigError(f"{word} and {key} are two words for one setting; give one of them.")
+
+
+def refuse_preset(recipe: str, preset: Any, presets: Iterable[str]) -> None:
+    """Raises ConfigError for a preset that the recipe does not have."""
+    names = ["default", *presets]
+    if preset not in names:
+        hint = closest(str(preset), names)
+        raise ConfigError(f"preset is {preset!r}; {recipe} has {', '.join(names)}{hint}.")
 
 
 def _key(model: type[BaseModel], place: Sequence[str | int]) -> str:
@@ -187,6 +244,9 @@ def _sentence(model: type[BaseModel], key: str, problems: list[Any]) -> str:
         if key in OPTIONS:
             return f"{key} is no setting of the recipe, but an option of the command: write --{key} instead of {key}=."
         return f"Unknown setting {key!r}{closest(key, option_names(model))}."
+    if problem["type"] == "model_type":
+        parts = [name for name in option_names(model) if name.startswith(f"{key}.")]
+        return f"{key}={reprlib.repr(problem['input'])}: {key} has settings of its own: {', '.join(parts)}."
     messages = [problem["msg"].removeprefix("Value error, ") for problem in problems]
     if not key:  # of several settings together: the message names them
         return " ".join(f"{message}." for message in messages)

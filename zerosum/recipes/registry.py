@@ -11,10 +11,13 @@ from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size, parse_size, size_text
 from zerosum.engine.players import System
 from zerosum.errors import ConfigError
-from zerosum.recipes.overrides import closest, validated
+from zerosum.recipes.overrides import closest, refuse_preset, refuse_two_words, validated
 from zerosum.recipes.settings import Settings
 
 Build = Callable[[Any, DatasetInfo], System]
+OLDER: Mapping[str, Any] = {"data": {"resample": "lanczos"}}
+"""What stored settings of every recipe stood for before they said so."""
+
 Task = Literal["generate", "classify", "translate", "change"]
 """What the network is for when it is trained: making images from latents, naming the class of an image, making one
 picture from another, or making of a picture what it would be with another value of an attribute."""
@@ -56,11 +59,8 @@ class Recipe:
 
         Raises ConfigError that names the key, what was expected and the nearest name."""
         preset = values.get("preset", "default")
-        if preset not in ["default", *self.presets]:
-            names = ", ".join(["default", *self.presets])
-            raise ConfigError(f"preset is {preset!r}; {self.name} has {names}.")
-        if "resolution" in values and "size" in values:
-            raise ConfigError("resolution and size are two words for one setting; give one of them.")
+        refuse_preset(self.name, preset, self.presets)
+        refuse_two_words(values)
         # Over the recipe's own defaults: a part that is given partly would otherwise take the rest from its class.
         defaults = self.settings().model_dump()
         return validated(self.settings, merged(merged(defaults, self.presets.get(preset, {})), values))
@@ -119,7 +119,7 @@ def recipe(
             task,
             smallest_side,
             bf16,
-            older or {},
+            merged(OLDER, older or {}),
         )
         return build
 

@@ -17,6 +17,7 @@ from pydantic import (
 
 from zerosum.augment.settings import AugmentSettings, GanAugmentSettings
 from zerosum.data.settings import PackSettings, Size, parse_size
+from zerosum.recipes.overrides import ALIASES
 
 LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
 """The keys of `zerosum.losses.adversarial.ADVERSARIAL`, said again here because settings load without torch."""
@@ -211,10 +212,11 @@ class Settings(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _resolution_is_size(cls, value: Any) -> Any:
-        """`resolution=64`, the word of most papers and tools, is `size=64`."""
-        if isinstance(value, Mapping) and "resolution" in value:
-            return {key: part for key, part in value.items() if key != "resolution"} | {"size": value["resolution"]}
+    def _aliases(cls, value: Any) -> Any:
+        """`resolution=64`, the word of most papers and tools, is `size=64`; `k=3` is `discriminator_steps=3`."""
+        for word, key in ALIASES.items():
+            if isinstance(value, Mapping) and word in value and key in cls.model_fields:
+                value = {name: part for name, part in value.items() if name != word} | {key: value[word]}
         return value
 
     @field_validator("size", mode="before")
@@ -249,7 +251,7 @@ class AdversarialSettings(Settings):
     optimizer: TwoTimeScales = TwoTimeScales()
     penalty: PenaltySettings = Field(PenaltySettings(), description="penalties on the discriminator")
     discriminator_steps: PositiveInt = Field(
-        1, description="k of Algorithm 1: discriminator steps before each generator step"
+        1, description="k of Algorithm 1, and k=3 in short: discriminator steps before each generator step"
     )
 
     @property

@@ -24,6 +24,7 @@ from PIL import Image
 from zerosum.engine.run import is_number, list_checkpoints, names_count, read_lines
 from zerosum.errors import ConfigError
 from zerosum.files import parse_json, write_whole
+from zerosum.report.far import far_from_done
 from zerosum.report.travels import command_words, name_of_path, travelling
 
 MOST_FRAMES = 40
@@ -38,7 +39,7 @@ WIDEST = 1100  # pixels: what the page can show of a picture on a fine screen
 SAID_BETTER = {f"loss/discriminator/{term}" for term in ("real", "fake", "wrong-age")}  # as surprises
 Row = dict[str, float | None]
 
-LOG_LOSSES = ("minimax", "non-saturating")  # the games whose discriminator minimises its surprise, -ln of a probability
+LOG_LOSSES = ("minimax", "non-saturating")  # whose discriminator minimises its surprise, -log of a probability
 
 
 def write_report(run: Path) -> Path:
@@ -94,6 +95,7 @@ def gather(run: Path) -> dict[str, Any]:
         "environment": travelling(read_environment(run / "env.json")),
         "checkpoints": checkpoints(run / "checkpoints"),
         "floors": floors(run),
+        "far": far_from_done(read_lines(run / "evaluation.jsonl")),
         "evaluations": evaluations(run),
         **drawn,
     }

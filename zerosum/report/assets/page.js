@@ -150,6 +150,7 @@ function samples() {
   }
   return section("samples", suited("samples"),
     make("p", { class: "lead" }, data.vectors ? say("points-intro") : suited("samples-intro"), grows ? " " + say("growth-intro") : null),
+    data.far ? make("p", { class: "far" }, say("far", { score: data.far.score, value: number(data.far.value), floor: number(data.far.floor) })) : null,
     make("div", { class: "player" },
       make("button", { type: "button", id: "play", class: "round", onclick: toggle, disabled: data.frames.length < 2 }),
       make("div", { class: "rail" }, slider, data.frames.length > 1 ? make("div", { class: "ends", "aria-hidden": "true" },
@@ -331,7 +332,7 @@ function charts() {
   add("separation", [["logits/separation", say("chart-separation"), "judge"]], { line: [0, "0"] });
   add("scale", [["logits/scale", say("chart-scale"), "judge"]], { log: true });
   add("gap", [["gap", say("gap"), "judge"]], { line: [0, "0"] });
-  add("halves", [["surprise/real", say("on-real", { d: belief.real }), "real"], ["surprise/fake", say("on-fake", { d: belief.fake }), "fake"], ["surprise/wrong-age", say("on-wrong"), "judge"]], { line: [ln2, "ln 2"], floor: 0 });
+  add("halves", [["surprise/real", say("on-real", { d: belief.real }), "real"], ["surprise/fake", say("on-fake", { d: belief.fake }), "fake"], ["surprise/wrong-age", say("on-wrong"), "judge"]], { line: [ln2, "log 2"], floor: 0 });
   add("value", [["value", "V(D, G)", "judge"]], { line: [-2 * ln2, "−log 4"], range: [null, 0] });
   const players = {};
   for (const name of Object.keys(stats)) {
@@ -342,7 +343,7 @@ function charts() {
     const tinted = terms => terms.map(([name, words], i) => [name, words, ["fake", "judge", "real", "ink"][i % 4]]);
     const asked = changes ? /\/(image|latent)$/ : pairs ? /\/adversarial$/ : /./, game = players.generator.filter(([name]) => asked.test(name));
     const unweighted = !changes && (asSet.adversarial_weight ?? 1) === 1 && !((asSet.discriminator || {}).scales > 1);
-    add("generator", tinted(game), { read: changes ? say("read-generator-change", asSet.weights) : suited("read-generator" + generatorKind), line: unweighted ? { "-minimax": [-ln2, "−ln 2"], "-non-saturating": [ln2, "ln 2"] }[generatorKind] : undefined });
+    add("generator", tinted(game), { read: changes ? say("read-generator-change", asSet.weights) : suited("read-generator" + generatorKind), line: unweighted ? { "-minimax": [-ln2, "−log 2"], "-non-saturating": [ln2, "log 2"] }[generatorKind] : undefined });
     add("likeness", tinted(players.generator.filter(term => !game.includes(term))), { floor: 0 });
     delete players.generator;
   }
@@ -351,7 +352,7 @@ function charts() {
   add("latent-critic", latents("critic", ["real", "fake"]));
   if (players["latent-discriminator"]) {
     const side = name => name.endsWith("/real") ? [say("drawn-evenly"), "real"] : name.endsWith("/fake") ? [say("of-images"), "fake"] : [name, "ink"];
-    add("latent-loss", players["latent-discriminator"].map(([name]) => [name, ...side(name)]), generatorKind ? { line: [ln2, "ln 2"], floor: 0 } : { read: say("read-losses") });
+    add("latent-loss", players["latent-discriminator"].map(([name]) => [name, ...side(name)]), generatorKind ? { line: [ln2, "log 2"], floor: 0 } : { read: say("read-losses") });
     delete players["latent-discriminator"];
   }
   add("saturation", [["latent/saturation", say("chart-saturation"), "judge"]], { line: [0.05, share(0.05)], floor: 0, percent: true });
@@ -584,6 +585,23 @@ function draw(focus) {
   if (focus) document.getElementById(focus).focus();
 }
 draw();
+// While training goes on the file is written anew at checkpoints: the page follows, and comes back to where it was.
+const RELOAD = 30000, place = "zerosum.place " + data.run;
+function reload() {
+  if (document.hidden || playing) return;
+  const open = [...document.querySelectorAll("details")].map(node => node.open), newest = frame === data.frames.length - 1;
+  try { sessionStorage.setItem(place, JSON.stringify({ top: scrollY, open, images: newest ? null : frameImages() })); } catch { /* it begins at the top */ }
+  location.reload();
+}
+if (data.state === "running") setInterval(reload, RELOAD);
+try {
+  const { top, open, images } = JSON.parse(sessionStorage.getItem(place));
+  sessionStorage.removeItem(place);
+  [...document.querySelectorAll("details")].forEach((node, i) => { node.open = open[i] ?? node.open; });
+  const kept = data.frames.findIndex(other => other.images === images);
+  if (kept >= 0) show(kept);
+  scrollTo(0, top);
+} catch { /* opened, and not reloaded */ }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach(plot => plot.redraw(false)));
 let width = innerWidth;
 addEventListener("resize", () => {

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from zerosum.cli.live import Terminal, duration, losses, number, scores
+from zerosum.live import Terminal, duration, losses, number, scores
 
 VALUES = {
     "loss/discriminator/real": 0.41,

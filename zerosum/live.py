@@ -1,8 +1,11 @@
-"""How training shows itself on a terminal: a live table where there is one, a plain line now and then elsewhere."""
+"""How training shows itself: a live table on a terminal, an output in a notebook, else a plain line now and then."""
 
+import html
+import io
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -11,9 +14,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from zerosum.cli.output import lost_stream_ignored
 from zerosum.engine.pace import duration
-from zerosum.text import printable
+from zerosum.text import lost_stream_ignored, printable
+
+Packing = Callable[[str, int, int], None]
+"""As `data.survey.Progress`: what is being done, how many of how many are done."""
 
 SECONDS_BETWEEN_LINES = 10
 REMARKABLE = {"warning": "yellow", "failed": "bold red", "diverged": "bold red"}
@@ -131,6 +136,99 @@ class Terminal:
         if self._last.plain:
             parts += [Text(""), self._last]
         return Panel(Group(*parts), title=Text(self._title), title_align="left", border_style="dim", padding=(0, 1))
+
+
+class Notebook(Terminal):
+    """The same in a notebook: one output below the cell, which is brought up to date where it stands."""
+
+    SECONDS = 0.5  # between two updates
+
+    def __init__(self, show: Callable[[str], None] | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(Console(file=io.StringIO()), clock)
+        self._show = show or _notebook_output()
+        self._lasting: list[str] = []
+        self._shown_at = -float("inf")
+
+    def start(self, title: str, goal: str) -> None:
+        """Begin, as on a terminal."""
+        super().start(title, goal)
+        self._draw()
+
+    def scalars(
+        self, images: int, step: int, values: dict[str, float], fraction: float, seconds_left: float | None
+    ) -> None:
+        """Show one log line."""
+        super().scalars(images, step, values, fraction, seconds_left)
+        if self.clock() - self._shown_at >= self.SECONDS:
+            self._draw()
+
+    def event(self, kind: str, text: str) -> None:
+        """Show something that happened."""
+        super().event(kind, text)
+        if kind in LASTING:
+            self._lasting.append(f"{kind}: {text}" if kind in REMARKABLE else text)
+        self._draw()
+
+    def close(self) -> None:
+        """Leave the last state below the cell."""
+        super().close()
+        self._draw()
+
+    def _draw(self) -> None:
+        self._shown_at = self.clock()
+        lines = [*self._lasting, *([] if self._last.plain in self._lasting else [self._last.plain])]
+        self._show(
+            f"<p><b>{html.escape(self._title)}</b></p>"
+            f'<progress value="{self._fraction:.4f}" max="1" style="width:100%"></progress>'
+            f"<p>{html.escape(self._line())}</p>{''.join(f'<p>{html.escape(line)}</p>' for line in lines)}"
+        )
+
+
+def _notebook_output() -> Callable[[str], None]:
+    """What shows HTML below the cell that runs, each time in place of what it showed before."""
+    from IPython.display import HTML, display
+
+    handle = display(HTML(""), display_id=True)
+    return lambda text: handle.update(HTML(text))
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell" or "google.colab" in type(shell).__module__
+
+
+@contextmanager
+def shown(title: str, goal: str) -> Iterator[tuple[list[Terminal], Packing]]:
+    """For `zerosum.train` and `zerosum.resume`: a listener that shows progress where the user is, below the cell of a
+    notebook or on stderr, and what shows how far data is packed."""
+    terminal = Notebook() if in_notebook() else Terminal()
+    terminal.start(title, goal)
+    try:
+        yield [terminal], packing(terminal)
+    finally:
+        terminal.close()
+
+
+def packing(terminal: Terminal) -> Packing:
+    """What `train` tells of data that is packed for the first time: a line every few seconds."""
+    shown = time.monotonic()
+
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown > 3:
+            shown = time.monotonic()
+            terminal.event("packing", f"{what}: {done:,} of {total:,}")
+
+    return report
+
+
+def asked_text(images: int | None, steps: int | None, minutes: float | None) -> str:
+    """The goal in words, for the progress bar; nothing where none is given."""
+    parts = [f"{images:,} images"] if images is not None else []
+    parts += [f"{steps:,} steps"] if steps is not None else []
+    parts += [f"{minutes:g} minutes"] if minutes is not None else []
+    return " or ".join(parts)
 
 
 def losses(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
