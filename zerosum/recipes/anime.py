@@ -50,7 +50,7 @@ class AnimeSettings(ConditionalSettings):
     )
     batch: PositiveInt = Field(32, description="images in a batch")
     penalty: PenaltySettings = Field(PenaltySettings(around=0.5), description="penalties on the discriminator")
-    optimizer: GanAdamSettings = GanAdamSettings(lr=5e-4)
+    optimizer: GanAdamSettings = GanAdamSettings(lr=2e-4, discriminator_lr=5e-4)
     lr_decay_start: PositiveInt | None = Field(None, description="images after which the learning rate decays")
     lr_half_life: PositiveInt = Field(1_000_000, description="images in which it then halves")
 
@@ -60,7 +60,7 @@ PAPER: dict[str, Any] = {
     "generator": {"blocks": 16},
     "adversarial_weight": "values",
     "batch": 64,
-    "optimizer": {"lr": 2e-4},
+    "optimizer": {"lr": 2e-4, "discriminator_lr": None},
     "lr_decay_start": 50_000 * 64,
     "images": 2 * 50_000 * 64,  # the paper names no end: as long again as until the decay
     "ema_half_life": 0,
@@ -77,12 +77,14 @@ PAPER: dict[str, Any] = {
     largest_default=64,
     example_shape=(128, 128, 3),
     presets={"paper": PAPER},
+    older={"optimizer": {"discriminator_lr": None}},
 )
 def anime(settings: AnimeSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper: its networks, weights, optimiser, uniform attributes for fakes, and the decay of the
     learning rate after 50,000 batches (by how much it does not say). The default is for a machine without a GPU: fewer
-    residual blocks, a smaller batch and a higher learning rate; attributes weigh more (docs/systems/anime.md), and are
-    asked for as the data has them, so that fakes and reals differ by nothing else; and it has a moving average."""
+    residual blocks, a smaller batch and a higher learning rate of the discriminator; attributes weigh more
+    (docs/systems/anime.md), and are asked for as the data has them, so that fakes and reals differ by nothing else; and
+    it has a moving average."""
     height, width, channels = data.shape
     shape, condition_dim = (channels, height, width), width_of(data.conditions)
     part = settings.generator

@@ -40,12 +40,14 @@ def _candidates(recipe: Recipe, settings: Settings, values: Mapping[str, Any]) -
     if isinstance(rates, TwoTimeScales):
         generator, ratio = rates.lr, rates.discriminator_ratio
         discriminator = ratio * generator
-        usual = _usual_rate(recipe, values) or generator
+        usual, usual_discriminator = _usual_rates(recipe, values) or (generator, discriminator)
         slower = min(generator / 2, usual)
         both = "" if rates.discriminator_lr is None else f" optimizer.discriminator_lr={ratio * slower:.3g}"
         found["slower"] = [f"optimizer.lr={slower:.3g}{both}"]
         found["slower-generator"] = [f"optimizer.lr={slower:.3g} optimizer.discriminator_lr={discriminator:.3g}"]
-        found["slower-discriminator"] = [f"optimizer.discriminator_lr={min(discriminator / 2, usual):.3g}"]
+        found["slower-discriminator"] = [
+            f"optimizer.discriminator_lr={min(discriminator / 2, usual_discriminator):.3g}"
+        ]
         found["faster-discriminator"] = [f"optimizer.discriminator_lr={2 * discriminator:.3g}"]
     if "r1" in penalty:
         found["r1"] = [f"penalty.r1={10 * penalty['r1'] if penalty['r1'] else 1:.3g}"]
@@ -69,10 +71,11 @@ def _norm(values: Mapping[str, Any], part: str) -> Any:
     return (values.get(part) or {}).get("norm")
 
 
-def _usual_rate(recipe: Recipe, values: Mapping[str, Any]) -> float | None:
-    """The learning rate that the recipe has by itself, under the preset of these settings."""
+def _usual_rates(recipe: Recipe, values: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The learning rates of generator and discriminator that the recipe has by itself, under the preset of these
+    settings."""
     usual = getattr(recipe.configure({"preset": values["preset"]}), "optimizer", None)
-    return usual.lr if isinstance(usual, TwoTimeScales) else None
+    return (usual.lr, usual.discriminator_ratio * usual.lr) if isinstance(usual, TwoTimeScales) else None
 
 
 def _accepted(recipe: Recipe, values: Mapping[str, Any], overrides: str) -> bool:
