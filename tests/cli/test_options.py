@@ -24,14 +24,17 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("words", list(COMMANDS), ids=" ".join)
-def test_an_option_of_one_value_is_given_once(words, command):
+def test_an_option_of_one_value_is_given_once(words, command, tmp_path, monkeypatch):
     """Of two labels the first was dropped without a word."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("RUN", "dcgan"):
+        (tmp_path / name).mkdir()
     for option in COMMANDS[words].params:
         if option.param_type_name != "option" or option.is_flag or option.multiple:
             continue
         name = max(option.opts, key=len)
         run = [words[0], "RUN", *words[1:]] if len(words) > 1 else words
-        code, _, error = command(*run, "1", name, "1", name, "2")
+        code, _, error = command(*run, "dcgan", name, "1", name, "2")
         assert (code, f"{name} is given twice; give it once" in error) == (2, True), (words, name, error)
         break  # the rule is that of the class; one option shows that the command has it
 
@@ -59,9 +62,11 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("words", WRITERS.values(), ids=WRITERS)
-def test_what_is_there_is_not_written_over(words, command, tmp_path):
+def test_what_is_there_is_not_written_over(words, command, tmp_path, monkeypatch):
     """A folder of photographs was filled with samples, and a picture replaced."""
-    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "NOWHERE"):  # a folder, and no run
+        (tmp_path / name).mkdir()
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "photos" / "mine.png")
     before = (tmp_path / "photos" / "mine.png").read_bytes()
     for out in (tmp_path / "photos", tmp_path / "photos" / "mine.png"):
