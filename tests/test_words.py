@@ -17,7 +17,15 @@ from tests.networks.reference_code import BATCH, u_net
 from zerosum.recipes import registry
 
 ROOT = Path(zerosum.__file__).parent.parent
-FEWER = {"200000": "128", "400000": "192", "200_000": "128", "0-999": "0-9", "generator.width=64": "generator.width=8 discriminator.width=8"}
+LENET = "classifier photos/ size=64 network=lenet5 --images 256"
+FEWER = {
+    "classifier photos/ size=64": LENET,
+    "200000": "128",
+    "400000": "192",
+    "200_000": "128",
+    "0-999": "0-9",
+    "generator.width=64": "generator.width=8 discriminator.width=8",
+}
 LESS = {  # of the commands that ask a generator for something
     "photos/ conditional=true": "photos/ conditional=true size=16 network.width=8 --images 128",
     "builtin:portraits size=32": "builtin:portraits:150 size=16 generator.width=8 generator.blocks=1 --images 128",

@@ -692,6 +692,8 @@ def test_a_changer_has_the_image_before_its_values(browser: Any, changer: Path, 
     for window in opened_page(browser, changer):
         window.set_viewport_size({"width": width, "height": 900})
         text = window.inner_text("#samples")
+        ids = [chart.get_attribute("id") for chart in window.query_selector_all(".chart")]
+        assert sorted(ids) == sorted({*ids, "chart-eval", "chart-eval-2"})  # a score each
         assert "itself, then what is made of it for each age" in text
         assert "latent" not in text
         assert [heads.split("\n") for heads in window.locator(".heads").all_inner_texts()] == [

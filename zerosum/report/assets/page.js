@@ -324,7 +324,8 @@ function charts() {
   function add(id, series, options = {}) {
     const found = series.filter(([name]) => stats[name] && stats[name].some(value => value != null));
     series.forEach(([name]) => taken.add(name));
-    if (found.length) list.push({ id, series: found, title: suited("chart-" + id, options.words), read: suited("read-" + id), ...options });
+    const others = list.filter(chart => chart.kind === id).length;  // an id stands once in a page
+    if (found.length) list.push({ id: others ? `${id}-${others + 1}` : id, kind: id, series: found, title: suited("chart-" + id, options.words), read: suited("read-" + id), ...options });
   }
   add("accuracy", [["accuracy/training", say("in-training"), "fake"], ["eval/accuracy@validation", say("held-out"), "real"], ["eval/pixel_accuracy@validation", say("held-out"), "real"]], { percent: true });
   add("scores", [["score/real", belief.real, "real"], ["score/fake", belief.fake, "fake"]], { range: [0, 1], line: [0.5, "½"] });
