@@ -50,7 +50,7 @@ def test_gan_learns_a_normal_distribution_and_the_value_goes_to_minus_log_4(tmp_
 )
 def test_dcgan_draws_bright_squares_in_many_places(game, pictures_file, tmp_path):
     """Real pictures have 9 bright pixels of 64, in one square; so must most of the samples. The rate does not fall, so
-    that few images do; over seeds and processors the worst seen were 13.9 bright pixels, 41 where it is dark, 130 and 15.
+    that few images do; the worst of two seeds of each were 13.9 bright pixels, 41 where it is dark, 131, and 15 places.
     """
     narrow = ["generator.width=16", "discriminator.width=16", "optimizer.lr=1e-3", "ema_half_life=1000", "batch=32"]
     run = zerosum.train(
