@@ -25,7 +25,9 @@ settings.load_profile("zerosum")
 
 
 def pytest_collection_modifyitems(items):
-    """Files with many slow tests come first, so that no process is left alone with one of them at the end."""
+    """Of several processes none is left alone with a slow file at the end: those with many slow tests come first."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
 
