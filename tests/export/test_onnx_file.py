@@ -125,3 +125,12 @@ def test_what_is_too_large_for_the_format_is_refused_before_the_work(tmp_path, m
 def test_a_file_that_is_none_is_a_sentence():
     with pytest.raises(ZerosumError, match="does not read"):
         onnx_file.onnx_runner(b"nothing of the kind")
+
+
+def test_a_package_that_is_too_old_is_said(monkeypatch):
+    """torch 2.11 asks onnxscript for what 0.5 does not have, and ended with a name of a module."""
+    monkeypatch.setattr(onnx_file, "version", lambda name: "0.5.7")
+    with pytest.raises(ConfigError, match=r"onnxscript 0\.6\.0 or newer, and 0\.5\.7 is installed: pip install -U"):
+        onnx_file.need("onnx", "onnxscript", "onnxruntime")
+    monkeypatch.setattr(onnx_file, "version", lambda name: "0.10.0")
+    onnx_file.need("onnx", "onnxscript", "onnxruntime")

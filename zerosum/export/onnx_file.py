@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ OPSET = 18
 MOST_BYTES = 2**31 - 2**20  # what a file of protocol buffers holds
 HALF_MAX = float(np.finfo(np.float16).max)
 LEVEL = 2 / 255  # of pictures in [-1, 1], as they are shown
+OLDEST = {"onnxscript": "0.6.0"}  # the first with what torch 2.11 asks it for
 SMALL = 256  # numbers in a tensor below which 16 bits save nothing
 
 
@@ -83,9 +85,20 @@ def _checked(graph: Graph, proto: Any, fp16: bool) -> tuple[bytes, float]:
 
 
 def need(*packages: str) -> None:
-    """Raises ConfigError that says how to install packages that are not there."""
+    """Raises ConfigError that says how to install packages that are not there, or too old for this torch."""
+    for name in packages:
+        if name in OLDEST and find_spec(name) and _numbers(version(name)) < _numbers(OLDEST[name]):
+            raise ConfigError(
+                f"This needs {name} {OLDEST[name]} or newer, and {version(name)} is installed: pip install -U "
+                "'zerosum[export]'."
+            )
     if missing := [name for name in packages if find_spec(name) is None]:
         raise ConfigError(f"This needs {' and '.join(missing)}, not installed here: pip install 'zerosum[export]'.")
+
+
+def _numbers(text: str) -> list[int]:
+    """A version as numbers that can be compared."""
+    return [int(number) for number in re.findall(r"\d+", text)[:3]]
 
 
 def onnx_runner(content: bytes) -> Run:
