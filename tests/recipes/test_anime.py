@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.step import training_step
 from zerosum.model import described
-from zerosum.networks.srresnet import Residual
+from zerosum.networks.srresnet import Generator, Residual
 from zerosum.recipes.anime import AnimeSettings
 from zerosum.recipes.registry import get_recipe
 from zerosum.recipes.remedies import remedies
@@ -66,6 +66,7 @@ def test_residual_blocks_begin_as_the_identity_and_learn_from_the_first_step() -
     torch.manual_seed(0)
     for zero_gain in (True, False):
         network = get_recipe("anime").build(configured(generator={"zero_gain": zero_gain, "blocks": 2}), INFO).network
+        assert isinstance(network, Generator)
         blocks = [layer for layer in network.modules() if isinstance(layer, Residual)]
         x = torch.randn(4, 64, 8, 8)
         assert [torch.equal(block(x), x) for block in blocks] == 2 * [zero_gain]
@@ -73,7 +74,7 @@ def test_residual_blocks_begin_as_the_identity_and_learn_from_the_first_step() -
         assert isinstance(after, nn.BatchNorm2d)
         assert (after.weight == 1).all()
         network(torch.randn(4, 128)).square().mean().backward()
-        assert all(block.layers[4].weight.grad.any() for block in blocks)
+        assert all(next(block.layers[4].parameters()).grad.any() for block in blocks)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("lacks_rate", [True, False])
