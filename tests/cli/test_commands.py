@@ -94,6 +94,8 @@ def test_dry_run_writes_nothing_and_shows_every_setting(pictures_file, tmp_path,
     result = run("train", "dcgan", pictures_file, "size=16", "--dry-run", "--json")
     planned = json.loads(result.stdout)
     assert planned["size"] == [16, 16]
+    assert list(planned)[:6] == ["recipe", "source", "images_found", "size", "length", "time"]
+    assert planned["time"].startswith("About ")
     assert planned["settings"]["generator"]["width"] == 64
     assert planned["settings"]["optimizer"]["lr"] == 1e-3
     assert not list(tmp_path.iterdir())

@@ -134,3 +134,14 @@ def test_a_package_that_is_too_old_is_said(monkeypatch):
         onnx_file.need("onnx", "onnxscript", "onnxruntime")
     monkeypatch.setattr(onnx_file, "version", lambda name: "0.10.0")
     onnx_file.need("onnx", "onnxscript", "onnxruntime")
+
+
+@pytest.mark.parametrize(("value", "half"), [(0.5, True), (1e5, False), (2000.0, False)])
+def test_16_bits_are_chosen_where_no_picture_changes(value, half, tmp_path, monkeypatch):
+    model = tiny("dcgan")
+    next(one for one in model.network.parameters() if one.dim() == 4).data[0, 0] = value
+    if value == 2000.0:  # finite, and too far apart
+        monkeypatch.setattr(onnx_file, "LEVEL", 0.0)
+    found = write_onnx(graph_of(model), tmp_path / "model.onnx", fp16=None)
+    assert found["fp16"] is half
+    assert found["largest_difference"] <= onnx_file.LEVEL or not half

@@ -841,3 +841,17 @@ def test_nothing_sticks_out_at_any_width(
         # strings, with which wait_for_function polls; a function that playwright calls itself is none.
         found = window.evaluate(FRAMES_UNTIL_IT_FITS, width)
         assert found <= width
+
+
+@pytest.mark.browser
+def test_what_training_wrote_is_french_in_french(browser: Any, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", last_event="resume")
+    event = {"kind": "warning", "finding": "data-slow", "text": "Training spends 60% of its time waiting for images."}
+    with open(run / "events.jsonl", "a") as events:
+        events.write(json.dumps(event | {"images": 96_000, "time": "2026-11-23T20:00:00+00:00"}) + "\n")
+    write_report(run)
+    for window in opened_page(browser, run):
+        assert "Training spends 60%" in window.inner_text("#findings")
+        window.click("#language")
+        assert "L’entraînement passe 60 % du temps" in window.inner_text("#findings")
+        assert "Training spends" not in window.inner_text("main")

@@ -26,6 +26,9 @@ class GeneratorSettings(Strict):
     latent_dim: PositiveInt = Field(128, description="length of the latent vector")
     width: PositiveInt = Field(64, description="channels of every layer")
     blocks: PositiveInt = Field(6, description="residual blocks")
+    zero_gain: bool = Field(
+        True, description="each residual block begins as the identity: the gain of its last batch norm is 0"
+    )
 
 
 class DiscriminatorSettings(Strict):
@@ -57,7 +60,7 @@ class AnimeSettings(ConditionalSettings):
 
 PAPER: dict[str, Any] = {
     "prior": "uniform",
-    "generator": {"blocks": 16},
+    "generator": {"blocks": 16, "zero_gain": False},
     "adversarial_weight": "values",
     "batch": 64,
     "optimizer": {"lr": 2e-4, "discriminator_lr": None},
@@ -77,18 +80,18 @@ PAPER: dict[str, Any] = {
     largest_default=64,
     example_shape=(128, 128, 3),
     presets={"paper": PAPER},
-    older={"optimizer": {"discriminator_lr": None}},
+    older={"generator": {"zero_gain": False}, "optimizer": {"discriminator_lr": None}},
 )
 def anime(settings: AnimeSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper: its networks, weights, optimiser, uniform attributes for fakes, and the decay of the
     learning rate after 50,000 batches (by how much it does not say). The default is for a machine without a GPU: fewer
-    residual blocks, a smaller batch and a higher learning rate of the discriminator; attributes weigh more
-    (docs/systems/anime.md), and are asked for as the data has them, so that fakes and reals differ by nothing else; and
-    it has a moving average."""
+    residual blocks, which begin as the identity, a smaller batch and a higher learning rate of the discriminator;
+    attributes weigh more (docs/systems/anime.md), and are asked for as the data has them, so that fakes and reals
+    differ by nothing else; and it has a moving average."""
     height, width, channels = data.shape
     shape, condition_dim = (channels, height, width), width_of(data.conditions)
     part = settings.generator
-    generator = Generator(shape, part.latent_dim, condition_dim, part.width, part.blocks)
+    generator = Generator(shape, part.latent_dim, condition_dim, part.width, part.blocks, part.zero_gain)
     discriminator = Discriminator(shape, condition_dim, settings.discriminator.width)
     weights = {"attributes": float(len(data.conditions)), "values": float(condition_dim)}
     chosen = settings.adversarial_weight

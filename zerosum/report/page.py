@@ -108,7 +108,7 @@ def told_of(event: dict[str, Any]) -> dict[str, Any]:
 
 def page(data: dict[str, Any]) -> str:
     """The page itself, from what `gather` returned."""
-    words = json.loads(asset("words.json"))
+    words = json.loads(asset("words.json")) | {"sentences": json.loads(asset("sentences.json"))}
     scripts = [asset("uPlot.iife.min.js"), asset("page.js")]
     style = asset("uPlot.min.css") + asset("page.css")
     policy = (

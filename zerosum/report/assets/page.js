@@ -18,6 +18,10 @@ let theme = remembered("theme", "auto");
 const say = (key, values = {}) => (words[key] || [key, key])[language === "fr" ? 1 : 0]
   .replace(/\{(\w+)\}/g, (_, name) => ({ attribute, ...values })[name] ?? "");
 const has = key => key in words;
+// What Python has written, in the language of the page: English sentences as patterns, each with what it is in French.
+const sentences = words.sentences.map(([english, french]) => [new RegExp(english, "gu"), french]);
+const told = text => language === "fr" ? sentences.reduce((said, [english, french]) => said.replace(english, french), String(text ?? "")) : String(text ?? "");
+const tongue = text => language === "fr" && told(text) !== String(text ?? "") ? null : "en";
 // The words for what this run does, where these are not those of a generator.
 const suited = (key, values) => say(key + (tasks.find(task => has(key + task)) || ""), values);
 const whole = value => Math.round(value).toLocaleString(language);
@@ -261,15 +265,15 @@ function copying() {
 
 // ---- what to know ----
 function findings() {
-  const chosen = data.chosen.map(text => make("article", { class: "finding chosen" }, make("h3", {}, say("chosen")), make("p", { lang: "en" }, text)));
-  const notes = data.dataNotes.length ? [make("article", { class: "finding data" }, make("h3", {}, say("data-notes")), make("ul", { lang: "en" }, ...data.dataNotes.map(text => make("li", {}, text))))] : [];
+  const chosen = data.chosen.map(text => make("article", { class: "finding chosen" }, make("h3", {}, say("chosen")), make("p", { lang: tongue(text) }, told(text))));
+  const notes = data.dataNotes.length ? [make("article", { class: "finding data" }, make("h3", {}, say("data-notes")), make("ul", {}, ...data.dataNotes.map(text => make("li", { lang: tongue(text) }, told(text)))))] : [];
   const cards = data.findings.map(event => {
     const kind = ["diverged", "failed"].includes(event.kind) ? event.kind : event.finding || "warning";
     return make("article", { class: "finding " + (["diverged", "failed"].includes(event.kind) ? "bad" : "") },
       make("h3", {}, say(has("finding-" + kind) ? "finding-" + kind : "finding-warning"),
         event.images != null ? make("span", { class: "quiet" }, " " + say("after", { n: whole(event.images) })) : null),
-      make("p", { lang: "en" }, String(event.text ?? "")),
-      event.advice ? make("p", { lang: "en" }, make("b", {}, say("try") + ": "), String(event.advice)) : null);
+      make("p", { lang: tongue(event.text) }, told(event.text)),
+      event.advice ? make("p", { lang: tongue(event.advice) }, make("b", {}, say("try") + (language === "fr" ? " : " : ": ")), told(event.advice)) : null);
   });
   return section("findings", say("findings"), ...chosen, ...notes, ...(cards.length ? cards : [make("p", { class: "fine" }, suited("findings-none"))]));
 }
@@ -301,7 +305,7 @@ function scores() {
     };
     return make("article", { class: "evaluation" },
       make("h3", {}, say("after", { n: whole(evaluation.images) }), make("span", { class: "quiet" }, " · " + String(made_by.data ?? "").replace(/^\/.*\//, "") + (made_by.part ? ` (${made_by.part})` : ""))),
-      warnings.map(text => make("p", { class: "caution", lang: "en" }, String(text))),
+      warnings.map(text => make("p", { class: "caution", lang: tongue(text) }, told(text))),
       table([say("score"), say("value"), ...beside.map(([words]) => words)], rows),
       pictures.map(({ words, src }) => {
         const figure = make("figure", { class: "found" }, make("figcaption", {}, named("picture", words)), words === "values" ? heads(true) : null,
@@ -560,7 +564,7 @@ function record() {
     make("thead", {}, make("tr", {}, ["col-time", "col-images", "col-event"].map(key => make("th", { scope: "col" }, say(key))))),
     make("tbody", {}, data.events.toReversed().map(event => make("tr", { class: "event " + (["warning", "failed", "diverged"].includes(event.kind) ? event.kind : "") },
       make("td", {}, moment(event.time)), make("td", { class: "number" }, event.images == null ? "" : whole(event.images)),
-      make("td", { lang: "en" }, String(event.text ?? event.kind ?? "")))))));
+      make("td", { lang: tongue(event.text ?? event.kind) }, told(event.text ?? event.kind)))))));
   const fold = (key, ...children) => make("details", {}, make("summary", {}, say(key)), ...children);
   return section("record", say("details"),
     fold("settings", tree(data.config)),
