@@ -20,9 +20,10 @@ types: .venv/installed
 unit: .venv/installed
 	$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(TESTS)
 
-# Thousands of seeded faults where `make test` tries a few; prints the figures of docs/reliability.md. Half an hour.
+# Thousands of seeded faults where `make test` tries a few; prints the figures of docs/reliability.md. An hour; SHARE=0.1
+# is a tenth of it.
 torture: .venv/installed
-	ZEROSUM_TORTURE=long $(BIN)/pytest $(or $(TESTS),tests/torture)
+	ZEROSUM_TORTURE=$(or $(SHARE),1) $(BIN)/pytest $(or $(TESTS),tests/torture)
 
 # What `zerosum train` knows of recipes and settings before torch is there; after a change of settings.
 catalog: .venv/installed

@@ -46,8 +46,21 @@ def snippets(card):
     return re.findall(r"```python\n(.*?)\n```", card, re.DOTALL)
 
 
-@pytest.mark.parametrize("name", [*RECIPES, "gan on points", "pix2pix, noisy", "pix2pixhd, objects", "dcgan, uniform"])
-def test_every_recipe_is_exported_and_holds_its_own(name, tmp_path):
+KINDS = ("dcgan", "gan on points", "pix2pix, noisy", "pix2pixhd, objects", "caae", "segmenter", "classifier")
+"""One of each kind of network; that each recipe is computed by ONNX Runtime and by torch is tested beside those."""
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_has_a_card(name, tmp_path):
+    out, found, _ = written(name, tmp_path)
+    assert list(found["formats"]) == ["safetensors"]
+    assert complaint(out, load_check(out)) is None
+    assert picture(out).shape[1] > 40
+    assert front(out)[0]["library_name"] == "zerosum"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_kind_is_exported_and_holds_its_own(name, tmp_path):
     """All that a Hub model has, each format as it was, and the code of the card runs in the folder."""
     out, found, told = written(name, tmp_path, ("torch", "onnx"))
     assert {"config.json", "model.safetensors", "README.md", "samples.png", "check.safetensors"} < {

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-LONG = os.environ.get("ZEROSUM_TORTURE") == "long"
+SHARE = float(os.environ.get("ZEROSUM_TORTURE", 0))  # of the long form; 0: the quick one
+LONG = SHARE > 0
 TALLY: dict[str, Counter[str]] = defaultdict(Counter)
 
 
@@ -19,7 +20,7 @@ class Faults:
         self.name = name
 
     def __call__(self, quick: int, long: int) -> Iterator[random.Random]:
-        for seed in range(long if LONG else quick):
+        for seed in range(max(round(SHARE * long), 1) if LONG else quick):
             self.seed = seed
             yield random.Random(f"{self.name} {seed}")
 

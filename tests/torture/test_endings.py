@@ -233,7 +233,7 @@ def test_a_run_folder_that_moves_while_it_is_trained_in_leaves_no_half_behind(ma
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_a_run_folder_whose_name_is_not_utf_8_is_refused_at_once(command, tmp_path: Path) -> None:
-    code, _, errors = command("train", "gan", "nowhere", "--out", os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    code, _, errors = command("train", "gan", "builtin:ring", "--out", os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
     assert code == 2
     assert "caf\\udce9 is not UTF-8" in errors or "caf\\xe9 is not UTF-8" in errors
     with pytest.raises(ConfigError, match="is not UTF-8"):

@@ -15,7 +15,7 @@ import numpy as np
 
 from zerosum.data.conditions import Condition, Together, encoded
 from zerosum.data.content import FILE, Content, content_of, store, stored
-from zerosum.data.intact import document_hash, verify
+from zerosum.data.intact import attributes_hash, document_hash, verify
 from zerosum.data.npy import opened_npz
 from zerosum.data.stylegan import is_labels
 from zerosum.errors import DataError, error_text
@@ -267,6 +267,8 @@ def load_dataset(folder: str | Path) -> Dataset:
         labels = _labels(file, info.count, len(info.classes)) if info.classes else None
         file = folder / "attributes.npz"
         attributes = {}
+        if "attributes" in document and document["attributes"] != attributes_hash(folder):
+            raise ValueError("its sha256 is another")
         if file.exists():
             with opened_npz(file) as stored:
                 attributes = {name: _column(name, stored[name], info.count) for name in stored}

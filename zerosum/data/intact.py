@@ -46,6 +46,12 @@ def document_hash(document: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def attributes_hash(folder: Path) -> str | None:
+    """The sha256 of the file of attributes, of which a damaged directory would make an empty one; None without."""
+    file = folder / "attributes.npz"
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
+
+
 def verify(
     folder: Path,
     expected: str,

@@ -16,7 +16,7 @@ from zerosum.data.dataset import SCHEMA, DatasetInfo, load_dataset
 from zerosum.data.decoded import BadImage
 from zerosum.data.findings import Report
 from zerosum.data.images import decode, own_pixel_cap
-from zerosum.data.intact import document_hash, mark_verified
+from zerosum.data.intact import attributes_hash, document_hash, mark_verified
 from zerosum.data.packer import Packed, Packer, PairForm
 from zerosum.data.page import page
 from zerosum.data.pair_packing import convert_pair, map_form, pair_form
@@ -78,6 +78,7 @@ def pack(
             report = _pack_images(source, folder, size, settings, strict, progress)
         used = report.settings or settings
         document = {"schema": SCHEMA, "info": report.info.to_json(), "settings": used.model_dump()}
+        document |= {"attributes": attributes_hash(folder)}
         write_json(folder / "dataset.json", document | {"sha256": document_hash(document)})
         mark_verified(folder, report.info.hash)  # as it was taken from what was written
         write_json(folder / "report.json", report.to_json())

@@ -68,6 +68,8 @@ def refuse_odd_state(state: Mapping[str, Any], players: Sequence[Player]) -> Non
         raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].lower()}") from None
     if strange := {player.name for player in players} - found.progress.drawn.keys():
         raise ValueError(f"progress.drawn: no {min(strange)}")
+    if not all(0 <= seen <= found.progress.images for seen in found.watch.images.values()):
+        raise ValueError("watch.images: of a moment that has not been")
     signs = [sign for kind, sign in found.watch.signs.items() if kind != "not-finite"]
     if any(sign.since is None or sign.looks is None for sign in signs):
         raise ValueError("watch.signs: a sign without its beginning")

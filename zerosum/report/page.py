@@ -375,7 +375,7 @@ def packed(path: Path, budget: int) -> dict[str, Any] | None:
             if len(content) <= min(budget, SMALL_PICTURE):
                 return uri("image/png", content, width, height)
             image = opened.convert("RGB")
-    except (OSError, SyntaxError):  # Pillow reports a broken PNG as a SyntaxError
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # a broken PNG is a SyntaxError
         return None
     quality, wide = 86, min(image.width, WIDEST)
     while True:
