@@ -19,7 +19,7 @@ def failing(monkeypatch, capsys, tmp_path):
             raise error
 
         monkeypatch.setattr(training, "train", raises)
-        monkeypatch.setattr(sys, "argv", ["zerosum", "train", "gan", "folder"])
+        monkeypatch.setattr(sys, "argv", ["zerosum", "train", "gan", "builtin:ring"])
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         with pytest.raises(SystemExit) as ended:
             main()
@@ -41,7 +41,7 @@ def test_the_last_resort_is_a_sentence_and_a_file_with_the_details(failing, tmp_
     assert type(error).__name__ in sentence
     details = file.read_text("utf-8")
     assert "Traceback" in details
-    assert "zerosum train gan folder" in details
+    assert "zerosum train gan builtin:ring" in details
     assert torch.__version__ in details
 
 
