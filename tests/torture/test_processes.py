@@ -65,7 +65,11 @@ def test_kill_9_at_any_moment(whole: Path, pictures_file: Path, tmp_path: Path, 
     for rng in faults(0, 24):
         run = tmp_path / "run"
         process = shell(f"exec {train(pictures_file, run, 1920)}")
-        time.sleep(rng.uniform(1.0, 6.0))
+        if rng.random() < 0.7:  # around the first checkpoint and after it
+            wait_for(run.exists, process)
+            time.sleep(rng.uniform(0.0, 2.0))
+        else:
+            time.sleep(rng.uniform(0.5, 6.0))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         if not (run / "config.yaml").exists():
