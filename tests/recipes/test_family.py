@@ -576,10 +576,16 @@ def test_without_norm_the_discriminator_starts_as_one_without_conditions_and_lea
     assert judge.embed.weight.grad.abs().min() > 0
 
 
-def test_dcgans_generator_embeds_the_condition_as_large_as_a_latent():
+def test_the_latent_moves_dcgans_first_images_more_than_the_condition_does():
+    """Else the game begins with an image for each class, and hardly leaves it: after 5,000 garments the samples of a
+    class varied a tenth as much as real ones."""
     torch.manual_seed(0)
-    maker, latent, told = dcgan.Generator((3, 16, 16), 50, 4, condition_dim=40), torch.randn(3, 50), torch.eye(40)[:3]
-    assert maker.embed.weight.std().item() == pytest.approx(1, abs=0.05)
+    maker = dcgan.Generator((3, 16, 16), 50, 4, condition_dim=40).train()
+    latent, told = torch.randn(16, 50), torch.eye(40)[:16]
+    with torch.no_grad():
+        every = maker(latent.repeat_interleave(16, 0), told.repeat(16, 1)).view(16, 16, -1)  # latent, class, values
+    assert every.var(dim=0).mean() > 20 * every.var(dim=1).mean() > 0
+    latent, told = latent[:3], told[:3]
     maker.eval()
     torch.testing.assert_close(maker(latent, told), maker(latent[:, :, None, None], told))
     assert maker(torch.randn(3, 50, 2, 2), told).shape == (3, 3, 20, 20)
