@@ -30,6 +30,8 @@ class Generator(nn.Module):
     kernel: 4, a multiple of the stride, so that every output pixel sees equally many inputs; or 5, the authors'.
     condition_dim: with it, forward takes a condition (N, condition_dim) too, embedded in as many numbers as the latent
     has, beside it.
+    condition_scale: the standard deviation of that embedding at the start; the latent's is 1. The larger, the sooner
+    images are of their class and the later they vary within it: at 1 DCGAN's game learns one image for each class.
     norm_units: the first batch norm has a scale and shift for each unit (the authors') instead of each channel.
     Without norm_units the network is convolutional throughout: latents (N, latent_dim, h, w) give an image that is
     2^n pixels larger for each step of h or w beyond 1.
@@ -46,6 +48,7 @@ class Generator(nn.Module):
         kernel: int = 4,
         norm_units: bool = False,
         condition_dim: int = 0,
+        condition_scale: float = 0.1,
     ) -> None:
         super().__init__()
         channels, height, image_width = shape
@@ -68,8 +71,7 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.apply(_start_normal)
         if self.embed is not None:
-            # as large as the latent, the networks learn one image a class; at 0.02, whose class it is comes late
-            nn.init.normal_(self.embed.weight, 0.0, 0.1)
+            nn.init.normal_(self.embed.weight, 0.0, condition_scale)
 
     def forward(self, latent: Tensor, condition: Tensor | None = None) -> Tensor:
         if self.embed is not None:

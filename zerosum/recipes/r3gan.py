@@ -104,6 +104,8 @@ def published(batch: int, gamma: float, half_life: float, width: int, probabilit
     }
 
 
+CONDITION_SCALE = 1.0
+"""Of the embedding in DCGAN's generator: at dcgan's 0.1 samples are of their class later (docs/systems/r3gan.md)."""
 PRESETS = {
     "paper": published(512, 0.05, 5_000_000, 768, 0.55),
     "ffhq64": published(256, 2, 500_000, 384, 0.3),
@@ -140,7 +142,10 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
     discriminator: nn.Module
     try:
         if part.kind == "dcgan":
-            generator = dcgan.Generator(shape, part.latent_dim, part.width, part.largest, condition_dim=condition_dim)
+            generator = dcgan.Generator(
+                shape, part.latent_dim, part.width, part.largest,
+                condition_dim=condition_dim, condition_scale=CONDITION_SCALE,
+            )  # fmt: skip
             discriminator = dcgan.Discriminator(shape, part.width, part.largest, 4, "none", condition_dim)
         else:
             stages = doublings(height, width)[2] + 1
