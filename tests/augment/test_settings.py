@@ -32,7 +32,7 @@ def test_a_name_stands_for_the_values_of_the_preset() -> None:
     ("words", "sentence"),
     [
         ("augment=lectur", r"no augmentation of that name, only none, flip, .* \(did you mean lecture\?\)\.$"),
-        ("augment=7", "valid dictionary"),
+        ("augment=7", "augment has settings of its own"),
         ("augment.rotaton=20", r"Unknown setting 'augment.rotaton' \(did you mean augment.rotation\?\)"),
         ("augment.rotation=181", "augment.rotation=181: .*less than or equal to 180"),
         ("augment.hue=0.6", "augment.hue=0.6: .*less than or equal to 0.5"),
