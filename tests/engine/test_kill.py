@@ -24,8 +24,8 @@ SETTINGS = [
     "every.checkpoint=320",
     "generator.hidden=[512,512]",
 ]
-GOAL = ["--images", "4800"]
-PATIENCE = 1000  # seconds that a process may take for anything: all of GOAL takes 300 where 14 others want two cores
+GOAL = ["--images", "2560"]
+PATIENCE = 1000  # seconds that a process may take for anything: all of GOAL takes 200 where 14 others want two cores
 
 KILLED_BETWEEN_FILES = """
 import os, signal, sys
