@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 import zerosum
-from zerosum.cli.main import main
 from zerosum.cli.sample import parse_grid, parse_seeds
 from zerosum.engine.checkpoint import list_checkpoints, load_model
 from zerosum.errors import ConfigError
@@ -40,17 +39,9 @@ class Result:
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    """The command in this process, which saves the seconds that importing torch takes."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zerosum", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Result(ended.value.code or 0, captured.out, captured.err)
-
-    return run
+def run(command):
+    """The command in this process; what it gives, by name."""
+    return lambda *arguments: Result(*command(*arguments))
 
 
 @pytest.fixture(scope="module")

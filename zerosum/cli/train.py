@@ -78,7 +78,6 @@ def train(
 ) -> None:
     """Train a recipe on data; the result is a run folder."""
     from zerosum import training
-    from zerosum.live import Terminal, asked_text, packing
 
     if dry_run:
         planned = training.plan(
@@ -93,29 +92,22 @@ def train(
         )
         _print_plan(planned.to_json(planned.time(device)), as_json)
         return
-    terminal = Terminal()
-    terminal.start(f"{recipe} on {data}", asked_text(images, steps, minutes))
-    try:
-        run = training.train(
-            recipe,
-            data,
-            out=out,
-            images=images,
-            steps=steps,
-            minutes=minutes,
-            seed=seed,
-            device=device,
-            precision=precision,
-            products=products,
-            threads=threads,
-            init=init,
-            config=config,
-            overrides=settings or [],
-            listeners=[terminal],
-            packing=packing(terminal),
-        )
-    finally:
-        terminal.close()
+    run = training.train(
+        recipe,
+        data,
+        out=out,
+        images=images,
+        steps=steps,
+        minutes=minutes,
+        seed=seed,
+        device=device,
+        precision=precision,
+        products=products,
+        threads=threads,
+        init=init,
+        config=config,
+        overrides=settings or [],
+    )
     _end(run, as_json)
 
 
@@ -134,24 +126,16 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped or killed, or train a finished one for longer."""
     from zerosum import training
-    from zerosum.live import Terminal, asked_text, packing
 
-    terminal = Terminal()
-    terminal.start(f"resuming {run}", asked_text(images, steps, minutes))
-    try:
-        ended = training.resume(
-            run,
-            images=images,
-            steps=steps,
-            minutes=minutes,
-            device=device,
-            data=data,
-            threads=threads,
-            listeners=[terminal],
-            packing=packing(terminal),
-        )
-    finally:
-        terminal.close()
+    ended = training.resume(
+        run,
+        images=images,
+        steps=steps,
+        minutes=minutes,
+        device=device,
+        data=data,
+        threads=threads,
+    )
     _end(ended, as_json)
 
 
