@@ -7,15 +7,15 @@ import mmap
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zerosum.data import intact
 from zerosum.data.conditions import Condition, Together, encoded
 from zerosum.data.content import FILE, Content, content_of, store, stored
-from zerosum.data.intact import attributes_hash, document_hash, verify
 from zerosum.data.npy import opened_npz
 from zerosum.data.stylegan import is_labels
 from zerosum.errors import DataError, error_text
@@ -251,7 +251,7 @@ def load_dataset(folder: str | Path) -> Dataset:
             raise DataError(
                 f"{file} has schema {document['schema']}; this zerosum reads schema {SCHEMA}. Prepare it again."
             )
-        if "sha256" in document and document["sha256"] != document_hash(document):  # older versions wrote none
+        if "sha256" in document and document["sha256"] != intact.document_hash(document):  # older versions wrote none
             raise ValueError("its sha256 is another")
         info = DatasetInfo.from_json(document["info"])
         file = folder / "images.npy"
@@ -267,7 +267,7 @@ def load_dataset(folder: str | Path) -> Dataset:
         labels = _labels(file, info.count, len(info.classes)) if info.classes else None
         file = folder / "attributes.npz"
         attributes = {}
-        if "attributes" in document and document["attributes"] != attributes_hash(folder):
+        if "attributes" in document and document["attributes"] != intact.attributes_hash(folder):
             raise ValueError("its sha256 is another")
         if file.exists():
             with opened_npz(file) as stored:
@@ -276,7 +276,8 @@ def load_dataset(folder: str | Path) -> Dataset:
         raise
     except Exception as error:  # what a damaged file raises depends on where it is damaged
         raise DataError(f"{file} is damaged or missing ({error_text(error)}). Prepare the set again.") from error
-    verify(folder, info.hash, (info.count, *info.shape), images, labels, inputs, instances)
+    shape = (info.count, *info.shape)
+    intact.verify(folder, info.hash, partial(intact.content_hash, shape, images, labels, inputs, instances))
     return Dataset(folder, info, images, labels, attributes, None, inputs, instances)
 
 

@@ -5,6 +5,7 @@ once, and again after it was copied or touched."""
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,18 +27,20 @@ def content_hash(
     inputs: np.ndarray | None,
     instances: np.ndarray | None,
 ) -> str:
-    """The sha256 by which a set is known, as `Packer` takes it while it packs."""
-    content = hashlib.sha256()
-    _add(content, images)
+    """The sha256 by which a set is known, as `Packer` takes it while it packs, from its arrays."""
+    of_images, *of_beside = (_hashed(array) for array in (images, inputs, instances) if array is not None)
+    return finished_hash(of_images, labels, of_beside, shape)
+
+
+def finished_hash(images: Any, labels: np.ndarray | None, beside: Iterable[Any], shape: tuple[int, ...]) -> str:
+    """The same, where the hashes of the images and of the arrays beside them are there; each is apart, so that a set
+    has one hash in whatever batches it was packed."""
     if labels is not None:
-        content.update(labels.data)
-    for beside in (inputs, instances):
-        if beside is not None:
-            digest = hashlib.sha256()
-            _add(digest, beside)
-            content.update(digest.digest())
-    content.update(str(shape).encode())
-    return content.hexdigest()
+        images.update(labels.data)
+    for content in beside:
+        images.update(content.digest())
+    images.update(str(shape).encode())
+    return str(images.hexdigest())
 
 
 def document_hash(document: dict[str, Any]) -> str:
@@ -52,22 +55,14 @@ def attributes_hash(folder: Path) -> str | None:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
 
 
-def verify(
-    folder: Path,
-    expected: str,
-    shape: tuple[int, ...],
-    images: np.ndarray,
-    labels: np.ndarray | None,
-    inputs: np.ndarray | None,
-    instances: np.ndarray | None,
-) -> None:
-    """See that a set has the hash that it was packed with, unless its files are as they were when it had. Raises
-    DataError when it has another."""
+def verify(folder: Path, expected: str, found: Callable[[], str]) -> None:
+    """See that a set has the hash that it was packed with, unless its files are as they were when it had; found takes
+    it anew. Raises DataError when it has another."""
     stamp = _stamp(folder, expected)
     with suppress(OSError, ValueError):  # none yet, or damaged: look
         if parse_json((folder / FILE).read_bytes()) == stamp:
             return
-    if content_hash(shape, images, labels, inputs, instances) != expected:
+    if found() != expected:
         raise DataError(
             f"{folder} is damaged: its images or labels are not those that were packed (their sha256 is another). "
             "Prepare the set again."
@@ -90,8 +85,10 @@ def _stamp(folder: Path, expected: str) -> dict[str, Any]:
     return {"hash": expected, "files": files}
 
 
-def _add(content: Any, array: np.ndarray) -> None:
-    """The bytes of an array, a few at a time."""
+def _hashed(array: np.ndarray) -> Any:
+    """The sha256 of an array, a few bytes at a time."""
+    content = hashlib.sha256()
     step = max(1, _AT_ONCE // max(1, array[:1].nbytes))
     for start in range(0, len(array), step):
         content.update(np.ascontiguousarray(array[start : start + step]).data)
+    return content

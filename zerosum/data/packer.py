@@ -16,6 +16,7 @@ import numpy as np
 from zerosum.data.conform import TOP, Conformed, Form
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.duplicates import same
+from zerosum.data.intact import finished_hash
 from zerosum.data.label_maps import VOID, levels_of, most_label
 from zerosum.data.npy import ArrayWriter
 from zerosum.data.records import Record
@@ -142,10 +143,9 @@ class Packer:
     def finish(self, source: str) -> DatasetInfo:
         """Write labels and attributes, and say what the set is. `source` is DATA as the user gave it. Raises DataError
         for label maps without any class."""
-        if self.classes:
-            labels = np.array(self.labels, np.int64)
+        labels = np.array(self.labels, np.int64) if self.classes else None
+        if labels is not None:
             np.save(self.folder / "labels.npy", labels)
-            self._content.update(labels.data)
         if self._attributes[0]:
             # np.savez takes names as its own arguments, and these are any that a user thought of
             with zipfile.ZipFile(self.folder / "attributes.npz", "w") as archive:
@@ -153,10 +153,6 @@ class Packer:
                     column = np.array([facts[key] for facts in self._attributes])
                     with archive.open(f"{key}.npy", "w", force_zip64=True) as file:
                         np.lib.format.write_array(file, column, allow_pickle=False)
-        for content in self._content_beside.values():  # apart, so that the hash does not depend on the batches
-            self._content.update(content.digest())
-        shape = (len(self.names), *self.shape)
-        self._content.update(str(shape).encode())
         return DatasetInfo(
             source,
             len(self.names),
@@ -165,7 +161,7 @@ class Packer:
             value_range(self.form.dtype, self._limits, self.form.range),
             self.form.alpha,
             self.classes,
-            self._content.hexdigest(),
+            finished_hash(self._content, labels, self._content_beside.values(), (len(self.names), *self.shape)),
             **self._pair_facts(source),
         )
 
