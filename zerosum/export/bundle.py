@@ -29,6 +29,7 @@ from zerosum.files import umask, whole_folder, write_json, write_whole
 from zerosum.model import Checkpoint, Loaded, Model, load
 from zerosum.report.far import far_from_done
 from zerosum.report.page import MOST_COLUMNS, title_of
+from zerosum.report.travels import travelling
 from zerosum.weights import fingerprint, tensors_hash
 
 FORMATS = ("safetensors", "torch", "onnx", "page")
@@ -220,11 +221,7 @@ def _config(
 
 def without_folders(value: Any) -> Any:
     """The same JSON value, of absolute paths their last part alone."""
-    if isinstance(value, dict):
-        return {key: without_folders(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [without_folders(part) for part in value]
-    return title_of(value) if isinstance(value, str) else value
+    return travelling(value, title_of)
 
 
 def _write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -17,12 +17,14 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from zerosum import __version__
+from zerosum.data.records import listed
 from zerosum.engine.run import read_lines
 from zerosum.export.graph import Graph, Port
 from zerosum.exported import is_exported, read_exported
 from zerosum.files import parse_json
 from zerosum.model import Loaded, Model
 from zerosum.report.page import title_of
+from zerosum.report.travels import command_words
 
 PIPELINES = {"generate": "unconditional-image-generation", "classify": "image-classification"}
 LICENSES = (
@@ -340,14 +342,12 @@ def _command(words: list[str]) -> list[str]:
         if word == "--out":
             next(rest, None)
             continue
-        name, equals, value = word.partition("=")
-        shown.append(f"{name}={title_of(value)}" if equals else title_of(word))
-    return shown
+        shown.append(word)
+    return command_words(shown, title_of)
 
 
 def _names(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(map(plain, names[:MOST_NAMES])) + more
+    return listed(list(map(plain, names)), MOST_NAMES)
 
 
 def _flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -20,13 +20,14 @@ def name_of_path(text: str) -> str:
     return path.relative_to(here).as_posix() if path.is_relative_to(here) and path != here else path.name
 
 
-def travelling(value: Any) -> Any:
-    """The same JSON value, its texts without the places of this machine."""
+def travelling(value: Any, said: Callable[[str], str] | None = None) -> Any:
+    """The same JSON value, its texts as `said` has them, by default without the places of this machine."""
+    said = said or without_places
     if isinstance(value, dict):
-        return {key: travelling(part) for key, part in value.items()}
+        return {key: travelling(part, said) for key, part in value.items()}
     if isinstance(value, list):
-        return [travelling(part) for part in value]
-    return without_places(value) if isinstance(value, str) else value
+        return [travelling(part, said) for part in value]
+    return said(value) if isinstance(value, str) else value
 
 
 def without_places(text: str) -> str:
@@ -39,12 +40,12 @@ def without_places(text: str) -> str:
     return _WHERE.sub(lambda match: _ended(match[0]), text)
 
 
-def command_words(words: Iterable[Any]) -> list[str]:
-    """A command as it would be typed here, also values behind an equals sign."""
+def command_words(words: Iterable[Any], named: Callable[[str], str] = name_of_path) -> list[str]:
+    """A command as it would be typed here, also values behind an equals sign. named: what paths are called."""
     found = []
     for word in map(str, words):
         name, equals, value = word.partition("=")
-        found.append(f"{name}={name_of_path(value)}" if equals else name_of_path(word))
+        found.append(f"{name}={named(value)}" if equals else named(word))
     return found
 
 
