@@ -1,9 +1,8 @@
 """Train and resume: where settings, data, system and run folder come together."""
 
-import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -19,7 +18,7 @@ from zerosum.augment.transforms import augment, draws
 from zerosum.augment.transforms import check as check_augment
 from zerosum.data.choices import choose
 from zerosum.data.convert import to_float, to_tensors
-from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.dataset import Dataset, DatasetInfo, packing_of
 from zerosum.data.label_maps import levels_of
 from zerosum.data.open import open_dataset
 from zerosum.data.order import balanced_indices, batch_indices, epoch_order
@@ -363,12 +362,9 @@ def train(
         said = speed.milliseconds or precision != "auto"
         for sentence in [taken.why, *([speed.why] if said else []), *planned.chosen]:
             training.event("chosen", sentence)
-        for note in data_notes(dataset):
-            training.event("data", note)
         few = classes_of(dataset, seed)[1] if planned.recipe.task == "generate" else {}
         rare = [few_text(few, dataset.info)] if few else []
-        for remark in [*planned.unreached, *remarks(dataset, planned.recipe, resolved), *rare]:
-            training.event("warning", remark)
+        _tell_of_data(training, dataset, [*planned.unreached, *remarks(dataset, planned.recipe, resolved), *rare])
         return _run(training, goal, stop)
 
 
@@ -514,10 +510,15 @@ def _begin_again(
         system.before_training(_many(data, document["seed"], training.device))
     training.ema.restart(system.network)
     training.event("resume", "The run was stopped before its first checkpoint: it begins again.")
+    _tell_of_data(training, data, remarks(data, recipe, settings))
+
+
+def _tell_of_data(training: Training, data: Dataset, warnings: Iterable[str]) -> None:
+    """Say how the data was read, and what to beware of."""
     for note in data_notes(data):
         training.event("data", note)
-    for remark in remarks(data, recipe, settings):
-        training.event("warning", remark)
+    for warning in warnings:
+        training.event("warning", warning)
 
 
 def changed_split(folder: RunFolder, recipe: Recipe, settings: Settings, info: DatasetInfo, data: Dataset) -> str:
@@ -554,8 +555,8 @@ def _packing(
     """The settings with what the images decide, or decided when they were prepared, so that others are brought to the
     same; and what was chosen, in sentences."""
     usual = settings.model_copy(update={"fit": settings.placing, "resample": settings.sampling})
-    with suppress(OSError, ValueError, LookupError, TypeError):
-        packed = json.loads((Path(data) / "dataset.json").read_text("utf-8"))["settings"]
+    packed = packing_of(Path(data))
+    with suppress(ValueError, LookupError):
         chosen = {key: packed[key] for key in ("fit", "resample") if packed[key] != "auto"}
         return PackSettings.model_validate(usual.model_dump() | chosen), ()
     if found.source is None or size is None:

@@ -33,17 +33,22 @@ def json_value(rng: random.Random, depth: int = 2) -> Any:
     return parts if kind == "list" else {rng.choice(("images", "name", "0", *TEXTS)): part for part in parts}
 
 
+def with_another(rng: random.Random, whole: Any, changed: Callable[[Any], Any]) -> Any:
+    """A list or a dictionary in which one part is changed, or is gone."""
+    whole = whole.copy()
+    key = rng.choice(list(whole)) if isinstance(whole, dict) else rng.randrange(len(whole))
+    if rng.random() < 0.15:
+        del whole[key]
+    else:
+        whole[key] = changed(whole[key])
+    return whole
+
+
 def other_json(rng: random.Random, value: Any, depth: int = 3) -> Any:
     """An honest JSON value in which one part is of another kind, or is gone."""
     if not depth or not isinstance(value, dict | list) or not value or rng.random() < 0.2:
         return json_value(rng)
-    value = value.copy()
-    key = rng.choice(list(value)) if isinstance(value, dict) else rng.randrange(len(value))
-    if rng.random() < 0.15:
-        del value[key]
-    else:
-        value[key] = other_json(rng, value[key], depth - 1)
-    return value
+    return with_another(rng, value, lambda part: other_json(rng, part, depth - 1))
 
 
 def odd_text(rng: random.Random, value: Any) -> bytes:
@@ -192,10 +197,4 @@ def other_state(rng: random.Random, state: Any, depth: int = 5) -> Any:
     if not depth or not isinstance(state, dict | list) or not state or rng.random() < 0.1:
         other = (None, True, -1, 2**70, float("nan"), "text", [], {}, [1, "x"], {"images": "x"}, torch.ones(2))
         return rng.choice(other)
-    state = state.copy()
-    key = rng.choice(list(state)) if isinstance(state, dict) else rng.randrange(len(state))
-    if rng.random() < 0.15:
-        del state[key]
-    else:
-        state[key] = other_state(rng, state[key], depth - 1)
-    return state
+    return with_another(rng, state, lambda part: other_state(rng, part, depth - 1))
