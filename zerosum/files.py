@@ -142,8 +142,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     Raises ConfigError if `path` exists, before anything is written, or at the end where another process was first. A
     failed block leaves nothing behind, and what one left that was killed is removed."""
     path = Path(path)
-    if path.exists():
-        raise _taken(path)
+    refuse_taken(path)
     with plain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         clear_abandoned(path)
@@ -168,6 +167,12 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
     clear_abandoned(path)
+
+
+def refuse_taken(path: Path) -> None:
+    """Raises ConfigError when there is something of that name."""
+    if path.exists():
+        raise _taken(path)
 
 
 def _taken(path: Path) -> ConfigError:

@@ -20,8 +20,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zerosum import pictures
-from zerosum.as_trained import Picture, as_trained
+from zerosum.as_trained import Picture, as_trained, form_of
 from zerosum.data.conditions import Condition, Wish, drawn, encoded, places_of, width_of
+from zerosum.data.conform import Form
 from zerosum.data.convert import one_hot, to_float, to_input, to_stored
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.label_maps import VOID
@@ -154,6 +155,11 @@ class Loaded:
         form = "x".join(map(str, self.info.shape))
         name, source = type(self).__name__, Path(self.info.source).name or self.info.source
         return f"<{name}: {self.recipe.name} on {source}, {form} {self.info.dtype}, {self.images:,} images seen>"
+
+    @property
+    def form(self) -> Form:
+        """What the images that it was trained on were brought to."""
+        return form_of(self.info, self.settings.data)
 
     @property
     def device(self) -> torch.device:

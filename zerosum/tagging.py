@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from zerosum.as_trained import form_of
 from zerosum.data.arrays import find_idx
 from zerosum.data.conform import Form, conform
 from zerosum.data.dataset import is_prepared
@@ -160,7 +159,7 @@ def _answers(eye: Classifier, data: str, sure: float, progress: Progress | None)
     """What a classifier says of every image, brought to its form one after another: nothing is packed for it."""
     info, settings = eye.info, eye.settings.data
     size = info.shape[0], info.shape[1]
-    form = form_of(info, settings)
+    form = eye.form
     words: dict[str, str] = {}
     skipped: list[Skip] = []
     sources = _sources(data, size)

@@ -7,7 +7,7 @@ import numpy as np
 
 from zerosum.data.records import Header
 
-PNG = b"\x89PNG\r\n\x1a\n"  # how a file of that kind starts
+PNG, NUMPY = b"\x89PNG\r\n\x1a\n", b"\x93NUMPY"  # how files of these kinds start
 NETPBM = re.compile(rb"P([2356])\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)\s")
 """PGM (2, 5) and PPM (3, 6); the last number is the largest value."""
 

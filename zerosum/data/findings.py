@@ -147,9 +147,8 @@ def _warnings(report: Report) -> Iterator[str]:
         )
     small = [f"{name} ({count})" for name, count in report.classes.items() if 0 < count < FEW_OF_A_CLASS]
     if small:
-        shown = ", ".join(small[:5]) + (f" and {len(small) - 5} more" if len(small) > 5 else "")
         have = "class has" if len(small) == 1 else "classes have"
-        yield f"{len(small)} {have} fewer than {FEW_OF_A_CLASS} images, too few to learn apart: {shown}."
+        yield f"{len(small)} {have} fewer than {FEW_OF_A_CLASS} images, too few to learn apart: {listed(small, 5)}."
     if report.classes and max(report.classes.values()) > UNEVEN * max(1, min(report.classes.values())):
         most, least = (
             max(report.classes, key=report.classes.__getitem__),
@@ -189,10 +188,9 @@ def _value_warnings(report: Report) -> Iterator[str]:
         return
     low, high = info.value_range
     if names := report.stretching:
-        few = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
         yield (
-            f"The values run from {range_words(info.value_range)} only because of {few}: beside that the other images "
-            "have almost no contrast. Leave such files out, or rescale them."
+            f"The values run from {range_words(info.value_range)} only because of {listed(names, 3)}: beside "
+            "that the other images have almost no contrast. Leave such files out, or rescale them."
         )
     integers = report.changes["uint8 to float32"] + report.changes["uint16 to float32"]
     if integers and high - low >= FAR:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from zerosum.data import deep, heif, npy_image, pillow, tiff
-from zerosum.data.decoded import MAX_PIXELS, NETPBM, BadImage, Decoded
+from zerosum.data.decoded import MAX_PIXELS, NETPBM, NUMPY, BadImage, Decoded
 from zerosum.data.layout import NO_HEIC, UNREAD
 from zerosum.data.records import Header, Opened
 from zerosum.data.settings import Size
@@ -82,7 +82,7 @@ def _reader(file: BinaryIO, name: str) -> Reader:
         return heif
     if (reason := UNREAD.get(PurePosixPath(name).suffix.lower())) and not start.startswith(_SHARED):
         raise BadImage(reason)
-    if start.startswith(b"\x93NUMPY"):
+    if start.startswith(NUMPY):
         return npy_image
     if start[:4] in tiff.STARTS and tiff.is_deep(file):
         return tiff

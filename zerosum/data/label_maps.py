@@ -7,8 +7,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from zerosum.data import pillow
-from zerosum.data.decoded import NETPBM, PNG, BadImage
+from zerosum.data import pillow, tiff
+from zerosum.data.decoded import NETPBM, NUMPY, PNG, BadImage
 from zerosum.data.images import closed_afterwards, decode, plain_reasons, read_header
 from zerosum.data.records import Opened
 
@@ -16,8 +16,6 @@ MOST_LEVELS, FAR_APART = 8, 20  # shades of gray that stand for classes
 VOID = 255
 """In a label map: no class. The custom of most sets; also what surrounds a padded map."""
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_NUMPY = b"\x93NUMPY"
 _START = 256  # bytes of a file that tell what it is
 
 
@@ -35,10 +33,10 @@ def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
             opened.seek(0)
             if header.mode.startswith(("palette", "1-bit")):
                 values = np.asarray(pillow.open_image(opened))
-            elif start[:4] in _TIFF:  # Pillow knows no unsigned 32 bits
+            elif start[:4] in tiff.STARTS:  # Pillow knows no unsigned 32 bits
                 with tifffile.TiffFile(opened) as document:
                     values = np.asarray(document.pages.first.asarray())
-            elif start.startswith(_NUMPY):  # images would become float32, which ends at 2^24
+            elif start.startswith(NUMPY):  # images would become float32, which ends at 2^24
                 values = np.load(opened, allow_pickle=False)
             else:
                 values = _unscaled(decode(open_map, name=name).pixels, start)

@@ -77,9 +77,9 @@ def matched(labels: np.ndarray, names: Sequence[str], wanted: Sequence[str], sou
     unknown = [name for name in names if name not in wanted]
     if unknown:
         raise DataError(
-            f"{source} has classes that the classifier has never seen: {', '.join(unknown[:5])}"
-            f"{f' and {len(unknown) - 5} more' if len(unknown) > 5 else ''}. It knows {', '.join(wanted[:10])}"
-            f"{' and more' if len(wanted) > 10 else ''}; leave these images out, or train a classifier on them."
+            f"{source} has classes that the classifier has never seen: {listed(unknown, 5)}. It knows "
+            f"{', '.join(wanted[:10])}{' and more' if len(wanted) > 10 else ''}; leave these images out, or "
+            "train a classifier on them."
         )
     place = {name: number for number, name in enumerate(wanted)}
     return np.array([*(place[name] for name in names), -1], np.int64)[labels]  # the last is that of -1

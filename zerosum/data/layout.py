@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from zerosum.data.records import Skip, printable
+from zerosum.data.records import Skip, listed, printable
 from zerosum.data.settings import Part
 
 # Told as images that cannot be read: passed over as "other files", half a phone's pictures would go unnoticed.
@@ -193,4 +193,4 @@ def _common_depth(parts: Sequence[tuple[str, ...]]) -> int:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(map(printable, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return listed(list(map(printable, names)), 3)

@@ -26,7 +26,7 @@ from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
 from zerosum.data.sources import open_source
 from zerosum.data.survey import Progress, nothing_readable, survey
 from zerosum.errors import ConfigError, DataError
-from zerosum.files import whole_folder, write_json, write_whole
+from zerosum.files import refuse_taken, whole_folder, write_json, write_whole
 
 PACKING_VERSION = 4  # raise it when the same source would be packed into other pixels or facts about them
 _BATCH_PIXELS = 2**20  # of originals decoded at a time by each thread
@@ -48,8 +48,7 @@ def prepare(
     for bad data, NoTestPart where there is no such part."""
     out = Path(out)
     _refuse_inside(source, out)
-    if out.exists():  # before the images are read, which may take minutes
-        raise ConfigError(f"{out} exists already, and was left as it is. Choose another name, or remove it first.")
+    refuse_taken(out)  # before the images are read, which may take minutes
     opened = open_source(source, size, part, settings)
     return pack(opened, out, size, settings, strict, progress)
 

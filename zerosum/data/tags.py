@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from zerosum.data.layout import is_hidden
-from zerosum.data.records import Skip, counted, printable
+from zerosum.data.records import Skip, counted, listed, printable
 
 NAMES = ("tags.csv", "labels.csv", "metadata.csv")  # of two that contradict each other, the earlier is believed
 FILE_COLUMNS = ("file", "file_name", "filename")  # the second is that of Hugging Face's metadata.csv
@@ -417,4 +417,4 @@ def _some(noun: str, names: Sequence[str]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
+    return listed(names, _SHOWN)

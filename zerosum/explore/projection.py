@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from zerosum import pictures
-from zerosum.data.conform import Form, conform
+from zerosum.data.conform import conform
 from zerosum.data.convert import to_float
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.decoded import BadImage
@@ -113,21 +113,12 @@ def read_target(model: Model, path: str | Path) -> np.ndarray:
     """A picture of any size and kind, (H, W, C) in the size, channels and depth of the run, brought there as training
     did with its data. Raises DataError when it cannot be read or has no meaning in that form."""
     refuse_points(model)
-    path, info, data = Path(path), model.info, model.settings.data
+    path = Path(path)
     if not path.is_file():
         raise DataError(f"There is no picture {path}.")
-    form = Form(
-        (info.shape[0], info.shape[1]),
-        info.shape[2],
-        info.alpha,
-        info.dtype,
-        data.placing,
-        data.background,
-        resample=data.sampling,
-    )
     try:
         with own_pixel_cap():
-            return conform(decode(partial(_opened, path), name=path.name), form).pixels
+            return conform(decode(partial(_opened, path), name=path.name), model.form).pixels
     except BadImage as reason:
         raise DataError(f"{path}: {reason}.") from reason
 
