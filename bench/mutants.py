@@ -151,13 +151,19 @@ def failing_test(mutant: Mutant, tree: Path) -> str | None:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests_for(mutant.file)]
     environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=LONGEST, env=environment)
+        for marked in ("not slow", "slow"):  # what takes seconds each is needed for few of them
+            done = subprocess.run(
+                [*command, "-m", marked], cwd=tree, capture_output=True, text=True, timeout=LONGEST, env=environment
+            )
+            if found := re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M):
+                return found[1]
+            if done.returncode not in (0, 5):  # 5: none is marked so
+                return "the code does not load"
     except subprocess.TimeoutExpired:
         return "no end"
     finally:
         file.write_text(source, "utf-8")
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)
-    return found[1] if found else None if done.returncode == 0 else "the code does not load"
+    return None
 
 
 def main() -> None:
