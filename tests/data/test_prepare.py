@@ -3,9 +3,9 @@
 import errno
 import json
 import os
+import shutil
 import tracemalloc
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from zerosum.data.layout import NO_HEIC
 from zerosum.data.npy import ArrayWriter
 from zerosum.data.prepare import prepare
 from zerosum.data.settings import PackSettings
+from zerosum.data.sources import open_source
 from zerosum.errors import ConfigError, DataError, ZerosumError
 
 
@@ -265,11 +266,18 @@ def test_a_class_without_images_is_told(tmp_path: Path) -> None:
     report = prepare(source, tmp_path / "two.zs")
     assert report.classes == {"cats": 4, "dogs": 0}
     assert any("No image could be used of dogs" in words for words in report.warnings)
-    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
-        archive.writestr("dogs/", "")
-        for name, content in images.items():
-            archive.writestr(f"cats/{name}", content)
-    assert said in prepare(tmp_path / "set.zip", tmp_path / "zip.zs").notes
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_an_archive_says_of_empty_folders_what_the_folder_says(tmp_path: Path, kind: str) -> None:
+    """Of a tar nothing was said, nor of folders in archives that hold but folders."""
+    source = folder_of(tmp_path / "set", some_pngs(2, "all/cats/") | {"all/ducks/old/notes.txt": b"x"})
+    for name in ("all/dogs", "all/owls/.thumbs", "all/.git/objects", "all/__MACOSX"):
+        (source / name).mkdir(parents=True)
+    (note,) = open_source(source).notes
+    assert note.startswith("The folders all/dogs, all/ducks, all/owls beside those with images have none")
+    packed = shutil.make_archive(str(tmp_path / "packed"), kind, source)
+    assert open_source(packed).notes == (note,)
 
 
 def test_heic_files_are_named_and_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

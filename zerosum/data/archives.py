@@ -15,7 +15,7 @@ from lzma import LZMAError
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from zerosum.data.layout import is_hidden, is_image_name, without_arrays, without_images
+from zerosum.data.layout import folders_around, is_hidden, is_image_name, without_arrays, without_images
 from zerosum.data.records import Record, Skip, Source, printable
 from zerosum.data.settings import Part
 from zerosum.data.stylegan import NAME as LABELS
@@ -67,7 +67,7 @@ def zip_source(text: str, path: Path, part: Part | None = "train") -> Source:
         return _Entry(name, _zip_refusal(info), table)
 
     listing = [entry(info) for info in files]
-    folders = [_tidy(info.filename).rstrip("/") for info in archive.infolist() if info.is_dir()]
+    folders = [_tidy(info.filename) for info in archive.infolist() if info.is_dir()]
     return _archive_source(text, path, part, listing, records, folders)
 
 
@@ -75,7 +75,7 @@ def tar_source(text: str, path: Path, part: Part | None = "train") -> Source:
     """The images of the part in a tar archive; with None all of them, without classes. Entries of a plain one are read
     where they lie, a compressed one from front to back at every pass. Raises DataError when it cannot be read, an entry
     claims to be larger than the archive, or a compressed one unpacks to far more than images do."""
-    listing = _tar_listing(path)
+    listing, folders = _tar_listing(path)
 
     def records(chosen: Mapping[int, _Known]) -> Iterator[Record]:
         for index, (entry, archive, compressed) in enumerate(_tar_files(path)):
@@ -88,7 +88,7 @@ def tar_source(text: str, path: Path, part: Part | None = "train") -> Source:
                     lies = partial(_read_part, path, entry.offset_data, entry.size)
                     yield Record(name, known.label, lies, known.attributes)
 
-    return _archive_source(text, path, part, listing, records)
+    return _archive_source(text, path, part, listing, records, folders)
 
 
 def is_tar(path: Path) -> bool:
@@ -100,10 +100,13 @@ def is_tar(path: Path) -> bool:
     return True
 
 
-def _tar_listing(path: Path) -> list[_Entry]:
-    """All entries; tables of attributes are kept in memory, as there is no way back to them but from the front."""
-    listing, room = [], MAX_BYTES
-    for entry, archive, _ in _tar_files(path):
+def _tar_listing(path: Path) -> tuple[list[_Entry], list[str]]:
+    """All entries, and the folders that the archive names by themselves; tables of attributes are kept in memory, as
+    there is no way back to them but from the front."""
+    listing: list[_Entry] = []
+    folders: list[str] = []
+    room = MAX_BYTES
+    for entry, archive, _ in _tar_files(path, folders):
         name, refused, table = _tidy(entry.name), _tar_refusal(entry), None
         if _is_table(name) and not refused:
             content = None
@@ -112,7 +115,7 @@ def _tar_listing(path: Path) -> list[_Entry]:
                 content = cast(BinaryIO, archive.extractfile(entry)).read()
             table = TagFile(name, entry.size, partial(_same, content))
         listing.append(_Entry(name, refused, table))
-    return listing
+    return listing, folders
 
 
 def _is_table(name: str) -> bool:
@@ -137,10 +140,10 @@ def _archive_source(
     part: Part | None,
     entries: Sequence[_Entry],
     records: Callable[[Mapping[int, _Known]], Iterator[Record]],
-    folders: Sequence[str] = (),
+    folders: Sequence[str],
 ) -> Source:
     """`records` is given the chosen entries by number, each with what is known of it. folders: those that the archive
-    names by themselves."""
+    names by themselves, with `/` behind."""
     if len(entries) > MAX_ENTRIES:
         raise DataError(f"{path} has more than {MAX_ENTRIES:,} entries. Split it into several sets.")
     ignored, images, tables = [], [], []
@@ -170,8 +173,8 @@ def _archive_source(
         index: _Known(None if label is None else printable(label), tags.row(place))
         for place, (index, label) in enumerate(kept)
     }
-    shown = {folder for folder in folders if not is_hidden(folder)}
-    shown |= {posixpath.dirname(entry.name) for entry in entries if not is_hidden(entry.name)} - {""}
+    safe = [entry.name for entry in entries if not entry.refused] + [name for name in folders if not _unsafe(name)]
+    shown = {folder for folder in folders_around(safe) if not is_hidden(folder)}
     facts = path.stat()
     return Source(
         text,
@@ -203,8 +206,9 @@ def _open_tar(path: Path) -> tuple[tarfile.TarFile, bool]:
         return tarfile.open(path, "r|*", tarinfo=_Header), True
 
 
-def _tar_files(path: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile, bool]]:
-    """The entries but for folders, the archive at each of them, and whether it is compressed."""
+def _tar_files(path: Path, folders: list[str] | None = None) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile, bool]]:
+    """The entries but for folders, the archive at each of them, and whether it is compressed. The names of folders are
+    appended to `folders`, with `/` behind."""
     size = path.stat().st_size
     with _readable(path), ExitStack() as opened:
         archive, compressed = _open_tar(path)
@@ -217,6 +221,8 @@ def _tar_files(path: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile, b
                 raise _bomb(path, most) if compressed else _claims(path, size, entry.name, entry.size)
             if not entry.isdir():
                 yield entry, archive, compressed
+            elif folders is not None:
+                folders.append(f"{_tidy(entry.name)}/")
             archive.members = []  # type: ignore[attr-defined]  # else the archive remembers every entry it has passed
 
 

@@ -1,5 +1,6 @@
 """Which files of a folder or an archive are images, and which classes their folders name."""
 
+import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,16 @@ def without_arrays(names: Sequence[str], part: Part | None) -> tuple[set[str], l
 
     beside = [name for name in names if name in arrays and belongs(PurePosixPath(name))]
     return set(names) - set(beside), [Skip(printable(name), ARRAY_OF_A_PICTURE) for name in beside]
+
+
+def folders_around(names: Iterable[str]) -> set[str]:
+    """All folders that the paths lead through, the root (an empty name) included, if there is a path; of a path that
+    ends with `/` the folder itself, too."""
+    folders: set[str] = set()
+    for name in names:
+        while name and (name := posixpath.dirname(name)) not in folders:
+            folders.add(name)
+    return folders
 
 
 @dataclass(frozen=True)

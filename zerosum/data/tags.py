@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from zerosum.data.layout import is_hidden
+from zerosum.data.layout import folders_around, is_hidden
 from zerosum.data.records import Skip, counted, listed, printable
 
 NAMES = ("tags.csv", "labels.csv", "metadata.csv")  # of two that contradict each other, the earlier is believed
@@ -206,8 +206,8 @@ def read_tags(files: Sequence[TagFile], names: Sequence[str], kept: Sequence[boo
     table nearer to the image before one of the same name that is further away."""
     if not files:
         return Tags({})
-    everywhere = _folders_around(names)
-    around = _folders_around([name for name, keep in zip(names, kept, strict=True) if keep])
+    everywhere = folders_around(names)
+    around = folders_around([name for name, keep in zip(names, kept, strict=True) if keep])
     unread = tuple(
         Skip(printable(file.name), "no image lies beside it or below")
         for file in files
@@ -228,21 +228,14 @@ def read_tags(files: Sequence[TagFile], names: Sequence[str], kept: Sequence[boo
         else:
             columns[column] = _typed(_without_sentinels(column, values, notes), np.flatnonzero(kept))
     if columns:
-        notes.insert(0, f"{_some('attribute', list(columns))} from {_listed(sources[::-1])}.")
+        attributes = "attribute" if len(columns) == 1 else "attributes"
+        come = "comes" if len(columns) == 1 else "come"
+        notes.insert(0, f"The {attributes} {_listed(list(columns))} {come} from {_listed(sources[::-1])}.")
         without = int(np.count_nonzero(np.array(kept, bool) & ~known))
         if without:
             has = "has" if without == 1 else "have"
             notes.append(f"{counted(without, 'image')} of {sum(kept):,} {has} no row there.")
     return Tags(columns, tuple(notes), unread)
-
-
-def _folders_around(names: Sequence[str]) -> set[str]:
-    """All folders that the paths lead through, the root (an empty name) included, if there is a path."""
-    folders: set[str] = set()
-    for name in names:
-        while name and (name := posixpath.dirname(name)) not in folders:
-            folders.add(name)
-    return folders
 
 
 def _trust(file: TagFile) -> tuple[int, int, str]:
@@ -409,11 +402,6 @@ def _typed(values: Sequence[str], kept: np.ndarray) -> np.ndarray:
     if there and all(_NUMBER.fullmatch(value) for value in there):
         return np.array([float(value or "nan") for value in chosen], np.float64)
     return np.array(chosen, np.str_)
-
-
-def _some(noun: str, names: Sequence[str]) -> str:
-    """The attribute hair comes; the attributes hair, eyes come."""
-    return f"The {noun}{'' if len(names) == 1 else 's'} {_listed(names)} {'comes' if len(names) == 1 else 'come'}"
 
 
 def _listed(names: Sequence[str]) -> str:
