@@ -34,12 +34,9 @@ def data_notes(data: Dataset) -> list[str]:
         notes.append(f"Images were converted: {counts}.")
     if ignored := report.get("ignored", []):
         first = "; ".join(f"{skip['name']}: {skip['reason']}" for skip in ignored[:3])
-        notes.append(f"{counted(len(ignored), 'file')} beside the images {_is_are(ignored)} not read ({first}).")
+        are = "is" if len(ignored) == 1 else "are"
+        notes.append(f"{counted(len(ignored), 'file')} beside the images {are} not read ({first}).")
     return notes
-
-
-def _is_are(items: Sequence[object]) -> str:
-    return "is" if len(items) == 1 else "are"
 
 
 def _packing_report(data: Dataset) -> dict[str, Any]:

@@ -481,7 +481,7 @@ def test_the_values_stand_over_their_columns_in_both_sheets(browser: Any, tmp_pa
                 assert middle == pytest.approx(box["x"] + (place + 0.5) / 3 * box["width"], abs=3)
             assert box["height"] < 700  # three columns of eight rows would fill two windows at full width
         window.click("#language")
-        assert window.locator(".heads").first.inner_text().startswith("Colonnes : hair")
+        assert window.locator(".heads").first.inner_text().startswith("Colonnes\u00a0: hair")
         assert "Ce qu’on peut lui demander" in window.inner_text("#asking")
 
 
@@ -791,7 +791,7 @@ def test_few_images_are_looked_through_for_copies(browser: Any, tmp_path: Path) 
         assert "probability 0.200" in window.inner_text("#chart-augment .legend")
         assert not window.query_selector("#chart-other")
         window.click("#language")
-        assert "Copie-t-il ?" in window.inner_text("#copying")
+        assert "Copie-t-il\u00a0?" in window.inner_text("#copying")
         assert "Choisi pour ce jeu" in window.inner_text("#findings")
         assert "Le générateur copie" in window.inner_text("#findings")
 
@@ -846,12 +846,19 @@ def test_nothing_sticks_out_at_any_width(
 @pytest.mark.browser
 def test_what_training_wrote_is_french_in_french(browser: Any, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", last_event="resume")
-    event = {"kind": "warning", "finding": "data-slow", "text": "Training spends 60% of its time waiting for images."}
+    slow = {"kind": "warning", "finding": "data-slow", "text": "Training spends 60% of its time waiting for images."}
+    note = {"kind": "data", "text": "1,234 files beside the images are not read (notes.txt: no image by its name)."}
+    pace = {"kind": "goal", "text": "At 0.35 images a second, about 12,000 images in 9 h 05 min more."}
     with open(run / "events.jsonl", "a") as events:
-        events.write(json.dumps(event | {"images": 96_000, "time": "2026-11-23T20:00:00+00:00"}) + "\n")
+        for event in (slow, note, pace):
+            events.write(json.dumps(event | {"images": 96_000, "time": "2026-11-23T20:00:00+00:00"}) + "\n")
     write_report(run)
     for window in opened_page(browser, run):
         assert "Training spends 60%" in window.inner_text("#findings")
         window.click("#language")
-        assert "L’entraînement passe 60 % du temps" in window.inner_text("#findings")
+        found = window.inner_text("#findings")
+        assert "L’entraînement passe 60\u00a0% du temps" in found
+        assert "1\u202f234 fichiers" in found
+        assert "(notes.txt\u00a0: d’après son nom, ce n’est pas une image)." in found
+        assert "0,35 images par seconde, environ 12\u202f000 images" in window.text_content("#record")
         assert "Training spends" not in window.inner_text("main")

@@ -118,15 +118,15 @@ def copies_among(tested: np.ndarray, known: np.ndarray) -> tuple[int, int]:
     return int(exact.sum()), int((close & ~exact).sum())
 
 
-def copies_words(exact: int, near: int, count: int, tested: str, known: str) -> str:
-    """A sentence that says so; nothing where there are none."""
+def copies_words(exact: int, near: int, count: int, source: str) -> str:
+    """A sentence that says so of `count` images of a source that a run is scored on; nothing where there are none."""
     if not exact and not near:
         return ""
     kinds = [f"{number:,} {kind}" for number, kind in ((exact, "exact"), (near, "near")) if number]
     copies = "copy" if exact + near == 1 else "copies"
     return (
-        f"{exact + near:,} of {count:,} {tested} are copies of {known} ({' and '.join(kinds)} {copies}): the scores on "
-        "them are too good. Remove them from one of the two."
+        f"{exact + near:,} of {count:,} images of {source} are copies of images that the run was trained on "
+        f"({' and '.join(kinds)} {copies}): the scores on them are too good. Remove them from one of the two."
     )
 
 

@@ -173,7 +173,10 @@ def _warnings(report: Report) -> Iterator[str]:
         were = "was" if len(report.skipped) == 1 else "were"
         yield f"{report.counted(len(report.skipped))} {were} left out; the reasons are below."
     if report.opaque:
-        yield "Every image is opaque: channels rgb or gray would pack the same pictures without an alpha channel."
+        yield (
+            "Every image is opaque: data.channels=rgb or data.channels=gray would pack the same pictures without an "
+            "alpha channel."
+        )
 
 
 def _value_warnings(report: Report) -> Iterator[str]:

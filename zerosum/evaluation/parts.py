@@ -152,7 +152,7 @@ def split_notes(
         ]
     known, learnt = training
     copies = copies_among(seen_side(data)[rows], seen_side(known)[learnt])
-    text = copies_words(*copies, len(rows), f"images of {source}", "images that the run was trained on")
+    text = copies_words(*copies, len(rows), source)
     return [text] if text else []
 
 

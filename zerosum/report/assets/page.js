@@ -20,7 +20,15 @@ const say = (key, values = {}) => (words[key] || [key, key])[language === "fr" ?
 const has = key => key in words;
 // What Python has written, in the language of the page: English sentences as patterns, each with what it is in French.
 const sentences = words.sentences.map(([english, french]) => [new RegExp(english, "gu"), french]);
-const told = text => language === "fr" ? sentences.reduce((said, [english, french]) => said.replace(english, french), String(text ?? "")) : String(text ?? "");
+function told(text) {
+  const said = String(text ?? "");
+  if (language !== "fr") return said;
+  const french = sentences.reduce((said, [english, french]) => said.replace(english, french), said);
+  return french === said ? said : french.split(/(`[^`]*`)/).map((part, i) => i % 2 ? part : figures(part)).join("");
+}
+// 12,800 and 0.5 as French writes them; parts of names and of settings stay.
+const figures = text => text.replace(/(^|[\s(])(\d{1,3}(?:,\d{3})+)(?!\w|,\d)/gu, (_, before, digits) => before + digits.replaceAll(",", "\u202f"))
+  .replace(/(^|[\s(])(-?\d+)\.(\d+)(?!\w|\.\w)/gu, "$1$2,$3");
 const tongue = text => language === "fr" && told(text) !== String(text ?? "") ? null : "en";
 // The words for what this run does, where these are not those of a generator.
 const suited = (key, values) => say(key + (tasks.find(task => has(key + task)) || ""), values);
@@ -273,7 +281,7 @@ function findings() {
       make("h3", {}, say(has("finding-" + kind) ? "finding-" + kind : "finding-warning"),
         event.images != null ? make("span", { class: "quiet" }, " " + say("after", { n: whole(event.images) })) : null),
       make("p", { lang: tongue(event.text) }, told(event.text)),
-      event.advice ? make("p", { lang: tongue(event.advice) }, make("b", {}, say("try") + (language === "fr" ? " : " : ": ")), told(event.advice)) : null);
+      event.advice ? make("p", { lang: tongue(event.advice) }, make("b", {}, say("try") + (language === "fr" ? "\u00a0: " : ": ")), told(event.advice)) : null);
   });
   return section("findings", say("findings"), ...chosen, ...notes, ...(cards.length ? cards : [make("p", { class: "fine" }, suited("findings-none"))]));
 }
