@@ -103,25 +103,27 @@ def captioned(
     value_range: tuple[float, float] | None = None,
     heat: np.ndarray | None = None,
     right: Sequence[bool] | None = None,
+    transparent: bool = False,
 ) -> Image.Image:
     """A sheet of images (N, H, W, C), each with its caption below, cut where it is longer than the image is wide.
 
     heat: (N, H, W) from 0 to 1; where it is low the image is darkened, so that what counts stays as it is. right: a
-    caption that is not right is written in the colour of what is false. The longer side of an image becomes 128
-    pixels."""
-    tiles = opaque(to_bytes(images if images.ndim == 4 else images[..., None], value_range))
-    if tiles.shape[3] == 1:
-        tiles = tiles.repeat(3, axis=3)
+    caption that is not right is written in the colour of what is false. transparent: images with alpha keep it, on
+    paper that is opaque, so that captions can be read on any ground. The longer side of an image becomes 128 pixels.
+    Returns mode "RGB"; where alpha is kept "RGBA"."""
+    tiles = to_bytes(images if images.ndim == 4 else images[..., None], value_range)
+    transparent = transparent and tiles.shape[3] in (2, 4)
+    tiles = seen(tiles, None, alpha=True) if transparent else rgb(tiles)
     if heat is not None:
         light = 0.25 + 0.75 * np.clip(heat, 0, 1)[..., None]
-        tiles = np.rint(tiles * light).astype(np.uint8)
+        tiles = np.concatenate([np.rint(tiles[..., :3] * light).astype(np.uint8), tiles[..., 3:]], axis=3)
     height, width = tiles.shape[1:3]
     scale = CAPTIONED / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     font, line, gap = ImageFont.load_default(13), 20, 8
     step = max(size[0], CAPTIONED) + gap, size[1] + line + gap
     rows = -(-len(tiles) // cols)
-    sheet = Image.new("RGB", (cols * step[0] + gap, rows * step[1] + gap), PAPER)
+    sheet = Image.new("RGBA" if transparent else "RGB", (cols * step[0] + gap, rows * step[1] + gap), PAPER)
     pen = ImageDraw.Draw(sheet)
     for index, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         left, top = gap + index % cols * step[0], gap + index // cols * step[1]

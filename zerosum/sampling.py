@@ -49,14 +49,15 @@ def write_sweep(
     latent under everything that can be asked for. Returns the number of columns. Raises ConfigError when there is no
     such condition."""
     condition = condition_named(name, model.conditions, "swept")
-    pictures.picture_format(out)
+    transparent = pictures.picture_format(out) in pictures.TRANSPARENT  # before the work
     rows = [
         model.sample(seeds=seeds, truncation=truncation, attributes={**(asked or {}), condition.name: value})
         for value in condition.values
     ]
     images = np.stack(rows, axis=1).reshape(-1, *model.info.shape)  # seed by seed, each under every value
+    captions, across = list(condition.values) * len(seeds), len(condition.values)
     sheet = pictures.captioned(
-        images, list(condition.values) * len(seeds), len(condition.values), model.info.value_range
+        images, captions, across, model.info.value_range, transparent=model.info.alpha and transparent
     )
     pictures.save_picture(sheet, out)
     return len(condition.values)

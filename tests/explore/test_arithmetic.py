@@ -7,6 +7,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from tests.explore.models import HAIR, info_of, model_of
+from zerosum import pictures
 from zerosum.errors import ConfigError
 from zerosum.explore.arithmetic import CENTRE, Group, combined, neighbourhood, write_arithmetic
 
@@ -65,6 +66,23 @@ def test_the_sheet_shows_groups_averages_and_the_nine(tmp_path):
     assert np.array_equal(shown, centre)
     average = model.generate(found.means[[0]], found.told_means[[0]])[0]
     assert np.array_equal(cells[8 : 8 + 128, 8 + 3 * 136 : 8 + 3 * 136 + 128][4::8, 4::8], average)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_the_sheet_keeps_what_is_transparent_on_paper_that_is_not(channels, tmp_path):
+    model = model_of("dcgan", info_of((16, 16, channels), alpha=True), data={"background": "#204060"})
+    for name in ("sheet.png", "sheet.jpg"):
+        write_arithmetic(model, GROUPS, tmp_path / name)
+    image = pictures.seen(model.sample(seeds=[3]), None, alpha=True)
+    assert 0 < image[..., 3].mean() < 255
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.mode == "RGBA"
+        cells = np.asarray(sheet)
+    assert np.array_equal(cells[8 : 8 + 128, 8 : 8 + 128][4::8, 4::8], image[0])
+    assert (cells[8 + 128 : 8 + 148, :, 3] == 255).all()  # captions
+    with Image.open(tmp_path / "sheet.jpg") as sheet:
+        found = np.asarray(sheet)[8 : 8 + 128, 8 : 8 + 128][4::8, 4::8].astype(int)
+    assert np.abs(found - pictures.over(image[0], "#204060")).mean() < 3
 
 
 def test_nothing_to_add_is_refused(tmp_path):

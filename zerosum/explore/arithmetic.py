@@ -18,7 +18,7 @@ from torch import Tensor
 from zerosum import pictures
 from zerosum.engine.randomness import seeded
 from zerosum.errors import ConfigError
-from zerosum.explore.shown import refuse_points, sheet, shown
+from zerosum.explore.shown import refuse_points, shown, write_sheet
 from zerosum.model import Asked, Model
 
 NOISE = 0.25  # of the neighbours, either way (section 6.3.2)
@@ -94,4 +94,4 @@ def write_arithmetic(
     images = shown(model, nine, None if found.told is None else found.told.expand(9, -1))
     captions = ["the sum" if place == CENTRE else f"± {NOISE}" for place in range(9)]
     cells = list(zip(images, captions, strict=True))
-    pictures.save_picture(sheet([*rows, cells[:3], cells[3:6], cells[6:]]), out)
+    write_sheet(model, [*rows, cells[:3], cells[3:6], cells[6:]], out)

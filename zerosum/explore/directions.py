@@ -21,7 +21,7 @@ from zerosum.data.conditions import NO_YES
 from zerosum.data.records import listed
 from zerosum.engine.randomness import seeded
 from zerosum.errors import ConfigError, DataError
-from zerosum.explore.shown import refuse_points, rows_of, sheet, shown, spread
+from zerosum.explore.shown import refuse_points, rows_of, shown, spread, write_sheet
 from zerosum.extractors import other_form
 from zerosum.files import parse_json, write_whole
 from zerosum.model import BATCH, Asked, Classifier, Model, made_of
@@ -160,7 +160,7 @@ def write_directions_sheet(
             images = shown(model, latents, rows_of(model.condition([seed], asked), len(STEPS)))
             captions = [f"{name} {step:+d}" if step else f"seed {seed}" for step in STEPS]
             rows.append(list(zip(images, captions, strict=True)))
-    pictures.save_picture(sheet(rows), out)
+    write_sheet(model, rows, out)
 
 
 def _drawn(model: Model, count: int, *names: str | int) -> Tensor:

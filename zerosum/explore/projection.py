@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -19,15 +19,13 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from zerosum import pictures
-from zerosum.data.conform import conform
+from zerosum.as_trained import as_trained
 from zerosum.data.convert import to_float
 from zerosum.data.dataset import DatasetInfo
-from zerosum.data.decoded import BadImage
-from zerosum.data.images import decode, own_pixel_cap
 from zerosum.data.survey import Progress
 from zerosum.errors import ConfigError, DataError
 from zerosum.explore.films import Film, write_film
-from zerosum.explore.shown import refuse_points, sheet, shown, spread, within
+from zerosum.explore.shown import refuse_points, shown, spread, within, write_sheet
 from zerosum.extractors import other_form
 from zerosum.files import plain_disk_errors, write_json, write_whole
 from zerosum.metrics.features import RandomFeatures
@@ -113,14 +111,9 @@ def read_target(model: Model, path: str | Path) -> np.ndarray:
     """A picture of any size and kind, (H, W, C) in the size, channels and depth of the run, brought there as training
     did with its data. Raises DataError when it cannot be read or has no meaning in that form."""
     refuse_points(model)
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise DataError(f"There is no picture {path}.")
-    try:
-        with own_pixel_cap():
-            return conform(decode(partial(_opened, path), name=path.name), model.form).pixels
-    except BadImage as reason:
-        raise DataError(f"{path}: {reason}.") from reason
+    return as_trained(path, model.info, model.settings.data)
 
 
 def features_for(text: str, info: DatasetInfo, device: str = "auto") -> Features:
@@ -166,17 +159,13 @@ def write_projection(
         out.mkdir(parents=True, exist_ok=True)
     write_image(out / "target", target, model.info.alpha)
     write_image(out / "projected", model.generate(found.latent, found.condition)[0], model.info.alpha)
-    seen = pictures.rgb(target[None], model.info.value_range)[0]
-    pictures.save_picture(sheet([_stages(model, target, seen, found)]), out / "sheet.png")
-    write_film(_frames(model, seen, found), out / "film.mp4")
+    seen = pictures.seen(target[None], model.info.value_range, model.info.alpha)[0]
+    write_sheet(model, [_stages(model, target, seen, found)], out / "sheet.png")
+    write_film(_frames(model, seen, found), out / "film.mp4", Film(background=model.settings.data.background))
     tensors = {"latent": found.latent} | ({} if found.condition is None else {"condition": found.condition})
     write_whole(out / "latent.safetensors", safetensors.torch.save(tensors), durable=False)
     write_json(out / "projection.json", report)
     return {"out": str(out), **report}
-
-
-def _opened(path: Path) -> BinaryIO:
-    return open(path, "rb")
 
 
 def _best_random(

@@ -1,10 +1,10 @@
 """What all parts of `explore` show: images of a generator as bytes, and sheets of them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from zerosum import pictures
@@ -22,16 +22,22 @@ def refuse_points(model: Model) -> None:
 
 
 def shown(model: Model, latents: Tensor, condition: Tensor | None) -> np.ndarray:
-    """Images of latents (N, D) and conditions (N, A) as they are seen, uint8 (N, H, W, 3)."""
-    return pictures.rgb(model.generate(latents, condition), model.info.value_range)
+    """Images of latents (N, D) and conditions (N, A), uint8 (N, H, W, 3), or with opacity (N, H, W, 4)."""
+    return pictures.seen(model.generate(latents, condition), model.info.value_range, model.info.alpha)
 
 
-def sheet(rows: Sequence[Sequence[tuple[np.ndarray, str]]]) -> Image.Image:
-    """Rows of (image uint8 (H, W, 3), caption), which may differ in length; what is left over stays white."""
+def write_sheet(model: Model, rows: Sequence[Sequence[tuple[np.ndarray, str]]], out: Path) -> None:
+    """Rows of (image as `shown` gives it, caption), which may differ in length, as one picture; what is left over stays
+    white. Transparent pixels stay so where the file holds opacity; elsewhere the background of the run's data is behind
+    them. Raises ConfigError as `pictures.save_picture` does."""
     across = max(map(len, rows))
     white = np.full_like(rows[0][0][0], 255), ""
     cells = [cell for row in rows for cell in [*row, *[white] * (across - len(row))]]
-    return pictures.captioned(np.stack([image for image, _ in cells]), [caption for _, caption in cells], across)
+    images, captions = np.stack([image for image, _ in cells]), [caption for _, caption in cells]
+    transparent = pictures.picture_format(out) in pictures.TRANSPARENT
+    if not transparent:
+        images = pictures.over(images, model.settings.data.background)
+    pictures.save_picture(pictures.captioned(images, captions, across, transparent=transparent), out)
 
 
 def spread(model: Model) -> float:
