@@ -1,6 +1,8 @@
 """Any picture, as the data of a run was: what a classifier says does not hang on who brings it to size."""
 
 import io
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +11,16 @@ from PIL import Image
 
 import zerosum
 from tests.data.made_images import pattern
+from tests.explore.models import info_of, model_of
 from tests.export.models import run_of, tiny
 from zerosum.as_trained import as_trained
 from zerosum.data.open import open_dataset
 from zerosum.data.settings import PackSettings
+from zerosum.data.sources import open_source
 from zerosum.errors import ConfigError, DataError
+from zerosum.explore.projection import read_target
 from zerosum.model import load
+from zerosum.report.page import packed
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +87,45 @@ def test_a_model_is_loaded_for_what_it_is_to_do(tmp_path):
         load(run, "cpu", task="generate")
     with pytest.raises(ConfigError, match="makes no picture from another"):
         load(run, "cpu", task="change")
+
+
+def paired_in_folders(file: Path) -> object:
+    for side in "AB":
+        (file.parent / side).mkdir()
+        file.with_name(side).joinpath("1.png").write_bytes(file.read_bytes())
+    return open_source(file.parent, settings=PackSettings(pairs=True, maps="A")).count
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda file: as_trained(file, info_of(), PackSettings()).shape,
+        lambda file: read_target(model_of("dcgan"), file).shape,
+        lambda file: open_source(file.parent, settings=PackSettings(pairs=True)).count,
+        lambda file: open_source(file.parent, settings=PackSettings(pages="images")).count,
+        paired_in_folders,
+        lambda file: packed(file, 10**6),
+    ],
+    ids=["as_trained", "project", "side by side", "pages", "folders", "report"],
+)
+def test_large_pictures_are_read_without_a_warning(
+    read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow warns of pictures of 89.5 megapixels, which the program takes up to 100."""
+    Image.fromarray(pattern(16, 32, 1)[..., 0] // 64).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    assert read(tmp_path / "large.png")
+
+
+def test_a_projected_picture_is_decoded_as_training_decoded_it(tmp_path: Path) -> None:
+    """A set packed with data.draft has slightly other pixels than one without."""
+    photo = tmp_path / "set" / "photo.jpg"
+    photo.parent.mkdir()
+    Image.fromarray(pattern(320, 320)).save(photo, quality=40)
+    made = []
+    for draft in (True, False):
+        model = model_of("dcgan", data={"draft": draft})
+        data = open_dataset(photo.parent, (16, 16), model.settings.data, cache=tmp_path / "cache")
+        made.append(read_target(model, photo))
+        assert np.array_equal(made[-1], data.images[0])
+    assert not np.array_equal(*made)

@@ -12,7 +12,7 @@ from PIL import Image
 from zerosum.data.conform import Form, conform
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.decoded import BadImage
-from zerosum.data.images import decode
+from zerosum.data.images import decode, own_pixel_cap
 from zerosum.data.records import Opened, printable
 from zerosum.data.settings import PackSettings
 from zerosum.errors import DataError
@@ -44,7 +44,8 @@ def as_trained(picture: Picture, info: DatasetInfo, settings: PackSettings) -> n
         name, opener = "The picture", lambda: picture
     try:
         draft = (info.shape[0], info.shape[1]) if settings.draft else None
-        decoded = decode(opener, draft, name if isinstance(picture, str | PathLike) else "")
+        with own_pixel_cap():
+            decoded = decode(opener, draft, name if isinstance(picture, str | PathLike) else "")
         return conform(decoded, form_of(info, settings)).pixels
     except BadImage as reason:
         raise DataError(f"{name}: {reason}.") from None

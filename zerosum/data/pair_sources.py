@@ -9,7 +9,7 @@ from PIL import Image
 
 from zerosum.data import portraits
 from zerosum.data.decoded import BadImage, Decoded, half
-from zerosum.data.images import decode, read_header
+from zerosum.data.images import decode, own_pixel_cap, read_header
 from zerosum.data.label_maps import decode_map
 from zerosum.data.pairing import how_pairs_lie, read_pairs
 from zerosum.data.records import Beside, Header, Opened, Pairs, Record, Source, counted, printable
@@ -44,10 +44,11 @@ def paired(source: Source, settings: PackSettings, part: Part) -> Source:
             first = f" {counted(len(alone), 'file')} without a partner, the first {alone[0].name}: {alone[0].reason}."
         raise DataError(f"There are no pairs in {printable(source.text)}.{first} P{how_pairs_lie()[1:]}.")
 
-    if not pairing.halves and not pairing.maps and pairing.rows and (a_maps or b_maps):
-        refuse_pictures_as_maps(source, settings, [(records[a], records[b]) for a, b, _ in pairing.rows])
-    if pairing.halves and not settings.halves:
-        refuse_photographs(source, [records[row[0]] for row in pairing.rows])
+    with own_pixel_cap():
+        if not pairing.halves and not pairing.maps and pairing.rows and (a_maps or b_maps):
+            refuse_pictures_as_maps(source, settings, [(records[a], records[b]) for a, b, _ in pairing.rows])
+        if pairing.halves and not settings.halves:
+            refuse_photographs(source, [records[row[0]] for row in pairing.rows])
 
     def pairs() -> Iterator[Record]:
         for a, b, instances in pairing.rows:

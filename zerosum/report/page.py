@@ -12,6 +12,7 @@ import io
 import json
 import math
 import shlex
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
@@ -370,7 +371,10 @@ def packed(path: Path, budget: int) -> dict[str, Any] | None:
     smaller until it fits into `budget` bytes. None when it cannot be read."""
     try:
         content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as opened:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of sheets that training itself drew
+            opened = Image.open(io.BytesIO(content))
+        with opened:
             width, height = opened.size
             if len(content) <= min(budget, SMALL_PICTURE):
                 return uri("image/png", content, width, height)
