@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from tests.warm import Server
 from zerosum.cli.main import main
 
 torch.set_num_threads(1)
@@ -58,6 +59,27 @@ def command(capsys, monkeypatch):
         return ended.value.code or 0, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """What starts processes that need not import torch (tests/warm.py)."""
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def start(warm):
+    """Starts the command in a process of its own, as `tests.warm.Process` says; a function of its arguments."""
+    started = []
+
+    def start(*arguments, **options):
+        started.append(warm.start(*arguments, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.close()  # one that is late must not train on beside the tests that follow
 
 
 @pytest.fixture(scope="session")

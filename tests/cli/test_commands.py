@@ -20,17 +20,6 @@ from zerosum.errors import ConfigError
 QUICK = ["batch=16", "size=8", "every.log=64"]
 
 
-def run_process(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "zerosum", *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        stdin=subprocess.DEVNULL,
-    )
-
-
 @dataclass
 class Result:
     returncode: int
@@ -69,10 +58,10 @@ def test_help_is_quick_since_it_imports_no_heavy_library(arguments):
     assert result.stdout.endswith("imported []\n")
 
 
-def test_json_is_the_only_thing_on_stdout(pictures_file, tmp_path):
-    result = run_process("train", "gan", pictures_file, *QUICK, "--images", 64, "--out", tmp_path / "run", "--json")
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == {
+def test_json_is_the_only_thing_on_stdout(start, pictures_file, tmp_path):
+    process = start("train", "gan", pictures_file, *QUICK, "--images", 64, "--out", tmp_path / "run", "--json")
+    assert process.wait(600) == 0, process.errors
+    assert json.loads(process.output) == {
         "run": str(tmp_path / "run"),
         "state": "done",
         "images": 64,

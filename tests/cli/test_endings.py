@@ -70,9 +70,9 @@ def test_memory_that_runs_out_has_a_sentence_of_its_own(failing, tmp_path, error
 
 
 def test_a_reader_that_has_gone_is_told_nothing():
-    """As in `zerosum recipes gan | head -1`."""
+    """As in `zerosum recipes | head -1`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "zerosum", "recipes", "gan", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "zerosum", "recipes", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     process.stdout.close()
     with process:

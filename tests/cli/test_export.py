@@ -1,8 +1,6 @@
 """`zerosum export` and `zerosum load-check` as a user types them."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -60,8 +58,9 @@ def test_what_cannot_be_done_is_a_sentence(run, trained, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_line_of_the_page_works(trained, tmp_path):
-    subprocess.run([sys.executable, "-m", "zerosum", "export", "run", "out"], cwd=tmp_path, check=True, timeout=600)
-    code = "import zerosum; print(zerosum.load('out/').sample(4, seed=0).shape)"
-    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert found.stdout == "(4, 16, 16, 3)\n"
+def test_the_line_of_the_page_works(start, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert start("export", "run", "out").wait(600) == 0
+    process = start(code="import zerosum; print(zerosum.load('out/').sample(4, seed=0).shape)")
+    assert process.wait(600) == 0, process.errors
+    assert process.output == "(4, 16, 16, 3)\n"
