@@ -3,6 +3,7 @@
 import os
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from tests.warm import Server
+from zerosum import speed, training, trial
 from zerosum.cli.main import main
 
 torch.set_num_threads(1)
@@ -44,6 +46,38 @@ def cache_of_its_own(tmp_path_factory):
         del os.environ["ZEROSUM_CACHE"]
     else:
         os.environ["ZEROSUM_CACHE"] = before
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shapes_are_tried_once():
+    """A step on shapes alone depends on the recipe, its settings and the form of the data; what worked once is not
+    tried again, which would be a third of the time of short trainings. tests/test_trial.py calls the step itself."""
+    tried, counted = set(), {}
+    trial_step, convolutions = training.trial_step, speed.convolutions
+
+    def work(build, settings, info):
+        late = settings.goal(info.count, len(info.classes)) if hasattr(settings, "growth") else 0
+        values = settings.model_dump_json(exclude=set(trial.ELSEWHERE))
+        return build, values, late, trial.form(info)
+
+    def try_once(recipe, settings, info):
+        key = work(recipe.build, settings, info)
+        if key not in tried:
+            trial_step(recipe, settings, info)
+            tried.add(key)
+
+    def count_once(build, draw):
+        if not (isinstance(build, partial) and isinstance(draw, partial)):
+            return convolutions(build, draw)
+        key = work(build.func, *build.args)
+        if key not in counted:
+            counted[key] = convolutions(build, draw)
+        return counted[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(training, "trial_step", try_once)
+        patched.setattr(speed, "convolutions", count_once)
+        yield
 
 
 @pytest.fixture

@@ -126,13 +126,14 @@ def expected_info(
 
 def same_shapes(a: DatasetInfo, b: DatasetInfo) -> bool:
     """Whether a step on one set is, by its shapes, a step on the other."""
-
-    def form(info: DatasetInfo) -> tuple[object, ...]:
-        given = None if info.input is None else info.input.width
-        counts = len(info.classes), width_of(info.conditions), len(info.labels)
-        return info.shape, info.alpha, given, info.instances, *counts
-
     return form(a) == form(b)
+
+
+def form(info: DatasetInfo) -> tuple[object, ...]:
+    """What the shapes of a step on a set depend on."""
+    given = None if info.input is None else info.input.width
+    counts = len(info.classes), width_of(info.conditions), len(info.labels)
+    return info.shape, info.alpha, given, info.instances, *counts
 
 
 def _problem(recipe: Recipe, settings: Settings, info: DatasetInfo) -> str:
