@@ -47,6 +47,18 @@ def test_folders_of_the_names_that_sets_have(tmp_path: Path, given: str, made: s
         assert record.beside is not None
 
 
+def test_pairs_that_are_read_as_classes_are_noted(tmp_path: Path) -> None:
+    """Masks were learnt as pictures, of a class of their own, without a word."""
+    for given, made in (("SegmentationClass", "JPEGImages"), ("trainA", "trainB"), ("train/masks", "train/images")):
+        source = open_source(folder_of(tmp_path / given.replace("/", "-"), two_folders(given, made)))
+        assert len(source.classes) == 2
+        assert "have the same names, as pairs have: --pairs in prepare" in source.notes[-1]
+    blurred = {f"blurred/{n}.png": encoded(picture(seed=n)) for n in range(4)}
+    sharp = {f"sharp/{n}.png": encoded(picture(seed=n)) for n in range(10, 14)}
+    assert open_source(folder_of(tmp_path / "kinds", blurred | sharp)).notes == ()
+    assert open_source(folder_of(tmp_path / "animals", two_folders("cats", "dogs"))).notes == ()
+
+
 def test_masks_are_known_by_the_names_of_their_folders_and_their_files(tmp_path: Path) -> None:
     for place, (folder, ending) in enumerate([("SegmentationClass", ""), ("masks", "_mask"), ("gt", "_seg")]):
         files = {f"images/{n}.jpg": encoded(picture(seed=n), "JPEG") for n in range(3)}

@@ -103,7 +103,20 @@ NOT_SHOWN = {
 SHARED = {
     *("alpha", "archive", "art", "augmentation", "bits", "classes", "condition", "conditions", "copies", "distance"),
     *("distances", "fd", "format", "image", "images", "instances", "kid", "on", "page", "pages", "palette", "phase"),
-    *("photos", "pixel", "pixels", "place", "points", "prepare", "psnr", "random", "scores", "table", "test"),
+    *(
+        "photos",
+        "pixel",
+        "pixels",
+        "place",
+        "points",
+        "prepare",
+        "psnr",
+        "random",
+        "scores",
+        "segmenter",
+        "table",
+        "test",
+    ),
     *("torchvision", "version", "zerosum"),
 }
 """Words that French has, too, and those of commands."""

@@ -5,13 +5,13 @@ folders A and B (or others of `ROLES`) with files of one name, as pix2pix and se
 `*_label`, `*_inst` and `*_img`, as pix2pixHD has them; and files with both images side by side."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
 from zerosum.data.layout import SPLITS, TESTS, TRAINS
-from zerosum.data.records import Skip, printable
+from zerosum.data.records import Skip, listed, printable
 from zerosum.data.settings import Part
 
 Role = Literal["A", "B", "instances"]
@@ -122,6 +122,22 @@ def _in_folders(
         alone += [Skip(printable(paths[place]), "no map of instances of that name") for place in lacking]
         rows = [row for row in rows if row[2] is not None]
     return Pairing(sorted(rows, key=lambda row: paths[row[1]]), False, maps, tuple(alone), notes)
+
+
+def note_of_pairs(classes: Sequence[str], names: Callable[[], Iterable[str]]) -> tuple[str, ...]:
+    """What is said where the folders that are read as classes are those of pairs: named so, and most of their files
+    (names, asked for only then) have a partner."""
+    roles = {ROLES.get(name.lower()) for name in classes}
+    if None in roles or not roles >= {"A", "B"}:
+        return ()
+    paths = list(names())
+    found = read_pairs(paths)
+    if found.halves or 4 * len(found.rows) <= len(paths):
+        return ()
+    return (
+        f"The folders {listed(classes)} are read as classes, though their files have the same names, as pairs have: "
+        "--pairs in prepare, and pix2pix, pix2pixhd or segmenter in train, read them as pairs.",
+    )
 
 
 def how_pairs_lie() -> str:

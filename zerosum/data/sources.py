@@ -14,7 +14,7 @@ from zerosum.data.folders import folder_source
 from zerosum.data.layout import TESTS, TRAINS
 from zerosum.data.pages import paged
 from zerosum.data.pair_sources import paired
-from zerosum.data.pairing import how_pairs_lie
+from zerosum.data.pairing import how_pairs_lie, note_of_pairs
 from zerosum.data.records import NoTestPart, Source, counted, printable
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size, size_text
 from zerosum.data.torchvision_sets import torchvision_source
@@ -54,6 +54,8 @@ def _opened(text: str, size: Size | None, part: Part, settings: PackSettings) ->
         source = paired(_from_path(text, Path(text), None), settings, part)
     else:
         source = _from_path(text, Path(text), part)
+        note = note_of_pairs(source.classes, lambda: (record.name for record in source.records()))
+        source = replace(source, notes=(*source.notes, *note))
     if not source.count and part == "test":
         raise NoTestPart(
             f"{printable(text)} has no test part: that would be a folder {TESTS[0]} beside a folder {TRAINS[0]}; "
