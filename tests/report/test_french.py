@@ -253,6 +253,19 @@ def test_what_is_written_of_data_and_of_scores_is_said_in_french() -> None:
     assert not english, "\n".join(english)
 
 
+def test_french_is_written_with_the_spaces_and_quotes_of_french() -> None:
+    files = "2 files beside the images are not read (my notes.txt: no image by its name; 0.npy: empty file)."
+    said = french(files)
+    assert said == (
+        "2 fichiers à côté des images ne sont pas lus (my notes.txt\u00a0: d’après son nom, ce n’est pas une "
+        "image\u00a0; 0.npy\u00a0: fichier vide)."
+    )
+    row = "1 row of tags.csv names no image, or no single one; the first is 'nope.png'."
+    assert french(row).endswith("ou en nomme plusieurs\u00a0: «\u00a0nope.png\u00a0».")
+    unspaced = re.compile(r"[^\s\u00a0] ?[;?!»](?=\s|$)|\w :(?=\s)|« ")
+    assert not [said for _, said in SENTENCES if unspaced.search(said)]
+
+
 def test_a_sentence_without_french_is_found() -> None:
     assert not is_said("7 images were eaten.")
     assert not is_said("no image by its smell")
