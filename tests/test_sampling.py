@@ -6,10 +6,12 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
+from tests.explore.models import HAIR, info_of, model_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.errors import ConfigError
-from zerosum.sampling import write_folder, write_grid, write_image
+from zerosum.sampling import write_folder, write_grid, write_image, write_sweep
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
@@ -77,3 +79,14 @@ def test_a_grid_too_large_for_its_format_is_a_sentence(tmp_path):
     with pytest.raises(ConfigError, match="does not fit WEBP"):
         write_grid(Gray((200, 400, 1)), range(50), (1, 50), tmp_path / "a.webp")
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_a_sweep_keeps_what_is_transparent(tmp_path):
+    model = model_of("dcgan", info_of((16, 16, 4), alpha=True, conditions=(HAIR,)))
+    for name, mode in (("sweep.jpg", "RGB"), ("sweep.png", "RGBA")):
+        assert write_sweep(model, [3], "hair", tmp_path / name) == 3
+        with Image.open(tmp_path / name) as sheet:
+            assert sheet.mode == mode
+            cells = np.asarray(sheet)
+    green = model.sample(seeds=[3], attributes={"hair": "green"})[0]
+    assert np.array_equal(cells[8 : 8 + 128, 8 + 136 : 8 + 136 + 128][4::8, 4::8], green)

@@ -2,6 +2,7 @@
 
 import json
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -150,6 +151,22 @@ def test_the_folder_has_the_picture_the_error_and_the_film(tmp_path):
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out/target.png")), model.sample(seeds=[3])[0])
     with Image.open(tmp_path / "out/sheet.png") as sheet:
         assert sheet.size == (6 * 136 + 8, 156 + 8)  # target, random, three steps, polished
+
+
+def test_transparent_pixels_stay_so_on_the_sheet_and_have_the_background_in_the_film(tmp_path, monkeypatch):
+    """Both had a checkerboard under them, which the walk has not."""
+    monkeypatch.setattr(projection, "POLISH", 1)
+    model = model_of("dcgan", info_of((16, 16, 4), alpha=True), data={"background": "#204060"})
+    picture = np.full((16, 16, 4), 255, np.uint8)
+    picture[:8, :, 3] = 0
+    Image.fromarray(picture).save(tmp_path / "photo.png")
+    write_projection(model, tmp_path / "photo.png", tmp_path / "out", starts=1, steps=1)
+    with Image.open(tmp_path / "out/sheet.png") as sheet:
+        assert np.array_equal(np.asarray(sheet)[8 : 8 + 128, 8 : 8 + 128][4::8, 4::8], picture)
+    with av.open(str(tmp_path / "out/film.mp4")) as film:
+        frame = next(film.decode(video=0)).to_ndarray(format="rgb24")
+    height, width = frame.shape[0] // 2, frame.shape[1] // 2  # target at the left
+    assert np.abs(frame[8 : height - 8, 8 : width - 8].astype(int) - [0x20, 0x40, 0x60]).max() < 8
 
 
 def test_what_cannot_be_projected_is_told(tmp_path):
