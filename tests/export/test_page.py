@@ -625,9 +625,10 @@ def test_light_and_dark(opened: Any, plain: Path) -> None:
 @pytest.mark.parametrize("kind", ["plain", "painted", "changed"])
 @pytest.mark.parametrize("locale", ["en-GB", "fr-FR"])
 def test_nothing_sticks_out_on_a_telephone(opened: Any, request: pytest.FixtureRequest, kind: str, locale: str) -> None:
+    window = opened(request.getfixturevalue(kind), width=390, locale=locale)
+    window.wait_for_selector(".card")
     for width in (390, 800):
-        window = opened(request.getfixturevalue(kind), width=width, locale=locale)
-        window.wait_for_selector(".card")
+        window.set_viewport_size({"width": width, "height": 900})
         assert window.evaluate("document.documentElement.scrollWidth") <= width
 
 

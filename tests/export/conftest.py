@@ -1,0 +1,47 @@
+"""What exporters work out anew each time, and what tests export more than once, is kept while tests run."""
+
+import copy
+from functools import cache
+
+import pytest
+
+from zerosum.export import onnx_file
+from zerosum.weights import tensors_hash
+
+
+@pytest.fixture(autouse=True, scope="session")
+def operators_are_read_once():
+    """Of two seconds that a small network takes, torch's exporter reads the source of its 500 operators in one."""
+    registration = pytest.importorskip("torch.onnx._internal.exporter._registration")
+    apis = getattr(registration, "onnxscript_apis", None)
+    with pytest.MonkeyPatch.context() as patched:
+        if hasattr(apis, "get_torchlib_ops"):
+            patched.setattr(apis, "get_torchlib_ops", cache(apis.get_torchlib_ops))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def a_network_is_converted_once():
+    """The same weights in the same graph; each file is still run and compared."""
+    kept, converted = {}, onnx_file._converted
+
+    def once(graph):
+        key = key_of(graph)
+        if key not in kept:
+            kept[key] = converted(graph)
+        return copy.deepcopy(kept[key])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(onnx_file, "_converted", once)
+        yield
+
+
+def key_of(graph):
+    """What a graph computes depends on."""
+    plain = getattr(graph.module, "plain", graph.module)
+    about = [getattr(plain, name, None) for name in ("images", "given")]
+    system, info = (getattr(plain, name, None) for name in ("system", "info"))
+    if system is not None:
+        about += [system.styled, system.sees_instances, info.shape, info.conditions, info.labels]
+    weights = tensors_hash(graph.module.state_dict())
+    return repr((weights, graph.module, graph.inputs, graph.output, graph.bounded, about))
