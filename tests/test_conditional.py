@@ -16,6 +16,8 @@ from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError, DataError
 from zerosum.model import conditions_of
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 QUICK = {"every": {"log": 64, "sample": 256, "checkpoint": 256}, "batch": 16, "size": "8", "score": {"images": 0}}
 SMALL = {
     "gan": {"generator": {"hidden": [16]}, "discriminator": {"hidden": [16]}},

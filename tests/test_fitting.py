@@ -21,6 +21,8 @@ from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.recipes.settings import AdversarialSettings
 from zerosum.training import plan
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 GAMES = [recipe.name for recipe in list_recipes() if issubclass(recipe.settings, AdversarialSettings)]
 TINY = {
     "generator": {"width": 4, "latent_dim": 8},

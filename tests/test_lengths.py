@@ -20,6 +20,8 @@ from zerosum.recipes.describe import describe
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.training import plan
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 QUICK = {"every": {"log": 64, "sample": 10**6, "checkpoint": 10**6}, "batch": 8, "size": "8"}
 BATCHES = {  # that change while a run goes on
     "dcgan": {"first": {"images": 12, "batch": 4}},

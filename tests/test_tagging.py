@@ -17,6 +17,8 @@ from zerosum.recipes.classifier import split
 from zerosum.recipes.registry import get_recipe
 from zerosum.tagging import tag
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 QUICK = {"batch": 16, "size": "8", "width": 8, "every": {"log": 64, "sample": 4096, "checkpoint": 4096}}
 TRUTH = {"ground": ("light", "dark"), "lines": ("across", "down")}
 

@@ -21,6 +21,8 @@ from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError
 from zerosum.threads import Meter, Pace, choose_threads, idle_threads, quota, remark_on_resuming
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 SMALL = {"batch": 8, "size": "8", "generator": {"hidden": [8]}, "discriminator": {"hidden": [8]}}
 POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 ROOT = Path(zerosum.__file__).parent.parent

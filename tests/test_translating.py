@@ -23,6 +23,8 @@ from zerosum.pictures import HEAD
 from zerosum.sampling import write_image
 from zerosum.translating import MOST_CELLS, OPTIONS, translate
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 PAIRS = "builtin:portraits:40"
 TINY = {"size": "16", "batch": 4, "every": {"log": 64, "sample": 4096, "checkpoint": 4096}}
 SMALL = {**TINY, "generator": {"width": 4, "depth": 2}, "discriminator": {"width": 4, "patch": 16}}

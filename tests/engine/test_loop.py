@@ -17,6 +17,8 @@ from zerosum.engine.stopping import StopRequest
 from zerosum.errors import DataError, DivergedError, ZerosumError
 from zerosum.files import plain_disk_errors
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 BATCH = 10
 
 

@@ -19,6 +19,8 @@ from zerosum.recipes.adversarial import freeze
 from zerosum.recipes.registry import get_recipe
 from zerosum.recipes.settings import AdversarialSettings
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 QUICK = {
     "generator": {"width": 4, "latent_dim": 6},
     "discriminator": {"width": 4},

@@ -20,6 +20,8 @@ from zerosum.model import load, load_classifier
 from zerosum.recipes.caae import split
 from zerosum.report.page import gather
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 BINS = "20,40,60"
 VALUES = ("0-20", "21-40", "41-60", "61+")
 LEVELS = (40, 100, 160, 220)  # of green, by age

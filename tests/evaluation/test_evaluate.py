@@ -14,6 +14,8 @@ from zerosum.errors import ConfigError, DataError
 from zerosum.metrics.classification import classification_scores
 from zerosum.recipes.classifier import split
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 QUICK = {"batch": 16, "size": "8", "every": {"log": 64, "sample": 512, "checkpoint": 512}}
 GROUND = ("dark", "light")
 

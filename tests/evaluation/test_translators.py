@@ -23,6 +23,8 @@ from zerosum.model import load
 from zerosum.recipes.translation import split
 from zerosum.report.page import gather
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 DATA = "builtin:portraits:60"
 QUICK = {"size": "16", "batch": 4, "validation": 0.2, "every": {"log": 32, "sample": 64, "checkpoint": 64}}
 SMALL = {"generator": {"width": 4}, "discriminator": {"width": 4, "patch": 16}, "images": 32, "device": "cpu"}

@@ -16,6 +16,8 @@ from zerosum.explore.directions import (
     write_directions_sheet,
 )
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 
 def test_those_of_a_linear_layer_are_its_right_singular_vectors():
     model = model_of("gan", generator={"hidden": [16], "latent_dim": 8})

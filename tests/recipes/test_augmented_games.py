@@ -21,6 +21,8 @@ from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.recipes.settings import AdversarialSettings
 from zerosum.recipes.translation import PairedGame, PairedSettings, paired_players
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 AUGMENTED = [
     recipe.name for recipe in list_recipes() if recipe.settings.model_fields["augment"].annotation is GanAugmentSettings
 ]

@@ -20,6 +20,8 @@ from zerosum.recipes.caae import another, shuffled, split
 from zerosum.recipes.registry import get_recipe
 from zerosum.tasks import TASKS
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 AGE = Condition("age", ("0-20", "21-60", "61+"), (5, 5, 5), (20.0, 60.0), (10.0, 40.0, 70.0))
 GENDER = Condition("gender", ("female", "male"), (7, 8))
 SMALL = {"network": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4, "hidden": 8}}

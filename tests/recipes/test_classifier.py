@@ -20,6 +20,8 @@ from zerosum.recipes.classifier import Network, split
 from zerosum.recipes.registry import get_recipe
 from zerosum.training import plan
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 QUICK = {"batch": 16, "size": "8", "width": 8, "every": {"log": 64, "sample": 1024, "checkpoint": 1024}}
 
 

@@ -16,6 +16,8 @@ from zerosum.recipes.settings import held_share
 from zerosum.recipes.styles import centres_of
 from zerosum.recipes.translation import LAST, TranslationSettings, decaying, halvings, nearest_size, split
 
+pytestmark = pytest.mark.usefixtures("untried")
+
 torch.set_num_threads(1)
 HD = {"size": "16", "network": {"width": 4, "downs": 1, "blocks": 1}, "batch": 4}
 JUDGE = {"discriminator": {"width": 4, "layers": 1}}
