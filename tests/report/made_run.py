@@ -258,5 +258,5 @@ def save_sheets(
         else:
             clear = done**0.4
             picture = grid((targets * clear + noise * (1 - clear)).astype(np.uint8), 8, columns)
-        picture.save(folder / f"{round(budget * done):09d}.png")
+        picture.save(folder / f"{round(budget * done):09d}.png", compress_level=1)
     (density_picture(ring, ring) if vectors else grid(faces(shown, seed=6), 8, columns)).save(folder / "reals.png")
