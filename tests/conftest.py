@@ -28,11 +28,14 @@ settings.load_profile("zerosum")
 
 
 def pytest_collection_modifyitems(items):
-    """Of several processes none is left alone with a slow file at the end: those with many slow tests come first."""
+    """Of several processes none is left alone with a slow file at the end: those come first that take long by the
+    number of their tests, of which a slow one counts as many."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    work = Counter()
+    for item in items:
+        work[item.path] += 20 if item.get_closest_marker("slow") else 3 if item.get_closest_marker("browser") else 1
+    items.sort(key=lambda item: -work[item.path])
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -111,8 +112,16 @@ def test_a_source_distribution_has_what_make_test_needs():
     assert all((ROOT / name).exists() for name in needed)
 
 
+@pytest.fixture
+def quick_doctor(monkeypatch):
+    """`zerosum doctor` times a DCGAN of a quarter of the width."""
+    recipe, narrow = registry.get_recipe("dcgan"), {"generator": {"width": 16}, "discriminator": {"width": 16}}
+    small = SimpleNamespace(configure=lambda values: recipe.configure(narrow), bf16=recipe.bf16, build=recipe.build)
+    monkeypatch.setattr("zerosum.doctor.get_recipe", lambda name: small)
+
+
 @pytest.mark.slow
-def test_the_commands_of_the_readme(photos, run_line):
+def test_the_commands_of_the_readme(photos, quick_doctor, run_line):
     training, scoring = [block.splitlines() for block in blocks("README.md", "sh") if "prepare" in block]
     assert (len(training), len(scoring)) == (8, 6)
     for line in [*training, *scoring]:
@@ -138,7 +147,9 @@ def test_the_commands_of_the_readme(photos, run_line):
 
 @pytest.mark.slow
 def test_the_commands_of_the_readme_to_explore_and_export(photos, run_line):
-    run_line("zerosum train dcgan photos/ --out runs/photos --images 128 size=32 generator.width=4")
+    run_line(
+        "zerosum train dcgan photos/ --out runs/photos --images 128 size=32 generator.width=4 discriminator.width=4"
+    )
     shutil.copy(next((photos / "photos" / "dark").iterdir()), photos / "photo.jpg")
     (lines,) = [block.splitlines() for block in blocks("README.md", "sh") if "explore" in block]
     assert len(lines) == 8
@@ -205,7 +216,7 @@ def test_the_python_of_the_readme(photos, monkeypatch):
     monkeypatch.chdir(photos)
     (code,) = blocks("README.md", "python")
     names = {}
-    exec(smaller(code).replace('out="runs', 'generator={"width": 8}, out="runs'), names)
+    exec(smaller(code).replace('out="runs', 'generator={"width": 8}, discriminator={"width": 8}, out="runs'), names)
     assert names["images"].shape == (16, 64, 64, 3)
 
 

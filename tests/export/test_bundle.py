@@ -59,6 +59,7 @@ def test_every_recipe_has_a_card(name, tmp_path):
     assert front(out)[0]["library_name"] == "zerosum"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_each_kind_is_exported_and_holds_its_own(name, tmp_path):
     """All that a Hub model has, each format as it was, and the code of the card runs in the folder."""

@@ -23,6 +23,7 @@ def run(path, graph, rows):
     return torch.from_numpy(made), graph.module(*inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_is_computed_by_onnxruntime(name, tmp_path, capfd):
     graph = graph_of(tiny(name))
