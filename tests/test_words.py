@@ -107,6 +107,7 @@ def test_a_source_distribution_has_what_make_test_needs():
         ".ci",
         "README.md",
         "CONTRIBUTING.md",
+        "CITATION.cff",
     }
     assert needed <= set(build["include"])
     assert all((ROOT / name).exists() for name in needed)

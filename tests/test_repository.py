@@ -1,0 +1,27 @@
+"""The files at the root that other programs read: citation."""
+
+import tomllib
+from pathlib import Path
+
+import yaml
+
+import zerosum
+
+ROOT = Path(zerosum.__file__).parent.parent
+
+
+def parsed(name):
+    return yaml.safe_load((ROOT / name).read_text("utf-8"))
+
+
+def test_the_citation_agrees_with_the_package():
+    """The keys that version 1.2.0 of the format requires, and nothing that the package says otherwise."""
+    citation = parsed("CITATION.cff")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert (citation["cff-version"], citation["type"]) == ("1.2.0", "software")
+    assert citation["authors"]
+    assert all(author.get("name") or author.get("family-names") for author in citation["authors"])
+    assert (citation["title"], citation["version"]) == ("zerosum", zerosum.__version__)
+    assert (citation["license"], citation["keywords"]) == (project["license"], project["keywords"])
+    assert citation["abstract"] == project["description"]
