@@ -1,5 +1,6 @@
-"""The files at the root that other programs read: citation."""
+"""The files at the root that other programs read: citation, pre-commit hooks."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -25,3 +26,14 @@ def test_the_citation_agrees_with_the_package():
     assert (citation["title"], citation["version"]) == ("zerosum", zerosum.__version__)
     assert (citation["license"], citation["keywords"]) == (project["license"], project["keywords"])
     assert citation["abstract"] == project["description"]
+
+
+def test_hooks_run_what_make_lint_runs_and_fetch_nothing():
+    repos = parsed(".pre-commit-config.yaml")["repos"]
+    assert [repo["repo"] for repo in repos] == ["local"]
+    hooks = repos[0]["hooks"]
+    assert {hook["language"] for hook in hooks} == {"system"}
+    (lint,) = re.findall(r"^lint:.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert [hook["entry"].replace(" --force-exclude", " .") for hook in hooks] == [
+        line.strip().replace("$(BIN)", ".venv/bin") for line in lint.splitlines()
+    ]

@@ -108,6 +108,7 @@ def test_a_source_distribution_has_what_make_test_needs():
         "README.md",
         "CONTRIBUTING.md",
         "CITATION.cff",
+        ".pre-commit-config.yaml",
     }
     assert needed <= set(build["include"])
     assert all((ROOT / name).exists() for name in needed)
