@@ -1,9 +1,10 @@
-"""The files at the root that other programs read: citation, pre-commit hooks."""
+"""The files at the root that other programs read: citation, pre-commit hooks, issue forms."""
 
 import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 import zerosum
@@ -37,3 +38,26 @@ def test_hooks_run_what_make_lint_runs_and_fetch_nothing():
     assert [hook["entry"].replace(" --force-exclude", " .") for hook in hooks] == [
         line.strip().replace("$(BIN)", ".venv/bin") for line in lint.splitlines()
     ]
+
+
+FORMS = sorted(path.name for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_an_issue_form_is_one_that_can_be_shown(name):
+    """What the site requires of a form: else it shows an empty issue in its place."""
+    form = parsed(f".github/ISSUE_TEMPLATE/{name}")
+    assert {"name", "description", "body"} <= set(form)
+    assert {field["type"] for field in form["body"]} <= {"textarea", "input", "dropdown", "checkboxes", "markdown"}
+    names = [field["id"] for field in form["body"]]
+    assert len(set(names)) == len(names)
+    assert all(field["attributes"]["label"] for field in form["body"])
+    assert any(field.get("validations", {}).get("required") for field in form["body"])
+
+
+def test_a_bug_comes_with_what_it_takes_to_repeat_it():
+    fields = {field["id"]: field for field in parsed(".github/ISSUE_TEMPLATE/bug.yml")["body"]}
+    required = {name for name, field in fields.items() if field.get("validations", {}).get("required")}
+    assert {"typed", "happened", "doctor"} <= required
+    assert "zerosum doctor --json" in fields["doctor"]["attributes"]["label"]
+    assert FORMS == ["bug.yml", "feature.yml"]

@@ -109,6 +109,7 @@ def test_a_source_distribution_has_what_make_test_needs():
         "CONTRIBUTING.md",
         "CITATION.cff",
         ".pre-commit-config.yaml",
+        ".github",
     }
     assert needed <= set(build["include"])
     assert all((ROOT / name).exists() for name in needed)
