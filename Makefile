@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types unit torture catalog format clean
+.PHONY: demo test lint types unit torture catalog release format clean
 
 demo: .venv/installed
 	$(BIN)/zerosum demo $(if $(OUT),--out $(OUT))
@@ -28,6 +28,10 @@ torture: .venv/installed
 # What `zerosum train` knows of recipes and settings before torch is there; after a change of settings.
 catalog: .venv/installed
 	$(BIN)/python -m zerosum.recipes.catalog
+
+# Sets the version, builds, checks, commits and tags; publishes nothing. Needs a network for the build.
+release: .venv/installed
+	$(BIN)/python -m tools.release $(or $(VERSION),$(error Which version? make release VERSION=0.2.0))
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

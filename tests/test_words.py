@@ -99,6 +99,7 @@ def test_a_source_distribution_has_what_make_test_needs():
     needed = {
         "zerosum",
         "tests",
+        "tools",
         "bench",
         "docs",
         "web",
