@@ -56,6 +56,13 @@ def test_a_minimax_loss_that_has_saturated_gets_the_advice_of_the_paper() -> Non
     assert "minimax" not in found.advice
 
 
+def test_a_loss_that_still_has_a_gradient_is_not_called_saturated() -> None:
+    """ln(1 - D(G(z))) of -0.2 has a fifth of its slope left; so has a least-squares loss of that size."""
+    alive = lambda _: scores(0.999, 0.001) | {"loss/generator/adversarial": -0.2}  # noqa: E731
+    (found,) = play(Watch({"gradient": "loss=non-saturating"}), alive)
+    assert "loss=non-saturating" not in found.advice
+
+
 def test_a_short_win_is_part_of_the_game() -> None:
     game = lambda images: scores(0.99, 0.01) if images % 20_000 < 6_000 else scores(0.7, 0.3)  # noqa: E731
     assert play(Watch(), game) == []

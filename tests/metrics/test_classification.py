@@ -75,6 +75,17 @@ def test_a_calibrated_classifier_has_next_to_no_error() -> None:
     assert errors[0.5] > 0.08
 
 
+def test_there_are_fifteen_bins_as_in_the_paper_and_torchmetrics() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(500, 4, generator=generator)
+    labels = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]  # so that gaps go both ways
+    fifteen, sixteen = (
+        multiclass_calibration_error(logits.double().softmax(dim=1), labels, 4, n_bins=bins).item() for bins in (15, 16)
+    )
+    assert classification_scores(logits, labels).calibration_error == pytest.approx(fifteen, abs=1e-6)
+    assert fifteen != pytest.approx(sixteen, abs=1e-5)
+
+
 def test_calibration_error_by_hand() -> None:
     """Two of confidence 0.6, one right: a gap of 0.1. Two of 0.9, both right: again 0.1. Gaps within a bin cancel."""
     logits = torch.tensor([[0.6, 0.4], [0.6, 0.4], [0.9, 0.1], [0.9, 0.1]]).log()

@@ -52,6 +52,17 @@ def test_the_edge_of_a_ball_belongs_to_it() -> None:
     assert precision_recall(corners, corners[:2], 1) == (1, 1)
 
 
+@pytest.mark.parametrize("score", [precision_recall, density_coverage])
+def test_features_of_two_extractors_or_that_are_not_finite_are_refused(score) -> None:
+    real, odd = normal(20, 4, 0), normal(20, 4, 1)
+    with pytest.raises(ValueError, match="of one extractor, got 4 and 3 numbers a row"):
+        score(real, normal(20, 3, 1))
+    odd[3, 2] = float("nan")
+    for pair in ((real, odd), (odd, real)):
+        with pytest.raises(ValueError, match="finite"):
+            score(*pair)
+
+
 def test_collapse_and_leaving() -> None:
     real = normal(400, 4, 0)
     one, far = real[:1].repeat(400, 1), normal(400, 4, 1) + 50
