@@ -138,7 +138,10 @@ def _warnings(report: Report) -> Iterator[str]:
             "numbers: classes that nobody drew appear along all edges. Save label maps as PNG."
         )
     if empty := [name for name, count in report.classes.items() if not count]:
-        yield f"No image could be used of {listed(empty, 5)}: such a class cannot be learnt. The reasons are below."
+        yield (
+            f"No image could be used of {listed(empty, 5)}: such a class cannot be learnt. `zerosum prepare` lists the "
+            "reason for each file."
+        )
     if info.count and report.changes[FIRST_FRAME] == info.count:
         yield (
             "Every file has several pages (slices, moments or frames), of which the first alone was taken. "
