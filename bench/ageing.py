@@ -16,7 +16,7 @@ from zerosum.data.convert import to_float
 from zerosum.data.portraits import draw
 from zerosum.environment import processor
 from zerosum.metrics.paired import mean_absolute, ssim
-from zerosum.model import load_classifier, load_translator
+from zerosum.models.loading import load_classifier, load_translator
 
 
 def main() -> None:

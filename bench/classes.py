@@ -15,7 +15,7 @@ import torch
 from bench.parzen import pixels, test_images
 from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
-from zerosum.model import load_generator
+from zerosum.models.loading import load_generator
 
 
 def nearest_labels(samples: np.ndarray, train: Dataset, neighbours: int = 5) -> np.ndarray:

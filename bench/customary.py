@@ -218,9 +218,11 @@ def the_same_losses(system: System, settings: Any, batch: int, data: Batch) -> L
         told: Batch = {}
         for player in system.players:
             for turn in range(player.steps):
-                if not told or not system.shared or turn:
+                joint = system.joint_forward
+                if not told or joint is None or turn:
                     told = dict(zip(names, next(batches), strict=True))
                     told |= {"images_seen": data["images_seen"], "step": steps}
+                    told = told if joint is None else joint(told)
                 terms, scores = player.losses(told)
                 for other in system.players:
                     other.module.zero_grad()

@@ -26,7 +26,7 @@ from zerosum.extractors import extractor_for, features_of
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.frechet import frechet_distance_of
 from zerosum.metrics.neighbours import copying
-from zerosum.model import load_generator
+from zerosum.models.loading import load_generator
 from zerosum.sampling import write_image
 from zerosum.scores import batches
 

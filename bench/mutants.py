@@ -30,7 +30,7 @@ TARGETS = (
     "zerosum/data/order.py",
     "zerosum/scores.py",
     "zerosum/paired_scores.py",
-    "zerosum/tasks.py",
+    "zerosum/tasks/*.py",
 )
 BROAD = (  # after the tests of the folder itself
     "tests/test_honest_training.py",

@@ -16,7 +16,7 @@ import torch
 from zerosum.data.open import open_dataset
 from zerosum.environment import processor
 from zerosum.metrics.parzen import CAVEAT, parzen
-from zerosum.model import load_generator
+from zerosum.models.loading import load_generator
 
 
 def pixels(images: np.ndarray) -> torch.Tensor:

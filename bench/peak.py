@@ -61,12 +61,16 @@ def operations(recipe: Recipe, settings: Settings, info: DatasetInfo, batch: Bat
     """Operations of convolutions and matrix products in one round of turns, forward and backward, with opponents
     frozen: what zerosum's step has to do."""
     system = recipe.build(settings, info)
+    told = batch
     with Counter() as counter:
         for place, player in enumerate(system.players):
-            others = [] if system.shared and not place else [one.module for one in system.players if one is not player]
+            joint = None if place else system.joint_forward
+            others = [] if joint is not None else [one.module for one in system.players if one is not player]
             for _ in range(player.steps):
                 with frozen(others):
-                    terms, _ = player.losses(batch if system.shared else dict(batch))
+                    if joint is not None:
+                        told = joint(batch)
+                    terms, _ = player.losses(told)
                     torch.stack(list(terms.values())).sum().backward()
     return float(counter.total)
 

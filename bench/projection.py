@@ -15,7 +15,7 @@ import torch
 
 from zerosum.environment import processor
 from zerosum.explore.projection import project
-from zerosum.model import load_generator
+from zerosum.models.loading import load_generator
 
 ENOUGH = 30.0  # dB
 

@@ -41,7 +41,7 @@ from zerosum.evaluation.generators import samples
 from zerosum.extractors import extractor_for, features_of, real_features
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.frechet import frechet_distance_of
-from zerosum.model import load_generator
+from zerosum.models.loading import load_generator
 from zerosum.scores import as_stored
 
 SAMPLES, MOST, AT_ONCE = 5_000, 10_000, 64
@@ -74,7 +74,7 @@ def customary(
     while time.perf_counter() - started < 60 * minutes:
         loop.step()
         steps += 1
-    dimension = system.latents([0]).shape[1]
+    dimension = system.generator.latents([0]).shape[1]
     both = [eye.distance(made(loop.network.train(mode), dimension, eye)) for mode in (True, False)]
     return steps * settings.batch, min(both)
 

@@ -27,11 +27,13 @@ from zerosum.data.convert import to_input
 from zerosum.data.open import open_dataset
 from zerosum.engine.device import keep_pages
 from zerosum.environment import processor
-from zerosum.model import Model, Translator
+from zerosum.models.generator import Model
+from zerosum.models.translator import Translator
+from zerosum.recipes.task import GENERATION, TRANSLATION
 from zerosum.speed import in_precision
 
 RECIPES = ("dcgan", "pix2pix", "progressive", "r3gan")
-COUNT = {"generate": 256, "translate": 4}
+COUNT = {GENERATION: 256, TRANSLATION: 4}
 MANY = 10_000  # pictures: enough for `auto` to find out
 
 
@@ -45,7 +47,7 @@ def ways(name: str) -> dict[str, Callable[[], Any]]:
     network = system.to(torch.device("cpu")).network.eval().requires_grad_(False)
     facts = (network, system, planned.recipe, planned.settings, dataset.info, planned.settings.images, 0)
     count = COUNT[planned.recipe.task]
-    if planned.recipe.task == "generate":
+    if planned.recipe.task == GENERATION:
         model = Model(*facts)
         latents = model.latents(range(64))
         return {
@@ -85,7 +87,7 @@ def main(words: list[str] | None = None) -> None:
                 make()
                 if round_:  # the first warms up
                     taken.setdefault(way, []).append(time.perf_counter() - started)
-        count = COUNT["generate" if name != "pix2pix" else "translate"]
+        count = COUNT[TRANSLATION if name == "pix2pix" else GENERATION]
         cells = []
         for base, way in (*(("gradients on", way) for way in ("no_grad", "fp32", "auto")), ("no_grad", "auto")):
             ratios = sorted(one / two for one, two in zip(taken[base], taken[way], strict=True))

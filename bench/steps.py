@@ -36,7 +36,7 @@ from zerosum.engine.run import RunFolder, read_lines
 from zerosum.environment import processor
 from zerosum.errors import ZerosumError
 from zerosum.speed import PRECISIONS
-from zerosum.tasks import TASKS
+from zerosum.tasks.base import TRAINING
 from zerosum.threads import counted
 
 CASES: dict[str, dict[str, Any]] = {
@@ -88,8 +88,8 @@ def compare(name: str, rounds: int, steps: int, precision: str, busy: bool) -> N
     data = f"builtin:portraits:{IMAGES}"
     settings = CASES[name] | unvaried(training.plan(name, data, settings=CASES[name]).settings)
     planned = training.plan(name, data, settings=settings)
-    task = TASKS[planned.recipe.task]
-    dataset = task.classed(open_dataset(data, planned.size, planned.settings.data), planned.settings)
+    task = TRAINING[planned.recipe.task]
+    dataset = task.prepare(open_dataset(data, planned.size, planned.settings.data), planned.settings)
     batch: int = planned.settings.batch
     found = to_tensors(dataset.batch(np.arange(len(dataset))), dataset.info)
     found |= {"images_seen": planned.settings.images, "step": 0}

@@ -16,7 +16,7 @@ import numpy as np
 from zerosum import training
 from zerosum.engine.run import read_lines
 from zerosum.environment import processor
-from zerosum.model import load_classifier
+from zerosum.models.loading import load_classifier
 
 MODES = {
     "from scratch": (False, "none"),

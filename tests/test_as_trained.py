@@ -19,7 +19,7 @@ from zerosum.data.settings import PackSettings
 from zerosum.data.sources import open_source
 from zerosum.errors import ConfigError, DataError
 from zerosum.explore.projection import read_target
-from zerosum.model import load
+from zerosum.models.loading import load
 from zerosum.report.page import packed
 
 

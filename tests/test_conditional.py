@@ -14,7 +14,7 @@ from zerosum.cli.main import app
 from zerosum.data.conditioning import conditioned
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError, DataError
-from zerosum.model import conditions_of
+from zerosum.models.generator import conditions_of
 
 pytestmark = pytest.mark.usefixtures("untried")
 

@@ -18,7 +18,7 @@ from zerosum.engine.run import RunFolder
 from zerosum.errors import DivergedError
 from zerosum.recipes.registry import get_recipe
 from zerosum.scores import halves
-from zerosum.tasks import TASKS
+from zerosum.tasks.base import TRAINING
 
 CPU = torch.device("cpu")
 
@@ -60,9 +60,9 @@ def test_a_checkpoint_is_scored_on_images_that_were_not_trained_on(
 ) -> None:
     recipe = get_recipe(name)
     settings = recipe.configure({"size": "16", **SCORED[name]})
-    task = TASKS[recipe.task]
-    source = paired if recipe.task == "translate" else labelled
-    data = task.classed(open_dataset(str(source), (16, 16), settings.data), settings)
+    task = TRAINING[recipe.task]
+    source = paired if recipe.task.pairs else labelled
+    data = task.prepare(open_dataset(str(source), (16, 16), settings.data), settings)
     system = recipe.build(settings, data.info)
     scorer = task.scorer(system, settings, data, 0)
     assert scorer is not None

@@ -15,9 +15,10 @@ from zerosum.engine.loop import Goal
 from zerosum.engine.pace import duration, pace_text
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError
-from zerosum.model import described
+from zerosum.models.loading import described
 from zerosum.recipes.describe import describe
 from zerosum.recipes.registry import get_recipe, list_recipes
+from zerosum.recipes.task import ATTRIBUTE_EDITING, TRANSLATION
 from zerosum.training import plan
 
 pytestmark = pytest.mark.usefixtures("untried")
@@ -47,7 +48,7 @@ def data(tmp_path_factory):
 
 def data_for(name, data):
     recipe = get_recipe(name)
-    return "builtin:portraits:64" if recipe.task in ("translate", "change") else source(recipe, data)
+    return "builtin:portraits:64" if recipe.task in (TRANSLATION, ATTRIBUTE_EDITING) else source(recipe, data)
 
 
 NAMES = [recipe.name for recipe in list_recipes()]
@@ -107,7 +108,7 @@ def game(name, planned, classes=()):
     """The system of a plan."""
     height, width, channels = (16, 16, 3)
     info = DatasetInfo("test", 400, (height, width, channels), "uint8", (0, 255), False, classes, "")
-    if planned.recipe.task == "translate":
+    if planned.recipe.task == TRANSLATION:
         info = replace(info, input=Side(3, "uint8", (0, 255), False))
     if name == "segmenter":
         info = replace(info, labels=("a", "b"))

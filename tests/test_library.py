@@ -11,6 +11,7 @@ from PIL import Image
 import zerosum
 from tests.explore.models import HAIR, info_of, model_of
 from zerosum import live
+from zerosum.data.dataset import DatasetInfo
 from zerosum.errors import ConfigError
 from zerosum.live import Notebook, in_notebook
 
@@ -24,7 +25,7 @@ def test_a_model_is_one_line_and_in_a_notebook_its_samples():
     assert "&lt;Model: dcgan" in shown
     picture = Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", shown)[1])))
     assert (picture.width, picture.height) == (8 * (48 + 2) + 2, 2 * (48 + 2) + 2)
-    points = model_of("gan", zerosum.model.DatasetInfo("ring", 8, (2,), "float32", None, False, (), ""))
+    points = model_of("gan", DatasetInfo("ring", 8, (2,), "float32", None, False, (), ""))
     assert "<img" not in points._repr_html_()
 
 

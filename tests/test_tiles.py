@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from zerosum.engine.players import System
+from zerosum.engine.players import System, TranslatorSpec
 from zerosum.networks import unet
 from zerosum.networks.pix2pixhd import GlobalGenerator
-from zerosum.tiles import bands, measures, mirrored, ramp, sees_means, starts, translated
+from zerosum.networks.unet import sees_means
+from zerosum.tiles import bands, measures, mirrored, ramp, starts, translated
 
 
 def system_of(network, multiple):
-    return System(network, [], translate=lambda network, batch: network(batch["input"]), multiple=multiple)
+    return System(network, list, translator=TranslatorSpec(lambda network, batch: network(batch["input"]), multiple))
 
 
 def local_network(depth=2):
@@ -129,7 +130,7 @@ def test_instances_are_cut_with_their_picture():
 
     ids = torch.arange(30 * 41).reshape(1, 30, 41)
     batch = {"input": ids[:, None].float(), "instances": ids}
-    system = System(nn.Identity(), [], translate=translate, multiple=4)
+    system = System(nn.Identity(), list, translator=TranslatorSpec(translate, 4))
     assert torch.equal(translated(system, system.network, batch, tile=16), batch["input"])
     assert len(seen) > 4
 

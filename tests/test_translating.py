@@ -18,7 +18,7 @@ from zerosum.data import portraits
 from zerosum.data.label_maps import decode_map
 from zerosum.data.open import open_dataset
 from zerosum.errors import ConfigError, DataError, ZerosumError
-from zerosum.model import Translator
+from zerosum.models.translator import Translator
 from zerosum.pictures import HEAD
 from zerosum.sampling import write_image
 from zerosum.translating import MOST_CELLS, OPTIONS, translate
@@ -430,7 +430,7 @@ def test_memory_that_runs_out_names_the_picture_and_the_remedy(runs, tmp_path, m
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
 
     save(tmp_path / "in.png", noise(8, 9))
-    monkeypatch.setattr("zerosum.model.bands", full)
+    monkeypatch.setattr("zerosum.models.translator.bands", full)
     with pytest.raises(ZerosumError, match=r"Not enough memory for in.png, 8x9 pixels: .*--tile 512"):
         quiet(runs / "faces", tmp_path / "in.png", tmp_path / "out")
 

@@ -14,10 +14,10 @@ from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
 from zerosum.data.settings import PackSettings
 from zerosum.engine.loop import Scorer
-from zerosum.engine.players import System
+from zerosum.engine.players import GeneratorSpec, System
 from zerosum.engine.run import read_lines
 from zerosum.evaluation.evaluate import evaluate
-from zerosum.tasks import DIVERSITY_WITHIN, varied_within
+from zerosum.tasks.generation import DIVERSITY_WITHIN, varied_within
 from zerosum.within import FEWEST, MOST_CLASSES, DiversityWithin, as_known, classes_of
 
 KINDS = ("cat", "dog", "owl")
@@ -58,7 +58,7 @@ def latents(seeds: range) -> torch.Tensor:
 def test_a_class_that_repeats_one_image_is_found_by_name(tmp_path: Path) -> None:
     data = opened(made_set(tmp_path, dict.fromkeys(KINDS, 30)))
     spread = 2 * 15 / 255
-    system = System(Told([spread, 0.0, spread]), [], latents)
+    system = System(Told([spread, 0.0, spread]), list, GeneratorSpec(latents))
     found = DiversityWithin(system, data, seed=0)(system.network, 0)
     assert list(found) == list(KINDS)
     assert found["dog"] == 0
@@ -71,7 +71,7 @@ def test_classes_of_other_data_are_those_of_the_generator_by_name(tmp_path: Path
     known = opened(made_set(tmp_path / "known", dict.fromkeys(KINDS, 30)))
     data = as_known(opened(made_set(tmp_path, dict.fromkeys(("dog", "owl", "yak"), 30))), known.info.conditions)
     spread = 2 * 15 / 255
-    system = System(Told([spread, 0.0, spread]), [], latents)
+    system = System(Told([spread, 0.0, spread]), list, GeneratorSpec(latents))
     within = DiversityWithin(system, data, seed=0)
     found = within(system.network, 0)
     assert found.keys() == {"dog", "owl"}
@@ -82,7 +82,7 @@ def test_classes_of_other_data_are_those_of_the_generator_by_name(tmp_path: Path
 
 def test_it_is_a_function_of_its_seed_and_leaves_the_stream_of_random_numbers(tmp_path: Path) -> None:
     data = opened(made_set(tmp_path, dict.fromkeys(KINDS, 30)))
-    system = System(Told([0.1, 0.1, 0.1]), [], latents)
+    system = System(Told([0.1, 0.1, 0.1]), list, GeneratorSpec(latents))
     before = torch.random.get_rng_state()
     one, other = (DiversityWithin(system, data, seed=3)(system.network, 0) for _ in range(2))
     assert one == other
@@ -93,7 +93,7 @@ def test_it_is_a_function_of_its_seed_and_leaves_the_stream_of_random_numbers(tm
 def test_every_class_gets_the_same_latents(tmp_path: Path) -> None:
     """So that classes differ by the generator and not by chance."""
     data = opened(made_set(tmp_path, dict.fromkeys(KINDS, 30)))
-    system = System(Told([0.1, 0.1, 0.1]), [], latents)
+    system = System(Told([0.1, 0.1, 0.1]), list, GeneratorSpec(latents))
     measured = DiversityWithin(system, data, seed=0)
     cat, dog, owl = measured._made(system.network, 0)
     torch.testing.assert_close(cat - cat.mean(), dog - dog.mean(), atol=1e-5, rtol=0)
@@ -110,7 +110,7 @@ def test_a_value_with_too_few_images_is_named_and_not_looked_at(tmp_path: Path) 
 def test_of_many_classes_the_commonest_and_the_rarest_are_looked_at(tmp_path: Path) -> None:
     counts = {f"k{place:02d}": FEWEST + place for place in range(MOST_CLASSES + 8)}
     data = opened(made_set(tmp_path, counts))
-    looked = [one.name for one in DiversityWithin(System(Told([0.0]), [], latents), data, 0).classes]
+    looked = [one.name for one in DiversityWithin(System(Told([0.0]), list, GeneratorSpec(latents)), data, 0).classes]
     assert len(looked) == len(set(looked)) == MOST_CLASSES
     assert looked[0] == f"k{MOST_CLASSES + 7:02d}"
     assert looked[-1] == "k00"

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from zerosum.evaluation.compare import compare
     from zerosum.evaluation.evaluate import evaluate
     from zerosum.evaluation.synthetic import synthetic_score
-    from zerosum.model import Classifier, Model, Translator, load
+    from zerosum.models.classifier import Classifier
+    from zerosum.models.generator import Model
+    from zerosum.models.loading import load
+    from zerosum.models.translator import Translator
     from zerosum.recipes.registry import list_recipes
     from zerosum.tagging import tag
     from zerosum.training import Run, resume, train
@@ -45,14 +48,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Classifier": "zerosum.model",
-    "Model": "zerosum.model",
+    "Classifier": "zerosum.models.classifier",
+    "Model": "zerosum.models.generator",
     "Run": "zerosum.training",
-    "Translator": "zerosum.model",
+    "Translator": "zerosum.models.translator",
     "compare": "zerosum.evaluation.compare",
     "evaluate": "zerosum.evaluation.evaluate",
     "list_recipes": "zerosum.recipes.registry",
-    "load": "zerosum.model",
+    "load": "zerosum.models.loading",
     "open_dataset": "zerosum.data.open",
     "prepare": "zerosum.data.prepare",
     "resume": "zerosum.training",

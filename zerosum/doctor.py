@@ -73,7 +73,9 @@ def step_rate(system: System, batch: Batch, chosen: Speed, device: torch.device)
 
     def step() -> None:
         with as_products(chosen.products, chosen.precision):
-            training_step(system.players, lambda player: batch | {"image": image}, turn, shared=system.shared)
+            training_step(
+                system.players, lambda player: batch | {"image": image}, turn, joint_forward=system.joint_forward
+            )
 
     return len(image) / _seconds(step, device)
 

@@ -19,7 +19,9 @@ from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.files import write_whole
 from zerosum.metrics.features import SMALLEST, Extractor, named_extractor, open_extractor
-from zerosum.model import Classifier, described, load_classifier
+from zerosum.models.classifier import Classifier
+from zerosum.models.loading import described, load_classifier
+from zerosum.recipes.task import CLASSIFICATION
 from zerosum.scores import batches
 from zerosum.weights import tensors_hash
 
@@ -73,7 +75,7 @@ def check_features(text: str, info: DatasetInfo) -> None:
         return
     run = RunFolder.existing(text)
     recipe, _, known = described(run.config(), run.config_file)
-    if recipe.task != "classify":
+    if recipe.task != CLASSIFICATION:
         raise ConfigError(f"{text} is a run of {recipe.name}, no classifier; give one, or the features random.")
     if problem := other_form(known, text, replace(info, value_range=known.value_range)):
         raise ConfigError(f"{problem}, or take the features random.")

@@ -8,10 +8,8 @@ from zerosum.data.settings import Size
 from zerosum.data.survey import Survey
 from zerosum.engine.loop import Goal
 from zerosum.lengths import Facts, length_of, with_values
-from zerosum.recipes.caae import CaaeSettings
 from zerosum.recipes.registry import Recipe
-from zerosum.recipes.settings import LEAST_HELD, AdversarialSettings, Settings, held_share
-from zerosum.recipes.translation import TranslationSettings
+from zerosum.recipes.settings import LEAST_HELD, Settings, held_share
 
 FEW = 2_000  # images below which the discriminator learns them by heart within the usual length of a run
 SHORT = 300_000  # images seen of few: what runs on a hundred images are given by Zhao et al. 2020
@@ -30,9 +28,9 @@ def fitted(
 
     values are those that the user gave, which stay as they are; asked is the length that was given beside them. A
     published preset is left as it was published, and points are not varied."""
-    if not isinstance(settings, AdversarialSettings):
+    if not settings.fits_few_images:
         return settings, []
-    auto = settings.augment.differentiable == "auto"
+    auto = getattr(settings.augment, "differentiable", None) == "auto"
     length = length_of(settings, asked, Facts(found.count, len(found.classes), size))
     if found.vector or settings.preset != "default" or found.count >= FEW or length < OFTEN * found.count:
         return (with_values(recipe, settings, {"augment": {"differentiable": "none"}}) if auto else settings), []
@@ -61,15 +59,14 @@ def fitted(
 def fixed_share(recipe: Recipe, settings: Settings, count: int) -> tuple[Settings, list[str]]:
     """The settings with the share that `validation=auto` stands for, so that it stays when the data grows; and a
     sentence where the images are few, since the score is then uncertain."""
-    if not isinstance(settings, TranslationSettings | CaaeSettings) or settings.validation != "auto":
+    if getattr(settings, "validation", None) != "auto":
         return settings, []
-    share = held_share(settings.validation, count)
+    share = held_share("auto", count)
     fixed = with_values(recipe, settings, {"validation": share})
     if share <= LEAST_HELD or count < 2:
         return fixed, []
-    kind = "pair" if isinstance(settings, TranslationSettings) else "image"
     return fixed, [
-        f"{counted(count, kind)}: validation={share:g}, so that about {max(1, round(share * count))} are held out "
-        f"instead of {max(1, round(LEAST_HELD * count))}. Scores of so few are uncertain; `zerosum evaluate` says by "
-        "how much (validation=0.05 for more to train on)."
+        f"{counted(count, recipe.task.unit)}: validation={share:g}, so that about {max(1, round(share * count))} are "
+        f"held out instead of {max(1, round(LEAST_HELD * count))}. Scores of so few are uncertain; `zerosum evaluate` "
+        "says by how much (validation=0.05 for more to train on)."
     ]

@@ -130,7 +130,7 @@ def import_weights(
         "schema": SCHEMA,
         "zerosum": __version__,
         "recipe": recipe,
-        "task": chosen.task,
+        "task": chosen.task.name,
         "source": info.source,
         "imported": True,
         "seed": 0,

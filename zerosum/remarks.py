@@ -6,22 +6,18 @@ from typing import Any
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.records import counted, listed
 from zerosum.files import parse_json
-from zerosum.recipes.pix2pixhd import Pix2pixHDSettings
-from zerosum.recipes.registry import Recipe
-from zerosum.recipes.settings import AdversarialSettings, Settings
-from zerosum.scores import why_unscored
+from zerosum.recipes.settings import Settings
 
 _SHOWN = 8
 
 
-def remarks(data: Dataset, recipe: Recipe, settings: Settings) -> list[str]:
+def remarks(data: Dataset, settings: Settings) -> list[str]:
     """What the user should know of the data that a run begins with."""
     return [
         *packing_remarks(data),
         *condition_remarks(data, settings.batch),
-        *augment_remarks(recipe, settings),
-        *pair_remarks(data, settings),
-        *score_remarks(data, settings),
+        *settings.notes,
+        *pair_remarks(data),
     ]
 
 
@@ -98,24 +94,6 @@ def condition_remarks(data: Dataset, batch: int) -> list[str]:
     return found
 
 
-def augment_remarks(recipe: Recipe, settings: Settings) -> list[str]:
-    """What a generator would learn from images that were varied."""
-    if recipe.task != "generate" or not settings.augment.leaks:
-        return []
-    return [
-        "The images are varied before the generator learns from them, so it will make images that are varied likewise "
-        "(turned, shifted or recoloured). Only augment=flip is without that effect, where mirror images are as likely."
-    ]
-
-
-def score_remarks(data: Dataset, settings: Settings) -> list[str]:
-    """Why a generator has no scores at its checkpoints, though they were not turned off."""
-    if not isinstance(settings, AdversarialSettings) or data.info.is_vectors or not settings.score.images:
-        return []
-    reason = why_unscored(data, settings.score.features)
-    return [f"Checkpoints are not scored, and none is the best: {reason}"] if reason else []
-
-
 def form_text(info: DatasetInfo) -> str:
     """What a network depends on, in words."""
     values = "" if info.value_range is None else f" from {info.value_range[0]:g} to {info.value_range[1]:g}"
@@ -152,14 +130,8 @@ def told_text(info: DatasetInfo) -> str:
     return "; ".join(f"{c.name}: {', '.join(c.values[:20])}" for c in info.conditions) or "no conditions"
 
 
-def pair_remarks(data: Dataset, settings: Settings) -> list[str]:
-    """What a translator does without, and pairs too few to hold one out."""
-    found = []
-    if isinstance(settings, Pix2pixHDSettings) and settings.vgg == "none":
-        found.append(
-            "Trained without the perceptual loss of the paper: the weights of VGG-19 are no part of zerosum. "
-            "vgg=imagenet downloads them, vgg=FILE takes torchvision's."
-        )
+def pair_remarks(data: Dataset) -> list[str]:
+    """Whether pairs are too few to hold one out."""
     if data.info.input is not None and not data.info.conditions and len(data) == 1:
-        found.append("There is one pair, which will be learnt by heart, and none is left to judge by. Collect more.")
-    return found
+        return ["There is one pair, which will be learnt by heart, and none is left to judge by. Collect more."]
+    return []

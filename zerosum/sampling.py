@@ -12,7 +12,8 @@ from zerosum import pictures
 from zerosum.data.conditions import condition_named
 from zerosum.errors import ConfigError
 from zerosum.files import plain_disk_errors, write_whole
-from zerosum.model import BATCH, Model
+from zerosum.models.base import BATCH
+from zerosum.models.generator import Model
 
 
 def write_grid(

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from zerosum.fitting import FEW
 from zerosum.metrics.diversity import diversity
 from zerosum.metrics.features import SMALLEST, open_extractor
 from zerosum.metrics.neighbours import copying, nearest
-from zerosum.model import at_every_value, generated, stored_made
+from zerosum.models.generator import generated
+from zerosum.models.translator import at_every_value, stored_made
 from zerosum.networks.cnn import Cnn
 from zerosum.networks.grad_cam import grad_cam
 from zerosum.report.page import MOST_COLUMNS
@@ -61,14 +63,14 @@ class SampleSheets:
             pictures.save_picture(self._picture(self.reals, None), folder / "reals.png")
 
     def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
-        """Write `<images>.png` from the network. Returns what the system says of it (`facts`), and `health/diversity`,
+        """Write `<images>.png` from the network. Returns what the system says of it (`stage`), and `health/diversity`,
         1 where as varied as the data; without that for data without variety. Of a conditional generator the same
         within classes (zerosum.within): `health/diversity_within`, the mean, and with / and its name that of each."""
         device = next(network.parameters()).device
         made = generated(self.system, network, self.info, self.seeds, images, asked=self.asked)
         fakes = to_stored(torch.cat(list(made)), self.info)
         pictures.save_picture(self._picture(fakes, self._score(device)), self.folder / f"{images:09d}.png")
-        facts = self.system.facts(images)
+        facts = self.system.stage(images)
         if self.known is not None:
             copied, closest = self.known.beside(fakes)
             pictures.save_picture(closest, self.folder / "nearest.png")
@@ -95,9 +97,10 @@ class SampleSheets:
         return pictures.density_picture(self.reals, images, score, density)
 
     def _score(self, device: torch.device) -> pictures.Function | None:
-        judge = self.system.score
-        if judge is None or not self.info.is_vectors:
+        name = self.system.hooks.density_critic
+        if name is None or not self.info.is_vectors:
             return None
+        judge = next(player.module for player in self.system.players if player.name == name)
 
         def probability(x: np.ndarray) -> np.ndarray:
             training = judge.training
@@ -174,7 +177,7 @@ class PairSheets:
         fakes = stored_made(torch.cat(made), self.info)
         sheet = self._picture([self.inputs, shown_made(fakes, self.info), self.truth])
         pictures.save_picture(sheet, self.folder / f"{images:09d}.png")
-        return self.system.facts(images)
+        return self.system.stage(images)
 
     def _picture(self, sides: list[np.ndarray]) -> "pictures.Image.Image":
         """Each input with what belongs to it in one row, as many rows side by side as there is room for."""
@@ -215,7 +218,7 @@ class ChangeSheets:
         tiles = np.stack(columns, axis=1).reshape(-1, *self.info.shape)
         sheet = pictures.grid(tiles, len(self.places), len(columns), value_range=self.info.value_range)
         pictures.save_picture(sheet, self.folder / f"{images:09d}.png")
-        return self.system.facts(images)
+        return self.system.stage(images)
 
 
 def shown_inputs(inputs: np.ndarray, info: DatasetInfo) -> np.ndarray:
@@ -248,15 +251,14 @@ class LookSheets:
 
     def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
         """Write `<images>.png` from the network."""
-        sheet = looks(network, self.images, self.labels, self.info)
+        sheet = looks(cast(Cnn, network), self.images, self.labels, self.info)
         pictures.save_picture(sheet, self.folder / f"{images:09d}.png")
         return {}
 
 
-def looks(network: nn.Module, images: np.ndarray, labels: np.ndarray, info: DatasetInfo) -> "pictures.Image.Image":
+def looks(network: Cnn, images: np.ndarray, labels: np.ndarray, info: DatasetInfo) -> "pictures.Image.Image":
     """Images (N, H, W, C) under what speaks for the class that the classifier names (Grad-CAM), each with that class
     and its probability; a wrong one with the right one behind it."""
-    assert isinstance(network, Cnn)
     device = next(network.parameters()).device
     maps, logits = grad_cam(network, to_float(images, info, device))
     chances, answers = logits.float().softmax(dim=1).max(dim=1)

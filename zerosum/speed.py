@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
 from zerosum.data.cache import cache_folder
@@ -34,7 +33,8 @@ from zerosum.engine.products import faster_as_products
 from zerosum.environment import processor
 from zerosum.errors import ConfigError, ZerosumError
 from zerosum.files import parse_json, write_json
-from zerosum.model import BATCH, Model, Translator, pictures_at_once
+from zerosum.models.generator import Model
+from zerosum.models.translator import Translator
 from zerosum.threads import Meter, cores, taken_cores
 
 METHOD = 4  # of timing; what was kept by another is timed anew
@@ -133,7 +133,7 @@ def in_precision(model: Used, asked: str, count: int) -> Used:
     check_precision(asked)
     if asked == "bf16":
         return model.in_bf16()
-    if asked == "fp32" or count < ENOUGH * _at_once(model):
+    if asked == "fp32" or count < ENOUGH * model.at_once:
         return model
     half = _by_products(model.in_bf16(), count)
     seconds: dict[bool, list[float]] = {False: [], True: []}
@@ -149,12 +149,10 @@ def _by_products(model: Used, count: int) -> Used:
     as it is."""
     if model.device.type != "cpu":
         return model
-    found = convolutions_in(partial(_make, model, 1))
-    if _at_once(model) * work_of(found) < LEAST:
+    found = convolutions_in(partial(model.rehearse, 1))
+    if model.at_once * work_of(found) < LEAST:
         return model
-    height, width = model.info.shape[:2]
-    together = min(count, pictures_at_once(model.system, height * width)) if isinstance(model, Translator) else BATCH
-    return replace(model, products=_products(_forward(found, together), "bf16", anew=False)[0])
+    return replace(model, products=_products(_forward(found, model.together(count)), "bf16", anew=False)[0])
 
 
 def _forward(found: Mapping[Convolution, int], together: int) -> list[tuple[str, Convolution]]:
@@ -163,25 +161,11 @@ def _forward(found: Mapping[Convolution, int], together: int) -> list[tuple[str,
     return [("forward", replace(one, images=(together, *one.images[1:]))) for one in plain]
 
 
-def _at_once(model: Model | Translator) -> int:
-    return BATCH if isinstance(model, Model) else 1
-
-
 def _making(model: Model | Translator) -> float:
     """Seconds that it takes to make a batch of pictures, or one from a blank one."""
     started = time.perf_counter()
-    _make(model, _at_once(model))
+    model.rehearse(model.at_once)
     return time.perf_counter() - started
-
-
-def _make(model: Model | Translator, count: int) -> None:
-    """Make so many pictures, of blank ones where it makes them from others."""
-    if isinstance(model, Model):
-        model.sample(count)
-    else:
-        height, width = model.info.shape[:2]
-        blank = np.zeros((count, height, width, 1 if model.input.labels else model.input.channels), model.input.dtype)
-        model.translate(blank, asked={condition.name: condition.values[0] for condition in model.conditions})
 
 
 def work_of(found: Mapping[Convolution, int]) -> float:

@@ -28,8 +28,8 @@ from zerosum.data.survey import Progress, nothing_readable
 from zerosum.data.tags import FILE_COLUMNS, Finder, Table, read_table
 from zerosum.errors import ConfigError, DataError
 from zerosum.files import write_whole
-from zerosum.model import Classifier, load_classifier
-from zerosum.recipes.classifier import ClassifierSettings
+from zerosum.models.classifier import Classifier
+from zerosum.models.loading import load_classifier
 
 
 def tag(
@@ -112,7 +112,6 @@ def _eyes(runs: Sequence[str | Path], device: str, warn: Callable[[str], None]) 
     first: dict[str, str | Path] = {}
     for run in runs:
         eye = load_classifier(run, device, warn)
-        assert isinstance(eye.settings, ClassifierSettings)
         column = eye.settings.label
         if column in eyes:
             raise ConfigError(f"{first[column]} and {run} both fill the column {column}; give one of them.")

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from zerosum.engine.players import Batch, System
 from zerosum.errors import DataError
-from zerosum.networks.unet import PictureNorm
 
 MOST_PIXELS = 2**22  # translated in one piece
 TILE, OVERLAP = 1024, 256  # pixels a side; of the overlap a quarter at each end counts for nothing
@@ -18,11 +17,11 @@ MAPS = ("input", "instances")  # of a batch: what has height and width
 def translated(system: System, network: nn.Module, batch: Batch, tile: int | None = None) -> Tensor:
     """What the network makes of a batch of any height and width, (N, C, H, W) float32 on the CPU.
 
-    Sides that are no multiples of `system.multiple` are made so by mirroring at the right and below, and what is made
-    there is cut off. Up to MOST_PIXELS, or without end where `tile` is given and covers it, the picture goes through in
-    one piece, without a seam; beyond in squares of `tile` pixels, or of two multiples where that is more, that overlap
-    and fade into one another. Of a network that looks no further than 64 pixels around (at tiles of 1024), nor at means
-    over the picture (`sees_means`), the squares are those of the picture in one piece.
+    Sides that are no multiples of what the translator takes are made so by mirroring at the right and below, and what
+    that adds is cut off. Up to MOST_PIXELS, or without end where `tile` is given and covers it, the picture goes
+    through in one piece, without a seam; beyond in squares of `tile` pixels, or of two multiples where that is more,
+    that overlap and fade into one another. Of a network that looks no further than 64 pixels around (at tiles of
+    1024), nor at means over the picture (`sees_means`), the squares are those of the picture in one piece.
     Raises DataError when what it makes is not finite."""
     made = list(bands(system, network, batch, tile))
     return made[0] if len(made) == 1 else torch.cat(made, dim=2)
@@ -42,16 +41,16 @@ def bands(
     if not in_squares(height, width, tile):
         yield piece(system, network, batch, (0, 0, height, width), encode)
         return
-    side, overlap = measures(tile or TILE, system.multiple)
+    side, overlap = measures(tile or TILE, _multiple(system))
     total = weights = torch.zeros(0)
     done = 0  # rows that were given; total and weights are those below
-    for top in starts(height, side, overlap, system.multiple):
+    for top in starts(height, side, overlap, _multiple(system)):
         bottom = min(top + side, height)
         if top:
             ready = top - done
             yield total[..., :ready, :].div_(weights[:ready])  # in place: a large picture is there once
             total, weights, done = total[..., ready:, :], weights[ready:], top
-        for left in starts(width, side, overlap, system.multiple):
+        for left in starts(width, side, overlap, _multiple(system)):
             right = min(left + side, width)
             made = piece(system, network, batch, (top, left, bottom, right), encode)
             if not left:
@@ -72,11 +71,6 @@ def in_squares(height: int, width: int, tile: int | None) -> bool:
     return max(height, width) > tile if tile else height * width > MOST_PIXELS
 
 
-def sees_means(network: nn.Module) -> bool:
-    """Whether the network normalises by means over the picture, which those over a piece of it are not."""
-    return any(isinstance(layer, nn.InstanceNorm2d | nn.GroupNorm | PictureNorm) for layer in network.modules())
-
-
 def measures(tile: int, multiple: int) -> tuple[int, int]:
     """The side of pieces and how far they overlap at least, both multiples: a quarter of the side, up to OVERLAP."""
     side = max(2 * multiple, tile // multiple * multiple)
@@ -91,12 +85,12 @@ def piece(
     encode: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """What the network makes of the part from top, left to bottom, right."""
-    assert system.translate is not None
+    assert system.translator is not None
     top, left, bottom, right = box
     part = batch | {name: batch[name][..., top:bottom, left:right] for name in MAPS if name in batch}
     height, width = bottom - top, right - left
     least = smallest(system, network)
-    more = tuple(max(least - side, -side % system.multiple) for side in (height, width))
+    more = tuple(max(least - side, -side % _multiple(system)) for side in (height, width))
     if any(more):
         part |= {name: mirrored(part[name], *more) for name in MAPS if name in part}
     if encode is not None:
@@ -106,7 +100,7 @@ def piece(
     dtype = next(network.parameters(), part["input"]).dtype  # bfloat16 of a model `in_bf16`
     floats = {name: value for name, value in part.items() if torch.is_tensor(value) and value.is_floating_point()}
     part |= {name: value.to(dtype) for name, value in floats.items()}
-    made = system.translate(network, part)[..., :height, :width].float().cpu()
+    made = system.translator.translate(network, part)[..., :height, :width].float().cpu()
     refuse_not_finite_output(made)
     return made
 
@@ -123,7 +117,7 @@ def refuse_not_finite_output(made: Tensor) -> None:
 def smallest(system: System, network: nn.Module) -> int:
     """The least side, a multiple; two where layers reflect borders, which one pixel is too few for."""
     reflects = any(getattr(layer, "padding_mode", "zeros") == "reflect" for layer in network.modules())
-    return system.multiple * (2 if reflects else 1)
+    return _multiple(system) * (2 if reflects else 1)
 
 
 def mirrored(maps: Tensor, down: int, across: int) -> Tensor:
@@ -160,3 +154,8 @@ def ramp(size: int, overlap: int, before: bool, after: bool) -> Tensor:
         if near:
             weights = torch.minimum(weights, (2 * distance / overlap - 0.5).clamp(0, 1))
     return weights
+
+
+def _multiple(system: System) -> int:
+    assert system.translator is not None
+    return system.translator.multiple

@@ -38,7 +38,6 @@ from zerosum.engine.watch import Watch
 from zerosum.environment import environment
 from zerosum.errors import ConfigError, DataError, DivergedError, error_text
 from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
-from zerosum.extractors import check_features
 from zerosum.fitting import fitted, fixed_share
 from zerosum.lengths import (
     Facts,
@@ -54,22 +53,20 @@ from zerosum.lengths import (
     with_new_length,
 )
 from zerosum.live import asked_text, shown
-from zerosum.model import Model, described, load_generator
+from zerosum.models.generator import Model
+from zerosum.models.loading import described, load_generator
 from zerosum.paired_scores import pairs
-from zerosum.recipes.caae import CaaeSettings
-from zerosum.recipes.classifier import no_classes_text
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged, nested
 from zerosum.recipes.remedies import remedies
-from zerosum.recipes.settings import AdversarialSettings, ConditionalSettings, Settings
+from zerosum.recipes.settings import Settings
 from zerosum.remarks import data_notes, form_text, remarks, shape_text, told, told_text
 from zerosum.report.page import write_report
 from zerosum.seeds import seed_of
 from zerosum.speed import check_precision, choose_speed
-from zerosum.tasks import TASKS, balanced_place
+from zerosum.tasks.base import TRAINING
 from zerosum.threads import Threads, check_threads, choose_threads, resumed_threads, threads_restored
 from zerosum.trial import expected_info, same_shapes, seconds_an_image, trial_step
-from zerosum.within import classes_of, few_text
 
 
 @dataclass(frozen=True)
@@ -155,10 +152,10 @@ def plan(
     above = merged(nested(settings or {}), parse_overrides(overrides))
     values = one_length(of_another_run(chosen, read_config_file(config)) if config is not None else {}, above)
     resolved = chosen.configure(values)
-    TASKS[chosen.task].check(resolved, init)
+    TRAINING[chosen.task].check(resolved, init)
     if init is not None:
         _origin(Path(init), chosen, resolved)
-    if resolved.data.pairs and chosen.task != "translate":
+    if resolved.data.pairs and not chosen.task.pairs:
         raise ConfigError(f"{recipe} learns from images by themselves, not from pairs; leave data.pairs out.")
     found = survey(str(data), resolved.data)
     if found.vector and not chosen.vectors:
@@ -171,8 +168,7 @@ def plan(
     if not found.vector:
         size = chosen.size_for(resolved, found.auto_size)
         check_augment(resolved.augment, found.channels, found.alpha)
-    if chosen.task == "classify" and not found.classes and getattr(resolved, "label", "") == "class":
-        raise DataError(no_classes_text(str(data)))
+    TRAINING[chosen.task].check_data(resolved, found, str(data))
     packing, packing_said = _packing(data, found, size, resolved.data)
     resolved = resolved.model_copy(update={"data": packing})
     asked = goal_of(images, steps, minutes)
@@ -187,16 +183,11 @@ def plan(
     goal = asked or Goal(images=resolved.images)
     if only_time and named:
         goal = Goal(images=resolved.images, seconds=goal.seconds)
-    length = " ".join([goal_text(resolved, goal, epochs, kind_of(chosen)), *followed_text(before, resolved, size)])
+    length = " ".join([goal_text(resolved, goal, epochs, chosen.task.unit), *followed_text(before, resolved, size)])
     unreached = [] if by_time(goal) else resolved.unreached(resolved.images, facts.count, len(found.classes), size)
     expected = expected_info(chosen, resolved, data, found, size)
-    if isinstance(resolved, AdversarialSettings) and resolved.score.images and not expected.is_vectors:
-        check_features(resolved.score.features, expected)
+    TRAINING[chosen.task].check_expected(resolved, expected)
     trial_step(chosen, resolved, expected)
-    later = []
-    if isinstance(resolved, CaaeSettings):
-        told = listed([resolved.attribute, *resolved.also])
-        later.append(f"Which images have {told}, and its bins, is looked at when training begins.")
     start = None if init is None else str(init)
     return Plan(
         chosen,
@@ -208,7 +199,7 @@ def plan(
         expected,
         tuple(said),
         start,
-        tuple(later),
+        tuple(resolved.later),
         length,
         tuple(unreached),
         epochs,
@@ -284,12 +275,10 @@ def train(
     where = choose_device(device)
     check_precision(precision, products)
     check_threads(threads)
-    resolved = _lasting_eye(planned.settings)
-    task = TASKS[planned.recipe.task]
-    dataset = task.classed(open_dataset(str(data), planned.size, resolved.data, progress=packing), resolved)
-    if dataset.info.conditions and isinstance(resolved, ConditionalSettings):  # so that it asks the same of any data
-        names = tuple(condition.name for condition in dataset.info.conditions)
-        resolved = resolved.model_copy(update={"attributes": names})
+    resolved = planned.settings.with_absolute_paths(_lasting)
+    task = TRAINING[planned.recipe.task]
+    dataset = task.prepare(open_dataset(str(data), planned.size, resolved.data, progress=packing), resolved)
+    resolved = resolved.model_copy(update=task.pinned(resolved, dataset.info))
     if shades := levels_of(dataset.info.map_classes):  # so that the classes of other data are the same
         resolved = resolved.model_copy(update={"data": resolved.data.model_copy(update={"shades": shades})})
     if (labels := len(dataset.info.map_classes)) and resolved.data.labels is None:  # so that other data has as many
@@ -304,7 +293,7 @@ def train(
         if (exact := whole.in_epochs(known.count, known.classes)) != resolved.images:
             resolved = with_length(planned.recipe, whole, Goal(images=exact), known, planned.values)
             goal = goal if goal.images is None else replace(goal, images=exact)
-            length = goal_text(resolved, goal, planned.epochs, kind_of(planned.recipe))
+            length = goal_text(resolved, goal, planned.epochs, planned.recipe.task.unit)
     keep_pages()
     taken = choose_threads(threads)
     torch.set_num_threads(taken.count)
@@ -318,7 +307,7 @@ def train(
             products=products,
         )
         system = _system(planned.recipe, resolved, dataset.info, seed, where, speed.layout)
-    started = system.take_weights()
+    started = system.hooks.load_weights()
     origin = None if init is None else _start_from(system, planned.recipe, resolved, dataset.info, Path(init))
     scorer = task.scorer(system, resolved, dataset, seed)
     path = Path(out) if out is not None else next_run(Path("runs"), recipe, str(data))
@@ -326,7 +315,7 @@ def train(
         "schema": SCHEMA,
         "zerosum": __version__,
         "recipe": recipe,
-        "task": planned.recipe.task,
+        "task": planned.recipe.task.name,
         "source": _lasting(data),
         "seed": seed,
         "device": where.type,
@@ -347,12 +336,12 @@ def train(
         training = _prepare(run, document, system, resolved, dataset, scorer, where, taken, listeners)
         _note_trained_on(run, planned.recipe, resolved, dataset, seed)
         if origin is None and not started:
-            system.before_training(_many(dataset, seed, where))
+            system.hooks.init_from_data(_many(dataset, seed, where))
         training.ema.restart(system.network)
         conditions = dataset.info.conditions  # of ordered values also the bins, which are chosen by the data
         words = listed([condition.told if condition.ordered else condition.name for condition in conditions])
         also = f", told {words}" if words else ""
-        kind = kind_of(planned.recipe)
+        kind = planned.recipe.task.unit
         training.event(
             "start", f"{recipe} on {data}: {counted(len(dataset), kind)} of {shape_text(dataset.info)}{also}."
         )
@@ -362,9 +351,8 @@ def train(
         said = speed.milliseconds or precision != "auto"
         for sentence in [taken.why, *([speed.why] if said else []), *planned.chosen]:
             training.event("chosen", sentence)
-        few = classes_of(dataset, seed)[1] if planned.recipe.task == "generate" else {}
-        rare = [few_text(few, dataset.info)] if few else []
-        _tell_of_data(training, dataset, [*planned.unreached, *remarks(dataset, planned.recipe, resolved), *rare])
+        warnings = [*planned.unreached, *remarks(dataset, resolved), *task.warnings(resolved, dataset, seed)]
+        _tell_of_data(training, dataset, warnings)
         return _run(training, goal, stop)
 
 
@@ -420,7 +408,7 @@ def resume(
             document["source"] = _lasting(data)
         try:
             found = open_dataset(document["source"], size, settings.data, progress=packing)
-            dataset = TASKS[recipe.task].classed(found, settings)
+            dataset = TRAINING[recipe.task].prepare(found, settings)
         except DataError as error:
             if data is not None:
                 words = f"{data} cannot stand in for {origin}, which this run was trained on."
@@ -433,11 +421,7 @@ def resume(
                 f"{document['source']} now has {told_text(dataset.info)}; this run was told "
                 f"{told_text(info)}. Restore the data, or train anew."
             )
-        if recipe.task == "classify" and dataset.info.classes != info.classes:
-            raise DataError(
-                f"{document['source']} now has the classes {listed(dataset.info.classes)}; this run tells apart "
-                f"{listed(info.classes)}. Restore the data, or train anew with --init {run}."
-            )
+        TRAINING[recipe.task].check_restored(dataset.info, info, document["source"], run)
         if form_text(dataset.info) != form_text(info):
             raise DataError(
                 f"{document['source']} now gives {form_text(dataset.info)}; this run was trained on {form_text(info)}. "
@@ -456,7 +440,7 @@ def resume(
             system = _system(recipe, settings, info, document["seed"], where, layout_of(document))
             unscored = ""
             try:
-                scorer = TASKS[recipe.task].scorer(system, settings, dataset, document["seed"])
+                scorer = TRAINING[recipe.task].scorer(system, settings, dataset, document["seed"])
             except (ConfigError, DataError) as error:  # what sees the images is gone; the run itself is not
                 scorer, unscored = None, f"The run goes on without scores at its checkpoints. {error}"
             training = _prepare(folder, document, system, settings, dataset, scorer, where, taken, listeners)
@@ -485,7 +469,7 @@ def resume(
         if moved:
             training.goal = goal
             rates = rates_text(system, training.time(), settings.clock_end(by_time(goal)))
-            training.event("goal", " ".join([new_goal_text(settings, goal, progress, kind_of(recipe)), *rates]))
+            training.event("goal", " ".join([new_goal_text(settings, goal, progress, recipe.task.unit), *rates]))
         with stop_on_signals() as stop:
             return _run(training, goal, stop)
     finally:
@@ -503,14 +487,15 @@ def _begin_again(
             "again into another folder."
         )
     folder.forget_after(-1)
-    started, init = system.take_weights(), document.get("init")
+    started, init = system.hooks.load_weights(), document.get("init")
     if init is not None:
         training.event("init", _start_from(system, recipe, settings, data.info, Path(init)))
     elif not started:
-        system.before_training(_many(data, document["seed"], training.device))
+        system.hooks.init_from_data(_many(data, document["seed"], training.device))
     training.ema.restart(system.network)
     training.event("resume", "The run was stopped before its first checkpoint: it begins again.")
-    _tell_of_data(training, data, remarks(data, recipe, settings))
+    warnings = TRAINING[recipe.task].warnings(settings, data, document["seed"])
+    _tell_of_data(training, data, [*remarks(data, settings), *warnings])
 
 
 def _tell_of_data(training: Training, data: Dataset, warnings: Iterable[str]) -> None:
@@ -531,7 +516,7 @@ def changed_split(folder: RunFolder, recipe: Recipe, settings: Settings, info: D
     if same:
         return ""
     found = "has changed since the run began; it goes on with what is there now."
-    if recipe.task == "generate" or not getattr(settings, "validation", 0):
+    if not recipe.task.holds_out or not getattr(settings, "validation", 0):
         return found
     if trained is None:
         return (
@@ -544,9 +529,8 @@ def changed_split(folder: RunFolder, recipe: Recipe, settings: Settings, info: D
 
 def _note_trained_on(run: RunFolder, recipe: Recipe, settings: Settings, data: Dataset, seed: int) -> None:
     """Keep what is trained on, where images are held out. A generator holds none out."""
-    task = TASKS[recipe.task]
-    if recipe.task != "generate":
-        run.add_trained_on(data.content.keys[task.rows(settings, data, seed)])
+    if recipe.task.holds_out:
+        run.add_trained_on(data.content.keys[TRAINING[recipe.task].rows(settings, data, seed)])
 
 
 def _packing(
@@ -562,14 +546,6 @@ def _packing(
     if found.source is None or size is None:
         return usual, ()
     return choose(found.source, found, size, settings)
-
-
-def _lasting_eye(settings: Settings) -> Settings:
-    """The settings with the run that scores at checkpoints named so that it is found from any folder."""
-    if isinstance(settings, AdversarialSettings) and (Path(settings.score.features) / "config.yaml").is_file():
-        score = settings.score.model_copy(update={"features": _lasting(settings.score.features)})
-        return settings.model_copy(update={"score": score})
-    return settings
 
 
 @dataclass(frozen=True)
@@ -594,10 +570,10 @@ def _origin(init: Path, recipe: Recipe, settings: Settings) -> Origin:
     if other.name != recipe.name:
         raise ConfigError(f"{init} is a run of {other.name}; {recipe.name} can start only from a run of its own kind.")
     lacking = "exported" if run is None else "imported" if config.get("imported") else ""
-    if lacking and isinstance(settings, AdversarialSettings) and settings.transfer.freeze_discriminator:
+    if lacking and (count := settings.frozen_layers.get("discriminator")):
         raise ConfigError(
-            f"transfer.freeze_discriminator={settings.transfer.freeze_discriminator} keeps layers as they are, and "
-            f"{init} was {lacking}, without a discriminator. Leave it out, or begin with the run itself."
+            f"transfer.freeze_discriminator={count} keeps layers as they are, and {init} was {lacking}, without a "
+            "discriminator. Leave it out, or begin with the run itself."
         )
     return Origin(init, run, config, theirs, known, lacking)
 
@@ -613,7 +589,7 @@ def _start_from(system: System, recipe: Recipe, settings: Settings, info: Datase
             f"networks would take the one for the other. Give {told_how(known)} as there, or train without --init."
         )
     notes: list[str] = []
-    leave = system.head if known.classes != info.classes else frozenset()
+    leave = system.hooks.class_dependent if known.classes != info.classes else frozenset()
     if origin.run is not None:
         parts = start_from(system, origin.run.checkpoints, notes.append, leave)
     else:
@@ -627,15 +603,13 @@ def _start_from(system: System, recipe: Recipe, settings: Settings, info: Datase
             f"No weight of the {' and the '.join(strange)} of {init} fits: the networks differ. Give the settings of "
             "that run, or another."
         )
-    if isinstance(settings, AdversarialSettings):
-        _refuse_to_keep_chance(settings, parts, init)
+    _refuse_to_keep_chance(settings, parts, init)
     return " ".join([*notes, taken_text(found, init)])
 
 
-def _refuse_to_keep_chance(settings: AdversarialSettings, parts: Mapping[str, Taken], init: Path) -> None:
+def _refuse_to_keep_chance(settings: Settings, parts: Mapping[str, Taken], init: Path) -> None:
     """Raises ConfigError when a layer that was just drawn is to stay as it is."""
-    counts = {"generator": settings.transfer.freeze_generator, "discriminator": settings.transfer.freeze_discriminator}
-    for name, count in counts.items():
+    for name, count in settings.frozen_layers.items():
         if count and (held := parts[name].held):
             raise ConfigError(
                 f"transfer.freeze_{name}={count} would keep {held[0]} as it was drawn: {init} has none of its shape. "
@@ -691,15 +665,15 @@ def _prepare(
     """A system with its data and its run folder, ready to train."""
     keep_pages()
     seed, every = document["seed"], settings.every
-    task = TASKS[get_recipe(document["recipe"]).task]
-    rows = task.rows(settings, data, seed)
+    task = TRAINING[get_recipe(document["recipe"]).task]
+    rows, finalize = task.rows(settings, data, seed), system.hooks.finalize_checkpoint
     return Training(
         system,
         run,
         draw=_draw(data, rows, settings, seed, device, layout_of(document)),
-        show=task.show(run.samples, system, settings, data, seed),
+        show=task.sheets(run.samples, system, settings, data, seed),
         scorer=scorer,
-        settle=None if system.settle is None else partial(_settle, system.settle, data, rows, device),
+        finalize=None if finalize is None else partial(_finalize, finalize, data, rows, device),
         batch=settings.batch,
         seed=seed,
         cadence=Cadence(every.log, every.sample, every.checkpoint, 60 * every.checkpoint_minutes),
@@ -771,7 +745,7 @@ def _draw(
     """Every player has its own shuffle of these rows of the data, so how often one of them steps does not move
     another's images. How an image is varied depends on the player, the epoch and the image."""
     count, augmenting = len(rows), settings.augment
-    place = balanced_place(data, settings)
+    place = settings.balanced_column(data.info)
     members = []
     if place is not None and data.conditions is not None:
         values = data.conditions[rows, place]
@@ -798,25 +772,20 @@ def _draw(
     return draw
 
 
-def _settle(
-    settle: Callable[[nn.Module, Iterator[Batch]], None],
+def _finalize(
+    finalize: Callable[[nn.Module, Iterator[Batch]], None],
     data: Dataset,
     rows: np.ndarray,
     device: torch.device,
     network: nn.Module,
 ) -> None:
     """Let the network see the images it was trained on, in their order."""
-    settle(network, pairs(data, rows, device))
+    finalize(network, pairs(data, rows, device))
 
 
 def facts_of(info: DatasetInfo) -> Facts:
     """What a length depends on, of a set as it is packed."""
     return Facts(info.count, len(info.classes), None if info.is_vectors else (info.shape[0], info.shape[1]))
-
-
-def kind_of(recipe: Recipe) -> str:
-    """What a recipe learns from."""
-    return "pair" if recipe.task == "translate" else "image"
 
 
 def _many(data: Dataset, seed: int, device: torch.device, count: int = 4096) -> torch.Tensor:

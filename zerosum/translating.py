@@ -26,11 +26,14 @@ from zerosum.data.survey import Progress, nothing_readable
 from zerosum.engine.device import plain_memory_errors
 from zerosum.errors import ConfigError, DataError, ZerosumError
 from zerosum.files import plain_disk_errors, refuse_to_replace
-from zerosum.model import MOST_AT_ONCE, Checkpoint, Translator, load_translator
+from zerosum.models.base import Checkpoint
+from zerosum.models.loading import load_translator
+from zerosum.models.translator import MOST_AT_ONCE, Translator
+from zerosum.networks.unet import sees_means
 from zerosum.sampling import write_image
 from zerosum.show import shown_inputs, shown_made
 from zerosum.speed import in_precision
-from zerosum.tiles import in_squares, sees_means
+from zerosum.tiles import in_squares
 
 MOST_CELLS = 400  # pictures on a sheet of looks
 LONGEST_STEM = 251  # bytes of a name without its suffix of four; file systems end at 255
@@ -109,7 +112,7 @@ def translate(
     files = _files(inputs, source, out, model.info, sheet)
     _refuse_over(files, [source, *([] if instances is None else [Path(instances)])])
     refuse_to_replace(out, overwrite)
-    if maps is None and model.system.sees_instances:
+    if maps is None and model.spec.uses_instances:
         one = "each class" if model.input.labels else "each picture"
         warn(f"{run} was shown maps of instances, and there are none here: {one} counts as one object.")
     work = _Work(model, inputs, [], warn, progress, source.is_dir(), tile)
@@ -171,12 +174,12 @@ def _check_options(style: int | None, styles: int | None, tile: int | None) -> N
 def _check_run(model: Translator, run: Path, looks: int | None, has_maps: bool) -> None:
     if looks is not None and find_condition("style", model.conditions):
         raise ConfigError("--style is the number of a look: ask for the attribute with --set style=VALUE.")
-    if looks is not None and not model.system.styled:
+    if looks is not None and not model.spec.styled:
         raise ConfigError(
             f"{run} learnt no looks to choose from. Leave --style and --styles out, or train a run that does: "
             "`zerosum train pix2pixhd DATA features.enabled=true`."
         )
-    if has_maps and not model.system.sees_instances:
+    if has_maps and not model.spec.uses_instances:
         raise ConfigError(
             f"{run} was trained without maps of instances, and has no use for any: leave --instances out."
         )
@@ -421,8 +424,8 @@ class _Work:
 
     def _readable(self, items: Iterable[_Item]) -> Iterator[_Ready]:
         model = self.model
-        fill = model.system.sees_instances and not model.input.labels  # nothing else says where objects are
-        size = (model.info.shape[0], model.info.shape[1]) if model.system.fixed_size else None
+        fill = model.spec.uses_instances and not model.input.labels  # nothing else says where objects are
+        size = (model.info.shape[0], model.info.shape[1]) if model.spec.fixed_size else None
         read = partial(_read, side=model.input, data=model.settings.data, size=size, fill=fill)
         for (result,) in in_order(read, items, batch=1):  # which may have a hundred megapixels
             if not isinstance(result, Skip):

@@ -9,24 +9,22 @@ from typing import Any
 
 import torch
 
-from zerosum.augment.settings import GanAugmentSettings
-from zerosum.data.conditions import Condition, width_of
-from zerosum.data.dataset import DatasetInfo, Side, is_prepared, load_dataset
+from zerosum.data.conditions import width_of
+from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size, size_text
-from zerosum.data.survey import CHANNELS, Survey
+from zerosum.data.survey import Survey
 from zerosum.engine.players import Batch, System
 from zerosum.engine.precision import on_shapes_alone
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import frozen, opponents_of, training_step
 from zerosum.errors import ConfigError, ZerosumError
-from zerosum.recipes.caae import CaaeSettings
 from zerosum.recipes.registry import Recipe, merged, nested
-from zerosum.recipes.settings import ConditionalSettings, Settings
+from zerosum.recipes.settings import Settings
+from zerosum.tasks.base import TRAINING
 
 LARGER = (2, 4, 8, 16, 32)  # times the size, at which settings are tried that do not work at it
 RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
 TIMED = 8  # images in the step by which the time is told
-GUESSED = 10  # classes or values of an attribute, of data that has not been read
 ELSEWHERE = ("preset", "size", "data", "every", "score", "images", "epochs", "validation", "ema_half_life", "transfer")
 """Settings that networks are not built by."""
 
@@ -67,7 +65,7 @@ def seconds_an_image(
                 started = clock()
                 training_step(
                     system.players, lambda player: dict(batch), lambda player, i: nullcontext(), system.simultaneous,
-                    shared=system.shared,
+                    joint_forward=system.joint_forward,
                 )  # fmt: skip
                 seconds = clock() - started
     except Exception:  # what a run will say of it, if it is wrong
@@ -89,39 +87,17 @@ def expected_info(
     if size is None:
         shape = (1,) if opened is None or opened.vectors is None else tuple(opened.vectors().shape[1:])
         return DatasetInfo(str(source), found.count, shape, "float32", None, False, (), "")
-    names = tuple(map(str, range(GUESSED)))
-    conditions: tuple[Condition, ...] = ()
-    given: Side | None = None
-    labels: tuple[str, ...] = ()
-    instances = False
-    channels, alpha, dtype = found.channels, found.alpha, found.dtype
-    value_range = RANGES[dtype]
-    if settings.data.pairs and is_prepared(Path(source)):
-        packed = load_dataset(Path(source)).info
-        given, labels, instances = packed.input, packed.labels, packed.instances
-    elif settings.data.pairs and opened is not None and opened.pairs is not None:
-        facts, chosen = opened.pairs, settings.data
-        classes = facts.classes or tuple(map(str, range(chosen.labels or GUESSED)))
-        width, _ = (channels, alpha) if chosen.input_channels == "auto" else CHANNELS[chosen.input_channels]
-        given = Side(width, "uint8", (0, 255), False)
-        if facts.input_maps:
-            given = Side(1, "uint8", (0, 255), False, classes)
-        if facts.target_maps:
-            labels, channels, alpha = classes, 1, False
-        instances = facts.instances
-    elif recipe.task == "change":
-        count = settings.bins if isinstance(settings, CaaeSettings) and isinstance(settings.bins, int) else GUESSED
-        edges = tuple(map(float, range(count)))
-        conditions = (Condition("attribute", tuple(map(str, range(count))), (1,) * count, edges[1:], edges),)
-        given = Side(channels, dtype, value_range, alpha)
-    elif isinstance(settings, ConditionalSettings) and settings.conditional:
-        values = found.classes or names
-        conditions = (Condition("class", values, (1,) * len(values)),)
-    classes = found.classes or (names if recipe.task == "classify" else ())
-    return DatasetInfo(
-        str(source), found.count, (*size, channels), dtype, value_range, alpha, classes, "",
-        conditions, input=given, instances=instances, labels=labels,
-    )  # fmt: skip
+    info = DatasetInfo(
+        str(source),
+        found.count,
+        (*size, found.channels),
+        found.dtype,
+        RANGES[found.dtype],
+        found.alpha,
+        found.classes,
+        "",
+    )
+    return TRAINING[recipe.task].expected(settings, info, found)
 
 
 def same_shapes(a: DatasetInfo, b: DatasetInfo) -> bool:
@@ -141,9 +117,7 @@ def _problem(recipe: Recipe, settings: Settings, info: DatasetInfo) -> str:
 
     Images are not varied before the discriminator, which keeps their shape: its hundreds of small operations take
     seconds on tensors without numbers, of which each is worked out in Python."""
-    augment = getattr(settings, "augment", None)
-    if isinstance(augment, GanAugmentSettings):
-        settings = settings.model_copy(update={"augment": augment.model_copy(update={"differentiable": "none"})})
+    settings = settings.model_copy(update={"augment": settings.augment.not_shared()})
     with on_shapes_alone():
         try:
             system = recipe.build(settings, info)
@@ -167,8 +141,11 @@ def _take_gradients(system: System, settings: Settings, info: DatasetInfo, image
     count = settings.batch if system.batch is None else system.batch(images_seen)
     batch = shapes_of(info, count) | {"images_seen": images_seen, "step": 0}
     for player in system.players:
-        with frozen(opponents_of(player, system.players, system.shared)):
-            terms, _ = player.losses(batch if system.shared else dict(batch))
+        joint = system.joint_forward
+        with frozen(opponents_of(player, system.players, joint is not None)):
+            if joint is not None and player is system.players[0]:
+                batch = joint(batch)
+            terms, _ = player.losses(batch)
             torch.stack(list(terms.values())).sum().backward()
 
 

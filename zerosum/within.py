@@ -20,7 +20,8 @@ from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.order import epoch_order
 from zerosum.engine.players import System
 from zerosum.metrics.diversity import diversity
-from zerosum.model import BATCH, made_of
+from zerosum.models.base import BATCH
+from zerosum.models.generator import made_of
 from zerosum.seeds import seed_of
 
 SAMPLES = 16
@@ -120,10 +121,10 @@ class DiversityWithin:
     @torch.inference_mode()
     def _made(self, network: nn.Module, images_seen: int) -> Sequence[Tensor]:
         """Samples of each class, (samples, C, H, W)."""
-        assert self.system.latents is not None  # the recipe's task is to generate
+        assert self.system.generator is not None
         if not self.classes:
             return []
-        latents = self.system.latents(range(self.samples)).repeat(len(self.classes), 1)
+        latents = self.system.generator.latents(range(self.samples)).repeat(len(self.classes), 1)
         asked = np.repeat(np.array([one.places for one in self.classes]), self.samples, axis=0)
         condition = torch.from_numpy(encoded(asked, self.info.conditions))
         made = [

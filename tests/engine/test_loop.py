@@ -11,7 +11,7 @@ from torch import nn
 from zerosum.engine import loop
 from zerosum.engine.checkpoint import best_checkpoint, list_checkpoints
 from zerosum.engine.loop import WRITE_ATTEMPTS, Cadence, Goal, Progress, Scorer, Training
-from zerosum.engine.players import Player, System
+from zerosum.engine.players import GeneratorSpec, Player, System
 from zerosum.engine.run import RunFolder, read_lines
 from zerosum.engine.stopping import StopRequest
 from zerosum.errors import DataError, DivergedError, ZerosumError
@@ -68,7 +68,7 @@ def make(tmp_path):
             return {"health/diversity": 1.0}
 
         training = Training(
-            System(modules[1], players, lambda seeds: torch.zeros(len(seeds), 1)),
+            System(modules[1], lambda: players, GeneratorSpec(lambda seeds: torch.zeros(len(seeds), 1))),
             run,
             draw=lambda player, position, count: {"image": torch.full((count, 1), position / 100)},
             show=show,
@@ -123,6 +123,18 @@ def test_what_came_after_the_last_regular_line_is_logged_too(make):
     assert all(line["time/images_per_second"] > 0 for line in lines)
     assert all(0 <= line["time/data_wait"] <= 1 for line in lines)
     assert ["grad/generator" in line for line in lines] == [True, True, False]
+
+
+def test_how_long_it_will_take_is_said_at_the_first_line_and_not_at_the_end(make):
+    long, short = make(log=10), make(log=10**6)
+    for training in (long, short):
+        training.run_until(Goal(images=50), StopRequest())
+    first, last = (
+        [text for kind, text in training.listeners[0].events if kind == "goal"] for training in (long, short)
+    )
+    assert len(first) == 1
+    assert "images" in first[0]
+    assert last == []  # its only line is the last
 
 
 def test_a_logged_loss_is_the_mean_of_the_steps_and_a_gradient_norm_the_last(make):
@@ -250,7 +262,7 @@ def test_a_score_that_fails_is_a_warning_and_the_checkpoints_are_kept(make, erro
     assert all(text.startswith("This checkpoint has no score: ") for text in texts)
 
 
-@pytest.mark.parametrize("what", ["show", "settle"])
+@pytest.mark.parametrize("what", ["show", "finalize"])
 def test_a_picture_that_fails_is_a_warning_whatever_it_raises(make, what):
     def fails(*arguments):
         raise RuntimeError("no such font\nand so on")
@@ -407,7 +419,7 @@ def test_minutes_are_of_training_and_not_of_samples_checkpoints_and_scores(make)
         clock.now += 1000
         return {}
 
-    training.draw, training.show, training.settle = drawing, slow, lambda network: slow(network, 0)
+    training.draw, training.show, training.finalize = drawing, slow, lambda network: slow(network, 0)
     training.scorer = Scorer(lambda network, images: (slow(network, images) | {"eval/fd": 1.0}, {}), "eval/fd", False)
     training.run_until(Goal(seconds=8), StopRequest())
     assert training.progress.step == 8

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from zerosum.engine.players import Player
+from zerosum.engine.players import Player, System
 from zerosum.engine.step import frozen, training_step
 
 
@@ -74,33 +74,40 @@ def test_a_shared_batch_carries_what_was_made_to_the_other_player():
         drawn.append(player.name)
         return batch_for(player)
 
-    def keep(judge):
-        def losses(batch):
-            batch["made"] = shared[1].module(batch["latent"])
-            return judge(batch)
-
-        return losses
+    def forward(batch):
+        return batch | {"fake": shared[1].module(batch["latent"])}
 
     def fool(batch):
-        return {"adversarial": -shared[0].module(batch["made"]).mean()}, {}
+        return {"adversarial": -shared[0].module(batch["fake"]).mean()}, {}
 
-    shared[0].losses, shared[1].losses = keep(shared[0].losses), fool
+    shared[1].losses = fool
     plain[1].losses = lambda batch: (
         {"adversarial": -plain[0].module(plain[1].module(batch["latent"])).mean()},
         {},
     )
     step(plain)
-    training_step(shared, draw, lambda player, i: nullcontext(), shared=True)
+    training_step(shared, draw, lambda player, i: nullcontext(), joint_forward=forward)
     assert drawn == ["discriminator"]
     for one, other in zip(plain, shared, strict=True):
         torch.testing.assert_close(one.module.weight, other.module.weight)
 
 
+def test_a_system_takes_its_layout_to_every_network():
+    players, _ = duel()
+    for player in players:
+        player.module = torch.nn.Conv2d(3, 4, 3)
+    network = torch.nn.Conv2d(3, 4, 3)
+    System(network, lambda: players).to(torch.device("cpu"), "channels_last")
+    for module in (network, *(player.module for player in players)):
+        assert module.weight.is_contiguous(memory_format=torch.channels_last)
+        assert not module.weight.is_contiguous()
+
+
 def test_who_shares_a_batch_steps_once_and_in_turn():
     with pytest.raises(ValueError, match="one step each"):
-        step(duel(steps=2)[0][::-1], shared=True)
+        step(duel(steps=2)[0][::-1], joint_forward=dict)
     with pytest.raises(ValueError, match="in turn"):
-        step(duel()[0], shared=True, simultaneous=True)
+        step(duel()[0], joint_forward=dict, simultaneous=True)
 
 
 def test_a_player_descends_on_the_sum_of_its_terms():

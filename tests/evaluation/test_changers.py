@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from zerosum.data.open import open_dataset
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError, DataError
 from zerosum.evaluation.parts import open_like
-from zerosum.model import load, load_classifier
+from zerosum.models.loading import load, load_classifier
 from zerosum.recipes.caae import split
 from zerosum.report.page import gather
 
@@ -86,7 +87,7 @@ def known(monkeypatch):
     def painting(painter):
         def load_painter(*arguments):
             model = load(*arguments)
-            model.system.translate = painter
+            model.system.translator = replace(model.system.translator, translate=painter)
             return model
 
         monkeypatch.setattr(evaluation, "load", load_painter)

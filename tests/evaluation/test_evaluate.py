@@ -139,19 +139,21 @@ def test_validation_sees_every_class_however_many_images_are_held_out(data, monk
     """Folders are packed class by class, so the first of those held out would be of the first class alone."""
     import torch
 
-    import zerosum.tasks as tasks
+    import zerosum.tasks.classification as classification
     from zerosum.data.open import open_dataset
     from zerosum.recipes.registry import get_recipe
+    from zerosum.recipes.task import CLASSIFICATION
+    from zerosum.tasks.base import TRAINING
 
-    monkeypatch.setattr(tasks, "MOST_VALIDATED", 12)
+    monkeypatch.setattr(classification, "MOST_VALIDATED", 12)
     dataset, recipe = open_dataset(data, (8, 8)), get_recipe("classifier")
     settings = recipe.configure({"validation": 0.5, "size": "8"})
     seen = []
     monkeypatch.setattr(
-        tasks, "batches", lambda data, rows: seen.append(data.labels[rows]) or [torch.zeros(12, 1, 8, 8)]
+        classification, "batches", lambda data, rows: seen.append(data.labels[rows]) or [torch.zeros(12, 1, 8, 8)]
     )
     system = recipe.build(settings, dataset.info)
-    tasks.validation_scorer(system, settings, dataset, 0).measure(system.network.eval(), 0)
+    TRAINING[CLASSIFICATION].scorer(system, settings, dataset, 0).measure(system.network.eval(), 0)
     assert np.bincount(seen[0]).min() > 2
     assert len(seen[0]) == 12
 

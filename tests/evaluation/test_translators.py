@@ -3,6 +3,7 @@ segmenter finds the labels again."""
 
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,7 +20,7 @@ from zerosum.engine.run import RunFolder, read_lines
 from zerosum.errors import ConfigError, DataError
 from zerosum.evaluation.parts import open_like
 from zerosum.evaluation.translators import Shown, nearest_inputs
-from zerosum.model import load
+from zerosum.models.loading import load
 from zerosum.recipes.translation import split
 from zerosum.report.page import gather
 
@@ -85,7 +86,7 @@ def perfect(monkeypatch):
 
     def load_perfect(*arguments):
         model = load(*arguments)
-        model.system.translate = lambda network, batch: batch["image"]
+        model.system.translator = replace(model.system.translator, translate=lambda network, batch: batch["image"])
         return model
 
     monkeypatch.setattr(evaluation, "load", load_perfect)
@@ -123,7 +124,7 @@ def test_one_exact_image_leaves_the_psnr_of_the_others(painter, monkeypatch):
             off[0] = next(first, 0.1)
             return batch["image"] - off
 
-        model.system.translate = translate
+        model.system.translator = replace(model.system.translator, translate=translate)
         return model
 
     monkeypatch.setattr(evaluation, "load", load_near)

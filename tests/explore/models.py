@@ -8,7 +8,8 @@ from torch import nn
 
 from zerosum.data.conditions import Condition
 from zerosum.data.dataset import DatasetInfo
-from zerosum.model import Classifier, Model
+from zerosum.models.classifier import Classifier
+from zerosum.models.generator import Model
 from zerosum.recipes.registry import get_recipe
 
 HAIR = Condition("hair", ("brown", "green", "red"), (5, 3, 2))
@@ -38,7 +39,7 @@ def model_of(name, info=None, **settings):
         system.network.requires_grad_(False)
         latents, condition = model.latents(range(64)), model.condition(range(64))
         for _ in range(40):
-            system.make(system.network, latents, condition, model.images)
+            system.generator.make(system.network, latents, condition, model.images)
         system.network.eval()
     return model
 

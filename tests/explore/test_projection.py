@@ -17,7 +17,7 @@ from zerosum.errors import ConfigError, DataError
 from zerosum.explore import projection
 from zerosum.explore.projection import features_for, project, read_target, write_projection
 from zerosum.explore.shown import within
-from zerosum.model import Model
+from zerosum.models.generator import Model
 
 QUICK = {"starts": 3, "steps": 80}
 

@@ -12,7 +12,7 @@ from tests.explore.models import HAIR, info_of, model_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.errors import ConfigError
 from zerosum.explore.walk import linear, places, spherical, walk, write_walk
-from zerosum.model import Model
+from zerosum.models.generator import Model
 
 
 def test_frames_are_spread_evenly_and_the_ends_are_points():

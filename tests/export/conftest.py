@@ -40,8 +40,10 @@ def key_of(graph):
     """What a graph computes depends on."""
     plain = getattr(graph.module, "plain", graph.module)
     about = [getattr(plain, name, None) for name in ("images", "given")]
-    system, info = (getattr(plain, name, None) for name in ("system", "info"))
-    if system is not None:
-        about += [system.styled, system.sees_instances, info.shape, info.conditions, info.labels]
+    spec, info = (getattr(plain, name, None) for name in ("spec", "info"))
+    if spec is not None:
+        about += [spec.styled, spec.uses_instances]
+    if info is not None:
+        about += [info.shape, info.conditions, info.labels]
     weights = tensors_hash(graph.module.state_dict())
     return repr((weights, graph.module, graph.inputs, graph.output, graph.bounded, about))

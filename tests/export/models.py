@@ -13,9 +13,10 @@ from zerosum.engine.checkpoint import save_checkpoint
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import RunFolder
 from zerosum.environment import environment
-from zerosum.model import KINDS
+from zerosum.models.base import MODELS
 from zerosum.networks.pix2pixhd import Painter
 from zerosum.recipes.registry import get_recipe, list_recipes
+from zerosum.recipes.task import ATTRIBUTE_EDITING, CLASSIFICATION, TRANSLATION
 
 HAIR = Condition("hair", ("black", "red", "green"), (5, 2, 1))
 BIT = Condition("image", ("no", "yes"), (6, 2))  # called as the output is
@@ -73,11 +74,11 @@ def tiny(name: str, **more: Any) -> Any:
     values = {**values, **more}
     recipe = get_recipe(recipe_name)
     info = DatasetInfo("made up", 8, (16, 16, 3), "uint8", (0, 255), False, (), "")
-    if recipe.task == "classify":
+    if recipe.task == CLASSIFICATION:
         info = replace(info, classes=("a", "b", "c"))
-    if recipe.task == "translate":
+    if recipe.task == TRANSLATION:
         info = replace(info, input=LABELS if recipe_name == "pix2pixhd" and "instances" not in values else COLOUR)
-    if recipe.task == "change":
+    if recipe.task == ATTRIBUTE_EDITING:
         info = replace(info, input=COLOUR, conditions=(AGE, BIT))
     if recipe_name == "segmenter":
         info = replace(info, labels=("a", "b", "c"))
@@ -96,7 +97,7 @@ def tiny(name: str, **more: Any) -> Any:
                 parameter.data.normal_(0, parameter[0].numel() ** -0.5)
         if isinstance(network, Painter) and network.encoder is not None:
             network.keep_styles({0: torch.randn(3, 3), 2: torch.randn(10, 3)})
-    return KINDS[recipe.task](network.eval().requires_grad_(False), system, recipe, settings, info, images, 0)
+    return MODELS[recipe.task](network.eval().requires_grad_(False), system, recipe, settings, info, images, 0)
 
 
 def run_of(model: Any, folder: Path, **more: Any) -> Path:
@@ -105,7 +106,7 @@ def run_of(model: Any, folder: Path, **more: Any) -> Path:
         "schema": 1,
         "zerosum": "0.1.0",
         "recipe": model.recipe.name,
-        "task": model.recipe.task,
+        "task": model.recipe.task.name,
         "source": model.info.source,
         "seed": model.seed,
         "device": "cpu",

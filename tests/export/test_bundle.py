@@ -19,10 +19,11 @@ from zerosum.export.card import plain
 from zerosum.export.check import complaint, load_check
 from zerosum.export.graph import graph_of
 from zerosum.recipes.registry import list_recipes
+from zerosum.recipes.task import GENERATION
 
 HOSTILE = "a](http://evil) <script>alert(1)</script> `x` | **b** \n# c ![d](e) $f$ www.evil"
 RECIPES = [recipe.name for recipe in list_recipes()]
-GENERATORS = [recipe.name for recipe in list_recipes() if recipe.task == "generate"]
+GENERATORS = [recipe.name for recipe in list_recipes() if recipe.task == GENERATION]
 
 
 def written(name, folder, formats=("safetensors",), **options):

@@ -15,7 +15,8 @@ from tests.export.models import NAMES, run_of, tiny
 from zerosum.errors import ConfigError, DataError
 from zerosum.export.bundle import export
 from zerosum.exported import is_exported
-from zerosum.model import Classifier, Model
+from zerosum.models.classifier import Classifier
+from zerosum.models.generator import Model
 from zerosum.weights import tensors_hash
 
 

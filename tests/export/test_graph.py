@@ -9,8 +9,11 @@ from zerosum.data.conditions import Condition, encoded
 from zerosum.data.dataset import Side
 from zerosum.data.label_maps import VOID
 from zerosum.errors import ConfigError
-from zerosum.export.graph import STYLES, encoded_places, graph_of
-from zerosum.model import Classifier, Model
+from zerosum.export.base import encoded_places
+from zerosum.export.graph import graph_of
+from zerosum.export.translation import STYLES
+from zerosum.models.classifier import Classifier
+from zerosum.models.generator import Model
 
 
 def by_name(graph, inputs):
@@ -121,7 +124,7 @@ def test_a_style_is_the_look_that_the_library_draws(name):
     graph = graph_of(model)
     maps = torch.from_numpy(np.random.default_rng(0).choice([0, 1, 2, VOID], (2, 16, 16)))
     maps[1][maps[1] == 0] = VOID
-    instances = [maps] if model.system.sees_instances else []
+    instances = [maps] if model.spec.uses_instances else []
     looks = []
     for style in (0, 1, 7, STYLES - 1):
         made = graph.module(maps, *instances, torch.full((2,), style))

@@ -29,11 +29,15 @@ from zerosum.engine.randomness import seeded
 from zerosum.errors import ConfigError
 from zerosum.explore.directions import Directions
 from zerosum.explore.walk import spherical
+from zerosum.export.generation import GenerationExport
 from zerosum.export.graph import graph_of
 from zerosum.export.onnx_file import write_onnx
-from zerosum.export.page import SEEDS, described, examples, numbers, write_page
-from zerosum.model import KINDS, Loaded, Model, Translator
+from zerosum.export.page import SEEDS, described, examples, write_page
+from zerosum.models.base import MODELS, Loaded
+from zerosum.models.generator import Model
+from zerosum.models.translator import Translator
 from zerosum.recipes.registry import get_recipe
+from zerosum.recipes.task import ATTRIBUTE_EDITING
 
 CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE = 240_000  # milliseconds that the browser may take for anything, on a machine that has other work
@@ -59,7 +63,7 @@ def tiny(name: str, info: DatasetInfo, **settings: Any) -> Any:
             if parameter.dim() > 1:
                 parameter.data.normal_(0, 2.5 / parameter[0].numel() ** 0.5)
     network = system.network.eval().requires_grad_(False)
-    return KINDS[recipe.task](network, system, recipe, chosen, info, 12_000, 0)
+    return MODELS[recipe.task](network, system, recipe, chosen, info, 12_000, 0)
 
 
 def exported(model: Loaded, folder: Path, **options: Any) -> Path:
@@ -138,7 +142,7 @@ def test_the_page_is_told_what_the_model_is(told: Model) -> None:
 
 def test_the_numbers_are_the_latents_the_directions_and_what_the_seeds_draw(told: Model) -> None:
     moves = Directions(torch.arange(12, dtype=torch.float32).reshape(2, 6), ("a", "b"))
-    bytes_ = numbers(told, moves)
+    _, bytes_ = GenerationExport().latents(told, moves, SEEDS)
     assert len(bytes_) == 4 * (SEEDS * 6 + 2 * 6 + SEEDS * 3)
     floats, places = (
         np.frombuffer(bytes_, "<f4", SEEDS * 6 + 12),
@@ -172,7 +176,9 @@ def test_examples_are_drawn_people_the_network_has_not_seen_and_nobody_else(chan
         settings = (
             get_recipe("pix2pix").configure({"data": {"labels": 10, "maps": "A"}}) if side.labels else changer.settings
         )
-        return examples(KINDS["change"](*parts, settings, replace(changer.info, source=source, input=side), 0, 0))
+        return examples(
+            MODELS[ATTRIBUTE_EDITING](*parts, settings, replace(changer.info, source=source, input=side), 0, 0)
+        )
 
     for source in ("made up", "portraits", "photos:portraits", "builtin:portraits-of-me"):
         assert of(source) == []

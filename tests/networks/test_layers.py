@@ -23,6 +23,7 @@ from zerosum.layers.minibatch_stddev import MinibatchStddev
 from zerosum.layers.pixel_norm import PixelNorm
 from zerosum.layers.resample import MeanOfFour, doubled, halved, interpolated
 from zerosum.recipes.registry import get_recipe
+from zerosum.recipes.task import ATTRIBUTE_EDITING, TRANSLATION
 
 
 def test_maxout_is_the_largest_of_its_pieces() -> None:
@@ -266,7 +267,7 @@ class Mixed(TorchDispatchMode):
 def test_no_step_meets_two_layouts(name: str, count: int) -> None:
     name, *more = name.split()
     recipe = get_recipe(name)
-    given = Side(3, "uint8", (0, 255), False) if recipe.task in ("translate", "change") else None
+    given = Side(3, "uint8", (0, 255), False) if recipe.task in (TRANSLATION, ATTRIBUTE_EDITING) else None
     age = Condition("age", ("young", "old"), (4, 4), (40.0,), (20.0, 60.0))
     conditions, classes = ((age,), ()) if name == "caae" else ((), ("a", "b"))
     info = DatasetInfo(
@@ -282,7 +283,12 @@ def test_no_step_meets_two_layouts(name: str, count: int) -> None:
     if name not in ("caae", "pix2pix"):
         del batch["input"], batch["condition"]
     with Mixed() as mixed:
-        training_step(system.players, lambda player: dict(batch), lambda player, i: nullcontext(), shared=system.shared)
+        training_step(
+            system.players,
+            lambda player: dict(batch),
+            lambda player, i: nullcontext(),
+            joint_forward=system.joint_forward,
+        )
     assert mixed.seen > 10
     assert mixed.found == []
 

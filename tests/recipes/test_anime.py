@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.step import training_step
-from zerosum.model import described
+from zerosum.models.loading import described
 from zerosum.networks.srresnet import Generator, Residual
 from zerosum.recipes.anime import AnimeSettings
 from zerosum.recipes.registry import get_recipe
@@ -50,7 +50,9 @@ def test_the_first_step_moves_what_tanh_is_given_by_less_than_it_varies(seed: in
     system = get_recipe("anime").build(configured(discriminator={"width": 8}), INFO)
     batch, latents = {"image": torch.rand(8, 3, 8, 8), "images_seen": 0, "step": 0}, torch.randn(8, 128)
     start = before_tanh(system.network, latents)
-    training_step(system.players, lambda player: dict(batch), lambda player, i: nullcontext(), shared=system.shared)
+    training_step(
+        system.players, lambda player: dict(batch), lambda player, i: nullcontext(), joint_forward=system.joint_forward
+    )
     moved = before_tanh(system.network, latents) - start
     assert 0.1 < moved.abs().mean() / start.std() < 1
 

@@ -19,7 +19,8 @@ from zerosum.networks.dcgan import Discriminator, Generator
 from zerosum.recipes.adversarial import Game, augmentation_of, two_players
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.recipes.settings import AdversarialSettings
-from zerosum.recipes.translation import PairedGame, PairedSettings, paired_players
+from zerosum.recipes.task import ATTRIBUTE_EDITING, TRANSLATION
+from zerosum.recipes.translation import PairedGame, PairedSettings, paired_forward, paired_players
 
 pytestmark = pytest.mark.usefixtures("untried")
 
@@ -48,13 +49,14 @@ TINY = {
 def played(name, steps=3, side=8, channels=3, alpha=False, count=4, seed=0, **values):
     """A small system after some steps on noise, and what its last step reported."""
     recipe = get_recipe(name)
-    given = Side(3, "uint8", (0, 255), False) if recipe.task in ("translate", "change") else None
+    given = Side(3, "uint8", (0, 255), False) if recipe.task in (TRANSLATION, ATTRIBUTE_EDITING) else None
     conditions = {"anime": (HAIR, SMILE), "caae": (AGE,)}.get(name, ())
     info = DatasetInfo(
         "test", 99, (side, side, channels), "uint8", (0, 255), alpha, (), "", conditions=conditions, input=given
     )
     with seeded(torch.device("cpu"), "initialisation", seed):
         system = recipe.build(recipe.configure(TINY[name] | values), info)
+        assert system.players  # drawn from this stream
 
     def draw(player):
         step = len(report)
@@ -80,7 +82,7 @@ def played(name, steps=3, side=8, channels=3, alpha=False, count=4, seed=0, **va
                 draw,
                 lambda player, i, turn=turn: seeded(torch.device("cpu"), "turn", turn, player.name, i),
                 system.simultaneous,
-                shared=system.shared,
+                joint_forward=system.joint_forward,
             )
         )
     return system, report[-1] if report else {}
@@ -305,14 +307,15 @@ def judged_pairs(augment, player, turns=20):
     def compare(real, fake, *stages):
         return {"l1": mean_gap(real, fake)}
 
-    game = PairedGame(lambda batch: 1 * batch["input"], lambda batch: batch["input"], judge, compare, finds_real=True)
+    game = PairedGame(lambda batch: batch["input"], judge, compare, finds_real=True)
     settings = PairedSettings(augment=augment, jitter=1, mirror=False)
     players = paired_players(settings, info, generator, discriminator, game)
+    forward = paired_forward(settings, info, lambda batch: 1 * batch["input"])
     image = 2 * torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(1)) - 1
     shown = []
     for turn in range(turns):
-        batch = {"image": image, "input": image, "images_seen": 0, "step": turn}
-        for one in players[: player + 1]:  # the generator's turn takes what the discriminator's had made
+        batch = forward({"image": image, "input": image, "images_seen": 0, "step": turn})
+        for one in players[: player + 1]:
             seen.clear()
             with seeded(torch.device("cpu"), "turn", turn, one.name):
                 one.losses(batch)

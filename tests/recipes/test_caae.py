@@ -18,7 +18,8 @@ from zerosum.losses.smoothness import total_variation
 from zerosum.recipes import caae
 from zerosum.recipes.caae import another, shuffled, split
 from zerosum.recipes.registry import get_recipe
-from zerosum.tasks import TASKS
+from zerosum.recipes.task import ATTRIBUTE_EDITING
+from zerosum.tasks.base import TRAINING
 
 pytestmark = pytest.mark.usefixtures("untried")
 
@@ -246,7 +247,7 @@ def test_images_without_an_age_are_left_out_and_told(tmp_path):
     assert any("2 of 32 images have no value for age; they are not trained on" in text for text in events)
     recipe = get_recipe("caae")
     settings = recipe.configure(SMALL | {"validation": 0.2})
-    data = TASKS["change"].classed(open_dataset(source, (8, 8)), settings)
+    data = TRAINING[ATTRIBUTE_EDITING].prepare(open_dataset(source, (8, 8)), settings)
     rows, held = split(settings, data, seed=0)
     assert 1 <= len(held) <= 14
     assert sorted([*rows, *held]) == np.flatnonzero(data.conditions[:, 0] >= 0).tolist()
@@ -255,7 +256,7 @@ def test_images_without_an_age_are_left_out_and_told(tmp_path):
 
 
 def test_mirror_images_are_input_and_target_alike(tmp_path, monkeypatch):
-    data = TASKS["change"].classed(
+    data = TRAINING[ATTRIBUTE_EDITING].prepare(
         open_dataset(written(tmp_path / "faces", AGES), (8, 8)), settings := get_recipe("caae").configure(SMALL)
     )
     system = get_recipe("caae").build(settings, data.info)
@@ -282,7 +283,7 @@ def test_sheets_have_a_column_for_each_value_and_samples_one_more(tmp_path):
     run = zerosum.train("caae", source, out=tmp_path / "run", images=16, **values).path
     cell = 48 + 2  # 8 pixels, six times enlarged
     model = zerosum.load(run)
-    data = TASKS["change"].classed(open_dataset(source, (8, 8)), model.settings)
+    data = TRAINING[ATTRIBUTE_EDITING].prepare(open_dataset(source, (8, 8)), model.settings)
     held = split(model.settings, data, model.seed)[1]
     count = len(held)
     assert 1 <= count <= 10
@@ -306,7 +307,7 @@ def test_real_sheets_show_every_value_though_none_is_held_out(tmp_path):
     source = written(tmp_path / "faces", [*[5] * 20, 30, 70])
     run = zerosum.train("caae", source, out=tmp_path / "run", images=8, bins="20,60", validation=0.05, **QUICK).path
     model = zerosum.load(run)
-    data = TASKS["change"].classed(open_dataset(source, (8, 8)), model.settings)
+    data = TRAINING[ATTRIBUTE_EDITING].prepare(open_dataset(source, (8, 8)), model.settings)
     held = split(model.settings, data, model.seed)[1]
     count = len(held)
     assert 1 <= count <= 10

@@ -68,6 +68,7 @@ def first_steps(name, values, conditional, steps=6, count=16, side=16):
     )
     with seeded(torch.device("cpu"), "initialisation", 0):
         system = recipe.build(recipe.configure(values | {"conditional": conditional}), info)
+        assert system.players  # drawn from this stream
 
     def draw(player):
         with seeded(torch.device("cpu"), "data", len(reports), player.name):
@@ -88,7 +89,7 @@ def first_steps(name, values, conditional, steps=6, count=16, side=16):
                 system.players,
                 draw,
                 lambda player, turn, step=step: seeded(torch.device("cpu"), step, player.name, turn),
-                shared=system.shared,
+                joint_forward=system.joint_forward,
             )
         )
     hook.remove()

@@ -17,7 +17,7 @@ from zerosum.engine.step import training_step
 from zerosum.errors import ConfigError
 from zerosum.losses.labels import binary_sum, softmax_sum
 from zerosum.losses.penalties import r1
-from zerosum.model import described
+from zerosum.models.loading import described
 from zerosum.networks import dcgan, mlp
 from zerosum.networks.progressive import blended, enlarged
 from zerosum.recipes.anime import any_value
@@ -182,12 +182,12 @@ def test_reals_and_fakes_are_of_one_size_and_reals_are_blended():
 def test_samples_are_enlarged_to_the_final_size():
     system, latents = built("progressive", **GROWING), torch.randn(2, 8)
     for images, level in ((0, 2), (96, 2.5), (10**6, 4)):
-        found = system.make(system.network, latents, None, images)
+        found = system.generator.make(system.network, latents, None, images)
         expected = system.network(latents, None, level)
         while expected.shape[2] < 16:
             expected = enlarged(expected)
         assert torch.equal(found, expected)
-        assert system.facts(images) == {"growth/level": level}
+        assert system.stage(images) == {"growth/level": level}
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +319,7 @@ def test_a_run_of_an_older_dcgan_goes_on_as_it_began():
     _, settings, info = described(config, Path("config.yaml"))
     system = recipe.build(settings, info)
     assert (system.batch(0), system.players[0].schedule(10**6)[0]["lr"]) == (64, 1e-3)
-    assert not system.shared
+    assert system.joint_forward is None
     assert described(config | {"settings": document}, Path("config.yaml"))[1] == recipe.configure({})
 
 
@@ -435,7 +435,7 @@ def test_shared_noise_lasts_for_a_round():
 
 def test_latents_of_pokegan_are_uniform():
     system = built("pokegan")
-    latents = system.latents(range(200))
+    latents = system.generator.latents(range(200))
     assert latents.shape == (200, 100)
     assert latents.abs().max() <= 1
     assert latents.std().item() == pytest.approx(3**-0.5, rel=0.02)
@@ -531,10 +531,12 @@ def test_progressive_has_the_classifier_of_ac_gan():
 def test_a_condition_is_heard_and_learnt_from(settings):
     settings = settings | {"growth": {"start": 16}} if settings["name"] == "progressive" else settings
     system, batch = built(conditions=CONDITIONS, **settings), batch_of(conditions=CONDITIONS)
-    latents, images = system.latents(range(4)), 10**6
+    latents, images = system.generator.latents(range(4)), 10**6
     system.network.eval()
     one, other = (
-        system.make(system.network, latents, batch_of(conditions=CONDITIONS, place=place)["condition"], images)
+        system.generator.make(
+            system.network, latents, batch_of(conditions=CONDITIONS, place=place)["condition"], images
+        )
         for place in (0, 1)
     )
     assert (one - other).abs().mean() > 0.02 * one.abs().mean()
@@ -688,8 +690,8 @@ def test_dcgans_generator_learns_from_the_fakes_that_its_discriminator_has_just_
         return batch_of(16)
 
     before = [parameter.clone() for parameter in system.network.parameters()]
-    training_step(system.players, draw, turn, shared=system.shared)
-    assert system.shared == shared
+    training_step(system.players, draw, turn, joint_forward=system.joint_forward)
+    assert (system.joint_forward is not None) == shared
     assert len(asked) == (k if shared else k + 1)
     assert torch.equal(judged[-2], judged[-1]) == shared  # real and fake of the discriminator's steps, then one fake
     assert len(judged) == 2 * k + 1

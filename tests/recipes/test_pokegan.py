@@ -8,7 +8,7 @@ import yaml
 import zerosum
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.checkpoint import load_state, newest_intact
-from zerosum.model import described
+from zerosum.models.loading import described
 from zerosum.networks.pokegan import Critic, Generator
 from zerosum.recipes.registry import get_recipe
 

@@ -16,6 +16,7 @@ from zerosum.engine.stopping import StopRequest
 from zerosum.errors import ConfigError
 from zerosum.recipes.describe import describe
 from zerosum.recipes.registry import list_recipes
+from zerosum.recipes.task import ATTRIBUTE_EDITING, CLASSIFICATION, GENERATION, TRANSLATION
 
 RECIPES = list_recipes()
 QUICK = {"every": {"log": 32, "sample": 128, "checkpoint": 128}, "batch": 16, "size": "8"}
@@ -64,7 +65,7 @@ def quick(name):
 
 def source(recipe, data):
     """What a recipe can be trained on: pairs for those that translate, ages for those that change them."""
-    return "builtin:portraits:256" if recipe.task in ("translate", "change") else data
+    return "builtin:portraits:256" if recipe.task in (TRANSLATION, ATTRIBUTE_EDITING) else data
 
 
 def same_weights(a, b):
@@ -109,12 +110,12 @@ def test_the_defaults_that_are_described_are_those_that_are_used(recipe):
 def test_every_preset_is_valid_and_builds(recipe):
     height, width, channels = shape = recipe.example_shape
     classes = ("a", "b", "c")
-    info = DatasetInfo("test", 8, shape, "uint8", (0, 255), False, classes if recipe.task == "classify" else (), "")
+    info = DatasetInfo("test", 8, shape, "uint8", (0, 255), False, classes if recipe.task == CLASSIFICATION else (), "")
     made = channels
-    if recipe.task == "translate":
+    if recipe.task == TRANSLATION:
         info = replace(info, input=Side(3, "uint8", (0, 255), False))
     told = {}
-    if recipe.task == "change":
+    if recipe.task == ATTRIBUTE_EDITING:
         ages = Condition("age", ("young", "old"), (4, 4), (40.0,), (20.0, 60.0))
         info = replace(info, input=Side(3, "uint8", (0, 255), False), conditions=(ages,))
         told = {"condition": torch.eye(2, device="meta")}
@@ -125,13 +126,13 @@ def test_every_preset_is_valid_and_builds(recipe):
             system = recipe.build(recipe.configure({"preset": preset}), info)
             images = torch.zeros(2, channels, height, width)
             with torch.no_grad():
-                if recipe.task == "classify":
+                if recipe.task == CLASSIFICATION:
                     assert system.network(images).shape == (2, 3)
-                elif recipe.task in ("translate", "change"):
+                elif recipe.task in (TRANSLATION, ATTRIBUTE_EDITING):
                     batch = {"input": images} | told
-                    assert system.translate(system.network.eval(), batch).shape == (2, made, height, width)
+                    assert system.translator.translate(system.network.eval(), batch).shape == (2, made, height, width)
                 else:
-                    assert system.network(system.latents([0, 1])).shape == (2, channels, height, width)
+                    assert system.network(system.generator.latents([0, 1])).shape == (2, channels, height, width)
 
 
 class StopAt:
@@ -166,7 +167,7 @@ def test_trained_stopped_and_resumed_to_the_same_bits(recipe, data, tmp_path, mo
 
 
 def test_a_trained_classifier_classifies(data, tmp_path):
-    for recipe in [recipe for recipe in RECIPES if recipe.task == "classify"]:
+    for recipe in [recipe for recipe in RECIPES if recipe.task == CLASSIFICATION]:
         run = zerosum.train(
             recipe.name, source(recipe, data), out=tmp_path / recipe.name, images=64, **quick(recipe.name)
         )
@@ -176,7 +177,7 @@ def test_a_trained_classifier_classifies(data, tmp_path):
         torch.testing.assert_close(model.logits(images)[2:4], model.logits(images[2:4]))
 
 
-@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.task == "generate"], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.task == GENERATION], ids=lambda recipe: recipe.name)
 def test_a_trained_generator_is_sampled(recipe, data, tmp_path):
     run = zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "run", images=64, **quick(recipe.name))
     model = run.model()
@@ -191,7 +192,7 @@ def test_a_trained_generator_is_sampled(recipe, data, tmp_path):
     assert any("health/diversity" in line for line in stats)
 
 
-@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.task == "translate"], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.task == TRANSLATION], ids=lambda recipe: recipe.name)
 def test_a_trained_translator_translates(recipe, data, tmp_path):
     """Pictures of other sizes than it has seen, each by itself: one answer to one input, whatever is beside it."""
     run = zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "run", images=64, **quick(recipe.name))
@@ -201,13 +202,13 @@ def test_a_trained_translator_translates(recipe, data, tmp_path):
     made = model.translate(inputs)
     assert made.shape == (3, 21, 34, 1 if model.info.labels else 3)
     assert np.array_equal(made[1:2], model.translate(inputs[1:2]))
-    if model.system.styled:
+    if model.spec.styled:
         assert not np.array_equal(model.translate(inputs, style=1), model.translate(inputs, style=2))
     values = json.loads((run.path / "evaluation.jsonl").read_text().splitlines()[-1])
     assert {"mean_iou", "l1"} & {name.removeprefix("eval/").removesuffix("@validation") for name in values}
 
 
-@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.task == "change"], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.task == ATTRIBUTE_EDITING], ids=lambda recipe: recipe.name)
 def test_a_trained_changer_makes_what_is_asked_for(recipe, data, tmp_path):
     """Each picture by itself, and another one for another value; of no other size than it has learnt."""
     run = zerosum.train(recipe.name, source(recipe, data), out=tmp_path / "run", images=256, **quick(recipe.name))
@@ -238,7 +239,7 @@ def test_a_finished_run_says_so(pictures_file, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.task == "generate"], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.task == GENERATION], ids=lambda recipe: recipe.name)
 def test_no_seed_diverges(recipe, tmp_path):
     """Three seeds of the real networks on coloured portraits: a loss or a weight that is not finite ends a run."""
     steps = {"progressive": 6, "anime": 6}.get(recipe.name, 12)  # whose steps take half a second

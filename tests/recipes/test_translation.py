@@ -10,7 +10,7 @@ from tests.data.made_sets import packed
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.engine.players import System
 from zerosum.errors import ConfigError
-from zerosum.model import described
+from zerosum.models.loading import described
 from zerosum.recipes.registry import get_recipe
 from zerosum.recipes.settings import held_share
 from zerosum.recipes.styles import centres_of
@@ -116,7 +116,7 @@ def test_a_set_without_instances_learns_a_look_for_each_class(tmp_path):
     run = zerosum.train("pix2pixhd", tmp_path, out=tmp_path / "run", images=16, **HD, **JUDGE)
     model = zerosum.load(run.path)
     assert model.network.known.tolist() == [10, 10, 10]
-    assert not model.system.sees_instances
+    assert not model.spec.uses_instances
     inputs = np.zeros((1, 16, 16, 1), np.uint8)
     looks = [model.translate(inputs, style=style) for style in (0, 0, 1, 2, 3)]
     assert np.array_equal(looks[0], looks[1])
@@ -136,10 +136,11 @@ TINY = {
 def paired_terms(system, batch):
     """The terms of both players on one batch, and D's logits of it by scale, by hand."""
     judge, forger = system.players
+    batch = system.joint_forward(batch)
     terms = [judge.losses(batch)[0], forger.losses(batch)[0]]
     with torch.no_grad():
         logits = []
-        for images in (batch["image"], batch["made"]):
+        for images in (batch["image"], batch["fake"]):
             found = judge.module(torch.cat([batch["input"], images], dim=1))
             logits.append([scale[-1] for scale in found] if isinstance(found, list) else [found])
     return terms, logits
@@ -224,6 +225,7 @@ def moved_by_a_step(system: System) -> dict[str, bool]:
     """Which parts of the generator's network its first step changes."""
     batch = pairs_batch()
     judge, forger = system.players
+    batch = system.joint_forward(batch)
     judge.losses(batch)
     before = {name: tensor.clone() for name, tensor in forger.module.named_parameters()}
     torch.stack([*forger.losses(batch)[0].values()]).sum().backward()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
@@ -118,6 +118,10 @@ class AugmentSettings(BaseModel):
         """Whether generated images go through operations, too; only in adversarial games."""
         return False
 
+    def not_shared(self) -> Self:
+        """The same without operations that generated images go through, too."""
+        return self
+
     @property
     def leaks(self) -> bool:
         """Whether a generator that learns from these images would make images that the data has not.
@@ -180,6 +184,10 @@ class GanAugmentSettings(AugmentSettings):
     def shared(self) -> bool:
         """Whether real and generated images go through operations alike; of `auto` that is not known yet."""
         return self.differentiable in POLICIES
+
+    def not_shared(self) -> Self:
+        """Without `differentiable`."""
+        return self.model_copy(update={"differentiable": "none"})
 
     @property
     def adaptive(self) -> bool:

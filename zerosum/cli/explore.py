@@ -14,7 +14,7 @@ from zerosum.errors import ConfigError
 from zerosum.files import refuse_to_replace
 
 if TYPE_CHECKING:
-    from zerosum.model import Model
+    from zerosum.models.generator import Model
 
 Asked = Annotated[
     list[str] | None,
@@ -205,7 +205,7 @@ def directions(
         write_directions,
         write_directions_sheet,
     )
-    from zerosum.model import load_classifier
+    from zerosum.models.loading import load_classifier
     from zerosum.pictures import picture_format
 
     if attribute is not None and eye is None:
@@ -231,7 +231,7 @@ def directions(
 
 
 def _model(context: typer.Context, checkpoint: Literal["latest", "best"], device: str) -> "Model":
-    from zerosum.model import load_generator
+    from zerosum.models.loading import load_generator
 
     return load_generator(context.obj, device, skipped=warn, checkpoint=checkpoint)
 

@@ -54,7 +54,7 @@ def sample(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Make images with a trained generator; each depends on its seed alone."""
-    from zerosum.model import load_generator
+    from zerosum.models.loading import load_generator
     from zerosum.pictures import FORMATS
     from zerosum.sampling import write_folder, write_grid, write_sweep
     from zerosum.speed import in_precision

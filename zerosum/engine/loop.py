@@ -136,8 +136,8 @@ class Training:
     show(network, images) writes a sample of the averaged network and returns scalars to log.
     scorer scores it at checkpoints, for at most the share SCORING of the time; None leaves scores and the best
     checkpoint out. Whether a checkpoint is scored depends on time; the weights do not depend on whether it is.
-    settle completes it from the data before each checkpoint, where it needs that.
-    Samples, scores, `settle` and listeners are not worth a run: whatever they raise is a warning.
+    finalize completes it from the data before each checkpoint, where it needs that.
+    Samples, scores, `finalize` and listeners are not worth a run: whatever they raise is a warning.
     batch is the number of images in a batch, unless the system says otherwise.
     products: the passes of convolutions that are done as products (engine.products).
     clock: seconds that only grow.
@@ -161,7 +161,7 @@ class Training:
         metadata: dict[str, str],
         listeners: list[Listener],
         scorer: Scorer | None = None,
-        settle: Callable[[nn.Module], None] | None = None,
+        finalize: Callable[[nn.Module], None] | None = None,
         products: Mapping[str, int] | None = None,
         watch: Watch | None = None,
         clock: Callable[[], float] = time.perf_counter,
@@ -170,7 +170,7 @@ class Training:
     ) -> None:
         self.system, self.run, self.draw, self.show = system, run, draw, show
         self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
-        self.metadata, self.listeners, self.scorer, self.settle = metadata, listeners, scorer, settle
+        self.metadata, self.listeners, self.scorer, self.finalize = metadata, listeners, scorer, finalize
         self.products, self.pace = products or {}, pace
         self.progress_of, self.goal = progress_of, Goal()
         self.ema = Ema(system.network, ema_half_life)
@@ -286,9 +286,9 @@ class Training:
     def _write(self, needed: bool) -> str:
         """Write a checkpoint. Returns its name, or nothing when it failed and may."""
         self._check_weights()
-        if self.settle is not None:
+        if self.finalize is not None:
             with self._warning("The network was not completed from the data for this checkpoint"):
-                self.settle(self.ema.average)
+                self.finalize(self.ema.average)
         state = {
             "players": {
                 player.name: {"module": player.module.state_dict(), "optimizer": player.optimizer.state_dict()}
@@ -328,7 +328,7 @@ class Training:
         half_life = None if system.half_life is None else system.half_life(self.time())
         with as_products(self.products, self.precision):
             report = training_step(
-                system.players, self._next_batch, self._turn, system.simultaneous, gradient_norms, system.shared
+                system.players, self._next_batch, self._turn, system.simultaneous, gradient_norms, system.joint_forward
             )
         seen = self._images_a_step()
         self.progress.images += seen

@@ -1,7 +1,8 @@
 """Players and the system they form."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -71,53 +72,87 @@ class Player:
     schedule: Schedule | None = None
 
 
-@dataclass
-class System:
-    """The players, in the order of their turns, and the network that people use afterwards.
+@dataclass(frozen=True)
+class GeneratorSpec:
+    """How a network that makes images from latents is used.
 
-    latents maps seeds to inputs of a generator, one row a seed, whatever else is in the batch; None for a network
-    that takes images. They are standard normal, or with a latent_bound uniform between it and its negative. make is
-    how the generator is asked for images. batch maps images seen to the number of images in the next batch, for
-    those that do not keep to one. half_life maps the clock to the half-life of the moving average, in images, in place
-    of the setting and its ramp. facts maps images seen to numbers that belong to what the network makes then, by
-    name, such as the size it has grown to; they are written with each sample. take_weights loads weights from
-    elsewhere, once, before a new run (a run that goes on has its own), and says whether there were any.
-    before_training sees one large batch of real images before the first step (some initialisations need it). head
-    names the tensors of the network that depend on the classes, and so stay behind when it starts from a run that
-    knows others. score gives points the logits (N,) of D(x), for pictures of the game on known densities; None for
-    a critic. simultaneous: every player's gradient is taken before any of them steps. shared: the last batch
-    of the first player serves the others too, and with it what that had made of it.
+    latents maps seeds to its inputs, one row a seed, whatever else is in the batch: standard normal, or with a
+    latent_bound uniform between it and its negative. make is how it is asked for images. stage maps images seen to
+    numbers that belong to what it makes then, by name, such as the size it has grown to; they are written with each
+    sample."""
 
-    translate is how a network is asked that makes pictures from pictures, of sides that are multiples of `multiple`;
-    noisy says that it draws from torch's stream even then, styled that a `style` in the batch chooses between looks,
-    sees_instances that `instances` change what is made, fixed_size that it takes pictures of the size it was trained at
-    only.
-    renamed gives the tensors of an earlier run, of `network` and of each player by its name, the names they have here,
-    where another configuration of the recipe calls them otherwise. settle is given the averaged network and the
-    training pairs, batch by batch, before each checkpoint, to keep in it what they tell beyond the weights."""
-
-    network: nn.Module
-    players: list[Player]
-    latents: Callable[[Sequence[int]], Tensor] | None = None
+    latents: Callable[[Sequence[int]], Tensor]
     latent_bound: float | None = None
     make: Make = make_plainly
+    stage: Callable[[int], dict[str, float]] = lambda images: {}
+
+
+@dataclass(frozen=True)
+class TranslatorSpec:
+    """How a network that makes pictures from pictures is used.
+
+    translate is how it is asked, of sides that are multiples of `multiple`. stochastic: it draws from torch's stream
+    even in use. styled: a `style` in the batch chooses between styles. uses_instances: `instances` change what is made.
+    fixed_size: it takes pictures of the size it was trained at only."""
+
+    translate: Translate
+    multiple: int = 1
+    stochastic: bool = False
+    styled: bool = False
+    uses_instances: bool = False
+    fixed_size: bool = False
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What some recipes do at certain moments of a run.
+
+    load_weights: before a new run, load weights from elsewhere (a run that goes on has its own); says whether there
+    were any. init_from_data: before the first step, see one large batch of real images. finalize_checkpoint: before
+    each checkpoint, be given the averaged network and the training pairs, batch by batch, to keep in it what they tell
+    beyond the weights. class_dependent: names of the network's tensors that depend on the classes, and so stay behind
+    when it starts from a run that knows others. remap_state_dict: give the tensors of an earlier run, of `network` and
+    of each player by its name, the names they have here, where another configuration calls them otherwise.
+    density_critic: the player that gives points the logits (N,) of D(x), for pictures of the game on known
+    densities; None where there is none, or a critic."""
+
+    load_weights: Callable[[], bool] = lambda: False
+    init_from_data: Callable[[Tensor], None] = lambda images: None
+    finalize_checkpoint: Callable[[nn.Module, Iterator[Batch]], None] | None = None
+    class_dependent: frozenset[str] = frozenset()
+    remap_state_dict: Callable[[dict[str, dict[str, Tensor]]], dict[str, dict[str, Tensor]]] | None = None
+    density_critic: str | None = None
+
+
+@dataclass
+class System:
+    """The network that people use, how it is used, and the players that train it.
+
+    build_players makes the players, in the order of their turns, with their losses and optimisers. They are made when
+    they are first asked for: whoever only uses the network has no discriminator. batch maps images seen to the number
+    of images in the next batch, for those that do not keep to one. half_life maps the clock to the half-life of the
+    moving average, in images, in place of the setting and its ramp. simultaneous: every player's gradient is taken
+    before any of them steps. joint_forward: what the players share, computed once for each batch of the first, as
+    that batch with more in it (such as `fake`); the last such batch serves the others, too."""
+
+    network: nn.Module
+    build_players: Callable[[], list[Player]]
+    generator: GeneratorSpec | None = None
+    translator: TranslatorSpec | None = None
+    hooks: Hooks = Hooks()
     batch: Callable[[int], int] | None = None
     half_life: Callable[[int], float] | None = None
-    facts: Callable[[int], dict[str, float]] = field(default=lambda images: {})
-    take_weights: Callable[[], bool] = lambda: False
-    before_training: Callable[[Tensor], None] = field(default=lambda images: None)
-    head: frozenset[str] = frozenset()
-    score: nn.Module | None = None
     simultaneous: bool = False
-    shared: bool = False
-    translate: Translate | None = None
-    multiple: int = 1
-    noisy: bool = False
-    styled: bool = False
-    sees_instances: bool = False
-    fixed_size: bool = False
-    renamed: Callable[[dict[str, dict[str, Tensor]]], dict[str, dict[str, Tensor]]] | None = None
-    settle: Callable[[nn.Module, Iterator[Batch]], None] | None = None
+    joint_forward: Callable[[Batch], Batch] | None = None
+
+    @cached_property
+    def players(self) -> list[Player]:
+        """Those of build_players."""
+        return self.build_players()
+
+    def stage(self, images_seen: int) -> dict[str, float]:
+        """That of a generator; nothing of other networks."""
+        return {} if self.generator is None else self.generator.stage(images_seen)
 
     def to(self, device: torch.device, layout: str = "channels_last") -> "System":
         """Move every network; convolution weights take the layout, a key of LAYOUTS."""

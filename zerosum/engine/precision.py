@@ -132,10 +132,13 @@ def convolutions(
             batch = draw(system.batch(batch["images_seen"]))
         told = {name: value.to("meta") if isinstance(value, Tensor) else value for name, value in batch.items()}
         with _Recorder() as recorder:
+            if system.joint_forward is not None:
+                with suppress(RuntimeError):
+                    told = system.joint_forward(told)
             for player in system.players:
-                # it looks at values (its networks are mostly through by then), or at what one that did was to make
+                # it reads values (its networks are mostly through by then), or lacks what such a one was to make
                 with suppress(RuntimeError, KeyError):
-                    player.losses(told if system.shared else dict(told))
+                    player.losses(told)
     return recorder.found, recorder.differentiated
 
 

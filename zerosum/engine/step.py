@@ -24,10 +24,10 @@ def frozen(modules: Sequence[nn.Module]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def opponents_of(player: Player, players: Sequence[Player], shared: bool) -> list[nn.Module]:
-    """The modules that stay as they are in the turn of a player. With a shared batch none does in the first turn: what
-    the opponents made then serves their own turns too."""
-    if shared and player is players[0]:
+def opponents_of(player: Player, players: Sequence[Player], joint: bool) -> list[nn.Module]:
+    """The modules that stay as they are in the turn of a player. With a joint forward none does in the first turn: what
+    it gives serves the turns of the opponents too."""
+    if joint and player is players[0]:
         return []
     return [other.module for other in players if other is not player]
 
@@ -38,27 +38,30 @@ def training_step(
     turn: Callable[[Player, int], AbstractContextManager[None]],
     simultaneous: bool = False,
     gradient_norms: bool = False,
-    shared: bool = False,
+    joint_forward: Callable[[Batch], Batch] | None = None,
 ) -> dict[str, Tensor]:
     """Every player takes its turn; returns what the last step of each reported, as tensors that nobody waited for.
 
     next_batch gives the player its next images; turn(player, i) is the context of its i-th step (seeds, precision).
     simultaneous takes all gradients before any step, as Goodfellow's code does (one step a player; Algorithm 1 as
-    printed alternates). shared gives all players the last batch of the first, and what that has put into it; its
-    opponents are then not frozen, for what they made serves their own turn too. Keys: `loss/<player>/<term>`, the
-    scores as the recipe names them, `grad/<player>`."""
-    if shared and (simultaneous or any(player.steps > 1 for player in players[1:])):
+    printed alternates). joint_forward: all players get the last batch of the first with what this computes from it, in
+    the context of the first player's step; its opponents are then not frozen. Keys: `loss/<player>/<term>`, the scores
+    as the recipe names them, `grad/<player>`."""
+    joint = joint_forward is not None
+    if joint and (simultaneous or any(player.steps > 1 for player in players[1:])):
         raise ValueError("players that share the batch of the first take one step each, in turn")
     report: dict[str, Tensor] = {}
     batch: Batch = {}
     for player in players:
         first = player is players[0]
-        opponents = opponents_of(player, players, shared)
+        opponents = opponents_of(player, players, joint)
         for i in range(1 if simultaneous else player.steps):
-            if first or not shared:
+            if first or not joint:
                 batch = next_batch(player)
             with frozen(opponents):
                 with turn(player, i):
+                    if first and joint_forward is not None:
+                        batch = joint_forward(batch)
                     terms, scores = player.losses(batch)
                 player.optimizer.zero_grad(set_to_none=True)
                 torch.stack(list(terms.values())).sum().backward()

@@ -50,10 +50,10 @@ def start_from_tensors(
     anew."""
     tensors = {"network": {name: tensor for name, tensor in average.items() if name not in leave}}
     tensors |= {name: dict(state) for name, state in players.items()}
-    if system.renamed is not None:
-        tensors = system.renamed(tensors)
+    if system.hooks.remap_state_dict is not None:
+        tensors = system.hooks.remap_state_dict(tensors)
     own = system.network.state_dict()
-    theirs = [tensors["network"], *([counted_back(own, tensors["network"])] if system.latents is not None else [])]
+    theirs = [tensors["network"], *([counted_back(own, tensors["network"])] if system.generator is not None else [])]
     main = next(player.name for player in system.players if player.module is system.network)
     parts = {main: take_over(system.network, max(theirs, key=lambda named: size_of_fitting(own, named)))}
     for player in system.players:

@@ -12,7 +12,7 @@ from zerosum.data.dataset import Dataset
 from zerosum.extractors import features_of
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.neighbours import precision_recall
-from zerosum.model import Model, conditions_of, generated
+from zerosum.models.generator import Model, conditions_of, generated
 from zerosum.scores import FEWEST, as_stored
 from zerosum.within import DiversityWithin, as_known, named_counts
 

@@ -17,14 +17,17 @@ from zerosum.data.order import epoch_order
 from zerosum.data.settings import size_text
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
-from zerosum.errors import ConfigError, DataError
+from zerosum.errors import ConfigError
+from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.generators import cautions
-from zerosum.evaluation.parts import AskedPart, keep_picture, know_trained, open_like, open_test_part, split_notes
+from zerosum.evaluation.parts import AskedPart, keep_picture, split_notes, unseen
 from zerosum.extractors import extractor_for, features_of, other_form
 from zerosum.metrics.correlation import spearman
-from zerosum.model import Classifier, Translator, at_every_value, load_classifier
+from zerosum.models.classifier import Classifier
+from zerosum.models.loading import load_classifier
+from zerosum.models.translator import Translator, at_every_value
 from zerosum.paired_scores import image_scores
-from zerosum.recipes.caae import CaaeSettings, split
+from zerosum.recipes.task import ATTRIBUTE_EDITING
 from zerosum.scores import FEWEST, batches, distance_scores, made_by, score_name
 from zerosum.seeds import rng
 from zerosum.weights import tensors_hash
@@ -45,6 +48,16 @@ class Eye:
     def probabilities(self, images: np.ndarray) -> Tensor:
         """Of each class (n, K), of images as stored."""
         return self.model.logits(images).float().softmax(dim=1)
+
+
+def evaluate_changer(request: Request, model: Translator) -> dict[str, Any]:
+    """`score_changer`, of what was asked."""
+    request.refuse_segmenter()
+    request.refuse_number()
+    features, reader, keeps = request.features or "random", request.reader, request.keeps
+    return score_changer(
+        request.folder, model, request.data, features, reader, keeps, request.part, request.seed, request.progress
+    )
 
 
 def score_changer(
@@ -123,7 +136,7 @@ def score_changer(
         if found_eye is not None:
             about[f"{name}_{found_eye.name}"] = found_eye.hash
     return {
-        "task": "change",
+        "task": model.recipe.task.name,
         "scores": scores,
         "errors": errors,
         "floor": floor,
@@ -211,37 +224,6 @@ class Tally:
             answer.copy_(other.probabilities(images).argmax(dim=1))
 
 
-def unseen(
-    folder: RunFolder, model: Translator, data: str, part: AskedPart, packing: Progress | None = None
-) -> tuple[Dataset, np.ndarray, str]:
-    """A set with the values that the run knows, the rows of it to test on, and what they are called: the test part; the
-    images that the run held out, if these are the data it was trained on; else all of them. Raises DataError when none
-    has a value."""
-    assert isinstance(model.settings, CaaeSettings)
-    dataset, words = None, "test"
-    if part == "test":
-        dataset = open_like(model, data, "test", packing)
-    elif part == "auto":
-        dataset = open_test_part(model, data, packing)
-    if dataset is None:
-        dataset = open_like(model, data, "train", packing)
-        same = know_trained(folder, model, dataset) or dataset.info.hash == model.info.hash
-        words = "all" if part == "auto" and not same else "train"
-    assert dataset.conditions is not None
-    known = np.flatnonzero((dataset.conditions >= 0).all(axis=1))
-    if part == "auto" and words == "train":
-        held = split(model.settings, dataset, model.seed)[1]
-        if len(held):
-            known, words = held, "validation"
-        elif dataset.info.hash != model.info.hash:
-            words = "all"
-    if not len(known):
-        raise DataError(
-            f"No image of {data} has the {model.conditions[0].name} that the run knows: there is nothing to score."
-        )
-    return dataset, known, words
-
-
 def open_reader(path: str | Path, order: Condition, model: Translator) -> Eye:
     """A classifier that tells the values apart. Raises ConfigError when it tells apart others, or sees other images."""
     eye = open_eye(path, model)
@@ -263,3 +245,6 @@ def open_eye(path: str | Path, model: Translator) -> Eye:
         raise ConfigError(f"{problem}.")
     digest = tensors_hash(classifier.network.state_dict())[:12]
     return Eye(classifier, f"{Path(path).resolve().name}-{digest[:8]}", digest)
+
+
+EVALUATION.add(ATTRIBUTE_EDITING, evaluate_changer)

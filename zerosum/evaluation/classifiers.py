@@ -6,26 +6,25 @@ import numpy as np
 import torch
 
 from zerosum import pictures
-from zerosum.data.dataset import Dataset
 from zerosum.data.labels import known_rows
 from zerosum.data.records import listed
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
+from zerosum.errors import ConfigError
+from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.parts import (
     AskedPart,
     gap_words,
     keep_picture,
-    know_trained,
-    open_like,
-    open_test_part,
     some,
     split_notes,
     training_set,
     true_labels,
+    unseen,
 )
 from zerosum.metrics.classification import classification_scores
-from zerosum.model import Classifier
-from zerosum.recipes.classifier import ClassifierSettings, split
+from zerosum.models.classifier import Classifier
+from zerosum.recipes.task import CLASSIFICATION
 from zerosum.scores import NETWORK, batches
 from zerosum.show import LOOKS, looks
 from zerosum.weights import tensors_hash
@@ -33,12 +32,22 @@ from zerosum.weights import tensors_hash
 MOST_TRAINING = 2_000  # training images that the score on others is set beside
 
 
+def evaluate_classifier(request: Request, model: Classifier) -> dict[str, Any]:
+    """`examine_classifier`, of what was asked."""
+    request.refuse_segmenter()
+    request.refuse_readers()
+    if request.features is not None or request.n is not None:
+        raise ConfigError(
+            f"{request.run} is a classifier: it is tested on all images of a part; leave features and n out."
+        )
+    return examine_classifier(request.folder, model, request.data, request.part, request.progress)
+
+
 def examine_classifier(
     folder: RunFolder, model: Classifier, data: str, part: AskedPart, packing: Progress | None = None
 ) -> dict[str, Any]:
     """Accuracy and the rest on images that the classifier has not seen, as far as that can be known."""
-    assert isinstance(model.settings, ClassifierSettings)
-    dataset, rows, words = unseen_images(folder, model, data, part, packing)
+    dataset, rows, words = unseen(folder, model, data, part, packing)
     names = model.info.classes
     labels = true_labels(dataset, rows, names)
     logits = torch.cat([model.logits(batch) for batch in batches(dataset, rows)])
@@ -48,7 +57,7 @@ def examine_classifier(
     matrix = pictures.confusion(scores.confusion.numpy(), names)
     drawn = {"confusion": keep_picture(folder, f"confusion-{model.images:09d}-{words}", matrix)}
     if len(surest):
-        sheet = looks(model.network, dataset.images[rows[surest]], labels[surest], model.info)
+        sheet = looks(model.cnn, dataset.images[rows[surest]], labels[surest], model.info)
         drawn["errors"] = keep_picture(folder, f"errors-{model.images:09d}-{words}", sheet)
     named = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "calibration_error": scores.calibration_error}
     warnings = split_notes(folder, model, dataset, rows, words, packing)
@@ -81,7 +90,7 @@ def examine_classifier(
             f"{len(rows)} images are few: an accuracy is then sure to within some {100 / len(rows) ** 0.5:.0f} points."
         )
     return {
-        "task": "classify",
+        "task": model.recipe.task.name,
         "scores": {f"{name}@{words}": value for name, value in named.items()},
         "errors": {f"accuracy@{words}": error},
         "training": beside,
@@ -108,25 +117,4 @@ def examine_classifier(
     }
 
 
-def unseen_images(
-    folder: RunFolder, model: Classifier, data: str, part: AskedPart, packing: Progress | None = None
-) -> tuple[Dataset, np.ndarray, str]:
-    """A set, the rows of it to test on, and what they are called: the test part; the images that the classifier held
-    out, if these are the data it was trained on or have images of them; else all of them. Images without a class are
-    not tested on."""
-    assert isinstance(model.settings, ClassifierSettings)
-    if part == "test":
-        dataset = open_like(model, data, "test", packing)
-        return dataset, known_rows(dataset), "test"
-    if part == "auto" and (tested := open_test_part(model, data, packing)) is not None:
-        return tested, known_rows(tested), "test"
-    dataset = open_like(model, data, "train", packing)
-    some_trained = know_trained(folder, model, dataset)
-    if dataset.info.hash != model.info.hash and not some_trained:
-        return dataset, known_rows(dataset), "all" if part == "auto" else "train"
-    if part == "auto" and dataset.labels is not None:
-        held = split(model.settings, dataset, model.seed)[1]
-        if len(held):
-            return dataset, held, "validation"
-    same = part == "train" or dataset.info.hash == model.info.hash
-    return dataset, known_rows(dataset), "train" if same else "all"
+EVALUATION.add(CLASSIFICATION, evaluate_classifier)

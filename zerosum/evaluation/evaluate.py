@@ -7,14 +7,10 @@ from typing import Any
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError
-from zerosum.evaluation.changers import score_changer
-from zerosum.evaluation.classifiers import examine_classifier
-from zerosum.evaluation.generators import score_generator
+from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.parts import AskedPart, keep_scores
-from zerosum.evaluation.translators import examine_segmenter, score_translator
-from zerosum.model import Checkpoint, Model, Translator, load
-
-USUAL = 10_000  # images a side
+from zerosum.models.base import Checkpoint
+from zerosum.models.loading import load
 
 
 def evaluate(
@@ -49,36 +45,9 @@ def evaluate(
     model = load(run, device, warn, checkpoint)
     if model.info.is_vectors:
         raise ConfigError(f"{run} makes points, not images; its report shows them beside the density of the data.")
-    maps = isinstance(model, Translator) and bool(model.info.labels)
-    changes = model.recipe.task == "change"
-    if segmenter is not None and (maps or changes or not isinstance(model, Translator)):
-        raise ConfigError(
-            f"{run} is a run of {model.recipe.name}: a segmenter labels what is made from label maps; leave it out."
-        )
-    if not changes and (reader is not None or keeps):
-        raise ConfigError(
-            f"{run} changes no attribute: there is nothing for a reader to read; leave reader and keeps out."
-        )
-    if isinstance(model, Model):
-        asked, n = n, USUAL if n is None else n
-        found = score_generator(folder, model, str(data), features or "random", n, part, seed, packing)
-        if asked is not None and asked > (most := found["made_by"]["n_real"]):
-            found["warnings"].insert(0, f"n is {asked:,}, and {data} has {most:,} images a side: so many were scored.")
-    elif isinstance(model, Translator):
-        if n is not None:
-            raise ConfigError(f"{run} is a run of {model.recipe.name}: it is scored on a whole part; leave n out.")
-        if changes:
-            found = score_changer(folder, model, str(data), features or "random", reader, keeps, part, seed, packing)
-        elif not maps:
-            eye = None if segmenter is None else str(segmenter)
-            found = score_translator(folder, model, str(data), features or "random", eye, part, seed, packing)
-        elif features is not None:
-            raise ConfigError(f"{run} makes label maps, which no extractor sees; leave features out.")
-        else:
-            found = examine_segmenter(folder, model, str(data), part, packing)
-    elif features is not None or n is not None:
-        raise ConfigError(f"{run} is a classifier: it is tested on all images of a part; leave features and n out.")
-    else:
-        found = examine_classifier(folder, model, str(data), part, packing)
+    request = Request(
+        run, folder, str(data), model.recipe.name, features, segmenter, reader, keeps, n, part, seed, packing
+    )
+    found = EVALUATION[model.recipe.task](request, model)
     found["made_by"]["checkpoint"] = checkpoint
     return keep_scores(folder, model, run, "evaluate", {"checkpoint": checkpoint} | found)

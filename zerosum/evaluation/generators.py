@@ -13,18 +13,35 @@ from zerosum.data.dataset import Dataset
 from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
+from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.by_class import scores_by_class
 from zerosum.evaluation.parts import AskedPart, keep_picture, open_like, split_notes
 from zerosum.extractors import RunExtractor, extractor_for, features_of, real_features
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.neighbours import copying, nearest
-from zerosum.model import Classifier, Model, conditions_of, generated
-from zerosum.recipes.classifier import ClassifierSettings
+from zerosum.models.classifier import Classifier
+from zerosum.models.generator import Model, conditions_of, generated
+from zerosum.recipes.task import GENERATION
 from zerosum.scores import all_scores, as_stored, halves, made_by, score_name
 
 CLOSEST = 16  # pairs of a sample and its nearest real image in the picture
+USUAL = 10_000  # images a side
 SOLID = 2_000  # images a side; below it the neighbours of a sample and the distances are shaky
+
+
+def evaluate_generator(request: Request, model: Model) -> dict[str, Any]:
+    """`score_generator`, of what was asked."""
+    request.refuse_segmenter()
+    request.refuse_readers()
+    n, features = USUAL if request.n is None else request.n, request.features or "random"
+    found = score_generator(
+        request.folder, model, request.data, features, n, request.part, request.seed, request.progress
+    )
+    if request.n is not None and request.n > (most := found["made_by"]["n_real"]):
+        note = f"n is {request.n:,}, and {request.data} has {most:,} images a side: so many were scored."
+        found["warnings"].insert(0, note)
+    return found
 
 
 def score_generator(
@@ -75,7 +92,7 @@ def score_generator(
         result["per_class"] = per_class
     picture = nearest_picture(model, dataset, np.concatenate([against, others]), fake, known)
     return {
-        "task": "generate",
+        "task": model.recipe.task.name,
         "scores": found.named(n, extractor),
         "errors": {score_name(key, n, extractor): value for key, value in found.errors.items()},
         "floor": floor.named(n, extractor),
@@ -111,7 +128,6 @@ def shares(names: tuple[str, ...], fake: Tensor, real: Tensor) -> dict[str, dict
 
 def condition_of(model: Model, classifier: Classifier) -> int | None:
     """The place of what the classifier tells apart among the conditions of the generator, or None."""
-    assert isinstance(classifier.settings, ClassifierSettings)
     names = [condition.name for condition in model.info.conditions]
     return names.index(classifier.settings.label) if classifier.settings.label in names else None
 
@@ -162,3 +178,6 @@ def cautions(n: int, extractor: Extractor, count: int) -> list[str]:
             "images (zerosum train classifier) and give it with --features."
         )
     return found
+
+
+EVALUATION.add(GENERATION, evaluate_generator)

@@ -15,16 +15,17 @@ from zerosum.data.label_maps import levels_of
 from zerosum.data.labels import matched
 from zerosum.data.open import open_dataset
 from zerosum.data.order import epoch_order
-from zerosum.data.ordered import in_bins, with_known
 from zerosum.data.records import NoTestPart
 from zerosum.data.settings import Part
 from zerosum.data.survey import Progress
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
-from zerosum.model import Classifier, Model, Translator
+from zerosum.models.classifier import Classifier
+from zerosum.models.generator import Model
+from zerosum.models.translator import Translator
 from zerosum.pictures import save_picture
 from zerosum.report.page import write_report
-from zerosum.tasks import TASKS, its_own_input
+from zerosum.tasks.base import TRAINING
 
 KEPT = (
     "errors",
@@ -49,17 +50,7 @@ def open_like(model: AnyModel, data: str, part: Part, packing: Progress | None =
     Raises DataError when it has others."""
     size = model.info.shape[0], model.info.shape[1]
     dataset = open_dataset(data, size, model.settings.data, progress=packing, part=part)
-    if model.recipe.task == "change":  # by the values that the run knows, which may not be those of this set
-        dataset = its_own_input(with_known(dataset, model.info.conditions))
-    elif model.info.scale is not None:
-        dataset = in_bins(dataset, model.info.scale)
-    else:
-        try:
-            dataset = TASKS[model.recipe.task].classed(dataset, model.settings)
-        except DataError:
-            if isinstance(model, Classifier):
-                raise
-            # images can be compared without what the generator was told
+    dataset = TRAINING[model.recipe.task].prepare_like(dataset, model.settings, model.info)
     found, known = dataset.info, model.info
     if (found.shape, found.dtype, found.alpha) != (known.shape, known.dtype, known.alpha):
         raise DataError(
@@ -106,6 +97,27 @@ def open_test_part(model: AnyModel, data: str, packing: Progress | None = None) 
         return None
 
 
+def unseen(
+    folder: RunFolder, model: AnyModel, data: str, part: AskedPart, packing: Progress | None = None
+) -> tuple[Dataset, np.ndarray, str]:
+    """A set as the run was trained on, the rows of it to test on, and what they are called: the test part; what the run
+    held out, if these are the data it was trained on or have images of them; else all of them. Raises DataError as
+    `open_like` does, and when no row can be tested on."""
+    task = TRAINING[model.recipe.task]
+    if part == "test":
+        dataset = open_like(model, data, "test", packing)
+        return dataset, task.known_rows(dataset), "test"
+    if part == "auto" and (tested := open_test_part(model, data, packing)) is not None:
+        return tested, task.known_rows(tested), "test"
+    dataset = open_like(model, data, "train", packing)
+    same = dataset.info.hash == model.info.hash
+    if know_trained(folder, model, dataset) or same:
+        if part == "auto" and len(held := task.split(model.settings, dataset, model.seed)[1]):
+            return dataset, held, "validation"
+        return dataset, task.known_rows(dataset), "train" if part == "train" or same else "all"
+    return dataset, task.known_rows(dataset), "all" if part == "auto" else "train"
+
+
 def know_trained(folder: RunFolder, model: AnyModel, data: Dataset) -> bool:
     """Let a set know which images the run was trained on, so that they are not held out; whether it is the run's own
     data, as it is now, with some of those."""
@@ -131,7 +143,7 @@ def training_set(
     if data.info.hash != model.info.hash:
         return None
     know_trained(folder, model, data)
-    return data, TASKS[model.recipe.task].rows(model.settings, data, model.seed)
+    return data, TRAINING[model.recipe.task].rows(model.settings, data, model.seed)
 
 
 def split_notes(

@@ -26,8 +26,11 @@ from zerosum.evaluation.generators import condition_of
 from zerosum.evaluation.parts import keep_scores, know_trained, open_like, open_test_part, split_notes, true_labels
 from zerosum.extractors import RunExtractor, other_form
 from zerosum.metrics.classification import ClassificationScores, classification_scores
-from zerosum.model import Checkpoint, Classifier, Model, conditions_of, load_classifier, load_generator
-from zerosum.recipes.classifier import ClassifierSettings, split
+from zerosum.models.base import Checkpoint
+from zerosum.models.classifier import Classifier
+from zerosum.models.generator import Model, conditions_of
+from zerosum.models.loading import load_classifier, load_generator
+from zerosum.recipes.classifier import split
 from zerosum.recipes.describe import flat
 from zerosum.scores import BATCH, NETWORK
 
@@ -70,7 +73,6 @@ def synthetic_score(
     if problem := other_form(eye.info, str(classifier), generator.info):
         raise ConfigError(f"{problem}.")
     settings, names = eye.settings, eye.info.classes
-    assert isinstance(settings, ClassifierSettings)
     dataset = open_like(eye, str(data), "train", packing)
     know_trained(RunFolder.existing(classifier), eye, dataset)
     if dataset.labels is None or dataset.info.classes != names:

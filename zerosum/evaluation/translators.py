@@ -21,26 +21,26 @@ from zerosum.engine.players import Batch
 from zerosum.engine.randomness import seeded
 from zerosum.engine.run import RunFolder
 from zerosum.errors import ConfigError, DataError
+from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.generators import cautions
 from zerosum.evaluation.parts import (
     AskedPart,
     form_words,
     gap_words,
     keep_picture,
-    know_trained,
-    open_like,
-    open_test_part,
     some,
     split_notes,
     training_set,
+    unseen,
 )
 from zerosum.extractors import extractor_for, features_of
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.neighbours import nearest
 from zerosum.metrics.segmentation import AreasUnderCurves, SegmentationScores, confusion, segmentation_scores
-from zerosum.model import Translator, load_translator, stored_made
+from zerosum.models.loading import load_translator
+from zerosum.models.translator import Translator, stored_made
 from zerosum.paired_scores import BATCH, image_scores, paired_scores, pairs
-from zerosum.recipes.translation import TranslationSettings, split
+from zerosum.recipes.task import TRANSLATION
 from zerosum.scores import FEWEST, NETWORK, as_stored, batches, distance_scores, made_by, score_name
 from zerosum.seeds import rng
 from zerosum.show import shown_inputs, shown_made
@@ -72,6 +72,24 @@ class Eye:
         return translated(self.model.system, self.model.network, batch).argmax(dim=1)
 
 
+def evaluate_translator(request: Request, model: Translator) -> dict[str, Any]:
+    """`score_translator`, or of what makes label maps `examine_segmenter`."""
+    maps = bool(model.info.labels)
+    if maps:
+        request.refuse_segmenter()
+    request.refuse_readers()
+    request.refuse_number()
+    if not maps:
+        eye = None if request.segmenter is None else str(request.segmenter)
+        features = request.features or "random"
+        return score_translator(
+            request.folder, model, request.data, features, eye, request.part, request.seed, request.progress
+        )
+    if request.features is not None:
+        raise ConfigError(f"{request.run} makes label maps, which no extractor sees; leave features out.")
+    return examine_segmenter(request.folder, model, request.data, request.part, request.progress)
+
+
 def score_translator(
     folder: RunFolder,
     model: Translator,
@@ -86,7 +104,7 @@ def score_translator(
 
     segmenter: a run that labels what is made, where the inputs are label maps (Isola et al. 2017, section 4)."""
     eye = None if segmenter is None else open_eye(segmenter, folder, model)
-    dataset, rows, words = unseen_pairs(folder, model, data, part, progress)
+    dataset, rows, words = unseen(folder, model, data, part, progress)
     extractor = extractor_for(features, dataset.info, model.device)
     training = training_set(folder, model, dataset, progress)
     apart = training is not None and not (words == "train" and training[0] is dataset)
@@ -152,7 +170,7 @@ def score_translator(
         warnings.append(gap_words("l1", float(known.mean()), float(held.mean()), error, False, words))
     result: dict[str, Any] = {} if eye is None else {"per_class": per_class(tallies["made"], tallies["real"])}
     return {
-        "task": "translate",
+        "task": model.recipe.task.name,
         "scores": scores,
         "errors": errors,
         "floor": floor,
@@ -169,7 +187,7 @@ def examine_segmenter(
     folder: RunFolder, model: Translator, data: str, part: AskedPart, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Its label maps beside the real ones, and what naming the commonest class everywhere would get."""
-    dataset, rows, words = unseen_pairs(folder, model, data, part, progress)
+    dataset, rows, words = unseen(folder, model, data, part, progress)
     names = dataset.info.labels
     shown, areas = Shown(len(rows)), AreasUnderCurves(len(names))
     each: list[Tensor] = []  # of each image
@@ -254,28 +272,6 @@ def uncertainty(each: list[Tensor], seed: int) -> tuple[dict[str, float], tuple[
     values = {name: value[value.isfinite()] for name, value in values.items()}
     low, high = values["mean_iou"].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return {name: float(value.std()) for name, value in values.items()}, (low, high)
-
-
-def unseen_pairs(
-    folder: RunFolder, model: Translator, data: str, part: AskedPart, packing: Progress | None = None
-) -> tuple[Dataset, np.ndarray, str]:
-    """A set, the rows of it to test on, and what they are called: the test part; the pairs that the translator held
-    out, if these are the data it was trained on or have pairs of them; else all of them."""
-    assert isinstance(model.settings, TranslationSettings)
-    if part == "test":
-        dataset = open_like(model, data, "test", packing)
-        return dataset, np.arange(len(dataset)), "test"
-    if part == "auto" and (tested := open_test_part(model, data, packing)) is not None:
-        return tested, np.arange(len(tested)), "test"
-    dataset = open_like(model, data, "train", packing)
-    rows = np.arange(len(dataset))
-    some_trained = know_trained(folder, model, dataset)
-    if dataset.info.hash != model.info.hash and not some_trained:
-        return dataset, rows, "all" if part == "auto" else "train"
-    held = split(model.settings, dataset, model.seed)[1]
-    if part == "auto" and len(held):
-        return dataset, held, "validation"
-    return dataset, rows, "train" if part == "train" or dataset.info.hash == model.info.hash else "all"
 
 
 def open_eye(path: str, folder: RunFolder, model: Translator) -> Eye:
@@ -511,3 +507,6 @@ def remarks(model: Translator, data: Dataset, words: str) -> list[str]:
     if model.info.instances and data.instances is None and not model.info.labels:
         found.append(f"{data.info.source} has no maps of instances: each class is taken for one object.")
     return found
+
+
+EVALUATION.add(TRANSLATION, evaluate_translator)

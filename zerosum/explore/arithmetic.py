@@ -19,7 +19,7 @@ from zerosum import pictures
 from zerosum.engine.randomness import seeded
 from zerosum.errors import ConfigError
 from zerosum.explore.shown import refuse_points, shown, write_sheet
-from zerosum.model import Asked, Model
+from zerosum.models.generator import Asked, Model
 
 NOISE = 0.25  # of the neighbours, either way (section 6.3.2)
 CENTRE = 4  # of nine, in reading order

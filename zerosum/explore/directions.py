@@ -24,8 +24,9 @@ from zerosum.errors import ConfigError, DataError
 from zerosum.explore.shown import refuse_points, rows_of, shown, spread, write_sheet
 from zerosum.extractors import other_form
 from zerosum.files import parse_json, write_whole
-from zerosum.model import BATCH, Asked, Classifier, Model, made_of
-from zerosum.recipes.classifier import ClassifierSettings
+from zerosum.models.base import BATCH
+from zerosum.models.classifier import Classifier
+from zerosum.models.generator import Asked, Model, made_of
 from zerosum.seeds import rng
 
 STEPS = range(-3, 4)  # deviations, from the first column of the sheet to the last
@@ -93,7 +94,6 @@ def attribute_directions(
     direction, and warn is told. Raises ConfigError when the classifier tells something else, sees images of another
     form, or sees one class alone."""
     refuse_points(model)
-    assert isinstance(eye.settings, ClassifierSettings)
     told = eye.settings.label
     if attribute is not None and attribute.lower() != told.lower():
         raise ConfigError(

@@ -30,7 +30,10 @@ from zerosum.extractors import other_form
 from zerosum.files import plain_disk_errors, write_json, write_whole
 from zerosum.metrics.features import RandomFeatures
 from zerosum.metrics.paired import psnr
-from zerosum.model import BATCH, MOST_AT_ONCE, Asked, Model, load_classifier, made_of
+from zerosum.models.base import BATCH
+from zerosum.models.generator import Asked, Model, made_of
+from zerosum.models.loading import load_classifier
+from zerosum.models.translator import MOST_AT_ONCE
 from zerosum.sampling import write_image
 from zerosum.seeds import rng
 

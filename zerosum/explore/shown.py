@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zerosum import pictures
 from zerosum.errors import ConfigError
-from zerosum.model import Model
+from zerosum.models.generator import Model
 
 
 def refuse_points(model: Model) -> None:

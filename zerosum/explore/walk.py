@@ -16,7 +16,8 @@ from zerosum import pictures
 from zerosum.errors import ConfigError
 from zerosum.explore.films import FILMS, Film, write_film
 from zerosum.explore.shown import refuse_points
-from zerosum.model import BATCH, Asked, Model
+from zerosum.models.base import BATCH
+from zerosum.models.generator import Asked, Model
 
 ACROSS = 16  # frames in a row of a strip
 MOST_FRAMES, MOST_IN_STRIP = 100_000, 4096

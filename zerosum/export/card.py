@@ -19,21 +19,19 @@ from pydantic import TypeAdapter, ValidationError
 from zerosum import __version__
 from zerosum.data.records import listed
 from zerosum.engine.run import read_lines
-from zerosum.export.graph import Graph, Port
+from zerosum.export.base import EXPORTING, Graph, Port
 from zerosum.exported import is_exported, read_exported
 from zerosum.files import parse_json
-from zerosum.model import Loaded, Model
+from zerosum.models.base import Loaded
 from zerosum.report.page import title_of
 from zerosum.report.travels import command_words
 
-PIPELINES = {"generate": "unconditional-image-generation", "classify": "image-classification"}
 LICENSES = (
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "agpl-3.0", "lgpl-3.0", "mpl-2.0", "openrail",
     "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "unknown",
 )  # fmt: skip
 """Names of licences that the Hub knows; any other text is one of its own."""
 MOST_NAMES = 40  # of classes or values that are listed
-FEW = 2000  # images, below which a generator may have learnt them by heart
 UNKNOWN = "not recorded"
 
 
@@ -143,7 +141,8 @@ def plain(text: Any) -> str:
 def _front(model: Loaded, formats: Mapping[str, Any], license: str | None) -> str:
     """What the Hub reads: YAML between two lines."""
     info = model.info
-    task = "image-segmentation" if info.labels else PIPELINES.get(model.recipe.task, "image-to-image")
+    exporting = EXPORTING[model.recipe.task]
+    task = "image-segmentation" if info.labels else exporting.pipeline
     front: dict[str, Any] = {"library_name": "zerosum"}
     if not info.is_vectors:
         front["pipeline_tag"] = task
@@ -153,7 +152,7 @@ def _front(model: Loaded, formats: Mapping[str, Any], license: str | None) -> st
         if known not in LICENSES:
             front["license_name"] = re.sub(r"[^a-z0-9.]+", "-", known).strip("-")[:80] or "other"
     front["tags"] = ["zerosum", model.recipe.name, "pytorch", *[name for name in ("onnx",) if name in formats]]
-    if model.recipe.task != "classify":
+    if exporting.is_gan:
         front["tags"].insert(1, "gan")
     return f"---\n{yaml.safe_dump(front, sort_keys=False)}---"
 
@@ -171,7 +170,7 @@ def _what(model: Loaded, graph: Graph) -> str:
     for port in (*graph.inputs, graph.output):
         shape = " x ".join("N" if side is None else str(side) for side in port.shape)
         lines.append(f"| {plain(port.name)} | {_meaning(model, port)} | {shape} | {_type(port)} |")
-    if model.system.noisy:
+    if model.stochastic:
         lines += ["", "In training and in this package the network drops values at random, its only noise; other "
                   "programs get it without."]  # fmt: skip
     return "\n".join(lines)
@@ -180,9 +179,7 @@ def _what(model: Loaded, graph: Graph) -> str:
 def _meaning(model: Loaded, port: Port) -> str:
     """What a tensor is, in words."""
     if port.kind == "latent":
-        assert isinstance(model, Model)
-        bound = model.latent_bound
-        return "standard normal" if bound is None else f"uniform from {-bound:.4g} to {bound:.4g}"
+        return "standard normal" if port.bound is None else f"uniform from {-port.bound:.4g} to {port.bound:.4g}"
     if port.condition is not None:
         return f"place, from 0 on, of the value: {_names(port.condition.values)}"
     if port.kind == "picture" and len(port.shape) == 2:
@@ -197,14 +194,14 @@ def _meaning(model: Loaded, port: Port) -> str:
 
 def _use(model: Loaded, graph: Graph, formats: Mapping[str, Any]) -> str:
     """How to load it, from this package and from others."""
-    parts = ["With `pip install zerosum`:", _code(_own(model))]
+    parts = ["With `pip install zerosum`:", _code(EXPORTING[model.recipe.task].snippet(model))]
     if "torch" in formats:
-        fed = ", ".join(_torch_input(port, model) for port in graph.inputs)
+        fed = ", ".join(_torch_input(port) for port in graph.inputs)
         lines = ["import torch", "", 'network = torch.export.load("model.pt2").module()', f"made = network({fed})"]
         parts += [f"With PyTorch alone ({torch.__version__.partition('+')[0]} wrote it):", _code(lines)]
     if "onnx" in formats:
-        fed = ", ".join(f"{_quoted(port.name)}: {_numpy_input(port, model)}" for port in graph.inputs)
-        drawn = ["rng = np.random.default_rng(0)"] if isinstance(model, Model) else []
+        fed = ", ".join(f"{_quoted(port.name)}: {_numpy_input(port)}" for port in graph.inputs)
+        drawn = ["rng = np.random.default_rng(0)"] if any(port.kind == "latent" for port in graph.inputs) else []
         lines = ["import numpy as np", "import onnxruntime", "", *drawn,
                  'session = onnxruntime.InferenceSession("model.onnx")', f"feeds = {{{fed}}}",
                  "made = session.run(None, feeds)[0]"]  # fmt: skip
@@ -217,42 +214,18 @@ def _use(model: Loaded, graph: Graph, formats: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _own(model: Loaded) -> list[str]:
-    info = model.info
-    shape = f"{info.dtype} (4, {', '.join(map(str, info.shape))})"
-    if isinstance(model, Model):
-        return [
-            "import zerosum",
-            "",
-            'model = zerosum.load("FOLDER", task="generate")',
-            f"made = model.sample(4, seed=0)  # {shape}",
-        ]
-    if model.recipe.task == "classify":
-        return [
-            "import zerosum",
-            "",
-            'model = zerosum.load("FOLDER", task="classify")',
-            'names = model.classify(["picture.png"])  # of any size: brought to that of training, as the data was',
-        ]
-    asked = {condition.name: condition.values[0] for condition in info.conditions}
-    words = f", asked={{{', '.join(f'{_quoted(name)}: {_quoted(value)}' for name, value in asked.items())}}}"
-    return ["import zerosum", "", f'zerosum.translate("FOLDER", "pictures/", "made/"{words if asked else ""})']
-
-
-def _torch_input(port: Port, model: Loaded) -> str:
+def _torch_input(port: Port) -> str:
     shape = ", ".join("4" if side is None else str(side) for side in port.shape)
     if port.kind == "latent":
-        assert isinstance(model, Model)
-        bound = model.latent_bound
+        bound = port.bound
         return f"torch.randn({shape})" if bound is None else f"{bound!r} * (2 * torch.rand({shape}) - 1)"
     return f"torch.zeros({shape}, dtype={port.dtype})"
 
 
-def _numpy_input(port: Port, model: Loaded) -> str:
+def _numpy_input(port: Port) -> str:
     shape = ", ".join("4" if side is None else str(side) for side in port.shape)
     if port.kind == "latent":
-        assert isinstance(model, Model)
-        bound = model.latent_bound
+        bound = port.bound
         drawn = "standard_normal((" if bound is None else f"uniform({-bound!r}, {bound!r}, ("
         return f"rng.{drawn}{shape})).astype(np.float32)"
     return f"np.zeros(({shape}{',' if len(port.shape) == 1 else ''}), np.{_type(port)})"
@@ -316,21 +289,8 @@ def _scores(model: Loaded, origin: Origin) -> str:
 
 def _limits(model: Loaded) -> str:
     """What it cannot do, and what it must not be used for."""
-    made = "It knows nothing but its data: what was rare there comes out badly, and what was unjust there stays so."
-    lines = [made]
-    if model.recipe.task == "classify":
-        lines.append("It always names a class, also for pictures of none of them, and its shares are no certainty. It "
-                     "is no ground for decisions about people.")  # fmt: skip
-    elif not model.info.is_vectors:
-        lines.append("What it makes is made up. Say so where you show it; do not pass it off as a photograph, and do "
-                     "not use it to show somebody doing or being what they did not or are not.")  # fmt: skip
-    if model.recipe.task == "change":
-        lines.append("A changed picture shows what is common among the images of that value in the data, not what this "
-                     "person looked or will look like.")  # fmt: skip
-    if model.recipe.task == "generate" and not model.info.is_vectors and model.info.count < FEW:
-        lines.append(f"It has learnt from {model.info.count:,} images, few enough to be learnt by heart: what it makes "
-                     "may be a copy of one of them, with all rights in it.")  # fmt: skip
-    return "\n\n".join(lines)
+    known = "It knows nothing but its data: what was rare there comes out badly, and what was unjust there stays so."
+    return "\n\n".join([known, *EXPORTING[model.recipe.task].limits(model)])
 
 
 def _command(words: list[str]) -> list[str]:

@@ -11,12 +11,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zerosum.errors import DataError, ZerosumError
+from zerosum.export.base import Graph
 from zerosum.export.bundle import CHECK
-from zerosum.export.graph import Graph, graph_of
+from zerosum.export.graph import graph_of
 from zerosum.export.onnx_file import need, onnx_runner
 from zerosum.export.program import Run, gap, program_runner, tolerance
 from zerosum.exported import WEIGHTS, problem_of, read_exported
-from zerosum.model import load
+from zerosum.models.loading import load
 
 HALVED = 0.1  # of the range: what weights of 16 bits may change at most
 FILES = {"torch": "model.pt2", "onnx": "model.onnx", "page": "index.html"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from zerosum.data.open import open_dataset
-from zerosum.model import Loaded
+from zerosum.models.base import Loaded
 
 DRAWN = "builtin:portraits"
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zerosum import __version__
 from zerosum.errors import ConfigError, ZerosumError
-from zerosum.export.graph import Graph, Port
+from zerosum.export.base import Graph, Port
 from zerosum.export.program import BATCHES, Run, difference, program_of, quiet, tolerance
 from zerosum.files import write_whole
 

@@ -19,10 +19,11 @@ from PIL import Image, ImageColor
 from zerosum import __version__, pictures
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.label_maps import levels_of
-from zerosum.errors import ConfigError
+from zerosum.export.base import EXPORTING, Graph
 from zerosum.export.drawn import drawn_inputs
-from zerosum.export.graph import STYLES, Graph, graph_of
-from zerosum.model import Loaded, Model, conditions_of
+from zerosum.export.graph import graph_of
+from zerosum.export.translation import STYLES
+from zerosum.models.base import Loaded
 from zerosum.report.far import Far
 from zerosum.report.page import fingerprint, title_of
 
@@ -52,10 +53,12 @@ def write_page(
     sent), seeds and directions (how many there are).
     Raises ConfigError for what a page cannot show: points, classifiers, inputs that are neither gray nor in colour, and
     directions of other latents."""
-    _check(model, directions)
+    task = EXPORTING[model.recipe.task]
+    task.check_page(model, directions)
+    latents = task.latents(model, directions, SEEDS)
     files = {"page.json": _json(described(model, graph_of(model), directions, fp16, far))}
-    if isinstance(model, Model):
-        files["latents.bin"] = numbers(model, directions)
+    if latents is not None:
+        files["latents.bin"] = latents[1]
     title = html.escape(f"{model.recipe.name} · {title_of(model.info.source)}")
     app = {name: _asset(name) for name in BESIDE}
     if single:
@@ -72,7 +75,7 @@ def write_page(
         sent = sum(map(len, (page, *files.values(), *app.values()))) + (folder / "model.onnx").stat().st_size
     (folder / "index.html").write_bytes(page)
     known = {
-        "seeds": SEEDS if isinstance(model, Model) else 0,
+        "seeds": 0 if latents is None else SEEDS,
         "directions": 0 if directions is None else len(directions.names),
     }
     return {"single": single, "bytes": sent, **known}
@@ -83,13 +86,11 @@ def described(
 ) -> dict[str, Any]:
     """What the page must know of the model, as `Manifest` in web/src/onnx-backend.ts has it: JSON values alone."""
     info = model.info
-    latent = None
-    if isinstance(model, Model):
-        latent = {"dimension": model.latents([0]).shape[1], "bound": model.latent_bound, "seeds": SEEDS}
+    latents = EXPORTING[model.recipe.task].latents(model, directions, SEEDS)
     return {
         "recipe": model.recipe.name,
         "source": title_of(info.source),
-        "task": model.recipe.task,
+        "task": model.recipe.task.name,
         "version": __version__,
         "images": model.images,
         "seed": model.seed,
@@ -105,27 +106,17 @@ def described(
             }
             for condition in info.conditions
         ],
-        "latent": latent,
+        "latent": None if latents is None else latents[0],
         "directions": [] if directions is None else list(directions.names),
         "input": None if info.input is None else _side(info.input, info),
         "fit": model.settings.data.placing,
         "resample": model.settings.data.sampling,
         "background": list(ImageColor.getrgb(model.settings.data.background)[:3]),
-        "styles": STYLES if model.system.styled else 0,
+        "styles": STYLES if any(port.kind == "style" for port in graph.inputs) else 0,
         "examples": [_uri(example) for example in examples(model)],
         "ports": [{"name": port.name, "kind": port.kind} for port in graph.inputs],
         "made": graph.output.name,
     }
-
-
-def numbers(model: Model, directions: "Directions | None") -> bytes:
-    """The latents of the seeds (SEEDS, D) and the directions (K, D), float32, then the places of the conditions that
-    the seeds draw, (SEEDS, G) int32; all little-endian."""
-    latents = model.latents(range(SEEDS)).numpy()
-    moves = np.empty((0, latents.shape[1])) if directions is None else directions.vectors.numpy()
-    places = conditions_of(model.info, range(SEEDS))
-    told = b"" if places is None else places.astype("<i4").tobytes()
-    return latents.astype("<f4").tobytes() + moves.astype("<f4").tobytes() + told
 
 
 def examples(model: Loaded) -> list[np.ndarray]:
@@ -138,29 +129,6 @@ def examples(model: Loaded) -> list[np.ndarray]:
     if info.input.labels:
         return list(pictures.coloured(inputs[..., 0], len(info.input.labels)))
     return list(pictures.to_bytes(inputs, info.input.value_range))
-
-
-def _check(model: Loaded, directions: "Directions | None") -> None:
-    info = model.info
-    if info.is_vectors or model.recipe.task == "classify":
-        what = "points" if info.is_vectors else "classes"
-        raise ConfigError(
-            f"There is no page for {model.recipe.name}, which makes {what}, not pictures. Export it as onnx."
-        )
-    if info.input is not None and not info.input.labels and info.input.channels - info.input.alpha not in (1, 3):
-        raise ConfigError(
-            f"A browser has pictures in gray or in colour; {model.recipe.name} takes {info.input.channels} channels. "
-            "Export it as onnx."
-        )
-    if directions is not None and not isinstance(model, Model):
-        raise ConfigError(f"{model.recipe.name} has no latents to move: leave the directions out.")
-    if directions is not None and isinstance(model, Model):
-        dimension = model.latents([0]).shape[1]
-        if directions.vectors.shape[1] != dimension:
-            raise ConfigError(
-                f"The directions are of {directions.vectors.shape[1]} numbers, the latents of {dimension}: they belong "
-                "to another run."
-            )
 
 
 def _side(side: DatasetInfo | Side, info: DatasetInfo) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from torch.export.pt2_archive import PT2ArchiveReader
 from torch.export.pt2_archive._package import load_pt2
 
 from zerosum.errors import DataError, ZerosumError
-from zerosum.export.graph import Graph
+from zerosum.export.base import Graph
 from zerosum.files import write_whole
 
 TRACED = 2  # examples that a graph is traced with

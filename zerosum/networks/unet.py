@@ -107,6 +107,14 @@ class Dropout(nn.Module):
         return f"probability={self.probability}, noise={self.noise}"
 
 
+def without_noise(network: nn.Module) -> nn.Module:
+    """The network with every `Dropout` quiet in eval mode."""
+    for layer in network.modules():
+        if isinstance(layer, Dropout):
+            layer.noise = False
+    return network
+
+
 class PictureNorm(nn.BatchNorm2d):
     """Batch norm that in eval mode uses the statistics of each picture by itself (Isola et al. 2017, section 3.3): then
     it is instance norm with the gains and shifts of batch norm."""
@@ -157,3 +165,8 @@ def start_normal(layer: nn.Module) -> None:
         nn.init.normal_(layer.weight, 1.0, 0.02)
     if isinstance(bias := getattr(layer, "bias", None), nn.Parameter):
         nn.init.zeros_(bias)
+
+
+def sees_means(network: nn.Module) -> bool:
+    """Whether the network normalises by means over the picture, which those over a piece of it are not."""
+    return any(isinstance(layer, nn.InstanceNorm2d | nn.GroupNorm | PictureNorm) for layer in network.modules())

@@ -1,7 +1,6 @@
 """One generator against one discriminator: the game that most recipes play, from their networks and settings."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -115,15 +114,21 @@ def plain_game(
     latents(n) draws n latents on the generator's device from torch's current stream, which the engine seeds by
     function."""
 
-    def fake(batch: Batch) -> Tensor:
-        return make_plainly(generator, latents(len(batch["image"])), batch.get("condition"), batch["images_seen"])
-
     def look(images: Tensor, batch: Batch) -> Tensor:
         condition = batch.get("condition")
         logits: Tensor = discriminator(images) if condition is None else discriminator(images, condition)
         return logits
 
-    return Game(fake, look, critic=discriminator, alpha=alpha)
+    return Game(plain_fakes(generator, latents), look, critic=discriminator, alpha=alpha)
+
+
+def plain_fakes(generator: nn.Module, latents: Callable[[int], Tensor]) -> Callable[[Batch], Tensor]:
+    """How a generator of latents, and of the conditions of a batch where it has some, makes as many images."""
+
+    def fake(batch: Batch) -> Tensor:
+        return make_plainly(generator, latents(len(batch["image"])), batch.get("condition"), batch["images_seen"])
+
+    return fake
 
 
 def two_players(
@@ -136,18 +141,15 @@ def two_players(
     discriminator_weight: float = 1.0,
     generator_weight: float = 1.0,
     slope_weight: Callable[[int], float] = lambda images_seen: 1.0,
-    shared: bool = False,
     probability: Callable[[int], float] | None = None,
 ) -> list[Player]:
-    """Discriminator, then generator, as in Algorithm 1 (Goodfellow et al. 2014): fresh noise for each of them; or
-    shared, the fakes of the discriminator's last step in the generator's too (their system is then `shared`).
+    """Discriminator, then generator, as in Algorithm 1 (Goodfellow et al. 2014): fresh noise for each of them; or,
+    where a joint forward gives `fake`, the fakes of the discriminator's last step in the generator's too.
 
     discriminator_weight scales the adversarial terms of the discriminator (pix2pix and Goodfellow's code halve them),
     generator_weight that of the generator; slope_weight, a function of images seen, R1 and R2; probability, likewise,
     is that of the augmentation. Real and fake go through the discriminator apart, so that batch norm never mixes
     them."""
-    if shared and game.asked is not as_asked:
-        raise ValueError("fakes that are asked for anew in each turn cannot be shared")
     loss, penalty = ADVERSARIAL[settings.loss], settings.penalty
     varied = augmentation_of(settings.augment, discriminator, game.alpha, loss)
     freeze(settings, generator, discriminator)
@@ -161,10 +163,10 @@ def two_players(
         asked = game.asked(batch)
         with torch.no_grad():
             real = game.real(batch)
-        with nullcontext() if shared else torch.no_grad():
-            fake = game.fake(asked).float()  # under bfloat16 not of the type of real images, which they are mixed with
-        if shared:
-            batch["made"] = fake
+        fake = batch.get("fake")
+        if fake is None:
+            with torch.no_grad():
+                fake = game.fake(asked).float()  # in bfloat16 it could not be mixed with real images
         now = batch["step"] % penalty.every == 0
         r1, r2 = ((gamma if now else 0.0) for gamma in (penalty.r1, penalty.r2))
         real, fake = real.detach().requires_grad_(r1 > 0), fake.detach().requires_grad_(r2 > 0)
@@ -201,7 +203,7 @@ def two_players(
 
     def fool(batch: Batch) -> tuple[Terms, Terms]:
         asked = game.asked(batch)
-        fake = batch.pop("made") if "made" in batch else game.fake(asked)
+        fake = batch["fake"] if "fake" in batch else game.fake(asked)
         fake_logits, fake_labels = parted(look(fake, asked, "fake"))
         terms: Terms = {}
         if loss.needs_real:
@@ -233,6 +235,11 @@ def two_players(
         ),
         Player("generator", generator, optimizer(generator), fool, schedule=schedule),
     ]
+
+
+def shared_fakes(fake: Callable[[Batch], Tensor]) -> Callable[[Batch], Batch]:
+    """The joint forward of players that learn from the same fakes (N, C, H, W), of the conditions of the batch."""
+    return lambda batch: batch | {"fake": fake(batch).float()}
 
 
 def opinions(loss: AdversarialLoss, **logits: Tensor) -> Terms:

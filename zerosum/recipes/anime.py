@@ -8,9 +8,9 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from zerosum.data.conditions import width_of
+from zerosum.data.conditions import NO_YES, Condition, width_of
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.players import Batch, System
+from zerosum.engine.players import Batch, GeneratorSpec, Player, System
 from zerosum.engine.randomness import normal_latents
 from zerosum.losses.labels import binary_sum
 from zerosum.networks.sizes import nearest_size
@@ -57,6 +57,13 @@ class AnimeSettings(ConditionalSettings):
     lr_decay_start: PositiveInt | None = Field(None, description="images after which the learning rate decays")
     lr_half_life: PositiveInt = Field(1_000_000, description="images in which it then halves")
 
+    def example(self, info: DatasetInfo) -> DatasetInfo:
+        """The 34 attributes of the paper: 13 colours of hair, 10 of eyes, 11 that are there or not."""
+        hair = Condition("hair", tuple(f"hair {i}" for i in range(13)), (1,) * 13)
+        eyes = Condition("eyes", tuple(f"eyes {i}" for i in range(10)), (1,) * 10)
+        tags = [Condition(f"tag {i}", NO_YES[0], (1, 1)) for i in range(11)]
+        return replace(info, conditions=(hair, eyes, *tags))
+
 
 PAPER: dict[str, Any] = {
     "prior": "uniform",
@@ -92,7 +99,6 @@ def anime(settings: AnimeSettings, data: DatasetInfo) -> System:
     shape, condition_dim = (channels, height, width), width_of(data.conditions)
     part = settings.generator
     generator = Generator(shape, part.latent_dim, condition_dim, part.width, part.blocks, part.zero_gain)
-    discriminator = Discriminator(shape, condition_dim, settings.discriminator.width)
     weights = {"attributes": float(len(data.conditions)), "values": float(condition_dim)}
     chosen = settings.adversarial_weight
     weight = (weights[chosen] if isinstance(chosen, str) else chosen) if condition_dim else 1.0
@@ -108,16 +114,19 @@ def anime(settings: AnimeSettings, data: DatasetInfo) -> System:
         beyond = max(0, images_seen - (settings.lr_decay_start or images_seen))
         return [{"lr": settings.optimizer.lr * 0.5 ** (beyond / settings.lr_half_life)}]
 
-    # D is told nothing: it names the attributes itself
-    game = replace(
-        plain_game(generator, discriminator, latents, data.alpha), look=lambda images, batch: discriminator(images)
-    )
-    if condition_dim:
-        asked = evenly if settings.prior == "uniform" else game.asked
-        game = replace(game, asked=asked, labels=binary_sum)
-    optimizer = partial(adam, settings.optimizer)
-    players = two_players(settings, generator, discriminator, game, optimizer, schedule, weight, weight)
-    return System(generator, players, lambda seeds: normal_latents(seeds, part.latent_dim))
+    def players() -> list[Player]:
+        discriminator = Discriminator(shape, condition_dim, settings.discriminator.width)
+        # D is told nothing: it names the attributes itself
+        game = replace(
+            plain_game(generator, discriminator, latents, data.alpha), look=lambda images, batch: discriminator(images)
+        )
+        if condition_dim:
+            asked = evenly if settings.prior == "uniform" else game.asked
+            game = replace(game, asked=asked, labels=binary_sum)
+        optimizer = partial(adam, settings.optimizer)
+        return two_players(settings, generator, discriminator, game, optimizer, schedule, weight, weight)
+
+    return System(generator, players, GeneratorSpec(lambda seeds: normal_latents(seeds, part.latent_dim)))
 
 
 def any_value(count: int, width: int) -> Tensor:

@@ -1,5 +1,6 @@
 """CAAE (Zhang, Song & Qi 2017): a face at another age, by an autoencoder between two discriminators."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -11,10 +12,12 @@ from torch.nn.functional import cross_entropy
 
 from zerosum.augment.settings import GanAugmentSettings
 from zerosum.data.conditioning import complete
-from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.conditions import Condition
+from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.ordered import Bins, bins_of
+from zerosum.data.records import listed
 from zerosum.data.split import SplitBy, parted
-from zerosum.engine.players import Batch, Player, System, Terms
+from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
 from zerosum.errors import ConfigError
 from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.losses.matching import mean_gap
@@ -36,6 +39,7 @@ from zerosum.recipes.settings import (
     Strict,
     held_share,
 )
+from zerosum.recipes.task import ATTRIBUTE_EDITING
 
 SATURATED = 0.95  # of a latent in [-1, 1], where a uniform one is in a twentieth of all cases
 
@@ -124,6 +128,18 @@ class CaaeSettings(Settings):
             raise ValueError("relativistic compares images in pairs, and latents have no partners; take another loss")
         return value
 
+    def example(self, info: DatasetInfo) -> DatasetInfo:
+        """The ten ages of the paper."""
+        values, edges = tuple(f"age {i}" for i in range(10)), tuple(map(float, range(10)))
+        ages = Condition("age", values, (1,) * 10, edges[:-1], edges)
+        return replace(info, conditions=(ages,), input=Side(info.shape[2], "uint8", (0, 255), False))
+
+    @property
+    def later(self) -> list[str]:
+        """What only reading the data tells."""
+        told = listed([self.attribute, *self.also])
+        return [f"Which images have {told}, and its bins, is looked at when training begins."]
+
     def epoch(self, count: int, classes: int) -> int:
         """Images that are trained on, of a set of `count`."""
         return count - round(held_share(self.validation, count) * count)
@@ -163,7 +179,7 @@ CODE: dict[str, Any] = {
     largest_default=64,
     example_shape=(128, 128, 3),
     presets={"paper": PAPER, "code": CODE},
-    task="change",
+    task=ATTRIBUTE_EDITING,
     bf16=lambda settings: settings.network.norm,
     older=ORDER_BEFORE,
 )
@@ -175,9 +191,8 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
     from real images, whose answer for made ones the generator minds (as Wang et al., CVPR 2018, do with a
     fixed one); and keeps the latent's term."""
     shape = (data.shape[2], data.shape[0], data.shape[1])
-    part, judge, weights = settings.network, settings.discriminator, settings.weights
+    part = settings.network
     groups = [condition.width for condition in data.conditions]
-    ages = groups[0]
     try:
         encoder = Encoder(shape, part.latent_dim, part.width, largest=part.largest, init=part.init, norm=part.norm)
         generator = Generator(
@@ -189,12 +204,27 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
             init=part.init,
             norm=part.norm,
         )
+    except ValueError as error:
+        raise ConfigError(f"These networks cannot be built: {error}.") from error
+    network = Autoencoder(encoder, generator)
+    spec = TranslatorSpec(lambda network, batch: network(batch["input"], batch["condition"]), fixed_size=True)
+    build = partial(caae_players, settings, data, network)
+    return System(network, build, translator=spec, simultaneous=settings.simultaneous)
+
+
+def caae_players(settings: CaaeSettings, data: DatasetInfo, network: Autoencoder) -> list[Player]:
+    """Discriminators of latents and of images, the network that reads ages, and encoder with generator, in that
+    order."""
+    shape = (data.shape[2], data.shape[0], data.shape[1])
+    part, judge, weights = settings.network, settings.discriminator, settings.weights
+    groups = [condition.width for condition in data.conditions]
+    ages, loss = groups[0], ADVERSARIAL[settings.loss]
+    try:
         discriminator = Discriminator(shape, groups, judge.width, hidden=judge.hidden, init=part.init)
         latent_judge = LatentDiscriminator(part.latent_dim, norm=judge.latent_norm, init=part.init)
         reader = Reader(shape, ages, judge.width, hidden=judge.hidden, init=part.init) if weights.age else None
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
-    network, loss = Autoencoder(encoder, generator), ADVERSARIAL[settings.loss]
     augmentation = augmentation_of(settings.augment, discriminator, data.alpha, loss)
 
     def look(images: Tensor, condition: Tensor, which: str) -> Tensor:
@@ -259,7 +289,7 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
         return {"cross-entropy": misread(reader, batch["image"], batch["condition"])}, {}
 
     optimizer = partial(adam, settings.optimizer)
-    players = [
+    return [
         *(
             at_discriminator_rate(player, settings.optimizer)
             for player in (
@@ -270,13 +300,6 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
         *([] if reader is None else [Player("reader", reader, optimizer(reader), read)]),
         Player("generator", network, optimizer(network), fool),
     ]
-    return System(
-        network,
-        players,
-        simultaneous=settings.simultaneous,
-        translate=lambda network, batch: network(batch["input"], batch["condition"]),
-        fixed_size=True,
-    )
 
 
 def shuffled(ages: Tensor) -> Tensor:

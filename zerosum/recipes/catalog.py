@@ -105,7 +105,7 @@ def made() -> dict[str, Any]:
         recipes.append(
             Entry(
                 name=recipe.name,
-                task=recipe.task,
+                task=recipe.task.name,
                 summary=recipe.summary,
                 paper=recipe.paper,
                 presets=list(recipe.presets),

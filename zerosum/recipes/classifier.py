@@ -1,7 +1,7 @@
 """Classifiers: the CNNs of the lecture, from scratch or by transfer learning; one player, and nobody against it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,12 +17,13 @@ from zerosum.data.ordered import Bins, bins_of
 from zerosum.data.settings import Size
 from zerosum.data.split import SplitBy, few, parted
 from zerosum.engine.adam import Adam
-from zerosum.engine.players import Batch, Player, Schedule, System, Terms
+from zerosum.engine.players import Batch, Hooks, Player, Schedule, System, Terms
 from zerosum.engine.schedule import cosine, linear
 from zerosum.errors import ConfigError, DataError
 from zerosum.networks.cnn import Cnn, cnn, imagenet_weights, smallest_side
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, SPLIT_HELP, Settings, Strict
+from zerosum.recipes.task import CLASSIFICATION
 from zerosum.weights import read_weights
 
 Network = Literal[
@@ -119,6 +120,21 @@ class ClassifierSettings(Settings):
             "network stays as it is. Give more images, or a smaller head_epochs."
         ]
 
+    def validate_start(self, init: str | Path | None) -> None:
+        """Raises ConfigError when there is nothing to transfer from, or two things, and DataError when a file is not
+        there."""
+        named = self.weights != "none"
+        if named and init is not None:
+            raise ConfigError(f"weights={self.weights} and --init {init} are two starts; give one of them.")
+        if self.transfer != "none" and not named and init is None:
+            raise ConfigError("There is nothing to transfer from: name weights with weights=, or a run with --init.")
+        if named and self.weights != "imagenet" and not Path(self.weights).is_file():
+            raise DataError(f"There is no file of weights at {self.weights}. Give imagenet, or the path of a file.")
+
+    def example(self, info: DatasetInfo) -> DatasetInfo:
+        """Ten classes."""
+        return replace(info, classes=tuple(f"class {i}" for i in range(10)))
+
     def epoch(self, count: int, classes: int) -> int:
         """Training images of a set of `count`, but for the rounding of each class."""
         kept = count - round(self.validation * count)
@@ -143,7 +159,7 @@ PAPER = {
     largest_default=224,
     example_shape=(32, 32, 3),
     presets={"paper": PAPER},
-    task="classify",
+    task=CLASSIFICATION,
     smallest_side=lambda settings: smallest_side(settings.network),
     bf16=lambda settings: settings.network == "small",
     older={**ORDER_BEFORE, "optimizer": {"nesterov": True}},
@@ -174,16 +190,13 @@ def classifier(settings: ClassifierSettings, data: DatasetInfo) -> System:
             terms["auxiliary"] = 0.3 * torch.stack([loss(head) for head in auxiliary]).sum()
         return terms, {"accuracy/training": (logits.argmax(dim=1) == labels).float().mean()}
 
-    groups = parameter_groups(network, settings)
-    player = Player(
-        "classifier", network, make_optimizer(settings, groups), losses, schedule=schedule(settings, data, groups)
-    )
-    return System(
-        network,
-        [player],
-        take_weights=lambda: take_weights(network, settings),
-        head=head_names(network),
-    )
+    def players() -> list[Player]:
+        groups = parameter_groups(network, settings)
+        optimizer = make_optimizer(settings, groups)
+        return [Player("classifier", network, optimizer, losses, schedule=schedule(settings, data, groups))]
+
+    hooks = Hooks(load_weights=lambda: load_weights(network, settings), class_dependent=head_names(network))
+    return System(network, players, hooks=hooks)
 
 
 def no_classes_text(source: str) -> str:
@@ -192,18 +205,6 @@ def no_classes_text(source: str) -> str:
         f"{source} has no classes to tell apart: put the images of each class in a folder of its own, or name an "
         "attribute with label=NAME."
     )
-
-
-def check_start(settings: ClassifierSettings, init: str | Path | None) -> None:
-    """To be asked before the data is packed. Raises ConfigError when there is nothing to transfer from, or two things,
-    and DataError when a file is not there."""
-    named = settings.weights != "none"
-    if named and init is not None:
-        raise ConfigError(f"weights={settings.weights} and --init {init} are two starts; give one of them.")
-    if settings.transfer != "none" and not named and init is None:
-        raise ConfigError("There is nothing to transfer from: name weights with weights=, or a run with --init.")
-    if named and settings.weights != "imagenet" and not Path(settings.weights).is_file():
-        raise DataError(f"There is no file of weights at {settings.weights}. Give imagenet, or the path of a file.")
 
 
 def split(settings: ClassifierSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -300,7 +301,7 @@ def head_names(network: Cnn) -> frozenset[str]:
     return frozenset(f"head.{name}" for name, _ in network.head.named_parameters())
 
 
-def take_weights(network: Cnn, settings: ClassifierSettings) -> bool:
+def load_weights(network: Cnn, settings: ClassifierSettings) -> bool:
     """Load what `weights` names; False when it names nothing."""
     if settings.weights == "none":
         return False

@@ -11,13 +11,13 @@ from torch import Tensor
 from zerosum.data.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size
-from zerosum.engine.players import System
+from zerosum.engine.players import GeneratorSpec, Player, System
 from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.engine.schedule import cosine
 from zerosum.errors import ConfigError
 from zerosum.networks.dcgan import Discriminator, Generator
 from zerosum.networks.sizes import nearest_size
-from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
+from zerosum.recipes.adversarial import adam, device_of, plain_fakes, plain_game, shared_fakes, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ConditionalSettings, DecaySettings, GanAdamSettings, Strict
 
@@ -128,10 +128,6 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
         generator = Generator(
             shape, part.latent_dim, part.width, settings.max_width, settings.kernel, published, condition_dim
         )
-        judge = settings.discriminator
-        discriminator = Discriminator(
-            shape, judge.width, settings.max_width, settings.kernel, judge.norm, condition_dim
-        )
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
 
@@ -143,9 +139,6 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     def seeded_latents(seeds: Sequence[int]) -> Tensor:
         return (normal_latents if part.latent == "normal" else uniform_latents)(seeds, part.latent_dim)
 
-    game = plain_game(generator, discriminator, latents, data.alpha)
-    optimizer = partial(adam, settings.optimizer)
-
     def schedule(images_seen: int) -> list[dict[str, float]]:
         first, last = settings.optimizer.lr, settings.optimizer.lr * settings.decay.lr
         return [{"lr": cosine(images_seen, settings.decay.images, first, last)}]
@@ -153,6 +146,21 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     def batch_at(images_seen: int) -> int:
         return [batch for start, batch in settings.batch_plan((height, width)) if start <= images_seen][-1]
 
-    bound = None if part.latent == "normal" else 1.0
-    players = two_players(settings, generator, discriminator, game, optimizer, schedule, shared=settings.shared_fakes)
-    return System(generator, players, seeded_latents, latent_bound=bound, batch=batch_at, shared=settings.shared_fakes)
+    def players() -> list[Player]:
+        judge = settings.discriminator
+        try:
+            discriminator = Discriminator(
+                shape, judge.width, settings.max_width, settings.kernel, judge.norm, condition_dim
+            )
+        except ValueError as error:
+            raise ConfigError(f"These networks cannot be built: {error}.") from error
+        game = plain_game(generator, discriminator, latents, data.alpha)
+        return two_players(settings, generator, discriminator, game, partial(adam, settings.optimizer), schedule)
+
+    return System(
+        generator,
+        players,
+        GeneratorSpec(seeded_latents, None if part.latent == "normal" else 1.0),
+        batch=batch_at,
+        joint_forward=shared_fakes(plain_fakes(generator, latents)) if settings.shared_fakes else None,
+    )

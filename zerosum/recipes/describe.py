@@ -1,7 +1,6 @@
 """A recipe as data: what `zerosum recipes NAME --json` prints, and what forms and docs are made from."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
@@ -9,60 +8,41 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from zerosum.data.conditions import NO_YES, Condition, width_of
-from zerosum.data.dataset import DatasetInfo, Side
+from zerosum.data.conditions import width_of
+from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.players import Player
 from zerosum.recipes.registry import Recipe
-from zerosum.recipes.settings import ConditionalSettings, Settings
-
-EXAMPLE_CLASSES = tuple(f"class {i}" for i in range(10))
-EXAMPLE_CONDITIONS = (  # the 34 attributes of Jin et al. 2017: 13 colours of hair, 10 of eyes, 11 that are there or not
-    Condition("hair", tuple(f"hair {i}" for i in range(13)), (1,) * 13),
-    Condition("eyes", tuple(f"eyes {i}" for i in range(10)), (1,) * 10),
-    *(Condition(f"tag {i}", NO_YES[0], (1, 1)) for i in range(11)),
-)
-EXAMPLE_AGES = (  # the ten of Zhang et al. 2017
-    Condition(
-        "age",
-        tuple(f"age {i}" for i in range(10)),
-        (1,) * 10,
-        tuple(map(float, range(9))),
-        tuple(map(float, range(10))),
-    ),
-)
+from zerosum.recipes.settings import Settings
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
     """Options with defaults, choices and JSON Schema, presets, and each network's layers at the example shape."""
     height, width, channels = recipe.example_shape
-    classes = EXAMPLE_CLASSES if recipe.task == "classify" else ()
     settings = recipe.configure({})
-    conditional = isinstance(settings, ConditionalSettings) and settings.conditional
-    conditions = EXAMPLE_CONDITIONS if conditional else EXAMPLE_AGES if recipe.task == "change" else ()
-    info = DatasetInfo("example", 1, recipe.example_shape, "uint8", (0, 255), False, classes, "", conditions)
-    if recipe.task == "translate":
-        maps = () if settings.data.maps == "auto" else EXAMPLE_CLASSES
-        info = replace(info, input=Side(channels, "uint8", (0, 255), False), labels=maps)
-    elif recipe.task == "change":
-        info = replace(info, input=Side(channels, "uint8", (0, 255), False))
+    info = settings.example(DatasetInfo("example", 1, recipe.example_shape, "uint8", (0, 255), False, (), ""))
+    classes, conditions = info.classes, info.conditions
     system = recipe.build(settings, info)
     image = torch.zeros(2, channels, height, width)
     networks = {}
-    if system.latents:
+    if system.generator is not None:
         asked = [torch.zeros(2, width_of(conditions))] if conditions else []
-        latents = system.latents([0, 1])
+        latents = system.generator.latents([0, 1])
         networks["generator"] = layers_of(system.network, lambda: system.network(latents, *asked))
     batch = {"input": image, "image": image, "map": torch.zeros(2, height, width, dtype=torch.int64), "images_seen": 0}
-    if recipe.task == "change":
+    if conditions and info.input is not None:
         batch["condition"] = torch.eye(2, width_of(conditions))
+
+    def turn(player: Player) -> object:
+        if info.input is None:
+            return player.module(image)
+        return player.losses(system.joint_forward(batch) if system.joint_forward else batch)  # only its game knows how
+
     for player in system.players:
         if player.name not in networks:
-            # a network of pairs takes what only its game knows
-            pairs = recipe.task in ("translate", "change")
-            turn = partial(player.losses, batch) if pairs else partial(player.module, image)
-            networks[player.name] = layers_of(player.module, turn)
+            networks[player.name] = layers_of(player.module, partial(turn, player))
     return {
         "name": recipe.name,
-        "task": recipe.task,
+        "task": recipe.task.name,
         "summary": recipe.summary,
         "paper": recipe.paper,
         "expect": recipe.expect,
@@ -71,7 +51,11 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "lengths": {name: length_text(recipe.configure({"preset": name})) for name in ("default", *recipe.presets)},
         "example": f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}"
         + (f", {len(classes)} classes" if classes else "")
-        + (f", {width_of(conditions)} {'ages' if recipe.task == 'change' else 'attributes'}" if conditions else ""),
+        + (
+            f", {width_of(conditions)} {'attributes' if len(conditions) > 1 else conditions[0].name + 's'}"
+            if conditions
+            else ""
+        ),
         "networks": networks,
         "schema": recipe.settings.model_json_schema(),
     }

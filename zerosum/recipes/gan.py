@@ -1,6 +1,7 @@
 """Algorithm 1 of Goodfellow et al. 2014: multilayer perceptrons, on images or on plain vectors."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor, nn
 from zerosum.data.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.adam import Adam
-from zerosum.engine.players import Schedule, System
+from zerosum.engine.players import GeneratorSpec, Hooks, Player, Schedule, System
 from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.engine.schedule import linear
+from zerosum.errors import ConfigError
 from zerosum.losses.adversarial import ADVERSARIAL
 from zerosum.networks.mlp import Discriminator, Generator, MaxoutDiscriminator, Output
 from zerosum.recipes.adversarial import device_of, plain_game, two_players
@@ -73,6 +75,15 @@ class GanSettings(ConditionalSettings):
         """Batches of the discriminator in one step; simultaneous players take one each."""
         return 1 if self.simultaneous else self.discriminator_steps
 
+    def validate_start(self, init: str | Path | None) -> None:
+        """Raises ConfigError for steps that simultaneous players do not take."""
+        super().validate_start(init)
+        if self.simultaneous and self.discriminator_steps > 1:
+            raise ConfigError(
+                f"discriminator_steps={self.discriminator_steps} has no meaning with simultaneous=true, where each "
+                "player takes one step at a time: leave one of them out."
+            )
+
 
 PAPER: dict[str, Any] = {  # all else is the default
     # The authors name no end; their momentum rises until epoch 250
@@ -115,8 +126,6 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
     output: Output = ("sigmoid" if published else "tanh") if images else "linear"
     condition_dim = width_of(data.conditions)
     generator = Generator(shape, part.latent_dim, part.hidden, output, 0.05 if published else None, condition_dim)
-    kind = MaxoutDiscriminator if published else Discriminator
-    discriminator = kind(shape, judge.hidden, condition_dim=condition_dim)
 
     def latents(count: int) -> Tensor:
         device = device_of(generator)
@@ -129,13 +138,14 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
             return normal_latents(seeds, part.latent_dim)
         return uniform_latents(seeds, part.latent_dim, 3**0.5)
 
-    def before_training(real: Tensor) -> None:
+    def init_from_data(real: Tensor) -> None:
         if images and settings.marginals:
             generator.start_from(real.mean(dim=0))
 
-    return System(
-        generator,
-        two_players(
+    def players() -> list[Player]:
+        kind = MaxoutDiscriminator if published else Discriminator
+        discriminator = kind(shape, judge.hidden, condition_dim=condition_dim)
+        return two_players(
             settings,
             generator,
             discriminator,
@@ -143,11 +153,14 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
             lambda module: make_optimizer(settings.optimizer, module),
             schedule(settings),
             discriminator_weight=0.5 if settings.half_discriminator_loss else 1.0,
-        ),
-        seeded_latents,
-        None if part.latent == "normal" else 3**0.5,
-        before_training=before_training,
-        score=discriminator if ADVERSARIAL[settings.loss].probabilistic else None,
+        )
+
+    probabilistic = ADVERSARIAL[settings.loss].probabilistic
+    return System(
+        generator,
+        players,
+        GeneratorSpec(seeded_latents, None if part.latent == "normal" else 3**0.5),
+        hooks=Hooks(init_from_data=init_from_data, density_critic="discriminator" if probabilistic else None),
         simultaneous=settings.simultaneous,
     )
 

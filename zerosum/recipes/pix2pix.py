@@ -7,13 +7,14 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.players import Batch, System, Terms
+from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
 from zerosum.errors import ConfigError
 from zerosum.losses.matching import mean_gap
 from zerosum.networks import patch, unet
 from zerosum.networks.pix2pixhd import GlobalGenerator
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, Strict
+from zerosum.recipes.task import TRANSLATION
 from zerosum.recipes.translation import (
     PairedGame,
     PairedSettings,
@@ -21,6 +22,7 @@ from zerosum.recipes.translation import (
     halvings,
     input_of,
     nearest_size,
+    paired_forward,
     paired_players,
     refuse_maps,
 )
@@ -96,7 +98,7 @@ CODE: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "dropout_in
     largest_default=256,
     example_shape=(256, 256, 3),
     presets={"paper": PAPER, "code": CODE},
-    task="translate",
+    task=TRANSLATION,
     bf16=lambda settings: settings.generator.kind == "unet",
     older={**ORDER_BEFORE, "data": {"halves": True}, "half_squares": True, "sharp_jitter": True},
 )
@@ -122,9 +124,6 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
             generator = GlobalGenerator(
                 given.width, channels, part.width, part.downs, part.blocks, part.norm, dropout=part.dropout
             )
-        sees = channels + (given.width if judge.sees_input else 0)
-        layers = layers_for(judge.patch, min(height, width))
-        discriminator = patch.Discriminator(sees, layers, judge.width, judge.norm)
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
 
@@ -138,16 +137,22 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
         made: Tensor = generator(batch["input"])
         return made
 
-    game = PairedGame(make, beside, lambda images: [[discriminator(images)]], compare)
-    players = paired_players(settings, data, generator, discriminator, game)
-    return System(
-        generator,
-        players,
-        translate=lambda network, batch: network(batch["input"]),
+    def players() -> list[Player]:
+        sees = channels + (given.width if judge.sees_input else 0)
+        try:
+            layers = layers_for(judge.patch, min(height, width))
+            discriminator = patch.Discriminator(sees, layers, judge.width, judge.norm)
+        except ValueError as error:
+            raise ConfigError(f"These networks cannot be built: {error}.") from error
+        game = PairedGame(beside, lambda images: [[discriminator(images)]], compare)
+        return paired_players(settings, data, generator, discriminator, game)
+
+    spec = TranslatorSpec(
+        lambda network, batch: network(batch["input"]),
         multiple=generator.multiple,
-        noisy=part.kind == "unet" and part.noise and part.dropout > 0,
-        shared=True,
+        stochastic=part.kind == "unet" and part.noise and part.dropout > 0,
     )
+    return System(generator, players, translator=spec, joint_forward=paired_forward(settings, data, make))
 
 
 def layers_for(side: int | Literal["auto"], smallest: int) -> int:

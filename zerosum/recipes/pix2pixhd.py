@@ -11,7 +11,7 @@ from torch import Tensor
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size
 from zerosum.engine.adam import Adam
-from zerosum.engine.players import Batch, Schedule, System, Terms
+from zerosum.engine.players import Batch, Hooks, Player, Schedule, System, Terms, TranslatorSpec
 from zerosum.errors import ConfigError
 from zerosum.losses.matching import feature_matching
 from zerosum.losses.perceptual import Perceptual, vgg19_features
@@ -19,7 +19,8 @@ from zerosum.networks.patch import MultiScale
 from zerosum.networks.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer, Painter
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, LossName, Strict
-from zerosum.recipes.styles import objects_of, settle_styles
+from zerosum.recipes.styles import fit_styles, objects_of
+from zerosum.recipes.task import TRANSLATION
 from zerosum.recipes.translation import (
     PairedGame,
     PairedSettings,
@@ -27,6 +28,7 @@ from zerosum.recipes.translation import (
     decaying,
     input_of,
     nearest_size,
+    paired_forward,
     paired_players,
     refuse_maps,
 )
@@ -98,6 +100,24 @@ class Pix2pixHDSettings(PairedSettings):
         tenth = images // 10
         return {"network": {"fix_global": tenth if self.preset == "local" else min(tenth, self.network.fix_global)}}
 
+    def validate_start(self, init: str | Path | None) -> None:
+        """Raises ConfigError when the perceptual loss names a file that is not there."""
+        if self.vgg not in ("none", "imagenet") and not Path(self.vgg).is_file():
+            raise ConfigError(
+                f"vgg={self.vgg}: there is no such file. Give the state dict of torchvision's vgg19, imagenet to "
+                "download it, or none."
+            )
+
+    @property
+    def notes(self) -> list[str]:
+        """What the default leaves out of the paper."""
+        if self.vgg != "none":
+            return []
+        return [
+            "Trained without the perceptual loss of the paper: the weights of VGG-19 are no part of zerosum. "
+            "vgg=imagenet downloads them, vgg=FILE takes torchvision's."
+        ]
+
 
 PAPER: dict[str, Any] = {
     "network": {"width": 64, "downs": 4, "blocks": 9},
@@ -127,7 +147,7 @@ LOCAL: dict[str, Any] = {
     largest_default=256,
     example_shape=(128, 256, 3),
     presets={"paper": PAPER, "code": CODE, "local": LOCAL},
-    task="translate",
+    task=TRANSLATION,
     bf16=lambda settings: settings.network.kind == "global",
     older={
         **ORDER_BEFORE,
@@ -164,8 +184,6 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
         look = settings.features
         encoder = FeatureEncoder(channels, look.count, look.width, part.downs) if looks else None
         network = Painter(generator, edges, encoder, len(given.labels), look.clusters, look.count)
-        judge = settings.discriminator
-        discriminator = MultiScale(seen + channels, judge.scales, judge.layers, judge.width)
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
     vgg: list[Perceptual] = []
@@ -203,9 +221,7 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
         made: Tensor = network(batch["input"], ids, features)
         return made
 
-    optimizer: torch.optim.Optimizer | None = None
-    schedule: Schedule | None = None
-    if isinstance(generator, LocalEnhancer):
+    def enhancing(generator: LocalEnhancer) -> tuple[torch.optim.Optimizer, Schedule]:
         fresh = {id(parameter) for parameter in generator.enhancer_parameters()}
         if encoder is not None and not part.fix_encoder:
             fresh |= {id(parameter) for parameter in encoder.parameters()}
@@ -222,19 +238,30 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
             # Adam begins anew when the rest joins in, as in the authors' code
             return [{**now, "phase": int(alone)}, {**now, **({"lr": 0.0} if alone else {}), "phase": int(alone)}]
 
-    game = PairedGame(make, beside, discriminator, compare, finds_real=settings.matching > 0)
-    players = paired_players(settings, data, network, discriminator, game, optimizer, schedule)
-    return System(
-        network,
-        players,
-        translate=translate,
+        return optimizer, schedule
+
+    def players() -> list[Player]:
+        judge = settings.discriminator
+        try:
+            discriminator = MultiScale(seen + channels, judge.scales, judge.layers, judge.width)
+        except ValueError as error:
+            raise ConfigError(f"These networks cannot be built: {error}.") from error
+        own = enhancing(generator) if isinstance(generator, LocalEnhancer) else (None, None)
+        game = PairedGame(beside, discriminator, compare, finds_real=settings.matching > 0)
+        return paired_players(settings, data, network, discriminator, game, *own)
+
+    spec = TranslatorSpec(
+        translate,
         multiple=generator.multiple,
         styled=encoder is not None,
-        sees_instances=data.instances and (edges or encoder is not None),
-        settle=settle_styles if encoder is not None else None,
-        renamed=from_global if part.kind == "local" else None,
-        shared=True,
+        uses_instances=data.instances and (edges or encoder is not None),
     )
+    hooks = Hooks(
+        finalize_checkpoint=fit_styles if encoder is not None else None,
+        remap_state_dict=from_global if part.kind == "local" else None,
+    )
+    forward = paired_forward(settings, data, make)
+    return System(network, players, translator=spec, hooks=hooks, joint_forward=forward)
 
 
 def from_global(tensors: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
@@ -253,13 +280,3 @@ def from_global(tensors: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Te
         scale, _, rest = name.removeprefix("scales.").partition(".")
         judges[f"scales.{int(scale) + 1}.{rest}"] = tensor
     return tensors | {"network": moved, "discriminator": judges}
-
-
-def check_vgg(settings: Any) -> None:
-    """Raises ConfigError when the perceptual loss names a file that is not there."""
-    named = isinstance(settings, Pix2pixHDSettings) and settings.vgg not in ("none", "imagenet")
-    if named and not Path(settings.vgg).is_file():
-        raise ConfigError(
-            f"vgg={settings.vgg}: there is no such file. Give the state dict of torchvision's vgg19, imagenet to "
-            "download it, or none."
-        )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zerosum.augment.opacity import over_white
 from zerosum.augment.settings import GanAugmentSettings
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.players import Batch, System
+from zerosum.engine.players import Batch, GeneratorSpec, Player, System
 from zerosum.engine.randomness import uniform_latents
 from zerosum.networks.pokegan import Critic, CriticNorm, Generator
 from zerosum.networks.sizes import nearest_size
@@ -110,7 +110,6 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
     height, width, channels = data.shape
     shape, part = (channels, height, width), settings.generator
     generator = Generator(shape, part.latent_dim, part.width, settings.max_width, settings.kernel)
-    critic = Critic(shape, settings.critic.width, settings.max_width, settings.critic.norm, settings.kernel)
 
     def fake(batch: Batch) -> Tensor:
         count, device = len(batch["image"]), device_of(generator)
@@ -139,5 +138,9 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
     def latents(seeds: Sequence[int]) -> Tensor:
         return uniform_latents(seeds, part.latent_dim)
 
-    game = Game(fake, look=lambda images, batch: critic(images), real=real, critic=critic)
-    return System(generator, two_players(settings, generator, critic, game, optimizer), latents, latent_bound=1.0)
+    def players() -> list[Player]:
+        critic = Critic(shape, settings.critic.width, settings.max_width, settings.critic.norm, settings.kernel)
+        game = Game(fake, look=lambda images, batch: critic(images), real=real, critic=critic)
+        return two_players(settings, generator, critic, game, optimizer)
+
+    return System(generator, players, GeneratorSpec(latents, latent_bound=1.0))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zerosum.data.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size
-from zerosum.engine.players import Batch, System
+from zerosum.engine.players import Batch, GeneratorSpec, Player, System
 from zerosum.engine.randomness import normal_latents
 from zerosum.errors import ConfigError
 from zerosum.losses.labels import softmax_sum
@@ -154,7 +154,6 @@ def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
             raise ConfigError(f"batches and rates go by sides of 4, 8, 16 and so on to 1024 pixels, not {side}.")
     part, condition_dim = settings.network, width_of(data.conditions)
     generator = Generator(resolution, part.latent_dim, channels, part.base, part.largest, condition_dim)
-    discriminator = Discriminator(resolution, channels, part.base, part.largest, condition_dim, part.group, part.fused)
     level_of = partial(level_at, growth=settings.growth, resolution=resolution)
     widths = [condition.width for condition in data.conditions]
 
@@ -165,14 +164,6 @@ def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
 
     def labels(logits: Tensor, condition: Tensor) -> Tensor:
         return settings.label_weight * softmax_sum(logits, condition, widths)
-
-    game = Game(
-        fake,
-        look=lambda images, batch: discriminator(images, level_of(batch["images_seen"])),
-        real=lambda batch: blended(batch["image"], level_of(batch["images_seen"])),
-        labels=labels if widths else None,
-        alpha=data.alpha,
-    )
 
     def schedule(images_seen: int) -> list[dict[str, float]]:
         level = level_of(images_seen)
@@ -189,16 +180,25 @@ def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
             images = enlarged(images)
         return images
 
-    optimizer = partial(adam, settings.optimizer)
-    players = two_players(settings, generator, discriminator, game, optimizer, schedule)
-    return System(
-        generator,
-        players,
+    def players() -> list[Player]:
+        discriminator = Discriminator(
+            resolution, channels, part.base, part.largest, condition_dim, part.group, part.fused
+        )
+        game = Game(
+            fake,
+            look=lambda images, batch: discriminator(images, level_of(batch["images_seen"])),
+            real=lambda batch: blended(batch["image"], level_of(batch["images_seen"])),
+            labels=labels if widths else None,
+            alpha=data.alpha,
+        )
+        return two_players(settings, generator, discriminator, game, partial(adam, settings.optimizer), schedule)
+
+    spec = GeneratorSpec(
         lambda seeds: normal_latents(seeds, part.latent_dim),
         make=make,
-        batch=batch_at,
-        facts=lambda images_seen: {"growth/level": level_of(images_seen)},
+        stage=lambda images_seen: {"growth/level": level_of(images_seen)},
     )
+    return System(generator, players, spec, batch=batch_at)
 
 
 def level_at(images_seen: int, growth: GrowthSettings, resolution: int) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zerosum.data.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size
-from zerosum.engine.players import System
+from zerosum.engine.players import GeneratorSpec, Player, System
 from zerosum.engine.randomness import normal_latents
 from zerosum.engine.schedule import cosine
 from zerosum.errors import ConfigError
@@ -139,14 +139,13 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
     height, width, channels = data.shape
     shape, part, condition_dim = (channels, height, width), settings.network, width_of(data.conditions)
     generator: nn.Module
-    discriminator: nn.Module
+    widths: list[int] = []
     try:
         if part.kind == "dcgan":
             generator = dcgan.Generator(
                 shape, part.latent_dim, part.width, part.largest,
                 condition_dim=condition_dim, condition_scale=CONDITION_SCALE,
             )  # fmt: skip
-            discriminator = dcgan.Discriminator(shape, part.width, part.largest, 4, "none", condition_dim)
         else:
             stages = doublings(height, width)[2] + 1
             widths = [min(part.width << i, part.largest) for i in range(stages)][::-1]
@@ -154,8 +153,6 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
                 shape, part.latent_dim, widths, part.blocks, part.group_size, condition_dim,
                 replicate=part.resample_padding == "replicate",
             )  # fmt: skip
-            empty = all(condition.is_bit for condition in data.conditions)
-            discriminator = r3gan.Discriminator(shape, widths, part.blocks, part.group_size, condition_dim, empty)
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
     decay, first = settings.decay, settings.optimizer
@@ -173,16 +170,27 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
     def rising(last: float) -> Callable[[int], float]:
         return lambda images_seen: cosine(images_seen, decay.images, 0.0, last)
 
-    probability = settings.augment.probability
-    players = two_players(
-        settings,
-        generator,
-        discriminator,
-        plain_game(generator, discriminator, latents, data.alpha),
-        partial(adam, settings.optimizer),
-        schedule,
-        slope_weight=lambda images_seen: cosine(images_seen, decay.images, 1.0, decay.slopes),
-        probability=rising(probability) if decay.augment and not isinstance(probability, str) else None,
-    )
+    def players() -> list[Player]:
+        discriminator: nn.Module
+        try:
+            if part.kind == "dcgan":
+                discriminator = dcgan.Discriminator(shape, part.width, part.largest, 4, "none", condition_dim)
+            else:
+                empty = all(condition.is_bit for condition in data.conditions)
+                discriminator = r3gan.Discriminator(shape, widths, part.blocks, part.group_size, condition_dim, empty)
+        except ValueError as error:
+            raise ConfigError(f"These networks cannot be built: {error}.") from error
+        probability = settings.augment.probability
+        return two_players(
+            settings,
+            generator,
+            discriminator,
+            plain_game(generator, discriminator, latents, data.alpha),
+            partial(adam, settings.optimizer),
+            schedule,
+            slope_weight=lambda images_seen: cosine(images_seen, decay.images, 1.0, decay.slopes),
+            probability=rising(probability) if decay.augment and not isinstance(probability, str) else None,
+        )
+
     half_life = rising(settings.ema_half_life) if decay.average else None
-    return System(generator, players, seeded_latents, half_life=half_life)
+    return System(generator, players, GeneratorSpec(seeded_latents), half_life=half_life)

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from zerosum.augment.settings import PRESET
 from zerosum.data.dataset import DatasetInfo
@@ -13,14 +13,11 @@ from zerosum.engine.players import System
 from zerosum.errors import ConfigError
 from zerosum.recipes.overrides import closest, refuse_preset, refuse_two_words, validated
 from zerosum.recipes.settings import Settings
+from zerosum.recipes.task import GENERATION, Task
 
 Build = Callable[[Any, DatasetInfo], System]
 OLDER: Mapping[str, Any] = {"data": {"resample": "lanczos"}}
 """What stored settings of every recipe stood for before they said so."""
-
-Task = Literal["generate", "classify", "translate", "change"]
-"""What the network is for when it is trained: making images from latents, naming the class of an image, making one
-picture from another, or making of a picture what it would be with another value of an attribute."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Recipe:
     largest_default: int
     example_shape: tuple[int, ...]
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    task: Task = "generate"
+    task: Task = GENERATION
     smallest_side: Callable[[Any], int] = lambda settings: 1
     bf16: Callable[[Any], bool] = lambda settings: False
     older: Mapping[str, Any] = field(default_factory=dict)
@@ -97,7 +94,7 @@ def recipe(
     largest_default: int,
     example_shape: tuple[int, ...],
     presets: Mapping[str, Mapping[str, Any]] | None = None,
-    task: Task = "generate",
+    task: Task = GENERATION,
     smallest_side: Callable[[Any], int] = lambda settings: 1,
     bf16: Callable[[Any], bool] = lambda settings: False,
     older: Mapping[str, Any] | None = None,

@@ -6,12 +6,13 @@ from torch.nn.functional import cross_entropy
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.label_maps import VOID
 from zerosum.data.settings import PackSettings
-from zerosum.engine.players import Batch, Player, System, Terms
+from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
 from zerosum.errors import ConfigError, DataError
 from zerosum.networks import unet
 from zerosum.recipes.adversarial import adam
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, AdamSettings
+from zerosum.recipes.task import TRANSLATION
 from zerosum.recipes.translation import TranslationSettings, decaying, halvings, input_of, jittered, nearest_size
 
 
@@ -37,7 +38,7 @@ class SegmenterSettings(TranslationSettings):
     nearest_size=nearest_size,
     largest_default=256,
     example_shape=(64, 64, 3),
-    task="translate",
+    task=TRANSLATION,
     bf16=lambda settings: True,
     older={**ORDER_BEFORE, "data": {"halves": True}, "sharp_jitter": True},
 )
@@ -65,13 +66,9 @@ def segmenter(settings: SegmenterSettings, data: DatasetInfo) -> System:
         right = (logits.argmax(dim=1) == truth)[known].float().mean()
         return {"cross-entropy": cross_entropy(logits, truth, ignore_index=VOID)}, {"accuracy/training": right}
 
-    player = Player(
-        "segmenter",
-        network,
-        adam(settings.optimizer, network),
-        losses,
-        schedule=decaying(settings, settings.optimizer.lr, data.count),
-    )
-    return System(
-        network, [player], translate=lambda network, batch: network(batch["input"]), multiple=network.multiple
-    )
+    def players() -> list[Player]:
+        schedule = decaying(settings, settings.optimizer.lr, data.count)
+        return [Player("segmenter", network, adam(settings.optimizer, network), losses, schedule=schedule)]
+
+    spec = TranslatorSpec(lambda network, batch: network(batch["input"]), network.multiple)
+    return System(network, players, translator=spec)

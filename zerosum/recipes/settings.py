@@ -1,7 +1,8 @@
 """Typed settings that every recipe shares. The same models give the command line, the docs and `config.yaml`."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -16,8 +17,13 @@ from pydantic import (
 )
 
 from zerosum.augment.settings import AugmentSettings, GanAugmentSettings
+from zerosum.data.records import listed
 from zerosum.data.settings import PackSettings, Size, parse_size
+from zerosum.errors import ConfigError
 from zerosum.recipes.overrides import ALIASES
+
+if TYPE_CHECKING:
+    from zerosum.data.dataset import DatasetInfo
 
 LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
 """The keys of `zerosum.losses.adversarial.ADVERSARIAL`, said again here because settings load without torch."""
@@ -137,6 +143,9 @@ class ScoreSettings(Strict):
 class Settings(Strict):
     """What every recipe can be told."""
 
+    fits_few_images: ClassVar[bool] = False
+    """Whether augmentation and length are chosen by the number of images, where they are few."""
+
     preset: str = Field("default", description="default, paper or code: a set of values that your own then override")
     size: str = Field("auto", description="height x width in pixels: 64, 48x80, or auto (from the data)")
     data: PackSettings = Field(PackSettings(), description="how images are brought to one shape")
@@ -210,6 +219,38 @@ class Settings(Strict):
         """Sentences on what a run of so many images ends before."""
         return []
 
+    def validate_start(self, init: str | Path | None) -> None:
+        """Whether a run can begin so, with the weights of the run `init` if it is named. Raises ConfigError or
+        DataError before any data is read."""
+
+    def with_absolute_paths(self, absolute: Callable[[str], str]) -> Self:
+        """The settings with the runs that they name under paths that hold in any working folder."""
+        return self
+
+    def balanced_column(self, info: "DatasetInfo") -> int | None:
+        """The column of the condition whose values are drawn equally often in training; None where none is. Raises
+        ConfigError when it is not clear which."""
+        return None
+
+    def example(self, info: "DatasetInfo") -> "DatasetInfo":
+        """What a set of images is like for the example that a recipe is described with, beside their shape."""
+        return info
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what training goes without."""
+        return []
+
+    @property
+    def later(self) -> list[str]:
+        """Sentences on what is not known before training begins."""
+        return []
+
+    @property
+    def frozen_layers(self) -> dict[str, int]:
+        """How many layers of each player keep the weights that they begin with."""
+        return {}
+
     @model_validator(mode="before")
     @classmethod
     def _aliases(cls, value: Any) -> Any:
@@ -241,6 +282,8 @@ class TransferSettings(Strict):
 class AdversarialSettings(Settings):
     """What recipes with one generator against one discriminator can be told."""
 
+    fits_few_images: ClassVar[bool] = True
+
     augment: GanAugmentSettings = Field(
         GanAugmentSettings(differentiable="auto"),
         description="how images are varied: the name of a preset, or single settings",
@@ -259,6 +302,37 @@ class AdversarialSettings(Settings):
         """Batches of the discriminator in one step."""
         return self.discriminator_steps
 
+    @property
+    def condition_names(self) -> tuple[str, ...] | None:
+        """What the generator is conditioned on, by name; empty: on all that the data has; None: on nothing."""
+        return None
+
+    def validate_start(self, init: str | Path | None) -> None:
+        """Raises ConfigError when layers are to keep weights that come from nowhere."""
+        if init is not None:
+            return
+        for name, count in self.transfer.model_dump().items():
+            if count:
+                raise ConfigError(
+                    f"transfer.{name}={count} keeps layers as they are, and there is nothing to keep: name the run "
+                    "that they come from with --init."
+                )
+
+    def with_absolute_paths(self, absolute: Callable[[str], str]) -> Self:
+        """The same with the run that scores checkpoints under its absolute path."""
+        if not (Path(self.score.features) / "config.yaml").is_file():
+            return self
+        score = self.score.model_copy(update={"features": absolute(self.score.features)})
+        return self.model_copy(update={"score": score})
+
+    @property
+    def frozen_layers(self) -> dict[str, int]:
+        """Those of `transfer`."""
+        return {
+            "generator": self.transfer.freeze_generator,
+            "discriminator": self.transfer.freeze_discriminator,
+        }
+
 
 class ConditionalSettings(AdversarialSettings):
     """What recipes can be told whose generator may be told what to make."""
@@ -271,6 +345,27 @@ class ConditionalSettings(AdversarialSettings):
         False,
         description="show each class equally often, however few images it has; with several attributes the name of one",
     )
+
+    @property
+    def condition_names(self) -> tuple[str, ...] | None:
+        """The attributes."""
+        return self.attributes if self.conditional else None
+
+    def balanced_column(self, info: "DatasetInfo") -> int | None:
+        """That of `balance`."""
+        if not self.balance:
+            return None
+        names = [condition.name for condition in info.conditions]
+        if self.balance is True and len(names) == 1:
+            return 0
+        if self.balance in names:
+            return names.index(str(self.balance))
+        if self.balance is True:
+            raise ConfigError(
+                f"balance=true: {info.source} has {len(names)} attributes, {listed(names)}, which cannot all be "
+                f"balanced at once. Name one of them, as in balance={names[0]}."
+            )
+        raise ConfigError(f"balance={self.balance}: the generator is told {listed(names)}. Name one of these.")
 
     @model_validator(mode="after")
     def _attributes_are_told(self) -> Self:

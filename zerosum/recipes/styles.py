@@ -16,7 +16,7 @@ ROUNDS = 20
 
 
 @torch.inference_mode()
-def settle_styles(network: nn.Module, batches: Iterator[Batch]) -> None:
+def fit_styles(network: nn.Module, batches: Iterator[Batch]) -> None:
     """Fill the looks of a `Painter` with the cluster centres of what its encoder finds in the instances of real images,
     for each class its own (Wang et al. 2018, section 3.4)."""
     assert isinstance(network, Painter)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -87,6 +87,11 @@ class TranslationSettings(Settings):
         """The learning rate falls over the last part of the time."""
         return round(share * self.images)
 
+    def example(self, info: DatasetInfo) -> DatasetInfo:
+        """Images from images, or label maps of ten classes from them."""
+        labels = () if self.data.maps == "auto" else tuple(f"class {i}" for i in range(10))
+        return replace(info, input=Side(info.shape[2], "uint8", (0, 255), False), labels=labels)
+
     def epoch(self, count: int, classes: int) -> int:
         """Pairs that are trained on, of a set of `count`."""
         return count - round(held_share(self.validation, count) * count)
@@ -169,17 +174,28 @@ def decaying(settings: TranslationSettings, lr: float, count: int) -> Schedule:
 class PairedGame:
     """How the networks of a paired game are called.
 
-    make: a batch to the images that the generator makes of its inputs. beside: a batch to what the discriminator sees
+    beside: a batch to what the discriminator sees
     beside its images (N, C, H, W), or None. judge: images, behind what lies beside them, to what the discriminator
     finds. compare: real images, fakes, and what the discriminator finds in each, to the
     terms beside the adversarial one that hold the generator to the real image, weighted. finds_real: compare needs the
     third of these."""
 
-    make: Callable[[Batch], Tensor]
     beside: Callable[[Batch], Tensor | None]
     judge: Callable[[Tensor], Stages]
     compare: Callable[[Tensor, Tensor, Stages, Stages], Terms]
     finds_real: bool = False
+
+
+def paired_forward(
+    settings: TranslationSettings, data: DatasetInfo, make: Callable[[Batch], Tensor]
+) -> Callable[[Batch], Batch]:
+    """The joint forward of paired players: the batch varied, with what the generator makes of its inputs as `fake`."""
+
+    def forward(batch: Batch) -> Batch:
+        batch = jittered(settings, data, batch)
+        return batch | {"fake": make(batch)}
+
+    return forward
 
 
 def paired_players(
@@ -211,8 +227,7 @@ def paired_players(
         return game.judge(torch.cat([beside, images], dim=1))
 
     def judge(batch: Batch) -> tuple[Terms, Terms]:
-        batch |= jittered(settings, data, batch)  # in place: it is the generator's batch, too
-        fake = batch["made"] = game.make(batch)
+        fake = batch["fake"]
         image = batch["image"].detach().requires_grad_(settings.penalty.r1 > 0)
         reals, fakes = last(look(image, batch, "real")), last(look(fake.detach(), batch, "fake"))
         terms: Terms = {}
@@ -235,7 +250,7 @@ def paired_players(
         return torch.stack(values).mean()
 
     def fool(batch: Batch) -> tuple[Terms, Terms]:
-        fake, real_stages = batch["made"], []
+        fake, real_stages = batch["fake"], []
         if game.finds_real or loss.needs_real:
             with torch.no_grad():
                 real_stages = look(batch["image"], batch, "pair")  # varied as the fakes, to be compared with them

@@ -25,6 +25,7 @@ from PIL import Image
 from zerosum.engine.run import is_number, list_checkpoints, names_count, read_lines
 from zerosum.errors import ConfigError
 from zerosum.files import parse_json, write_whole
+from zerosum.recipes.task import GENERATION, Task, task_named
 from zerosum.report.far import far_from_done
 from zerosum.report.travels import command_words, name_of_path, travelling
 
@@ -63,14 +64,14 @@ def gather(run: Path) -> dict[str, Any]:
     last = rows[-1] if rows else {}
     vectors = isinstance(data.get("shape"), list) and len(data["shape"]) == 1
     asked = conditions(data)
-    task = str(config.get("task", "generate"))
+    task = task_named(str(config.get("task", "")))
     drawn = pictures(run / "samples", vectors, {row["images"]: row.get("growth/level") for row in rows})
-    if task == "translate":  # each sheet has the real images beside what is made
+    if task.pairs:  # each sheet has the real images beside what is made
         drawn["reals"] = None
     return {
         "run": name_of(run),
         "recipe": str(config.get("recipe", "")),
-        "task": task,
+        "task": task.name,
         "source": title_of(str(config.get("source", ""))),
         "path": name_of_path(str(config.get("source", ""))),
         "version": str(config.get("zerosum", "")),
@@ -239,7 +240,7 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def with_derived(rows: list[Row], settings: dict[str, Any], task: str = "generate") -> list[Row]:
+def with_derived(rows: list[Row], settings: dict[str, Any], task: Task = GENERATION) -> list[Row]:
     """The rows with what the lecture speaks of: the discriminator's surprise on real and on generated images, and the
     value V(D, G) = -(the sum of both). Goodfellow's code halves the loss; here it is whole, as in the paper, and of
     several discriminators the mean.
@@ -248,7 +249,7 @@ def with_derived(rows: list[Row], settings: dict[str, Any], task: str = "generat
     these are judged, they and what is made share the weight of the fakes."""
     if settings.get("loss") not in LOG_LOSSES:
         return rows
-    if task == "change":
+    if task.wrong_conditions:
         return [with_surprises(row, 0.5 if settings.get("wrong_ages") else 1.0) for row in rows]
     judge = settings.get("discriminator")
     weight = 0.5 if settings.get("half_discriminator_loss") else settings.get("discriminator_weight", 1.0)
@@ -327,10 +328,10 @@ def conditions(data: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def shown_columns(asked: list[dict[str, Any]], task: str) -> dict[str, Any]:
+def shown_columns(asked: list[dict[str, Any]], task: Task) -> dict[str, Any]:
     """The first condition, with those of its values that the sheets show: of a run that changes it all of them."""
     first = asked[0]
-    return first | {"values": first["values"] if task == "change" else first["values"][:MOST_COLUMNS]}
+    return first | {"values": first["values"] if task.every_value else first["values"][:MOST_COLUMNS]}
 
 
 def pictures(folder: Path, vectors: bool, levels: Mapping[Any, float | None]) -> dict[str, Any]:

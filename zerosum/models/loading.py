@@ -1,0 +1,145 @@
+"""Load a trained network: from a run folder, or from one that was exported."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar, overload
+
+from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.checkpoint import best_checkpoint, load_model, newest_intact, verify
+from zerosum.engine.device import choose_device, plain_memory_errors
+from zerosum.engine.players import laid
+from zerosum.engine.run import RunFolder, layout_of
+from zerosum.errors import ConfigError, DataError
+from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
+from zerosum.models.base import MODELS, Checkpoint, Loaded
+from zerosum.models.classifier import Classifier
+from zerosum.models.generator import Model
+from zerosum.models.translator import Translator
+from zerosum.recipes.registry import Recipe, get_recipe, merged
+from zerosum.recipes.settings import Settings
+
+Kind = TypeVar("Kind", bound=Loaded)
+TaskName = Literal["generate", "classify", "translate", "change"]
+
+
+def _load_as(
+    kind: type[Kind], path: str | Path, device: str, skipped: Callable[[str], None], checkpoint: Checkpoint
+) -> Kind:
+    model = load(path, device, skipped, checkpoint)
+    if not isinstance(model, kind):
+        raise ConfigError(kind.refusal(path, model))
+    return model
+
+
+def load_generator(
+    path: str | Path,
+    device: str = "auto",
+    skipped: Callable[[str], None] = warnings.warn,
+    checkpoint: Checkpoint = "latest",
+) -> Model:
+    """`load` for a run that must be a generator. Raises ConfigError when it is none."""
+    return _load_as(Model, path, device, skipped, checkpoint)
+
+
+def load_classifier(
+    path: str | Path,
+    device: str = "auto",
+    skipped: Callable[[str], None] = warnings.warn,
+    checkpoint: Checkpoint = "latest",
+) -> Classifier:
+    """`load` for a run that must be a classifier. Raises ConfigError when it is none."""
+    return _load_as(Classifier, path, device, skipped, checkpoint)
+
+
+def load_translator(
+    path: str | Path,
+    device: str = "auto",
+    skipped: Callable[[str], None] = warnings.warn,
+    checkpoint: Checkpoint = "latest",
+) -> Translator:
+    """`load` for a run that must translate pictures. Raises ConfigError when it does not."""
+    return _load_as(Translator, path, device, skipped, checkpoint)
+
+
+@overload
+def load(
+    path: str | Path, device: str = ..., skipped: Callable[[str], None] = ..., checkpoint: Checkpoint = ...,
+    *, task: Literal["generate"],
+) -> Model: ...  # fmt: skip
+@overload
+def load(
+    path: str | Path, device: str = ..., skipped: Callable[[str], None] = ..., checkpoint: Checkpoint = ...,
+    *, task: Literal["classify"],
+) -> Classifier: ...  # fmt: skip
+@overload
+def load(
+    path: str | Path, device: str = ..., skipped: Callable[[str], None] = ..., checkpoint: Checkpoint = ...,
+    *, task: Literal["translate", "change"],
+) -> Translator: ...  # fmt: skip
+@overload
+def load(
+    path: str | Path, device: str = ..., skipped: Callable[[str], None] = ..., checkpoint: Checkpoint = ...,
+    *, task: None = ...,
+) -> Model | Classifier | Translator: ...  # fmt: skip
+def load(
+    path: str | Path,
+    device: str = "auto",
+    skipped: Callable[[str], None] = warnings.warn,
+    checkpoint: Checkpoint = "latest",
+    *,
+    task: TaskName | None = None,
+) -> Model | Classifier | Translator:
+    """The model of a run folder, from its newest intact checkpoint or from the best; skipped is told of damaged ones.
+    Or that of a folder that `zerosum export` wrote.
+
+    task: what it must be for ("generate", "classify", "translate" or "change"), which also tells type checkers what is
+    returned. Raises ConfigError when `path` is neither or of another task, DataError when it has no intact checkpoint
+    of that kind, or the file of weights is not the one that was exported."""
+    if task is not None:
+        return _load_as(MODELS.named(task), path, device, skipped, checkpoint)  # type: ignore[return-value]
+    if is_exported(path):
+        return _load_exported(Path(path), device, checkpoint)
+    run = RunFolder.existing(path)
+    config = run.config()
+    recipe, settings, info = described(config, run.config_file)
+    chosen = newest_intact(run.checkpoints, skipped) if checkpoint == "latest" else _best(run)
+    with plain_memory_errors():
+        system = recipe.build(settings, info)
+    try:
+        system.network.load_state_dict(load_model(chosen))
+    except RuntimeError as error:
+        raise DataError(f"{chosen} does not fit {run.config_file}: {str(error).splitlines()[-1].strip()}") from error
+    network = laid(system.network.to(choose_device(device)), layout_of(config)).eval().requires_grad_(False)
+    kind = MODELS[recipe.task]
+    return kind(network, system, recipe, settings, info, int(chosen.name), config["seed"])  # type: ignore[return-value]
+
+
+def _load_exported(folder: Path, device: str, checkpoint: Checkpoint) -> Model | Classifier | Translator:
+    if checkpoint != "latest":
+        raise ConfigError(f"{folder} was exported: it holds one network, and no checkpoints to choose from.")
+    config = read_exported(folder)
+    recipe, settings, info = described(config, folder / CONFIG)
+    with plain_memory_errors():
+        system = exported_system(folder, config, recipe, settings, info)
+    network = laid(system.network.to(choose_device(device)), "channels_last").eval().requires_grad_(False)
+    kind = MODELS[recipe.task]
+    return kind(network, system, recipe, settings, info, config["images"], config["seed"])  # type: ignore[return-value]
+
+
+def _best(run: RunFolder) -> Path:
+    best = best_checkpoint(run.checkpoints)
+    if best is None:
+        raise DataError(f"{run.path} has no best checkpoint: none of them was scored. Take the latest.")
+    if problem := verify(best):
+        raise DataError(f"The best checkpoint, {best}, is damaged ({problem}). Take the latest.")
+    return best
+
+
+def described(config: dict[str, Any], file: Path) -> tuple[Recipe, Settings, DatasetInfo]:
+    """The recipe, its settings and the data that a run's config speaks of. Raises ConfigError when it is damaged."""
+    try:
+        recipe = get_recipe(config["recipe"])
+        return recipe, recipe.configure(merged(recipe.older, config["settings"])), DatasetInfo.from_json(config["data"])
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ConfigError(f"{file} is damaged: {error!r}.") from error
