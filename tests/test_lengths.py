@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,7 +204,7 @@ def test_a_plan_says_how_long_and_what_follows(data):
     assert plan("dcgan", data, overrides=["preset=paper"]).length == "Trains for 25 epochs, 1,600 images seen."
     assert plan("gan", data, steps=7).length == "Trains for 7 steps, 700 images seen."
     assert plan("gan", data, minutes=90).length == (
-        "Trains for 1 h 30 min; schedules that follow the goal follow the time."
+        "Trains for 1 h 30 min; schedules that follow the goal, if it has any, follow the time."
     )
     both = plan("gan", data, minutes=2, images=640)
     words = "Trains for 640 images seen, or for 2 min 00 s if that is sooner; schedules run over the images."
@@ -444,3 +445,11 @@ def test_the_published_progressive_mirrors_and_averages_as_its_authors():
         settings = get_recipe("progressive").configure({"preset": preset})
         assert settings.augment.flip == "horizontal"
         assert 0.5 ** (16 / settings.ema_half_life) == pytest.approx(0.999, abs=1e-6)
+
+
+def test_a_config_is_named_by_its_run_and_belongs_to_its_recipe():
+    run = Path(__file__).parent / "older" / "version_0_1" / "gan"
+    data = "builtin:portraits:64"
+    assert plan("gan", data, config=run).settings == plan("gan", data, config=run / "config.yaml").settings
+    with pytest.raises(ConfigError, match="is of a run of gan, whose settings dcgan does not have"):
+        plan("dcgan", data, config=run)

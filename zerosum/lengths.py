@@ -112,6 +112,11 @@ def of_another_run(recipe: Recipe, file: ConfigFile) -> dict[str, Any]:
     Settings that a run of an older version lacks are what they were then, but for `split`: a new run has not trained on
     anything yet."""
     values: Mapping[str, Any] = file.settings
+    if file.recipe and file.recipe != recipe.name:
+        raise ConfigError(
+            f"The config file is of a run of {file.recipe}, whose settings {recipe.name} does not have. Train "
+            f"{file.recipe}, or give a config file of {recipe.name}."
+        )
     if file.recipe == recipe.name:
         values = merged({key: value for key, value in recipe.older.items() if key != "split"}, values)
     length = values.get("images")
@@ -142,7 +147,7 @@ def goal_text(settings: Settings, goal: Goal, epochs: float | None, kind: str) -
         return f"Trains for {length}."
     time = duration(goal.seconds)
     if by_time(goal):
-        return f"Trains for {time}; schedules that follow the goal follow the time."
+        return f"Trains for {time}; schedules that follow the goal, if it has any, follow the time."
     return f"Trains for {length}, or for {time} if that is sooner; schedules run over the {kind}s."
 
 

@@ -102,7 +102,7 @@ def form_text(info: DatasetInfo) -> str:
 
 def shape_text(info: DatasetInfo) -> str:
     if info.is_vectors:
-        return f"{info.shape[0]} numbers each"
+        return f"{counted(info.shape[0], 'number')} each"
     height, width, channels = info.shape
     made = side_text(info.labels, channels, info.dtype)
     if info.input is None or info.conditions:  # conditions: its own input, of which another value is made

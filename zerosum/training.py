@@ -341,7 +341,7 @@ def train(
         conditions = dataset.info.conditions  # of ordered values also the bins, which are chosen by the data
         words = listed([condition.told if condition.ordered else condition.name for condition in conditions])
         also = f", told {words}" if words else ""
-        kind = planned.recipe.task.unit
+        kind = "point" if dataset.info.is_vectors else planned.recipe.task.unit
         training.event(
             "start", f"{recipe} on {data}: {counted(len(dataset), kind)} of {shape_text(dataset.info)}{also}."
         )

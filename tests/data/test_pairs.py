@@ -7,6 +7,7 @@ import os
 import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -20,7 +21,6 @@ import torch
 from PIL import Image
 
 from tests.data.made_images import encoded, folder_of, pattern, some_pngs
-from tests.data.test_command import zerosum
 from zerosum import pictures
 from zerosum.data import portraits
 from zerosum.data.convert import to_input, to_tensors
@@ -677,17 +677,16 @@ def test_portraits_of_the_test_part_are_other_people(tmp_path: Path) -> None:
         open_dataset("builtin:portraits:4", settings=settings(maps="A", labels=2), cache=tmp_path)
 
 
-def test_pairs_as_typed(tmp_path: Path) -> None:
+def test_pairs_as_typed(tmp_path: Path, command: Callable[..., tuple[int, str, str]]) -> None:
     source = folder_of(tmp_path / "set", {**with_maps(), "label/7.png": png(classes(7))})
-    done = zerosum(
-        source, tmp_path / "out", "--pairs", "--direction", "BtoA", "--maps", "A", "--labels", "5", "--size", "12x8"
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(
+    words = ("--pairs", "--direction", "BtoA", "--maps", "A", "--labels", "5", "--size", "12x8")
+    ended, output, errors = command("prepare", source, tmp_path / "out", *words)
+    assert (ended, errors) == (0, "")
+    assert output.startswith(
         f"3 pairs from {source}, packed as 12x8 label maps of 5 classes, each made from 8-bit RGB and a map of "
         "instances.\n"
     )
-    assert "label/7.png: no file of that name in B" in done.stdout
+    assert "label/7.png: no file of that name in B" in output
     assert load_dataset(tmp_path / "out").info.labels == tuple("01234")
     for words, code, sentence in (
         (("--maps", "C"), 2, "maps must be one of auto, none, A, B, both, not 'C'"),
@@ -695,10 +694,10 @@ def test_pairs_as_typed(tmp_path: Path) -> None:
         (("--labels", "0"), 2, "labels: should be greater than 0, not 0."),
         (("--labels", "2"), 3, "class 3 in a label map, where there are 2 classes"),
     ):
-        done = zerosum(source, tmp_path / "no", "--pairs", *words)
-        assert (done.returncode, done.stdout) == (code, "")
-        assert sentence in done.stderr
-        assert "Traceback" not in done.stderr
+        ended, output, errors = command("prepare", source, tmp_path / "no", "--pairs", *words)
+        assert (ended, output) == (code, "")
+        assert sentence in errors
+        assert "Traceback" not in errors
 
 
 def shown(page: str) -> list[np.ndarray]:
@@ -734,3 +733,11 @@ def test_the_page_of_large_pairs_and_copies(tmp_path: Path) -> None:
     sheet, copies = shown(page)
     assert sheet.shape == (100 + 4, 6 * (67 + 2) + 2, 3)  # each third pixel
     assert copies.shape == (100 + 4, 4 * (67 + 2) + 2, 3)
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_dark_images_of_pairs_are_warned_of_whichever_side_they_are(direction: str, tmp_path: Path) -> None:
+    files = {f"images/{i}.png": png(gray(i).astype(np.uint16) * 8) for i in range(3)}
+    files |= {f"masks/{i}.png": png(255 * (gray(i) > 127).astype(np.uint8)) for i in range(3)}
+    found = prepare(str(folder_of(tmp_path / "set", files)), tmp_path / "out", (16, 16), settings(direction=direction))
+    assert any("The values of the 16-bit images go up to" in text for text in found.warnings)

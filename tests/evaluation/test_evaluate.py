@@ -11,6 +11,7 @@ import zerosum
 from zerosum.data.open import open_dataset
 from zerosum.engine.run import read_lines
 from zerosum.errors import ConfigError, DataError
+from zerosum.evaluation.classifiers import constant_answer
 from zerosum.metrics.classification import classification_scores
 from zerosum.recipes.classifier import split
 
@@ -317,3 +318,13 @@ def test_a_score_on_other_data_stands_in_a_row_of_its_own(generator, data, tmp_p
     rows = [row for row in zerosum.compare([generator, other])["scores"] if row["score"] == "fd60@random"]
     assert {run for row in rows for run in row["values"]} == {str(generator), str(other)}
     assert all(len(row["values"]) == 1 for row in rows)
+
+
+def test_a_classifier_that_always_says_the_same_is_named():
+    logits = torch.tensor([[0.0, 1.0]]).repeat(60, 1)
+    text = constant_answer(logits, torch.tensor([50, 10]), ("healthy", "mitotic"))
+    assert "All 60 images are called mitotic" in text
+    assert "right for 83.3%" in text
+    assert constant_answer(logits, torch.tensor([0, 60]), ("healthy", "mitotic")) is None  # there is nothing else
+    logits[3, 0] = 2
+    assert constant_answer(logits, torch.tensor([50, 10]), ("healthy", "mitotic")) is None

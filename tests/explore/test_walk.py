@@ -112,7 +112,7 @@ def test_any_depth_becomes_a_film_and_a_strip(dtype, channels, alpha, tmp_path):
 
 
 def test_other_names_and_scales_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="neither film nor picture"):
+    with pytest.raises(ConfigError, match="walks are written as films"):
         write_walk(model_of("dcgan"), [1, 2], 5, tmp_path / "walk.avi")
     with pytest.raises(ConfigError, match="scale is 0"):
         write_walk(model_of("dcgan"), [1, 2], 5, tmp_path / "walk.gif", scale=0)

@@ -81,11 +81,12 @@ def test_r1_of_a_translator_is_by_the_image_and_not_by_the_input_beside_it() -> 
     system = chosen.build(settings, info)
     first = next(module for module in system.players[0].module.modules() if isinstance(module, nn.Conv2d))
     batch = {"image": torch.randn(4, 3, 16, 16), "input": torch.randn(4, 3, 16, 16), "images_seen": 0, "step": 0}
-    terms, _ = system.players[0].losses(dict(batch))
+    batch = system.joint_forward(batch)
+    terms, _ = system.players[0].losses(batch)
     assert terms["r1"] > 0
     with torch.no_grad():
         first.weight[:, 3:] = 0  # input before image
-    terms, _ = system.players[0].losses(dict(batch))
+    terms, _ = system.players[0].losses(batch)
     assert terms["r1"] == 0
 
 

@@ -192,7 +192,7 @@ def test_what_the_watch_finds_is_said_in_french() -> None:
         "segmenter on m: 24 pairs of 64x64 pixels, from 3 channels, uint8 to label maps of 2 classes.",
         "Trains for 200,000 images seen. With it: decay.images=200,000. Learning rate: 0.001 now, 0.0002 at the end.",
         "Trains for 25 epochs, 100,000 images seen. Learning rate: 0.0002 now and at the end.",
-        "Trains for 3 min 00 s; schedules that follow the goal follow the time.",
+        "Trains for 3 min 00 s; schedules that follow the goal, if it has any, follow the time.",
         pace_text(400, 1000, 100_000, None),
         pace_text(400, 1000, None, 60.0),
         "Trains on 2 threads: other programs use 0.9 of the 2 cores.",

@@ -19,6 +19,7 @@ from PIL import Image
 from tests.report.made_run import make_changer, make_few, make_run, say_more
 from zerosum import show
 from zerosum.errors import ConfigError
+from zerosum.recipes.task import ATTRIBUTE_EDITING
 from zerosum.report import page
 from zerosum.report.page import (
     MOST_COLUMNS,
@@ -111,11 +112,11 @@ def test_the_judge_of_a_changer_is_surprised_at_wrong_values_too_and_its_game_ha
     surprises = {"surprise/real": LN2, "surprise/fake": LN2, "surprise/wrong-age": 0.6}  # the fakes' halves made whole
     kept = {"images": 64, "loss/latent-discriminator/real": 0.7}
     settings = {"loss": "non-saturating", "wrong_ages": True}
-    assert with_derived([row], settings, "change") == [pytest.approx(kept | surprises)]
+    assert with_derived([row], settings, ATTRIBUTE_EDITING) == [pytest.approx(kept | surprises)]
     plain = {key: value for key, value in row.items() if not key.endswith("wrong-age")}
-    (whole,) = with_derived([plain], settings | {"wrong_ages": False}, "change")
+    (whole,) = with_derived([plain], settings | {"wrong_ages": False}, ATTRIBUTE_EDITING)
     assert whole == pytest.approx(kept | {"surprise/real": LN2, "surprise/fake": LN2 / 2})
-    assert with_derived([row], settings | {"loss": "hinge"}, "change") == [row]
+    assert with_derived([row], settings | {"loss": "hinge"}, ATTRIBUTE_EDITING) == [row]
 
 
 def test_long_records_become_means_that_end_at_the_last_row() -> None:

@@ -33,7 +33,7 @@ class Report:
     stretching  the few images without which the range of a float set would be a tenth of what it is
     opaque      the set has an alpha channel, and every pixel of it is opaque
     notes       what was decided while reading the source, in sentences
-    highest     the greatest value of a 16-bit set
+    highest     the greatest value of a 16-bit set, of pairs with other images that of their 16-bit inputs
     settings    what the images were packed with, in place of what is chosen by them; None of vectors"""
 
     info: DatasetInfo
@@ -160,9 +160,10 @@ def _warnings(report: Report) -> Iterator[str]:
         yield f"The classes are uneven: {report.classes[most]:,} of {most}, {report.classes[least]:,} of {least}."
     yield from _value_warnings(report)
     if report.enlarged > MANY * info.count:
+        sharp = report.settings is not None and report.settings.sampling == "nearest"
         yield (
-            f"Smaller than {info.shape[0]}x{info.shape[1]}, and so enlarged: {counted(report.enlarged, 'image')}. "
-            "Enlarged images are soft, and so will be what is learnt from them."
+            f"Smaller than {info.shape[0]}x{info.shape[1]}, and so enlarged: {counted(report.enlarged, 'image')}."
+            + ("" if sharp else " Enlarged images are soft, and so will be what is learnt from them.")
         )
     copies = sum(len(group) - 1 for group in report.duplicates)
     if copies > MANY * info.count:
@@ -185,9 +186,10 @@ def _warnings(report: Report) -> Iterator[str]:
 def _value_warnings(report: Report) -> Iterator[str]:
     """What has lost its contrast in the range of a float set."""
     info = report.info
-    if report.highest is not None and info.value_range is not None and report.highest < info.value_range[1] / DARK:
+    side = info if info.dtype == "uint16" or info.input is None else info.input
+    if report.highest is not None and side.value_range is not None and report.highest < side.value_range[1] / DARK:
         yield (
-            f"The values of the 16-bit images go up to {report.highest:,.0f} of {info.value_range[1]:,.0f}, so all of "
+            f"The values of the 16-bit images go up to {report.highest:,.0f} of {side.value_range[1]:,.0f}, so all of "
             "them are nearly black. Use the range that they have: data.range=auto, or of 12 bits data.range=0:4095."
         )
     if info.dtype != "float32" or info.value_range is None:

@@ -187,8 +187,11 @@ class Packer:
 
     @property
     def highest(self) -> float | None:
-        """The greatest value of a 16-bit set; None of others."""
-        return max((high for _, high in self._limits), default=None) if self.form.dtype == "uint16" else None
+        """The greatest value of a 16-bit set, or of the 16-bit inputs of pairs with other images; else None."""
+        deep = self.form.dtype == "uint16"
+        given = self.pairs is not None and self.pairs.input.dtype == "uint16"
+        limits = self._limits if deep else self._input_limits if given else []
+        return max((high for _, high in limits), default=None)
 
     def duplicates(self) -> tuple[tuple[int, ...], ...]:
         """Groups of the places of images, or pairs, with the same pixels."""

@@ -21,6 +21,7 @@ from zerosum.engine.checkpoint import (
     save_checkpoint,
 )
 from zerosum.engine.ema import Ema
+from zerosum.engine.norms import warm_up_statistics
 from zerosum.engine.pace import pace_text
 from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.products import as_products
@@ -175,6 +176,7 @@ class Training:
         self.progress_of, self.goal = progress_of, Goal()
         self.ema = Ema(system.network, ema_half_life)
         self.best: dict[str, Any] | None = None  # {"images", "name", "score"} of the best checkpoint
+        self._warming = True
         self.progress = Progress(drawn={player.name: 0 for player in system.players})
         self.watch = watch or Watch()
         self._totals: dict[str, Tensor] = {}
@@ -326,6 +328,7 @@ class Training:
     def _step(self, gradient_norms: bool) -> None:
         system = self.system
         half_life = None if system.half_life is None else system.half_life(self.time())
+        self._warming = self._warming and warm_up_statistics(system.network)
         with as_products(self.products, self.precision):
             report = training_step(
                 system.players, self._next_batch, self._turn, system.simultaneous, gradient_norms, system.joint_forward

@@ -1,9 +1,11 @@
 """A classifier against labels."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zerosum import pictures
 from zerosum.data.labels import known_rows
@@ -61,6 +63,9 @@ def examine_classifier(
         drawn["errors"] = keep_picture(folder, f"errors-{model.images:09d}-{words}", sheet)
     named = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "calibration_error": scores.calibration_error}
     warnings = split_notes(folder, model, dataset, rows, words, packing)
+    constant = constant_answer(logits, scores.support, names)
+    if constant is not None:
+        warnings.insert(0, constant)
     error = float((scores.accuracy * (1 - scores.accuracy) / len(rows)) ** 0.5)
     beside: dict[str, float] = {}
     training = None if words == "train" else training_set(folder, model, dataset, packing)
@@ -70,7 +75,8 @@ def examine_classifier(
         seen = float((found == true_labels(known, learnt, names)).mean())
         beside = {f"accuracy@{words}": seen}
         both = (error**2 + seen * (1 - seen) / len(learnt)) ** 0.5
-        warnings.append(gap_words("accuracy", seen, scores.accuracy, both, True, words))
+        if constant is None:
+            warnings.append(gap_words("accuracy", seen, scores.accuracy, both, True, words))
     if words == "all":
         warnings.append(
             "These are not the data that the classifier was trained on, as they were then. Images that are in both "
@@ -115,6 +121,21 @@ def examine_classifier(
             "data_hash": dataset.info.hash,
         },
     }
+
+
+def constant_answer(logits: Tensor, support: Tensor, names: Sequence[str]) -> str | None:
+    """A sentence where every image of several classes is given one class; None where the answers differ.
+
+    logits (N, K); support (K,): how many images each class has."""
+    answers = logits.argmax(dim=1).unique()
+    if len(answers) > 1 or int((support > 0).sum()) < 2:
+        return None
+    share = float(support.max() / support.sum())
+    return (
+        f"All {len(logits):,} images are called {names[int(answers)]}: the classifier tells nothing apart (always "
+        f"naming the commonest class would be right for {share:.1%}). Train it for more steps: longer, or with a "
+        "smaller batch."
+    )
 
 
 EVALUATION.add(CLASSIFICATION, evaluate_classifier)

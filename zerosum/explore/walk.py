@@ -104,7 +104,10 @@ def write_walk(
     ConfigError as `walk` does, for names of neither, and for what is no colour."""
     moving = out.suffix.lower() in FILMS
     if not moving and out.suffix.lower() not in pictures.FORMATS:
-        raise ConfigError(f"{out} is neither film nor picture; name it .mp4, .gif or .webp, or .png for a strip.")
+        raise ConfigError(
+            f"{out}: walks are written as films, .mp4, .gif or .webp (the last two keep opacity), or as a strip of all "
+            "frames, .png. Give a name that ends so."
+        )
     if not moving and frames > MOST_IN_STRIP:
         raise ConfigError(f"frames is {frames}; a strip has up to {MOST_IN_STRIP:,}. Take fewer, or name a film.")
     if scale is not None and scale < 1:

@@ -134,7 +134,10 @@ class ConfigFile(NamedTuple):
 def read_config_file(path: str | Path) -> ConfigFile:
     """Settings from a YAML file, either a plain mapping of them or a run's `config.yaml`.
 
-    Raises ConfigError when it is missing or holds no mapping."""
+    A run folder stands for its own. Raises ConfigError when it is missing or holds no mapping."""
+    path = Path(path)
+    if path.is_dir():
+        path /= "config.yaml"
     try:
         values = parse_yaml(Path(path).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
