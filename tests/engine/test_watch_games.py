@@ -343,3 +343,18 @@ def test_a_state_of_an_older_version_is_taken_up() -> None:
     watch.restore({"images": {}, "average": {}, "signs": {}, "widest_gap": 0.0})
     assert watch.scored_until == -1
     assert COLLAPSED == 0.3
+
+
+def test_a_short_run_whose_samples_are_alike_is_told_in_the_end() -> None:
+    """9,600 images are less than the patience with a generator that has never varied: it may only be young."""
+    watch = Watch({"slower-generator": "optimizer.lr=1e-4"})
+    watch.length = 9_600
+    assert play(watch, {"health/diversity": 0.08, "score/real": 0.6, "score/fake": 0.4}, stop=9_600) == []
+    (found,) = watch.conclude(9_600)
+    assert found.kind == "samples-alike"
+    assert "vary 8% as much" in found.text
+    assert "`zerosum resume RUN --images 19200`" in found.advice
+    assert "`optimizer.lr=1e-4`" in found.advice
+    varied = Watch()
+    assert play(varied, {"health/diversity": 0.2}, stop=9_600) == []
+    assert varied.conclude(9_600) == []

@@ -43,6 +43,10 @@ COLLAPSED, RECOVERED = 0.3, 0.5
 """Mean distance between samples as a share of that between real images. Blurry but varied samples of a short run stay
 above 0.5; one picture repeated with small changes is far below 0.3. The same within classes."""
 
+ALIKE = 0.15
+"""The same when a run ends, however short it was: one blob with small changes. Young runs that go on to learn are above
+it after 2,000 images (`pokegan`, the slowest, 0.16 after 1,280 and 0.25 after 10,080)."""
+
 RISING = 1.15
 """Diversity so many times that of the look before is on its way up, as that of every generator that begins with one
 grey image is, and no collapse. The other way round for samples that are scattered."""
@@ -198,7 +202,22 @@ class Watch:
         return self._tell(finding, images, _between(worse, value < BETTER * best), looks=2)
 
     def conclude(self, images: int) -> list[Finding]:
-        """The last look, when a run has reached its goal: whether the samples are near the data."""
+        """The last look, when a run has reached its goal: whether the samples vary, and are near the data."""
+        return [*self._alike_in_the_end(images), *self._far_in_the_end(images)]
+
+    def _alike_in_the_end(self, images: int) -> list[Finding]:
+        """What a longer run would be told of with patience."""
+        diversity = self._average.get("health/diversity")
+        if diversity is None or diversity >= ALIKE or self._signs.get("generator-collapsed", {}).get("told"):
+            return []
+        advice = (
+            "Look at them. The run may only have begun: go on with `zerosum resume RUN --images "
+            f"{2 * images}`. If they stay alike, {_lowered(self._again('slower-generator', 'r1'))}"
+        )
+        text = f"The samples are nearly alike in the end: they vary {diversity:.0%} as much as real images do."
+        return [Finding("samples-alike", text, advice)]
+
+    def _far_in_the_end(self, images: int) -> list[Finding]:
         seen = self._scores.get("seen", [])
         if not seen or seen[-1][0] != images:
             return []
