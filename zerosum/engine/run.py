@@ -117,8 +117,8 @@ class RunFolder:
         """The run at `path`. Raises ConfigError when there is none."""
         run = cls(path)
         if not run.path.exists():
-            others = [str(one.parent) for one in run.path.parent.glob("*/config.yaml")]
-            near = get_close_matches(str(path), others, n=1)
+            others = {one.parent.name: str(one.parent) for one in run.path.parent.glob("*/config.yaml")}
+            near = [others[name] for name in get_close_matches(run.path.name, others, n=1)]
             hint = f" (did you mean {near[0]}?)" if near else ""
             raise ConfigError(
                 f"There is no {path}{hint}. Give the folder of a run, which --out of `zerosum train` named."
