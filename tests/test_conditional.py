@@ -58,6 +58,11 @@ def trained(name, data, out, **settings):
     return zerosum.train(name, data, out=out, **{"images": 64, "conditional": True, **SMALL[name], **QUICK, **settings})
 
 
+def near(images, others):
+    """Whether they are the same but for the last bit before rounding, which the number of images made at once moves."""
+    return np.abs(images.astype(int) - others).max() <= 1
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_it_makes_what_it_is_asked_for(name, faces, tmp_path):
     model = trained(name, faces, tmp_path / "run").model()
@@ -66,9 +71,9 @@ def test_it_makes_what_it_is_asked_for(name, faces, tmp_path):
     assert green.shape == (6, 8, 8, 3)
     assert not np.array_equal(green, model.sample(6, attributes={"hair": "red"}))
     each = model.sample(seeds=[4, 4], attributes={"hair": ["green", "red"], "glasses": "yes"})
-    assert np.array_equal(each[:1], model.sample(seeds=[4], attributes={"hair": "green", "glasses": "yes"}))
-    assert np.array_equal(each[1:], model.sample(seeds=[4], attributes={"hair": "red", "glasses": "yes"}))
-    assert np.array_equal(model.sample(5)[3:], model.sample(seeds=[3, 4]))  # what is not asked for belongs to the seed
+    for one, hair in ((each[:1], "green"), (each[1:], "red")):
+        assert near(one, model.sample(seeds=[4], attributes={"hair": hair, "glasses": "yes"}))
+    assert near(model.sample(5)[3:], model.sample(seeds=[3, 4]))  # what is not asked for belongs to the seed
 
 
 @pytest.mark.parametrize("name", SMALL)

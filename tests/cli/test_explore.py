@@ -107,7 +107,7 @@ def test_directions_lie_beside_their_picture(runs, run, tmp_path, monkeypatch):
     [
         (["faces", "walk", "--seeds", "one,two"], "seeds is 'one,two'; write numbers"),
         (["faces", "walk", "--seeds", "1"], "needs two seeds"),
-        (["faces", "walk", "--seeds", "1,2", "--out", "walk.avi"], "name it .mp4"),
+        (["faces", "walk", "--seeds", "1,2", "--out", "walk.avi"], "films, .mp4, .gif or .webp"),
         (["faces", "walk", "--seeds", "1,2", "--set", "hair=blue"], "hair=blue cannot be asked for"),
         (["faces", "arithmetic"], "nothing to add"),
         (["faces", "arithmetic", "--plus", ""], "write numbers"),
