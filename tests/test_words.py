@@ -243,3 +243,14 @@ def test_links_between_pages_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+
+
+def test_the_files_that_design_notes_cite_are_there():
+    pages = sorted((ROOT / "docs/design").glob("*.md"))
+    index = (ROOT / "docs/design/README.md").read_text("utf-8")
+    for page in pages:
+        text = page.read_text("utf-8")
+        if page.name != "README.md":
+            assert f"| {text.partition(chr(10))[0].removeprefix('# ')} | [{page.name}]({page.name}) |" in index
+        for cited in re.findall(r"`((?:zerosum|tests|bench|docs)/[\w./-]+)`", text):
+            assert (ROOT / cited).exists(), f"{page.name} cites {cited}, which is not there"
