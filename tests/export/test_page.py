@@ -142,7 +142,7 @@ def test_the_page_is_told_what_the_model_is(told: Model) -> None:
 
 def test_the_numbers_are_the_latents_the_directions_and_what_the_seeds_draw(told: Model) -> None:
     moves = Directions(torch.arange(12, dtype=torch.float32).reshape(2, 6), ("a", "b"))
-    _, bytes_ = GenerationExport().latents(told, moves, SEEDS)
+    bytes_ = GenerationExport().numbers(told, moves, SEEDS)
     assert len(bytes_) == 4 * (SEEDS * 6 + 2 * 6 + SEEDS * 3)
     floats, places = (
         np.frombuffer(bytes_, "<f4", SEEDS * 6 + 12),

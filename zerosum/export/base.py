@@ -117,9 +117,13 @@ class Exporting(ABC):
         """The first `count` directions in which images change most; None where there are no latents to move."""
         return None
 
-    def latents(self, model: Any, directions: "Directions | None", seeds: int) -> tuple[dict[str, Any], bytes] | None:
-        """What a page knows of latents: JSON values, and numbers, for so many seeds; None where there are none."""
+    def latents(self, model: Any, seeds: int) -> dict[str, Any] | None:
+        """What a page knows of the latents of so many seeds, as JSON values; None where there are none."""
         return None
+
+    def numbers(self, model: Any, directions: "Directions | None", seeds: int) -> bytes:
+        """The latents themselves, and the directions, for a page that has any."""
+        raise NotImplementedError
 
 
 EXPORTING: ByTask[Exporting] = ByTask("zerosum.export")

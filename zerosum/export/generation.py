@@ -115,15 +115,18 @@ class GenerationExport(Exporting):
 
         return None if model.info.is_vectors else principal_directions(model, min(count, most_directions(model)))
 
-    def latents(self, model: Model, directions: "Directions | None", seeds: int) -> tuple[dict[str, Any], bytes]:
+    def latents(self, model: Model, seeds: int) -> dict[str, Any]:
+        """Their length, their bound and how many seeds there are."""
+        return {"dimension": model.latents([0]).shape[1], "bound": model.latent_bound, "seeds": seeds}
+
+    def numbers(self, model: Model, directions: "Directions | None", seeds: int) -> bytes:
         """The latents of the seeds (seeds, D) and the directions (K, D), float32, then the places of the conditions
         that the seeds draw, (seeds, G) int32; all little-endian."""
         latents = model.latents(range(seeds)).numpy()
         moves = np.empty((0, latents.shape[1])) if directions is None else directions.vectors.numpy()
         places = conditions_of(model.info, range(seeds))
         told = b"" if places is None else places.astype("<i4").tobytes()
-        known = {"dimension": latents.shape[1], "bound": model.latent_bound, "seeds": seeds}
-        return known, latents.astype("<f4").tobytes() + moves.astype("<f4").tobytes() + told
+        return latents.astype("<f4").tobytes() + moves.astype("<f4").tobytes() + told
 
 
 EXPORTING.add(GENERATION, GenerationExport())

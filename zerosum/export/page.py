@@ -55,10 +55,10 @@ def write_page(
     directions of other latents."""
     task = EXPORTING[model.recipe.task]
     task.check_page(model, directions)
-    latents = task.latents(model, directions, SEEDS)
+    latents = task.latents(model, SEEDS)
     files = {"page.json": _json(described(model, graph_of(model), directions, fp16, far))}
     if latents is not None:
-        files["latents.bin"] = latents[1]
+        files["latents.bin"] = task.numbers(model, directions, SEEDS)
     title = html.escape(f"{model.recipe.name} · {title_of(model.info.source)}")
     app = {name: _asset(name) for name in BESIDE}
     if single:
@@ -86,7 +86,6 @@ def described(
 ) -> dict[str, Any]:
     """What the page must know of the model, as `Manifest` in web/src/onnx-backend.ts has it: JSON values alone."""
     info = model.info
-    latents = EXPORTING[model.recipe.task].latents(model, directions, SEEDS)
     return {
         "recipe": model.recipe.name,
         "source": title_of(info.source),
@@ -106,7 +105,7 @@ def described(
             }
             for condition in info.conditions
         ],
-        "latent": None if latents is None else latents[0],
+        "latent": EXPORTING[model.recipe.task].latents(model, SEEDS),
         "directions": [] if directions is None else list(directions.names),
         "input": None if info.input is None else _side(info.input, info),
         "fit": model.settings.data.placing,

@@ -54,8 +54,7 @@ class AttributeEditingTraining(TrainingTask):
 
     def sheets(self, folder: Path, system: System, settings: CaaeSettings, data: Dataset, seed: int) -> ChangeSheets:
         """Held-out images, or training images where none are held out, with every value of what is changed."""
-        training, held = split(settings, data, seed)
-        return ChangeSheets(folder, system, data, held if len(held) else training, seed)
+        return ChangeSheets(folder, system, data, self.shown_rows(settings, data, seed), seed)
 
     def scorer(self, system: System, settings: CaaeSettings, data: Dataset, seed: int) -> Scorer | None:
         """How near held-out images come to themselves, at the value that they have; None where none are held out."""

@@ -71,6 +71,11 @@ class TrainingTask(ABC):
         """The places of the images that are trained on."""
         return self.split(settings, data, seed)[0]
 
+    def shown_rows(self, settings: Any, data: Dataset, seed: int) -> np.ndarray:
+        """The places of the images that sheets show: those held out, or those trained on where none are."""
+        training, held = self.split(settings, data, seed)
+        return held if len(held) else training
+
     @abstractmethod
     def sheets(self, folder: Path, system: System, settings: Any, data: Dataset, seed: int) -> Sheets:
         """Draws what the network can do, every so many images."""

@@ -69,8 +69,7 @@ class ClassificationTraining(TrainingTask):
         self, folder: Path, system: System, settings: ClassifierSettings, data: Dataset, seed: int
     ) -> LookSheets:
         """Held-out images, or training images where none are held out, with what the classifier looks at."""
-        training, held = split(settings, data, seed)
-        return LookSheets(folder, data, held if len(held) else training, seed)
+        return LookSheets(folder, data, self.shown_rows(settings, data, seed), seed)
 
     def scorer(self, system: System, settings: ClassifierSettings, data: Dataset, seed: int) -> Scorer | None:
         """Accuracy on the images held out; None where none are."""

@@ -48,8 +48,7 @@ class TranslationTraining(TrainingTask):
         self, folder: Path, system: System, settings: TranslationSettings, data: Dataset, seed: int
     ) -> PairSheets:
         """Held-out pairs, or training pairs where none are held out: the same through the run."""
-        training, held = split(settings, data, seed)
-        return PairSheets(folder, system, data, held if len(held) else training, seed)
+        return PairSheets(folder, system, data, self.shown_rows(settings, data, seed), seed)
 
     def scorer(self, system: System, settings: TranslationSettings, data: Dataset, seed: int) -> Scorer | None:
         """How near what is made of held-out inputs comes to the real images; None where none are held out."""
