@@ -11,8 +11,8 @@ from statistics import median
 import torch
 
 from zerosum.engine.adam import Adam
-from zerosum.environment import processor
-from zerosum.networks.unet import Generator
+from zerosum.nn.networks.unet import Generator
+from zerosum.utils.environment import processor
 
 
 def step(kind: type[torch.optim.Adam]) -> Callable[[], float]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from zerosum.data.convert import to_float
-from zerosum.data.portraits import draw
-from zerosum.environment import processor
+from zerosum.data.synthetic.portraits import draw
+from zerosum.data.tensors import to_float
 from zerosum.metrics.paired import mean_absolute, ssim
 from zerosum.models.loading import load_classifier, load_translator
+from zerosum.utils.environment import processor
 
 
 def main() -> None:

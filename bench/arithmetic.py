@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zerosum.environment import processor
-from zerosum.explore.directions import attribute_directions
+from zerosum.inference.explore.directions import attribute_directions
 from zerosum.models.classifier import Classifier
 from zerosum.models.generator import Model
 from zerosum.models.loading import load_classifier, load_generator
+from zerosum.utils.environment import processor
 
 COUNTS, STRENGTHS, DEVIATIONS = (1, 3, 10, 30, 100, 300), (1, 1.5, 2, 3), (1, 2, 3, 4)
 DRAWS, STEADY = 5, 100

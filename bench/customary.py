@@ -17,9 +17,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, softp
 from torch.utils.data import DataLoader, TensorDataset
 
 from zerosum.engine.players import Batch, System
-from zerosum.layers.layout import Flatten, Unflatten
-from zerosum.layers.leaky import LeakyReLU
-from zerosum.layers.resample import MeanOfFour
+from zerosum.nn.layers.layout import Flatten, Unflatten
+from zerosum.nn.layers.leaky import LeakyReLU
+from zerosum.nn.layers.resample import MeanOfFour
 
 Step = Callable[[], None]
 

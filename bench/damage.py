@@ -16,18 +16,18 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from zerosum import pictures
-from zerosum.data.convert import to_float, to_stored
+from zerosum.data.conditioning.labels import labelled
 from zerosum.data.dataset import Dataset, DatasetInfo
-from zerosum.data.labels import labelled
 from zerosum.data.open import open_dataset
 from zerosum.data.settings import parse_size
-from zerosum.environment import processor
-from zerosum.extractors import extractor_for, features_of
+from zerosum.data.tensors import to_float, to_stored
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.neighbours import copying
-from zerosum.scores import BATCH, all_scores, halves
-from zerosum.seeds import rng
+from zerosum.metrics.scores import BATCH, all_scores, halves
+from zerosum.models.feature_extractors import extractor_for, features_of
+from zerosum.utils import pictures
+from zerosum.utils.environment import processor
+from zerosum.utils.seeds import rng
 
 STRENGTHS: dict[str, tuple[float, ...]] = {
     "blur": (0.5, 1.0, 2.0),  # sigma in pixels

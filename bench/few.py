@@ -17,18 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zerosum import training
 from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
-from zerosum.environment import processor
-from zerosum.evaluation.generators import samples
-from zerosum.extractors import extractor_for, features_of
+from zerosum.evaluation.generation import samples
+from zerosum.inference.sampling import write_image
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.frechet import frechet_distance_of
 from zerosum.metrics.neighbours import copying
+from zerosum.metrics.scores import batches
+from zerosum.models.feature_extractors import extractor_for, features_of
 from zerosum.models.loading import load_generator
-from zerosum.sampling import write_image
-from zerosum.scores import batches
+from zerosum.training import train as training
+from zerosum.utils.environment import processor
 
 QUARTERS, SAMPLES, MOST = 4, 2_000, 10_000
 

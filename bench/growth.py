@@ -25,13 +25,13 @@ from bench.metrics import peak_gigabytes
 from bench.peak import operations
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.open import open_dataset
-from zerosum.data.order import batch_indices
-from zerosum.doctor import step_rate
+from zerosum.data.sampler import batch_indices
+from zerosum.engine.autotune.choice import choose_speed
 from zerosum.engine.device import keep_pages
-from zerosum.environment import processor
 from zerosum.recipes.registry import Recipe, get_recipe
 from zerosum.recipes.settings import Settings
-from zerosum.speed import choose_speed
+from zerosum.training.doctor import step_rate
+from zerosum.utils.environment import processor
 
 CPU = torch.device("cpu")
 USUAL = {"size": 32, "batch": 64, "width": 64}

@@ -15,9 +15,9 @@ from statistics import mean, median, stdev
 
 import torch
 
-from zerosum import training
-from zerosum.engine.run import read_lines
-from zerosum.environment import processor
+from zerosum.runs.folder import read_lines
+from zerosum.training import train as training
+from zerosum.utils.environment import processor
 
 SPEED = "time/images_per_second"
 PRECISIONS = ("fp32", "bf16")

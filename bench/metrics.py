@@ -21,12 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerosum.environment import processor
 from zerosum.metrics.frechet import Moments, frechet_distance, frechet_distance_of
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.kid import kernel_distance
 from zerosum.metrics.neighbours import copying, density_coverage, nearest, precision_recall
 from zerosum.metrics.paired import psnr, ssim
+from zerosum.utils.environment import processor
 
 SCORES: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "frechet_distance_of": frechet_distance_of,

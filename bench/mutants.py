@@ -27,17 +27,17 @@ TARGETS = (
     "zerosum/engine/*.py",
     "zerosum/losses/*.py",
     "zerosum/metrics/*.py",
-    "zerosum/data/order.py",
-    "zerosum/scores.py",
-    "zerosum/paired_scores.py",
+    "zerosum/data/sampler.py",
+    "zerosum/metrics/scores.py",
+    "zerosum/models/paired_scores.py",
     "zerosum/tasks/*.py",
 )
 BROAD = (  # after the tests of the folder itself
-    "tests/test_honest_training.py",
-    "tests/test_training.py",
+    "tests/training/test_honest_training.py",
+    "tests/training/test_train.py",
     "tests/recipes",
     "tests/evaluation",
-    "tests/networks",
+    "tests/nn/networks",
     "tests/data",
 )
 LONGEST = 1800  # seconds of tests for a mutant; one that hangs is seen, too

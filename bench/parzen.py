@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from zerosum.data.open import open_dataset
-from zerosum.environment import processor
 from zerosum.metrics.parzen import CAVEAT, parzen
 from zerosum.models.loading import load_generator
+from zerosum.utils.environment import processor
 
 
 def pixels(images: np.ndarray) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from zerosum.data.portraits import arrays
+from zerosum.data.synthetic.portraits import arrays
 
 SECONDS, CHUNK = 5.0, 100
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from zerosum.data.pack.prepare import prepare
 from zerosum.data.parallel import WORKERS
-from zerosum.data.prepare import prepare
-from zerosum.seeds import rng
+from zerosum.utils.seeds import rng
 
 
 def write_photos(folder: Path, count: int) -> int:

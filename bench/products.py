@@ -1,4 +1,4 @@
-"""Passes of convolutions in torch's way and in the other of zerosum/engine/products.py, mostly a product, in turns.
+"""Passes of convolutions in torch's way and in that of engine/autotune/conv_gemm.py, mostly a product, in turns.
 
 python -m bench products
 python -m bench products --precision fp32
@@ -9,10 +9,10 @@ from itertools import islice
 
 import torch
 
+from zerosum.engine.autotune.conv_gemm import in_turns, name_in
+from zerosum.engine.autotune.precision import DTYPES, Convolution
 from zerosum.engine.device import keep_pages
-from zerosum.engine.precision import DTYPES, Convolution
-from zerosum.engine.products import in_turns, name_in
-from zerosum.environment import processor
+from zerosum.utils.environment import processor
 
 CASES = [  # pass, images, channels and side of the large map, channels of the small one; kernel 4, stride 2
     ("forward", 1, 512, 8, 512),

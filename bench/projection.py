@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from zerosum.environment import processor
-from zerosum.explore.projection import project
+from zerosum.inference.explore.projection import project
 from zerosum.models.loading import load_generator
+from zerosum.utils.environment import processor
 
 ENOUGH = 30.0  # dB
 

@@ -29,20 +29,20 @@ import torch
 from torch import Tensor, nn
 
 from bench.customary import LOOPS
-from zerosum import training
-from zerosum.data.convert import to_tensors
 from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
+from zerosum.data.tensors import to_tensors
 from zerosum.engine.device import keep_pages
 from zerosum.engine.randomness import seeded
-from zerosum.engine.run import RunFolder
-from zerosum.environment import processor
-from zerosum.evaluation.generators import samples
-from zerosum.extractors import extractor_for, features_of, real_features
+from zerosum.evaluation.generation import samples
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.frechet import frechet_distance_of
+from zerosum.metrics.scores import as_stored
+from zerosum.models.feature_extractors import extractor_for, features_of, real_features
 from zerosum.models.loading import load_generator
-from zerosum.scores import as_stored
+from zerosum.runs.folder import RunFolder
+from zerosum.training import train as training
+from zerosum.utils.environment import processor
 
 SAMPLES, MOST, AT_ONCE = 5_000, 10_000, 64
 BETWEEN = 5_000  # images between two looks at zerosum's generator

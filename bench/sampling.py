@@ -22,15 +22,15 @@ import torch
 
 from bench.customary import plain
 from bench.steps import CASES
-from zerosum import training
-from zerosum.data.convert import to_input
 from zerosum.data.open import open_dataset
+from zerosum.data.tensors import to_input
 from zerosum.engine.device import keep_pages
-from zerosum.environment import processor
 from zerosum.models.generator import Model
+from zerosum.models.precision import in_precision
 from zerosum.models.translator import Translator
-from zerosum.recipes.task import GENERATION, TRANSLATION
-from zerosum.speed import in_precision
+from zerosum.runs.task import GENERATION, TRANSLATION
+from zerosum.training import train as training
+from zerosum.utils.environment import processor
 
 RECIPES = ("dcgan", "pix2pix", "progressive", "r3gan")
 COUNT = {GENERATION: 256, TRANSLATION: 4}

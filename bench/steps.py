@@ -29,15 +29,15 @@ import torch
 from bench.busy import busy_program
 from bench.customary import LOOPS, the_same_losses
 from bench.peak import operations, peak
-from zerosum import training
-from zerosum.data.convert import to_tensors
 from zerosum.data.open import open_dataset
-from zerosum.engine.run import RunFolder, read_lines
-from zerosum.environment import processor
-from zerosum.errors import ZerosumError
-from zerosum.speed import PRECISIONS
-from zerosum.tasks.base import TRAINING
-from zerosum.threads import counted
+from zerosum.data.tensors import to_tensors
+from zerosum.engine.autotune.choice import PRECISIONS
+from zerosum.runs.folder import RunFolder, read_lines
+from zerosum.training import train as training
+from zerosum.training.tasks.base import TRAINING
+from zerosum.utils.environment import processor
+from zerosum.utils.errors import ZerosumError
+from zerosum.utils.threads import counted
 
 CASES: dict[str, dict[str, Any]] = {
     "dcgan": {"size": "64", "batch": 64, "first": {"images": 0}},

@@ -25,11 +25,11 @@ import torch
 from bench.busy import busy_program
 from bench.customary import LOOPS
 from bench.steps import CASES, ONCE, unvaried
-from zerosum import training
-from zerosum.data.convert import to_tensors
 from zerosum.data.open import open_dataset
-from zerosum.environment import processor
-from zerosum.threads import POLICIES, cores
+from zerosum.data.tensors import to_tensors
+from zerosum.training import train as training
+from zerosum.utils.environment import processor
+from zerosum.utils.threads import POLICIES, cores
 
 RECIPES = ("dcgan", "pix2pix")
 DATA = "builtin:portraits:1000"

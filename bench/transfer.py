@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from zerosum import training
-from zerosum.engine.run import read_lines
-from zerosum.environment import processor
 from zerosum.models.loading import load_classifier
+from zerosum.runs.folder import read_lines
+from zerosum.training import train as training
+from zerosum.utils.environment import processor
 
 MODES = {
     "from scratch": (False, "none"),

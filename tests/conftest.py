@@ -12,8 +12,10 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from tests.warm import Server
-from zerosum import speed, training, trial
 from zerosum.cli.main import main
+from zerosum.engine.autotune import choice
+from zerosum.training import train as training
+from zerosum.training import trial
 
 torch.set_num_threads(1)
 
@@ -54,9 +56,9 @@ def cache_of_its_own(tmp_path_factory):
 @pytest.fixture(autouse=True, scope="session")
 def shapes_are_tried_once():
     """A step on shapes alone depends on the recipe, its settings and the form of the data; what worked once is not
-    tried again, which would be a third of the time of short trainings. tests/test_trial.py calls the step itself."""
+    tried again, which would be a third of the time of short trainings. test_trial.py calls the step itself."""
     tried, counted = set(), {}
-    trial_step, convolutions = training.trial_step, speed.convolutions
+    trial_step, convolutions = training.trial_step, choice.convolutions
 
     def work(build, settings, info):
         late = settings.goal(info.count, len(info.classes)) if hasattr(settings, "growth") else 0
@@ -79,7 +81,7 @@ def shapes_are_tried_once():
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(training, "trial_step", try_once)
-        patched.setattr(speed, "convolutions", count_once)
+        patched.setattr(choice, "convolutions", count_once)
         yield
 
 
@@ -88,7 +90,7 @@ def untried(monkeypatch):
     """Nothing is tried on shapes before training: for files in which training itself would find what does not fit, or
     plans are about something else. tests/recipes/test_recipes.py tries every recipe."""
     monkeypatch.setattr(training, "trial_step", lambda *asked: None)
-    monkeypatch.setattr(speed, "convolutions", lambda *asked: (Counter(), Counter()))
+    monkeypatch.setattr(choice, "convolutions", lambda *asked: (Counter(), Counter()))
 
 
 @pytest.fixture

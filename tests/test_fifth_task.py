@@ -10,12 +10,13 @@ from zerosum.export.bundle import export
 from zerosum.export.translation import TranslationExport
 from zerosum.models.base import MODELS
 from zerosum.models.translator import Translator
-from zerosum.recipes import registry, task
+from zerosum.recipes import registry
 from zerosum.recipes.segmenter import SegmenterSettings, segmenter
 from zerosum.recipes.translation import nearest_size
-from zerosum.report.page import gather
-from zerosum.tasks.base import TRAINING
-from zerosum.tasks.translation import TranslationTraining
+from zerosum.runs import task
+from zerosum.runs.report.page import gather
+from zerosum.training.tasks.base import TRAINING
+from zerosum.training.tasks.translation import TranslationTraining
 
 
 class Outliner(Translator):

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 import zerosum
-from tests.explore.models import HAIR, info_of, model_of
-from zerosum import live
+from tests.inference.explore.models import HAIR, info_of, model_of
 from zerosum.data.dataset import DatasetInfo
-from zerosum.errors import ConfigError
-from zerosum.live import Notebook, in_notebook
+from zerosum.training import live
+from zerosum.training.live import Notebook, in_notebook
+from zerosum.utils.errors import ConfigError
 
 QUICK = {"batch": 16, "size": "8", "every": {"log": 32}}
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import zerosum
-from tests.networks.reference_code import BATCH, u_net
+from tests.nn.networks.reference_code import BATCH, u_net
 from zerosum.recipes import registry
 
 ROOT = Path(zerosum.__file__).parent.parent
@@ -121,7 +121,7 @@ def quick_doctor(monkeypatch):
     """`zerosum doctor` times a DCGAN of a quarter of the width."""
     recipe, narrow = registry.get_recipe("dcgan"), {"generator": {"width": 16}, "discriminator": {"width": 16}}
     small = SimpleNamespace(configure=lambda values: recipe.configure(narrow), bf16=recipe.bf16, build=recipe.build)
-    monkeypatch.setattr("zerosum.doctor.get_recipe", lambda name: small)
+    monkeypatch.setattr("zerosum.training.doctor.get_recipe", lambda name: small)
 
 
 @pytest.mark.slow

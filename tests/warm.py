@@ -26,10 +26,10 @@ ROOT = Path(__file__).parent.parent
 IMPORTED = (
     "zerosum.cli.main",
     "zerosum.cli.output",
-    "zerosum.training",
+    "zerosum.training.train",
     "zerosum.recipes.classifier",
     "zerosum.evaluation.evaluate",
-    "zerosum.data.portraits",
+    "zerosum.data.synthetic.portraits",
     "torch._refs",
     "torch._meta_registrations",
     "torch.utils._python_dispatch",

@@ -7,7 +7,7 @@ images = model.sample(16, seed=0)          # uint8 (16, H, W, C)
 
 from typing import TYPE_CHECKING, Any
 
-from zerosum.threads import limit_spinning
+from zerosum.utils.threads import limit_spinning
 
 __version__ = "0.1.0"
 
@@ -15,18 +15,18 @@ limit_spinning()  # before anything imports torch
 
 if TYPE_CHECKING:
     from zerosum.data.open import open_dataset
-    from zerosum.data.prepare import prepare
+    from zerosum.data.pack.prepare import prepare
     from zerosum.evaluation.compare import compare
     from zerosum.evaluation.evaluate import evaluate
     from zerosum.evaluation.synthetic import synthetic_score
+    from zerosum.inference.tagging import tag
+    from zerosum.inference.translating import translate
     from zerosum.models.classifier import Classifier
     from zerosum.models.generator import Model
     from zerosum.models.loading import load
     from zerosum.models.translator import Translator
     from zerosum.recipes.registry import list_recipes
-    from zerosum.tagging import tag
-    from zerosum.training import Run, resume, train
-    from zerosum.translating import translate
+    from zerosum.training.train import Run, resume, train
 
 __all__ = [
     "Classifier",
@@ -50,19 +50,19 @@ __all__ = [
 _HOMES = {
     "Classifier": "zerosum.models.classifier",
     "Model": "zerosum.models.generator",
-    "Run": "zerosum.training",
+    "Run": "zerosum.training.train",
     "Translator": "zerosum.models.translator",
     "compare": "zerosum.evaluation.compare",
     "evaluate": "zerosum.evaluation.evaluate",
     "list_recipes": "zerosum.recipes.registry",
     "load": "zerosum.models.loading",
     "open_dataset": "zerosum.data.open",
-    "prepare": "zerosum.data.prepare",
-    "resume": "zerosum.training",
+    "prepare": "zerosum.data.pack.prepare",
+    "resume": "zerosum.training.train",
     "synthetic_score": "zerosum.evaluation.synthetic",
-    "tag": "zerosum.tagging",
-    "train": "zerosum.training",
-    "translate": "zerosum.translating",
+    "tag": "zerosum.inference.tagging",
+    "train": "zerosum.training.train",
+    "translate": "zerosum.inference.translating",
 }
 
 

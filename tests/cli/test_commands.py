@@ -14,8 +14,8 @@ from PIL import Image
 
 import zerosum
 from zerosum.cli.sample import parse_grid, parse_seeds
-from zerosum.engine.checkpoint import list_checkpoints, load_model
-from zerosum.errors import ConfigError
+from zerosum.runs.checkpoint import list_checkpoints, load_model
+from zerosum.utils.errors import ConfigError
 
 QUICK = ["batch=16", "size=8", "every.log=64"]
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from zerosum import training
 from zerosum.cli.main import main
+from zerosum.training import train as training
 
 
 @pytest.fixture

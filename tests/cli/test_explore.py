@@ -10,7 +10,7 @@ from PIL import Image
 
 import zerosum
 from zerosum.cli.main import main
-from zerosum.explore import directions
+from zerosum.inference.explore import directions
 
 QUICK = {"batch": 16, "size": "8", "every": {"log": 64, "sample": 4096, "checkpoint": 4096}, "score": {"images": 0}}
 EYE = {"batch": 16, "size": "8", "width": 8, "every": QUICK["every"]}

@@ -7,8 +7,8 @@ from PIL import Image
 
 from zerosum.cli.main import app
 from zerosum.cli.sample import parse_seeds
-from zerosum.errors import ConfigError
-from zerosum.files import refuse_to_replace, whole_file, whole_folder, write_whole
+from zerosum.utils.errors import ConfigError
+from zerosum.utils.files import refuse_to_replace, whole_file, whole_folder, write_whole
 
 
 def commands(group, before=()):

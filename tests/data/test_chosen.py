@@ -9,13 +9,13 @@ import tifffile
 from PIL import Image
 
 from tests.data.made_images import encoded, folder_of, pattern, picture, some_pngs
-from zerosum.data.arrays import numpy_source
 from zerosum.data.dataset import load_dataset
 from zerosum.data.open import open_dataset
-from zerosum.data.prepare import prepare
+from zerosum.data.pack.prepare import prepare
 from zerosum.data.settings import PackSettings
-from zerosum.errors import ConfigError, DataError
-from zerosum.remarks import data_notes
+from zerosum.data.sources.arrays import numpy_source
+from zerosum.training.data_warnings import data_notes
+from zerosum.utils.errors import ConfigError, DataError
 
 
 def sprite(height: int, width: int, seed: int, margin: int = 0) -> bytes:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tests.data.made_images import encoded, folder_of, picture, some_pngs
-from zerosum.data.cache import cache_folder
 from zerosum.data.dataset import load_dataset
 from zerosum.data.open import open_dataset
-from zerosum.data.prepare import prepare
+from zerosum.data.pack.prepare import prepare
 from zerosum.data.settings import PackSettings
-from zerosum.errors import ConfigError, DataError
+from zerosum.utils.cache import cache_folder
+from zerosum.utils.errors import ConfigError, DataError
 
 
 def packed(cache: Path) -> list[str]:

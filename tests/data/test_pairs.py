@@ -21,17 +21,17 @@ import torch
 from PIL import Image
 
 from tests.data.made_images import encoded, folder_of, pattern, some_pngs
-from zerosum import pictures
-from zerosum.data import portraits
-from zerosum.data.convert import to_input, to_tensors
 from zerosum.data.dataset import Dataset, DatasetInfo, Side, load_dataset
-from zerosum.data.label_maps import VOID
+from zerosum.data.decode.label_maps import VOID
 from zerosum.data.open import open_dataset
-from zerosum.data.prepare import prepare
+from zerosum.data.pack.prepare import prepare
 from zerosum.data.records import NoTestPart
+from zerosum.data.scan import survey
 from zerosum.data.settings import PackSettings
-from zerosum.data.survey import survey
-from zerosum.errors import ConfigError, DataError
+from zerosum.data.synthetic import portraits
+from zerosum.data.tensors import to_input, to_tensors
+from zerosum.utils import pictures
+from zerosum.utils.errors import ConfigError, DataError
 
 # Side by side lie random pictures here, which would be taken for photographs.
 PAIRS = PackSettings(pairs=True, halves=True)

@@ -8,12 +8,12 @@ from PIL import Image
 
 from tests.data.made_images import encoded, folder_of, pattern, picture
 from zerosum.data.dataset import load_dataset
-from zerosum.data.label_maps import gray_levels, levels_of
-from zerosum.data.prepare import prepare
+from zerosum.data.decode.label_maps import gray_levels, levels_of
+from zerosum.data.pack.prepare import prepare
 from zerosum.data.settings import PackSettings
-from zerosum.data.sources import open_source
-from zerosum.errors import DataError
-from zerosum.translating import _pixels
+from zerosum.data.sources.find import open_source
+from zerosum.inference.translating import _pixels
+from zerosum.utils.errors import DataError
 
 PAIRS = PackSettings(pairs=True)
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from tests.data.made_images import encoded, folder_of, pattern, picture, some_pngs
-from tests.data.test_sources import idx, listed, tar_of, zip_of
-from zerosum.data.builtin import TEST_PORTRAITS
-from zerosum.data.images import decode
+from tests.data.sources.test_find import idx, listed, tar_of, zip_of
+from zerosum.data.decode.images import decode
 from zerosum.data.layout import read_layout
 from zerosum.data.open import open_dataset
-from zerosum.data.prepare import prepare
+from zerosum.data.pack.prepare import prepare
 from zerosum.data.records import NoTestPart
-from zerosum.data.sources import open_source
-from zerosum.errors import ConfigError, DataError
+from zerosum.data.sources.builtin import TEST_PORTRAITS
+from zerosum.data.sources.find import open_source
+from zerosum.utils.errors import ConfigError, DataError
 
 STACK = np.stack([pattern(6, 5, 3, seed=seed) for seed in range(5)])
 

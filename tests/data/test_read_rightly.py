@@ -13,15 +13,15 @@ import tifffile
 from PIL import Image
 
 from tests.data.made_images import encoded, folder_of, pattern, picture, some_pngs
-from zerosum.data.convert import to_tensors
 from zerosum.data.dataset import load_dataset
-from zerosum.data.decoded import BadImage, Decoded
-from zerosum.data.images import decode, read_header
-from zerosum.data.label_maps import decode_map
-from zerosum.data.prepare import prepare
+from zerosum.data.decode.decoded import BadImage, Decoded
+from zerosum.data.decode.images import decode, read_header
+from zerosum.data.decode.label_maps import decode_map
+from zerosum.data.pack.prepare import prepare
 from zerosum.data.settings import PackSettings, pack_settings
-from zerosum.data.sources import open_source
-from zerosum.errors import ConfigError
+from zerosum.data.sources.find import open_source
+from zerosum.data.tensors import to_tensors
+from zerosum.utils.errors import ConfigError
 
 
 def opened(content: bytes) -> Decoded:

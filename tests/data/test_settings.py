@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zerosum.data.settings import MAX_SIDE, PackSettings, pack_settings, parse_size, size_text
-from zerosum.errors import ConfigError
+from zerosum.utils.errors import ConfigError
 
 SIDES = st.integers(1, MAX_SIDE)
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data.made_sets import packed
-from zerosum.data.content import Content, content_of, copies_among, store, stored
 from zerosum.data.open import open_dataset
+from zerosum.data.pack.content import Content, content_of, copies_among, store, stored
 from zerosum.data.split import apart, few, held_out, numbers, parted
 
 

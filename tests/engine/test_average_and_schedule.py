@@ -11,7 +11,7 @@ from torch import nn
 from zerosum.engine.ema import Ema, decay_for, ramped
 from zerosum.engine.randomness import normal_latents, seeded, uniform_latents
 from zerosum.engine.schedule import cosine, due, due_for_sample, linear
-from zerosum.seeds import seed_of
+from zerosum.utils.seeds import seed_of
 
 
 def test_the_gap_to_the_network_halves_in_one_half_life_at_any_batch_size():

@@ -14,7 +14,7 @@ import pytest
 
 import zerosum
 from tests.recipes.test_recipes import same_weights
-from zerosum.engine.run import RunFolder, read_lines
+from zerosum.runs.folder import RunFolder, read_lines
 
 SETTINGS = [
     "batch=16",
@@ -30,7 +30,7 @@ PATIENCE = 1000  # seconds that a process may take for anything: all of GOAL tak
 KILLED_BETWEEN_FILES = """
 import os, signal, sys
 from zerosum.cli.main import main
-from zerosum.engine import checkpoint
+from zerosum.runs import checkpoint
 
 write, written = checkpoint.write_json, []
 

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from zerosum.engine import loop
-from zerosum.engine.checkpoint import best_checkpoint, list_checkpoints
 from zerosum.engine.loop import WRITE_ATTEMPTS, Cadence, Goal, Progress, Scorer, Training
 from zerosum.engine.players import GeneratorSpec, Player, System
-from zerosum.engine.run import RunFolder, read_lines
 from zerosum.engine.stopping import StopRequest
-from zerosum.errors import DataError, DivergedError, ZerosumError
-from zerosum.files import plain_disk_errors
+from zerosum.runs.checkpoint import best_checkpoint, list_checkpoints
+from zerosum.runs.folder import RunFolder, read_lines
+from zerosum.utils.errors import DataError, DivergedError, ZerosumError
+from zerosum.utils.files import plain_disk_errors
 
 pytestmark = pytest.mark.usefixtures("untried")
 

@@ -10,14 +10,14 @@ import yaml
 
 import zerosum
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.checkpoint import load_model, load_state, newest_intact
 from zerosum.engine.step import frozen
 from zerosum.engine.transfer import counted_back, freeze_first, take_over
-from zerosum.errors import ConfigError
-from zerosum.networks import dcgan, mlp, progressive
+from zerosum.nn.networks import dcgan, mlp, progressive
 from zerosum.recipes.adversarial import freeze
 from zerosum.recipes.registry import get_recipe
 from zerosum.recipes.settings import AdversarialSettings
+from zerosum.runs.checkpoint import load_model, load_state, newest_intact
+from zerosum.utils.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("untried")
 

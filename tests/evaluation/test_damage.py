@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from bench.damage import STRENGTHS, damage_table
-from zerosum.data.labels import labelled
+from zerosum.data.conditioning.labels import labelled
 from zerosum.data.open import open_dataset
-from zerosum.extractors import extractor_for
+from zerosum.models.feature_extractors import extractor_for
 
 
 @pytest.fixture(scope="module")

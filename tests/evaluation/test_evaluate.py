@@ -9,11 +9,11 @@ from PIL import Image
 
 import zerosum
 from zerosum.data.open import open_dataset
-from zerosum.engine.run import read_lines
-from zerosum.errors import ConfigError, DataError
-from zerosum.evaluation.classifiers import constant_answer
+from zerosum.evaluation.classification import constant_answer
 from zerosum.metrics.classification import classification_scores
 from zerosum.recipes.classifier import split
+from zerosum.runs.folder import read_lines
+from zerosum.utils.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("untried")
 
@@ -140,11 +140,11 @@ def test_validation_sees_every_class_however_many_images_are_held_out(data, monk
     """Folders are packed class by class, so the first of those held out would be of the first class alone."""
     import torch
 
-    import zerosum.tasks.classification as classification
+    import zerosum.training.tasks.classification as classification
     from zerosum.data.open import open_dataset
     from zerosum.recipes.registry import get_recipe
-    from zerosum.recipes.task import CLASSIFICATION
-    from zerosum.tasks.base import TRAINING
+    from zerosum.runs.task import CLASSIFICATION
+    from zerosum.training.tasks.base import TRAINING
 
     monkeypatch.setattr(classification, "MOST_VALIDATED", 12)
     dataset, recipe = open_dataset(data, (8, 8)), get_recipe("classifier")

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 
 from zerosum.export import onnx_file
-from zerosum.weights import tensors_hash
+from zerosum.utils.weights import tensors_hash
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from zerosum.data.conditions import Condition
+from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.engine.checkpoint import save_checkpoint
 from zerosum.engine.randomness import seeded
-from zerosum.engine.run import RunFolder
-from zerosum.environment import environment
 from zerosum.models.base import MODELS
-from zerosum.networks.pix2pixhd import Painter
+from zerosum.nn.networks.pix2pixhd import Painter
 from zerosum.recipes.registry import get_recipe, list_recipes
-from zerosum.recipes.task import ATTRIBUTE_EDITING, CLASSIFICATION, TRANSLATION
+from zerosum.runs.checkpoint import save_checkpoint
+from zerosum.runs.folder import RunFolder
+from zerosum.runs.task import ATTRIBUTE_EDITING, CLASSIFICATION, TRANSLATION
+from zerosum.utils.environment import environment
 
 HAIR = Condition("hair", ("black", "red", "green"), (5, 2, 1))
 BIT = Condition("image", ("no", "yes"), (6, 2))  # called as the output is

@@ -11,15 +11,15 @@ from PIL import Image
 
 import zerosum
 from tests.export.models import run_of, tiny
-from zerosum.data.conditions import Condition
-from zerosum.errors import ConfigError, ZerosumError
+from zerosum.data.conditioning.conditions import Condition
 from zerosum.export import bundle
 from zerosum.export.bundle import export, without_folders
 from zerosum.export.card import plain
 from zerosum.export.check import complaint, load_check
 from zerosum.export.graph import graph_of
 from zerosum.recipes.registry import list_recipes
-from zerosum.recipes.task import GENERATION
+from zerosum.runs.task import GENERATION
+from zerosum.utils.errors import ConfigError, ZerosumError
 
 HOSTILE = "a](http://evil) <script>alert(1)</script> `x` | **b** \n# c ![d](e) $f$ www.evil"
 RECIPES = [recipe.name for recipe in list_recipes()]

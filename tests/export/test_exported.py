@@ -12,12 +12,12 @@ import torch
 
 import zerosum
 from tests.export.models import NAMES, run_of, tiny
-from zerosum.errors import ConfigError, DataError
 from zerosum.export.bundle import export
-from zerosum.exported import is_exported
 from zerosum.models.classifier import Classifier
+from zerosum.models.exported import is_exported
 from zerosum.models.generator import Model
-from zerosum.weights import tensors_hash
+from zerosum.utils.errors import ConfigError, DataError
+from zerosum.utils.weights import tensors_hash
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from tests.export.models import AGE, BIT, HAIR, NAMES, tiny
-from zerosum.data.conditions import Condition, encoded
+from zerosum.data.conditioning.conditions import Condition, encoded
 from zerosum.data.dataset import Side
-from zerosum.data.label_maps import VOID
-from zerosum.errors import ConfigError
+from zerosum.data.decode.label_maps import VOID
 from zerosum.export.base import encoded_places
 from zerosum.export.graph import graph_of
 from zerosum.export.translation import STYLES
 from zerosum.models.classifier import Classifier
 from zerosum.models.generator import Model
+from zerosum.utils.errors import ConfigError
 
 
 def by_name(graph, inputs):

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tests.export.models import NAMES, tiny
-from zerosum.errors import ConfigError, ZerosumError
 from zerosum.export import onnx_file
 from zerosum.export.graph import graph_of
 from zerosum.export.onnx_file import write_onnx
+from zerosum.utils.errors import ConfigError, ZerosumError
 
 
 def run(path, graph, rows):

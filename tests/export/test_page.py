@@ -18,26 +18,26 @@ import pytest
 import torch
 from PIL import Image
 
-from zerosum import pictures
-from zerosum.as_trained import as_trained
-from zerosum.data.conditions import Condition, encoded
-from zerosum.data.conform import Form, placement
+from zerosum.data.conditioning.conditions import Condition, encoded
 from zerosum.data.dataset import DatasetInfo, Side
+from zerosum.data.decode.conform import Form, placement
+from zerosum.data.decode.resize import resize_nearest
 from zerosum.data.open import open_dataset
-from zerosum.data.resize import resize_nearest
 from zerosum.engine.randomness import seeded
-from zerosum.errors import ConfigError
-from zerosum.explore.directions import Directions
-from zerosum.explore.walk import spherical
 from zerosum.export.generation import GenerationExport
 from zerosum.export.graph import graph_of
 from zerosum.export.onnx_file import write_onnx
 from zerosum.export.page import SEEDS, described, examples, write_page
+from zerosum.inference.explore.directions import Directions
+from zerosum.inference.explore.walk import spherical
+from zerosum.models.as_trained import as_trained
 from zerosum.models.base import MODELS, Loaded
 from zerosum.models.generator import Model
 from zerosum.models.translator import Translator
 from zerosum.recipes.registry import get_recipe
-from zerosum.recipes.task import ATTRIBUTE_EDITING
+from zerosum.runs.task import ATTRIBUTE_EDITING
+from zerosum.utils import pictures
+from zerosum.utils.errors import ConfigError
 
 CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE = 240_000  # milliseconds that the browser may take for anything, on a machine that has other work

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tests.export.models import NAMES, tiny
-from zerosum.errors import DataError, ZerosumError
 from zerosum.export import program
 from zerosum.export.graph import graph_of
 from zerosum.export.program import program_runner, write_program
+from zerosum.utils.errors import DataError, ZerosumError
 
 
 @pytest.mark.parametrize("name", NAMES)

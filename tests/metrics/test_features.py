@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from zerosum.errors import ConfigError, DataError
 from zerosum.metrics import features as features_module
 from zerosum.metrics.features import (
     BACKBONES,
@@ -23,6 +22,7 @@ from zerosum.metrics.features import (
     quantised,
     resized,
 )
+from zerosum.utils.errors import ConfigError, DataError
 
 torch.set_num_threads(1)
 
@@ -202,7 +202,7 @@ def test_inception_finds_what_is_in_torchs_cache(
     (folder / "pt_inception-2015-12-05-6726825d.pth").write_bytes(inception_file.read_bytes())
     with pytest.raises(DataError, match="damaged: its sha256 does not begin with 6726825d"):
         open_extractor("inception", 3)
-    monkeypatch.setattr("zerosum.weights.fingerprint", lambda path: "6726825d" + "0" * 56)
+    monkeypatch.setattr("zerosum.utils.weights.fingerprint", lambda path: "6726825d" + "0" * 56)
     monkeypatch.setattr(features_module, "fingerprint", lambda path: "6726825d" + "0" * 56)
     assert open_extractor("inception", 3).name == "inception"
 

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 import zerosum
-from zerosum.engine.run import RunFolder
 from zerosum.export.check import complaint, load_check
-from zerosum.training import plan
-from zerosum.weights import tensors_hash
+from zerosum.runs.folder import RunFolder
+from zerosum.training.train import plan
+from zerosum.utils.weights import tensors_hash
 
 KEPT = Path(__file__).parent / "version_0_1"
 RECIPES = sorted(path.name for path in KEPT.iterdir() if not path.name.endswith("-exported"))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.step import training_step
 from zerosum.models.loading import described
-from zerosum.networks.srresnet import Generator, Residual
+from zerosum.nn.networks.srresnet import Generator, Residual
 from zerosum.recipes.anime import AnimeSettings
 from zerosum.recipes.registry import get_recipe
 from zerosum.recipes.remedies import remedies

@@ -6,21 +6,21 @@ import pytest
 import torch
 
 import zerosum
-from zerosum.augment.differentiable import vary
-from zerosum.augment.settings import GanAugmentSettings
-from zerosum.data.conditions import Condition, encoded
+from zerosum.data.conditioning.conditions import Condition, encoded
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.engine.checkpoint import load_state, newest_intact
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import training_step
-from zerosum.losses.adversarial import ADVERSARIAL
-from zerosum.losses.matching import mean_gap
-from zerosum.networks.dcgan import Discriminator, Generator
+from zerosum.nn.augment.differentiable import vary
+from zerosum.nn.augment.settings import GanAugmentSettings
+from zerosum.nn.losses.adversarial import ADVERSARIAL
+from zerosum.nn.losses.matching import mean_gap
+from zerosum.nn.networks.dcgan import Discriminator, Generator
 from zerosum.recipes.adversarial import Game, augmentation_of, two_players
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.recipes.settings import AdversarialSettings
-from zerosum.recipes.task import ATTRIBUTE_EDITING, TRANSLATION
 from zerosum.recipes.translation import PairedGame, PairedSettings, paired_forward, paired_players
+from zerosum.runs.checkpoint import load_state, newest_intact
+from zerosum.runs.task import ATTRIBUTE_EDITING, TRANSLATION
 
 pytestmark = pytest.mark.usefixtures("untried")
 

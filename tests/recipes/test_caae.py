@@ -8,18 +8,18 @@ import torch
 from PIL import Image
 
 import zerosum
-from zerosum import training
-from zerosum.data.conditions import Condition, encoded
+from zerosum.data.conditioning.conditions import Condition, encoded
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.open import open_dataset
-from zerosum.engine.run import RunFolder
-from zerosum.errors import ConfigError, DataError
-from zerosum.losses.smoothness import total_variation
+from zerosum.nn.losses.smoothness import total_variation
 from zerosum.recipes import caae
 from zerosum.recipes.caae import another, shuffled, split
 from zerosum.recipes.registry import get_recipe
-from zerosum.recipes.task import ATTRIBUTE_EDITING
-from zerosum.tasks.base import TRAINING
+from zerosum.runs.folder import RunFolder
+from zerosum.runs.task import ATTRIBUTE_EDITING
+from zerosum.training import train as training
+from zerosum.training.tasks.base import TRAINING
+from zerosum.utils.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("untried")
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from zerosum.errors import ConfigError
 from zerosum.recipes import catalog as module
 from zerosum.recipes.catalog import FILE, catalog, check, entry_of, made
 from zerosum.recipes.overrides import parse_overrides
 from zerosum.recipes.registry import get_recipe
+from zerosum.utils.errors import ConfigError
 
 
 def test_the_file_is_up_to_date():

@@ -9,16 +9,16 @@ from PIL import Image
 
 import zerosum
 from tests.data.made_sets import packed
-from zerosum.data import order
+from zerosum.data import sampler as order
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.open import open_dataset
-from zerosum.engine.checkpoint import load_model, load_state, newest_intact
-from zerosum.engine.run import read_lines
-from zerosum.errors import ConfigError, DataError
-from zerosum.networks.cnn import NETWORKS, cnn
+from zerosum.nn.networks.cnn import NETWORKS, cnn
 from zerosum.recipes.classifier import Network, split
 from zerosum.recipes.registry import get_recipe
-from zerosum.training import plan
+from zerosum.runs.checkpoint import load_model, load_state, newest_intact
+from zerosum.runs.folder import read_lines
+from zerosum.training.train import plan
+from zerosum.utils.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("untried")
 
@@ -322,7 +322,7 @@ class Corners(torch.nn.Module):
 
 
 def test_grad_cam_finds_what_speaks_for_the_class():
-    from zerosum.networks.grad_cam import grad_cam
+    from zerosum.nn.networks.grad_cam import grad_cam
 
     images = torch.zeros(2, 1, 32, 32)
     images[0, :, 4:12, 20:28] = 1
@@ -337,7 +337,7 @@ def test_grad_cam_finds_what_speaks_for_the_class():
 
 @pytest.mark.parametrize("network", ["small", "lenet5", "resnet18"])
 def test_grad_cam_of_a_network_in_use(network):
-    from zerosum.networks.grad_cam import grad_cam
+    from zerosum.nn.networks.grad_cam import grad_cam
 
     torch.manual_seed(0)
     made = cnn(network, (3, 32, 32), 4, 8).eval().requires_grad_(False)

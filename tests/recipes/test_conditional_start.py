@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zerosum.data.conditions import Condition, encoded
+from zerosum.data.conditioning.conditions import Condition, encoded
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import training_step

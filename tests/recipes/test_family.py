@@ -8,22 +8,22 @@ import pytest
 import torch
 
 import zerosum
-from zerosum.augment.opacity import over_white
-from zerosum.data.conditions import Condition, width_of
+from zerosum.data.conditioning.conditions import Condition, width_of
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.checkpoint import load_model, load_state, newest_intact
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import training_step
-from zerosum.errors import ConfigError
-from zerosum.losses.labels import binary_sum, softmax_sum
-from zerosum.losses.penalties import r1
 from zerosum.models.loading import described
-from zerosum.networks import dcgan, mlp
-from zerosum.networks.progressive import blended, enlarged
+from zerosum.nn.augment.opacity import over_white
+from zerosum.nn.losses.labels import binary_sum, softmax_sum
+from zerosum.nn.losses.penalties import r1
+from zerosum.nn.networks import dcgan, mlp
+from zerosum.nn.networks.progressive import blended, enlarged
 from zerosum.recipes.anime import any_value
 from zerosum.recipes.overrides import parse_overrides
 from zerosum.recipes.progressive import GrowthSettings, level_at
 from zerosum.recipes.registry import get_recipe
+from zerosum.runs.checkpoint import load_model, load_state, newest_intact
+from zerosum.utils.errors import ConfigError
 
 torch.set_num_threads(1)
 

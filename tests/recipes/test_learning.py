@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import zerosum
-from zerosum.data.densities import DENSITIES
-from zerosum.losses.theory import EQUILIBRIUM
+from zerosum.data.synthetic.densities import DENSITIES
+from zerosum.nn.losses.theory import EQUILIBRIUM
 
 
 @pytest.mark.slow

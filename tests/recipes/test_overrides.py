@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zerosum.errors import ConfigError
-from zerosum.losses.adversarial import ADVERSARIAL
+from zerosum.nn.losses.adversarial import ADVERSARIAL
 from zerosum.recipes.overrides import parse_overrides, parse_yaml, read_config_file
 from zerosum.recipes.registry import get_recipe, merged
 from zerosum.recipes.settings import LossName
+from zerosum.utils.errors import ConfigError
 
 
 def configure(*overrides, recipe="dcgan"):

@@ -7,10 +7,10 @@ import yaml
 
 import zerosum
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.checkpoint import load_state, newest_intact
 from zerosum.models.loading import described
-from zerosum.networks.pokegan import Critic, Generator
+from zerosum.nn.networks.pokegan import Critic, Generator
 from zerosum.recipes.registry import get_recipe
+from zerosum.runs.checkpoint import load_state, newest_intact
 
 torch.set_num_threads(1)
 

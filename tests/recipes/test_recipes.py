@@ -9,14 +9,14 @@ import pytest
 import torch
 
 import zerosum
-from zerosum.data.conditions import Condition
+from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.engine.precision import on_shapes_alone
+from zerosum.engine.autotune.precision import on_shapes_alone
 from zerosum.engine.stopping import StopRequest
-from zerosum.errors import ConfigError
 from zerosum.recipes.describe import describe
 from zerosum.recipes.registry import list_recipes
-from zerosum.recipes.task import ATTRIBUTE_EDITING, CLASSIFICATION, GENERATION, TRANSLATION
+from zerosum.runs.task import ATTRIBUTE_EDITING, CLASSIFICATION, GENERATION, TRANSLATION
+from zerosum.utils.errors import ConfigError
 
 RECIPES = list_recipes()
 QUICK = {"every": {"log": 32, "sample": 128, "checkpoint": 128}, "batch": 16, "size": "8"}
@@ -70,7 +70,7 @@ def source(recipe, data):
 
 def same_weights(a, b):
     """Whether two runs ended with the same bits, in the model and in all that training keeps."""
-    from zerosum.engine.checkpoint import load_state, newest_intact
+    from zerosum.runs.checkpoint import load_state, newest_intact
 
     states = [load_state(newest_intact(path / "checkpoints", print)) for path in (a, b)]
     models = [zerosum.load(path).network.state_dict() for path in (a, b)]
@@ -140,7 +140,7 @@ class StopAt:
 
     def __init__(self, images, monkeypatch):
         self.images, self.request = images, StopRequest()
-        monkeypatch.setattr("zerosum.training.stop_on_signals", lambda: nullcontext(self.request))
+        monkeypatch.setattr("zerosum.training.train.stop_on_signals", lambda: nullcontext(self.request))
 
     def scalars(self, images, *rest):
         if images >= self.images:

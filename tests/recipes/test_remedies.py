@@ -5,11 +5,11 @@ import re
 import pytest
 
 from zerosum.engine.watch import Finding, Watch
-from zerosum.errors import ConfigError
 from zerosum.recipes.overrides import parse_overrides
 from zerosum.recipes.registry import Recipe, get_recipe, list_recipes, merged
 from zerosum.recipes.remedies import remedies
 from zerosum.recipes.settings import Settings, TwoTimeScales
+from zerosum.utils.errors import ConfigError
 
 LOSSES = ("minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic")
 ADVERSARIAL = [recipe for recipe in list_recipes() if "loss" in recipe.settings.model_fields]

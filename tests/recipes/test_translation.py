@@ -9,12 +9,12 @@ import zerosum
 from tests.data.made_sets import packed
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.engine.players import System
-from zerosum.errors import ConfigError
 from zerosum.models.loading import described
 from zerosum.recipes.registry import get_recipe
 from zerosum.recipes.settings import held_share
 from zerosum.recipes.styles import centres_of
 from zerosum.recipes.translation import LAST, TranslationSettings, decaying, halvings, nearest_size, split
+from zerosum.utils.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("untried")
 

@@ -8,10 +8,10 @@ from torch import nn
 
 import zerosum
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.engine.run import read_lines
-from zerosum.losses.penalties import patch_slope_penalty
+from zerosum.nn.losses.penalties import patch_slope_penalty
 from zerosum.recipes.adversarial import logit_statistics
 from zerosum.recipes.registry import get_recipe
+from zerosum.runs.folder import read_lines
 
 QUICK = {
     "every": {"log": 32, "sample": 512, "checkpoint": 512},

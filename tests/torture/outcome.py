@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from zerosum.errors import ZerosumError
+from zerosum.utils.errors import ZerosumError
 
 PATIENCE = 60.0  # seconds, which no small file may take
 

@@ -12,11 +12,12 @@ import pytest
 
 from tests.data.made_images import encoded, folder_of, picture, some_pngs
 from tests.torture.faults import sparse_entry, tar_entry
-from zerosum.data import archives, arrays, pair_sources, parallel
+from zerosum.data import parallel
 from zerosum.data.parallel import in_order
 from zerosum.data.settings import PackSettings
-from zerosum.data.sources import open_source
-from zerosum.errors import DataError
+from zerosum.data.sources import archives, arrays, pair_sources
+from zerosum.data.sources.find import open_source
+from zerosum.utils.errors import DataError
 
 PICTURE = encoded(picture())
 GOOD = tar_entry("good.png", len(PICTURE), content=PICTURE)

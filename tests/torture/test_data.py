@@ -15,16 +15,16 @@ from tests.data.made_images import encoded, folder_of, picture, some_pngs
 from tests.torture.conftest import Faults
 from tests.torture.faults import array_file, damaged, lying_tar, lying_zip, table
 from tests.torture.outcome import outcome
-from zerosum.data import intact
 from zerosum.data.dataset import Dataset, load_dataset
-from zerosum.data.decoded import BadImage
-from zerosum.data.images import decode
-from zerosum.data.intact import content_hash, document_hash
+from zerosum.data.decode.decoded import BadImage
+from zerosum.data.decode.images import decode
 from zerosum.data.open import open_dataset
-from zerosum.data.prepare import prepare
+from zerosum.data.pack import intact
+from zerosum.data.pack.intact import content_hash, document_hash
+from zerosum.data.pack.prepare import prepare
 from zerosum.data.settings import PackSettings
-from zerosum.data.sources import open_source
-from zerosum.errors import DataError
+from zerosum.data.sources.find import open_source
+from zerosum.utils.errors import DataError
 
 MEMORY = 64 * 2**20  # bytes that a few small files may take
 

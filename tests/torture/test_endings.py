@@ -15,15 +15,15 @@ import pytest
 import zerosum
 from tests.engine.test_loop import make  # noqa: F401  a training of two numbers
 from tests.recipes.test_recipes import same_weights
-from zerosum import training
 from zerosum.cli.main import main
-from zerosum.engine.checkpoint import list_checkpoints
 from zerosum.engine.loop import Goal
-from zerosum.engine.run import RunFolder, read_lines
 from zerosum.engine.stopping import StopRequest
-from zerosum.errors import ConfigError, DataError, ZerosumError
-from zerosum.files import whole_file, whole_folder
-from zerosum.live import Terminal
+from zerosum.runs.checkpoint import list_checkpoints
+from zerosum.runs.folder import RunFolder, read_lines
+from zerosum.training import train as training
+from zerosum.training.live import Terminal
+from zerosum.utils.errors import ConfigError, DataError, ZerosumError
+from zerosum.utils.files import whole_file, whole_folder
 
 TINY = {"images": 64, "batch": 16, "size": "8", "generator": {"hidden": [16]}, "discriminator": {"hidden": [16]}}
 LONG_AGO = time.time() - 3600
@@ -125,7 +125,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(
 
     run = tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(f"zerosum.training.{place}", killed)
+        patched.setattr(f"zerosum.training.train.{place}", killed)
         with pytest.raises(Killed):
             zerosum.train("gan", pictures_file, out=run, **TINY)
     assert not list_checkpoints(run / "checkpoints")

@@ -9,7 +9,7 @@ import yaml
 
 import zerosum
 from tests.torture.faults import ESCAPES
-from zerosum.engine.run import RunFolder
+from zerosum.runs.folder import RunFolder
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

@@ -15,8 +15,8 @@ import pytest
 from tests.recipes.test_recipes import same_weights
 from tests.torture.conftest import LONG, Faults
 from tests.torture.faults import damaged
-from zerosum.engine.checkpoint import list_checkpoints
-from zerosum.engine.run import read_lines
+from zerosum.runs.checkpoint import list_checkpoints
+from zerosum.runs.folder import read_lines
 
 pytestmark = pytest.mark.skipif(not LONG, reason="make torture")
 PATIENCE = 1200

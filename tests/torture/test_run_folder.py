@@ -12,14 +12,14 @@ from tests.engine.test_loop import make  # noqa: F401  a training of two numbers
 from tests.torture.conftest import Faults
 from tests.torture.faults import damaged, odd_text, other_json, other_state
 from tests.torture.outcome import outcome
-from zerosum.engine.checkpoint import list_checkpoints
 from zerosum.engine.loop import Goal
-from zerosum.engine.run import RunFolder
 from zerosum.engine.stopping import StopRequest
 from zerosum.evaluation.compare import compare, table, write_page
 from zerosum.export.card import origin_of
-from zerosum.report.page import write_report
-from zerosum.weights import fingerprint
+from zerosum.runs.checkpoint import list_checkpoints
+from zerosum.runs.folder import RunFolder
+from zerosum.runs.report.page import write_report
+from zerosum.utils.weights import fingerprint
 
 SCORE = {
     "images": 32,

@@ -1,4 +1,4 @@
-/** Resizing as the training data was resized (zerosum/data/resize.py, conform.py and label_maps.py). */
+/** Resizing as the training data was resized (zerosum/data/decode/resize.py, conform.py and label_maps.py). */
 
 export type Fit = "crop" | "pad" | "stretch";
 

@@ -8,7 +8,7 @@ import typer
 
 from zerosum.cli import completion
 from zerosum.cli.output import print_table, show
-from zerosum.files import refuse_to_replace
+from zerosum.utils.files import refuse_to_replace
 
 
 def compare(

@@ -8,7 +8,7 @@ import typer
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False) -> None:
     """Versions, devices, a short speed test, disk and cache: what to look at first when something is wrong or slow."""
-    from zerosum.doctor import examine
+    from zerosum.training.doctor import examine
 
     found = examine()
     if as_json:

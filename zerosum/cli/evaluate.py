@@ -8,7 +8,7 @@ import typer
 
 from zerosum.cli import completion
 from zerosum.cli.output import print_table, show, warn
-from zerosum.errors import ConfigError
+from zerosum.utils.errors import ConfigError
 
 AskedPart = Literal["auto", "train", "test"]
 Checkpoint = Literal["latest", "best"]
@@ -67,7 +67,7 @@ def evaluate(
     """Score a run: a generator against real images, a translator against the truth of its pairs, a classifier against
     labels. Each score with what made it."""
     from zerosum.evaluation.evaluate import evaluate as evaluate_run
-    from zerosum.live import Terminal, packing
+    from zerosum.training.live import Terminal, packing
 
     terminal = Terminal()
     if synthetic is None:

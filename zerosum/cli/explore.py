@@ -10,8 +10,8 @@ from zerosum.cli import completion
 from zerosum.cli.once import Once
 from zerosum.cli.output import show, warn
 from zerosum.cli.sample import parse_seeds, parse_wishes
-from zerosum.errors import ConfigError
-from zerosum.files import refuse_to_replace
+from zerosum.utils.errors import ConfigError
+from zerosum.utils.files import refuse_to_replace
 
 if TYPE_CHECKING:
     from zerosum.models.generator import Model
@@ -75,7 +75,7 @@ def walk(
     as_json: Json = False,
 ) -> None:
     """A film of the way from seed to seed through the latent space."""
-    from zerosum.explore.walk import write_walk
+    from zerosum.inference.explore.walk import write_walk
 
     wanted, wishes = parse_seeds(seeds), parse_wishes(asked or [], label)
     out = _place(context, out, "walk.mp4", overwrite)
@@ -117,7 +117,7 @@ def arithmetic(
     """Add and subtract averages of latents, as the DCGAN paper does: the groups, and the nine images around the sum.
 
     The rows of the picture are the first --plus, every --minus, and the other --plus."""
-    from zerosum.explore.arithmetic import Group, write_arithmetic
+    from zerosum.inference.explore.arithmetic import Group, write_arithmetic
 
     added = [Group(1, tuple(parse_seeds(text, distinct=True))) for text in plus or []]
     taken = [Group(-1, tuple(parse_seeds(text, distinct=True))) for text in minus or []]
@@ -153,8 +153,8 @@ def project(
     as_json: Json = False,
 ) -> None:
     """Find the latent of a picture, what the generator would have made it from, with a film of the way."""
-    from zerosum.explore.projection import write_projection
-    from zerosum.live import Terminal, packing
+    from zerosum.inference.explore.projection import write_projection
+    from zerosum.training.live import Terminal, packing
 
     wishes = parse_wishes(asked or [], label)
     out = _place(context, out, "projected", overwrite)
@@ -199,14 +199,14 @@ def directions(
     as_json: Json = False,
 ) -> None:
     """Directions in which images change: principal components, or towards an attribute that a classifier sees."""
-    from zerosum.explore.directions import (
+    from zerosum.inference.explore.directions import (
         attribute_directions,
         principal_directions,
         write_directions,
         write_directions_sheet,
     )
     from zerosum.models.loading import load_classifier
-    from zerosum.pictures import picture_format
+    from zerosum.utils.pictures import picture_format
 
     if attribute is not None and eye is None:
         raise ConfigError(f"Who sees the {attribute}? Give the run of a classifier with --with RUN.")

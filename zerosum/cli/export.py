@@ -8,7 +8,7 @@ import typer
 
 from zerosum.cli import completion
 from zerosum.cli.output import print_table, show, warn
-from zerosum.errors import DataError
+from zerosum.utils.errors import DataError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 

@@ -39,7 +39,7 @@ def import_(
     ] = False,
 ) -> None:
     """Make a run of a generator that the reference code of pix2pix, CycleGAN or pix2pixHD has trained."""
-    from zerosum.importing import import_weights
+    from zerosum.models.importing import import_weights
 
     found = import_weights(file, recipe, out, size=size, labels=labels, instances=instances, as_trained=as_trained)
     if as_json:

@@ -33,7 +33,7 @@ from zerosum.cli.tag import tag
 from zerosum.cli.train import resume, train
 from zerosum.cli.translate import translate
 from zerosum.engine.stopping import ending_signals
-from zerosum.errors import EXIT_DONE, EXIT_ERROR, ConfigError, ZerosumError
+from zerosum.utils.errors import EXIT_DONE, EXIT_ERROR, ConfigError, ZerosumError
 
 LARGEST = 2**63 - 1  # of a whole number on the command line
 ENDED = 128  # and the number of the signal, as shells count it: nothing was being trained that could be resumed

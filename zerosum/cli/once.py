@@ -4,7 +4,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from zerosum.errors import ConfigError
+from zerosum.utils.errors import ConfigError
 
 
 class Once(TyperCommand):

@@ -5,7 +5,7 @@ control characters are shown as escapes. Stderr may be gone or full (`2>&1 | hea
 
 import sys
 
-from zerosum.text import lost_stream_ignored, printable, printable_lines
+from zerosum.utils.text import lost_stream_ignored, printable, printable_lines
 
 
 def show(text: str = "") -> None:

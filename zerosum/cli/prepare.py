@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from zerosum.cli.output import show
-from zerosum.errors import ConfigError
-from zerosum.files import refuse_to_replace
+from zerosum.utils.errors import ConfigError
+from zerosum.utils.files import refuse_to_replace
 
 if TYPE_CHECKING:
+    from zerosum.data.scan import Progress
     from zerosum.data.settings import PackSettings, Part, Size
-    from zerosum.data.survey import Progress
 
 
 def prepare(
@@ -130,7 +130,7 @@ def prepare(
         raise ConfigError("--overwrite is of the picture of --preview; a folder is never overwritten.")
     if out is None:
         raise ConfigError("Missing argument OUT: name the folder to make after SOURCE, or look first with --preview.")
-    from zerosum.data.prepare import prepare as prepare_set
+    from zerosum.data.pack.prepare import prepare as prepare_set
 
     with _progress() as progress:
         report = prepare_set(source, out, wanted, settings, strict, progress, part)
@@ -151,8 +151,8 @@ def _preview(
     as_json: bool,
 ) -> None:
     from zerosum.data.open import open_dataset
-    from zerosum.pictures import save_picture
-    from zerosum.preview import augmentation_picture, augmentation_settings
+    from zerosum.training.preview import augmentation_picture, augmentation_settings
+    from zerosum.utils.pictures import save_picture
 
     chosen = augmentation_settings(words)  # first: packing may take minutes
     with _progress() as progress:
@@ -169,7 +169,7 @@ def _progress() -> "Iterator[Progress | None]":
     """A bar on stderr, where that is a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from zerosum.live import Lasting
+    from zerosum.training.live import Lasting
 
     console = Lasting(stderr=True)
     if not console.is_terminal:

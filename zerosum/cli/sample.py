@@ -10,8 +10,8 @@ import typer
 
 from zerosum.cli import completion
 from zerosum.cli.output import show, warn
-from zerosum.errors import ConfigError
-from zerosum.files import refuse_to_replace
+from zerosum.utils.errors import ConfigError
+from zerosum.utils.files import refuse_to_replace
 
 MOST_SEEDS, MOST_IN_GRID = 10_000_000, 10_000
 ROWS = 8  # seeds of a sweep
@@ -54,10 +54,10 @@ def sample(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Make images with a trained generator; each depends on its seed alone."""
+    from zerosum.inference.sampling import write_folder, write_grid, write_sweep
     from zerosum.models.loading import load_generator
-    from zerosum.pictures import FORMATS
-    from zerosum.sampling import write_folder, write_grid, write_sweep
-    from zerosum.speed import in_precision
+    from zerosum.models.precision import in_precision
+    from zerosum.utils.pictures import FORMATS
 
     wishes = parse_wishes([*(asked or []), *(more or [])], label)
     shape = parse_grid(grid) if grid else None

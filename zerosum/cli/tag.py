@@ -29,8 +29,8 @@ def tag(
     ] = False,
 ) -> None:
     """Give images attributes: classifiers write what they see into the folder's tags.csv, which is read with it."""
-    from zerosum.live import Terminal, packing
-    from zerosum.tagging import tag as tag_images
+    from zerosum.inference.tagging import tag as tag_images
+    from zerosum.training.live import Terminal, packing
 
     found = tag_images(
         folder,

@@ -9,10 +9,10 @@ import typer
 
 from zerosum.cli import completion
 from zerosum.cli.output import show
-from zerosum.errors import EXIT_STOPPED
+from zerosum.utils.errors import EXIT_STOPPED
 
 if TYPE_CHECKING:
-    from zerosum.training import Run
+    from zerosum.training.train import Run
 
 Images = Annotated[int | None, typer.Option("--images", help="Stop after so many images seen; schedules end there.")]
 Steps = Annotated[int | None, typer.Option("--steps", help="Stop after so many generator steps; likewise.")]
@@ -77,7 +77,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a recipe on data; the result is a run folder."""
-    from zerosum import training
+    from zerosum.training import train as training
 
     if dry_run:
         planned = training.plan(
@@ -125,7 +125,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was stopped or killed, or train a finished one for longer."""
-    from zerosum import training
+    from zerosum.training import train as training
 
     ended = training.resume(
         run,

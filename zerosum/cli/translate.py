@@ -8,7 +8,7 @@ import typer
 
 from zerosum.cli import completion
 from zerosum.cli.output import show, warn
-from zerosum.errors import ConfigError
+from zerosum.utils.errors import ConfigError
 
 
 def translate(
@@ -71,9 +71,9 @@ def translate(
     --ages 20,40,60; spaces in a name are - or _, as in --wear-level."""
     from zerosum.cli.sample import parse_wishes
     from zerosum.data.records import listed
-    from zerosum.live import Terminal, packing
-    from zerosum.translating import translate as translate_pictures
-    from zerosum.translating import value_of
+    from zerosum.inference.translating import translate as translate_pictures
+    from zerosum.inference.translating import value_of
+    from zerosum.training.live import Terminal, packing
 
     places, asked = parse_attributes([str(run), str(source), *context.args])
     if len(places) > 2:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zerosum.errors import ConfigError
+from zerosum.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from zerosum.recipes.catalog import Entry
@@ -108,7 +108,7 @@ def check(arguments: Sequence[str], commands: Mapping[str, Options]) -> None:
     elif name == "resume":
         _check_resume(typed)
     if name in ASK_A_RUN:
-        from zerosum.engine.run import RunFolder
+        from zerosum.runs.folder import RunFolder
 
         for run in typed.positional if name == "compare" else typed.positional[:1]:
             if not os.path.exists(run):
@@ -291,7 +291,7 @@ def _refuse_missing(data: str) -> None:
     """Raises DataError, as training would, for data of which there is none."""
     if data.startswith("torchvision:") or os.path.exists(data):
         return
-    from zerosum.data.sources import open_source
+    from zerosum.data.sources.find import open_source
 
     with suppress(OSError, ValueError):  # a name that cannot be one
         open_source(data)

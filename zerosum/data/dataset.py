@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from zerosum.data import intact
-from zerosum.data.conditions import Condition, Together, encoded
-from zerosum.data.content import FILE, Content, content_of, store, stored
+from zerosum.data.conditioning.conditions import Condition, Together, encoded
 from zerosum.data.npy import opened_npz
-from zerosum.data.stylegan import is_labels
-from zerosum.errors import DataError, error_text
-from zerosum.files import parse_json
-from zerosum.text import printable
+from zerosum.data.pack import intact
+from zerosum.data.pack.content import FILE, Content, content_of, store, stored
+from zerosum.data.sources.stylegan import is_labels
+from zerosum.utils.errors import DataError, error_text
+from zerosum.utils.files import parse_json
+from zerosum.utils.text import printable
 
 MAX_VALUES = 2**31  # in one image; a config that asks for more would ask for the memory, too
 DTYPES = ("uint8", "uint16", "float32")

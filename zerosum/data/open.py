@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zerosum.data import heif
-from zerosum.data.cache import cache_folder, clear_leftovers
 from zerosum.data.dataset import Dataset, DatasetInfo, Side, is_prepared, load_dataset, packing_of
-from zerosum.data.prepare import PACKING_VERSION, pack
+from zerosum.data.decode import heif
+from zerosum.data.pack.prepare import PACKING_VERSION, pack
 from zerosum.data.records import Source
+from zerosum.data.scan import CHANNELS, DEPTHS, Progress
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
-from zerosum.data.sources import open_source
-from zerosum.data.survey import CHANNELS, DEPTHS, Progress
-from zerosum.errors import ConfigError, DataError, ZerosumError
+from zerosum.data.sources.find import open_source
+from zerosum.utils.cache import cache_folder, clear_leftovers
+from zerosum.utils.errors import ConfigError, DataError, ZerosumError
 
 BEFORE = {"fit": "crop", "resample": "lanczos", "pages": "first", "background": "white", "range": "full"}
 """What sets were packed with, and runs trained with, before there were such settings, or by their former defaults,

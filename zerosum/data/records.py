@@ -7,8 +7,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from zerosum.errors import DataError
-from zerosum.text import printable as printable
+from zerosum.utils.errors import DataError
+from zerosum.utils.text import printable as printable
 
 Opened = BinaryIO | np.ndarray | Image.Image
 """A file at its start, pixels (H, W, C), or a picture that Pillow holds."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from PIL import ImageColor
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
-from zerosum.errors import ConfigError
+from zerosum.utils.errors import ConfigError
 
 Size = tuple[int, int]  # (height, width) in pixels
 Fit = Literal["auto", "crop", "pad", "stretch"]

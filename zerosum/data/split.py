@@ -14,10 +14,10 @@ from typing import Literal
 
 import numpy as np
 
-from zerosum.data import order
-from zerosum.data.content import Content
+from zerosum.data import sampler as order
 from zerosum.data.dataset import Dataset
-from zerosum.seeds import seed_of
+from zerosum.data.pack.content import Content
+from zerosum.utils.seeds import seed_of
 
 SplitBy = Literal["content", "order"]
 """What decides which images are held out: what they are; or, as versions before did, their places in the set."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from zerosum.errors import ConfigError, ZerosumError
+from zerosum.utils.errors import ConfigError, ZerosumError
 
 
 def choose_device(name: str) -> torch.device:

@@ -11,7 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine.allowance import Allowance
-from zerosum.engine.checkpoint import (
+from zerosum.engine.autotune.conv_gemm import as_products
+from zerosum.engine.ema import Ema
+from zerosum.engine.norms import warm_up_statistics
+from zerosum.engine.pace import pace_text
+from zerosum.engine.players import Batch, Player, System
+from zerosum.engine.restored import load_player, refuse_odd_state
+from zerosum.engine.schedule import due, due_for_sample
+from zerosum.engine.step import seeded_in, training_step
+from zerosum.engine.stopping import StopRequest
+from zerosum.engine.watch import Finding, Watch
+from zerosum.runs.checkpoint import (
     best_checkpoint,
     list_checkpoints,
     load_model,
@@ -20,19 +30,9 @@ from zerosum.engine.checkpoint import (
     newest_intact,
     save_checkpoint,
 )
-from zerosum.engine.ema import Ema
-from zerosum.engine.norms import warm_up_statistics
-from zerosum.engine.pace import pace_text
-from zerosum.engine.players import Batch, Player, System
-from zerosum.engine.products import as_products
-from zerosum.engine.restored import load_player, refuse_odd_state
-from zerosum.engine.run import RunFolder, read_lines
-from zerosum.engine.schedule import due, due_for_sample
-from zerosum.engine.step import seeded_in, training_step
-from zerosum.engine.stopping import StopRequest
-from zerosum.engine.watch import Finding, Watch
-from zerosum.errors import DataError, DivergedError, ZerosumError, error_text
-from zerosum.weights import not_finite
+from zerosum.runs.folder import RunFolder, read_lines
+from zerosum.utils.errors import DataError, DivergedError, ZerosumError, error_text
+from zerosum.utils.weights import not_finite
 
 LONGEST_SILENCE = 20.0
 """Seconds between two log lines at most, whatever `every.log` says: a network may see an image a second."""
@@ -140,7 +140,7 @@ class Training:
     finalize completes it from the data before each checkpoint, where it needs that.
     Samples, scores, `finalize` and listeners are not worth a run: whatever they raise is a warning.
     batch is the number of images in a batch, unless the system says otherwise.
-    products: the passes of convolutions that are done as products (engine.products).
+    products: the passes of convolutions that are done as products (engine.autotune.conv_gemm).
     clock: seconds that only grow.
     pace(images a second of the steps alone) is asked at each log line; what it returns, if anything, is a warning.
     progress_of maps images seen and the share of the goal's seconds that is over to what schedules count; None: the

@@ -162,7 +162,7 @@ class System:
 
 
 def laid(network: nn.Module, layout: str) -> nn.Module:
-    """The network with its convolution weights in a layout, and what it makes of vectors in it (layers/layout.py)."""
+    """The network with its convolution weights in a layout, and what it makes of vectors in it (nn/layers/layout)."""
     for module in network.modules():
         if hasattr(module, "layout"):
             cast(Any, module).layout = LAYOUTS[layout]

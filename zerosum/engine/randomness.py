@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from zerosum.seeds import seed_of
+from zerosum.utils.seeds import seed_of
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from zerosum.errors import EXIT_INTERRUPTED
+from zerosum.utils.errors import EXIT_INTERRUPTED
 
 SHOW_CURSOR = b"\x1b[?25h"  # a live table hides it
 

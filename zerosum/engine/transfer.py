@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from zerosum.engine.checkpoint import load_model, load_state, newest_intact
 from zerosum.engine.players import System
+from zerosum.runs.checkpoint import load_model, load_state, newest_intact
 
 AUGMENTATION = "augmentation"  # part of a discriminator that follows how its run goes: each run starts its own
 

@@ -14,6 +14,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from zerosum.runs.report.far import FAR, FAR_STALLED, NEAR_FLOOR
+
 WARM_UP, WARM_UP_SHARE = 5_000, 0.1
 """Images during which nothing but a value that is not finite is reported, since every network starts out poor and
 one-sided; in a short run this share of its images, if that is fewer."""
@@ -81,16 +83,8 @@ VANISHED, ALIVE = 1e-3, 1e-2
 WORSE, BETTER = 2.0, 1.5
 """The score at a checkpoint as a multiple of the best so far, for scores of which 0 is perfect."""
 
-NEAR_FLOOR = 3.0
-"""A score within so many times its floor, what other real images get, is good enough not to be worried about."""
-
 STALLED = 0.9
 """A run that ends with more than this share of the score that it had halfway has stopped improving."""
-
-FAR, FAR_STALLED = 1.2, 0.25
-"""Scores, as multiples of the reference (what a generator of one unvarying sample would get at best), above which a run
-ended far from the data; the second where it has stopped improving. At 10,000 images healthy runs are at 0.2 to 1.1,
-R3GAN and DCGAN at 50 times their learning rates at 1.9 and 1.3."""
 
 COPIED, NEW = 0.9, 0.8
 """How likely a sample is nearer to a training image than that to its nearest other one: 1/2 for new images of the same

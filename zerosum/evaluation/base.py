@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zerosum.data.survey import Progress
-from zerosum.engine.run import RunFolder
-from zerosum.errors import ConfigError
-from zerosum.evaluation.parts import AskedPart
-from zerosum.recipes.task import ByTask
+from zerosum.data.scan import Progress
+from zerosum.evaluation.common import AskedPart
+from zerosum.runs.folder import RunFolder
+from zerosum.runs.task import ByTask
+from zerosum.utils.errors import ConfigError
 
 
 @dataclass(frozen=True)

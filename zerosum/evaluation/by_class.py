@@ -7,20 +7,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zerosum.data.conditions import Condition
+from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import Dataset
-from zerosum.extractors import features_of
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.neighbours import precision_recall
+from zerosum.metrics.scores import FEWEST, as_stored
+from zerosum.models.class_diversity import DiversityWithin, as_known, named_counts
+from zerosum.models.feature_extractors import features_of
 from zerosum.models.generator import Model, conditions_of, generated
-from zerosum.scores import FEWEST, as_stored
-from zerosum.within import DiversityWithin, as_known, named_counts
 
 MOST = 1_000
 """Images a side that a class is scored with at most."""
 
 SAMPLES = 64
-"""Samples of a class, and real images, whose diversity is measured (zerosum.within): 2,016 pairs."""
+"""Samples of a class, and real images, whose diversity is measured (zerosum.models.class_diversity): 2,016 pairs."""
 
 Row = dict[str, float | int | None]
 
@@ -40,8 +40,8 @@ def scores_by_class(
 
     Of a conditional generator precision and recall hold the samples of a class against its real images, as many of
     the one as of the other, drawn anew where the first n samples have too few of it, and diversity is that of
-    zerosum.within. One that is told nothing has no samples of a class: its recall is the share of the real images of a
-    class that lie among all of its samples."""
+    models/class_diversity.py. One that is told nothing has no samples of a class: its recall is the share of the
+    real images of a class that lie among all of its samples."""
     if data.conditions is not None and model.info.conditions:
         return _conditional(model, data, extractor, rows, features, seed)
     if data.labels is None or len(data.info.classes) < 2:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zerosum.engine.run import RunFolder, names_count, read_lines
-from zerosum.errors import ConfigError
-from zerosum.files import plain_disk_errors, write_whole
 from zerosum.recipes.describe import flat
-from zerosum.report.page import packed, title_of
+from zerosum.runs.folder import RunFolder, names_count, read_lines
+from zerosum.runs.report.page import packed, title_of
+from zerosum.utils.errors import ConfigError
+from zerosum.utils.files import plain_disk_errors, write_whole
 
 ALIKE = (
     "extractor_hash",

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from zerosum.data.survey import Progress
-from zerosum.engine.run import RunFolder
-from zerosum.errors import ConfigError
+from zerosum.data.scan import Progress
 from zerosum.evaluation.base import EVALUATION, Request
-from zerosum.evaluation.parts import AskedPart, keep_scores
+from zerosum.evaluation.common import AskedPart, keep_scores
 from zerosum.models.base import Checkpoint
 from zerosum.models.loading import load
+from zerosum.runs.folder import RunFolder
+from zerosum.utils.errors import ConfigError
 
 
 def evaluate(

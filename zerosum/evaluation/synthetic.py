@@ -15,24 +15,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from zerosum import training
-from zerosum.data.labels import known_rows, matched
+from zerosum.data.conditioning.labels import known_rows, matched
 from zerosum.data.open import open_dataset
-from zerosum.data.survey import Progress
+from zerosum.data.scan import Progress
 from zerosum.engine.loop import Listener
-from zerosum.engine.run import RunFolder
-from zerosum.errors import ConfigError, DataError
-from zerosum.evaluation.generators import condition_of
-from zerosum.evaluation.parts import keep_scores, know_trained, open_like, open_test_part, split_notes, true_labels
-from zerosum.extractors import RunExtractor, other_form
+from zerosum.evaluation.common import keep_scores, know_trained, open_like, open_test_part, split_notes, true_labels
+from zerosum.evaluation.generation import condition_of
 from zerosum.metrics.classification import ClassificationScores, classification_scores
+from zerosum.metrics.scores import BATCH, NETWORK
 from zerosum.models.base import Checkpoint
 from zerosum.models.classifier import Classifier
+from zerosum.models.feature_extractors import RunExtractor, other_form
 from zerosum.models.generator import Model, conditions_of
 from zerosum.models.loading import load_classifier, load_generator
 from zerosum.recipes.classifier import split
 from zerosum.recipes.describe import flat
-from zerosum.scores import BATCH, NETWORK
+from zerosum.runs.folder import RunFolder
+from zerosum.training import train as training
+from zerosum.utils.errors import ConfigError, DataError
 
 MOST_TRIED = 20  # samples for each image of a class that a generator without classes is searched for
 MOST = 50_000  # synthetic images, unless more are asked for

@@ -3,7 +3,7 @@
 from zerosum.export.base import EXPORTING
 from zerosum.export.translation import TranslationExport
 from zerosum.models.base import Loaded
-from zerosum.recipes.task import ATTRIBUTE_EDITING
+from zerosum.runs.task import ATTRIBUTE_EDITING
 
 
 class AttributeEditingExport(TranslationExport):

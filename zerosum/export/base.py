@@ -14,20 +14,20 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from zerosum import pictures
-from zerosum.data.conditions import Condition
-from zerosum.data.convert import to_float
+from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.data.label_maps import VOID
-from zerosum.errors import ConfigError
+from zerosum.data.decode.label_maps import VOID
+from zerosum.data.tensors import to_float
 from zerosum.export.drawn import drawn_inputs
 from zerosum.models.base import Loaded
-from zerosum.networks.unet import without_noise
-from zerosum.recipes.task import ByTask
-from zerosum.seeds import rng
+from zerosum.nn.networks.unet import without_noise
+from zerosum.runs.task import ByTask
+from zerosum.utils import pictures
+from zerosum.utils.errors import ConfigError
+from zerosum.utils.seeds import rng
 
 if TYPE_CHECKING:
-    from zerosum.explore.directions import Directions
+    from zerosum.inference.explore.directions import Directions
 
 CELLS = 8  # across an example: squares of one colour or class, as pictures have them and noise has not
 SHOWN = 4  # inputs on the sheet of a network that takes pictures

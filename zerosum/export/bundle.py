@@ -9,25 +9,26 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from zerosum import __version__, pictures
+from zerosum import __version__
 from zerosum.engine.device import plain_memory_errors
-from zerosum.engine.run import read_lines
-from zerosum.errors import ConfigError, ZerosumError
-from zerosum.explore.directions import Directions, read_directions
 from zerosum.export.base import EXPORTING, Graph
 from zerosum.export.card import card, origin_of
 from zerosum.export.graph import graph_of
 from zerosum.export.onnx_file import need, write_onnx
 from zerosum.export.page import write_page
 from zerosum.export.program import write_program
-from zerosum.exported import CONFIG, SCHEMA, WEIGHTS
-from zerosum.files import umask, whole_folder, write_json, write_whole
+from zerosum.inference.explore.directions import Directions, read_directions
 from zerosum.models.base import Checkpoint, Loaded
+from zerosum.models.exported import CONFIG, SCHEMA, WEIGHTS
 from zerosum.models.loading import load
-from zerosum.report.far import far_from_done
-from zerosum.report.page import title_of
-from zerosum.report.travels import travelling
-from zerosum.weights import fingerprint, tensors_hash
+from zerosum.runs.folder import read_lines
+from zerosum.runs.report.far import far_from_done
+from zerosum.runs.report.page import title_of
+from zerosum.runs.report.travels import travelling
+from zerosum.utils import pictures
+from zerosum.utils.errors import ConfigError, ZerosumError
+from zerosum.utils.files import umask, whole_folder, write_json, write_whole
+from zerosum.utils.weights import fingerprint, tensors_hash
 
 FORMATS = ("safetensors", "torch", "onnx", "page")
 CHECK, SAMPLES, CARD = "check.safetensors", "samples.png", "README.md"

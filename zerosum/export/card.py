@@ -18,13 +18,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from zerosum import __version__
 from zerosum.data.records import listed
-from zerosum.engine.run import read_lines
 from zerosum.export.base import EXPORTING, Graph, Port
-from zerosum.exported import is_exported, read_exported
-from zerosum.files import parse_json
 from zerosum.models.base import Loaded
-from zerosum.report.page import title_of
-from zerosum.report.travels import command_words
+from zerosum.models.exported import is_exported, read_exported
+from zerosum.runs.folder import read_lines
+from zerosum.runs.report.page import title_of
+from zerosum.runs.report.travels import command_words
+from zerosum.utils.files import parse_json
 
 LICENSES = (
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "agpl-3.0", "lgpl-3.0", "mpl-2.0", "openrail",

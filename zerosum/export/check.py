@@ -10,14 +10,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from zerosum.errors import DataError, ZerosumError
 from zerosum.export.base import Graph
 from zerosum.export.bundle import CHECK
 from zerosum.export.graph import graph_of
 from zerosum.export.onnx_file import need, onnx_runner
 from zerosum.export.program import Run, gap, program_runner, tolerance
-from zerosum.exported import WEIGHTS, problem_of, read_exported
+from zerosum.models.exported import WEIGHTS, problem_of, read_exported
 from zerosum.models.loading import load
+from zerosum.utils.errors import DataError, ZerosumError
 
 HALVED = 0.1  # of the range: what weights of 16 bits may change at most
 FILES = {"torch": "model.pt2", "onnx": "model.onnx", "page": "index.html"}

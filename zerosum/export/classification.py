@@ -6,8 +6,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from zerosum import pictures
-from zerosum.errors import ConfigError
 from zerosum.export.base import (
     EXPORTING,
     SHOWN,
@@ -21,10 +19,12 @@ from zerosum.export.base import (
 )
 from zerosum.models.base import Loaded
 from zerosum.models.classifier import Classifier
-from zerosum.recipes.task import CLASSIFICATION
+from zerosum.runs.task import CLASSIFICATION
+from zerosum.utils import pictures
+from zerosum.utils.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zerosum.explore.directions import Directions
+    from zerosum.inference.explore.directions import Directions
 
 
 class Classifying(nn.Module):

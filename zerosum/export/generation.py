@@ -8,15 +8,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from zerosum import pictures
 from zerosum.data.open import open_dataset
-from zerosum.errors import ConfigError
 from zerosum.export.base import EXPORTING, Exporting, Graph, Port, condition_ports, encoded_places, quiet_copy
 from zerosum.models.generator import Model, conditions_of, made_of
-from zerosum.recipes.task import GENERATION
+from zerosum.runs.task import GENERATION
+from zerosum.utils import pictures
+from zerosum.utils.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zerosum.explore.directions import Directions
+    from zerosum.inference.explore.directions import Directions
 
 ACROSS = 6  # generated images in a row of the sample sheet, and its rows
 WIDEST = 1536  # pixels of the sheet, as far as two images in a row allow
@@ -111,7 +111,7 @@ class GenerationExport(Exporting):
 
     def directions(self, model: Model, count: int) -> "Directions | None":
         """Principal directions of the first layer."""
-        from zerosum.explore.directions import most_directions, principal_directions
+        from zerosum.inference.explore.directions import most_directions, principal_directions
 
         return None if model.info.is_vectors else principal_directions(model, min(count, most_directions(model)))
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.errors import ConfigError
 from zerosum.export.base import EXPORTING, Graph, Port, side_of
 from zerosum.models.base import Loaded
+from zerosum.utils.errors import ConfigError
 
 
 def graph_of(model: Loaded, uint8: bool = False) -> Graph:

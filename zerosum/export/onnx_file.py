@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from zerosum import __version__
-from zerosum.errors import ConfigError, ZerosumError
 from zerosum.export.base import Graph, Port
 from zerosum.export.program import BATCHES, Run, difference, program_of, quiet, tolerance
-from zerosum.files import write_whole
+from zerosum.utils.errors import ConfigError, ZerosumError
+from zerosum.utils.files import write_whole
 
 OPSET = 18
 MOST_BYTES = 2**31 - 2**20  # what a file of protocol buffers holds

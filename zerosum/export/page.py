@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageColor
 
-from zerosum import __version__, pictures
+from zerosum import __version__
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.data.label_maps import levels_of
+from zerosum.data.decode.label_maps import levels_of
 from zerosum.export.base import EXPORTING, Graph
 from zerosum.export.drawn import drawn_inputs
 from zerosum.export.graph import graph_of
 from zerosum.export.translation import STYLES
 from zerosum.models.base import Loaded
-from zerosum.report.far import Far
-from zerosum.report.page import fingerprint, title_of
+from zerosum.runs.report.far import Far
+from zerosum.runs.report.page import fingerprint, title_of
+from zerosum.utils import pictures
 
 if TYPE_CHECKING:
-    from zerosum.explore.directions import Directions
+    from zerosum.inference.explore.directions import Directions
 
 SEEDS = 1000  # whose latents the page knows, from 0 on: `zerosum sample --seeds 5` is its seed 5
 EXAMPLES = 3

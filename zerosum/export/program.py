@@ -22,9 +22,9 @@ from torch.export import Dim, ExportedProgram
 from torch.export.pt2_archive import PT2ArchiveReader
 from torch.export.pt2_archive._package import load_pt2
 
-from zerosum.errors import DataError, ZerosumError
 from zerosum.export.base import Graph
-from zerosum.files import write_whole
+from zerosum.utils.errors import DataError, ZerosumError
+from zerosum.utils.files import write_whole
 
 TRACED = 2  # examples that a graph is traced with
 BATCHES = (1, 3)  # those that a file is tried with

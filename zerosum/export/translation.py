@@ -9,9 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from zerosum import pictures
 from zerosum.engine.players import Batch
-from zerosum.errors import ConfigError
 from zerosum.export.base import (
     EXPORTING,
     SHOWN,
@@ -26,13 +24,15 @@ from zerosum.export.base import (
     shown_inputs,
 )
 from zerosum.models.translator import Translator
-from zerosum.networks.pix2pixhd import Painter
-from zerosum.recipes.task import TRANSLATION
-from zerosum.report.page import MOST_COLUMNS
-from zerosum.seeds import rng
+from zerosum.nn.networks.pix2pixhd import Painter
+from zerosum.runs.report.page import MOST_COLUMNS
+from zerosum.runs.task import TRANSLATION
+from zerosum.utils import pictures
+from zerosum.utils.errors import ConfigError
+from zerosum.utils.seeds import rng
 
 if TYPE_CHECKING:
-    from zerosum.explore.directions import Directions
+    from zerosum.inference.explore.directions import Directions
 
 STYLES = 256  # looks that a graph knows; style 256 is style 0 again
 ENLARGED = 128  # pixels that smaller pictures get on the sample sheet

@@ -18,10 +18,10 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from zerosum.errors import ConfigError, DataError
 from zerosum.metrics.inception import FID_DIGEST, FID_URL, inception_network
-from zerosum.seeds import rng
-from zerosum.weights import downloaded, fingerprint, misfit, read_weights
+from zerosum.utils.errors import ConfigError, DataError
+from zerosum.utils.seeds import rng
+from zerosum.utils.weights import downloaded, fingerprint, misfit, read_weights
 
 BACKBONES = (
     "alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "googlenet",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d
 from torchvision.models import inception
 
-from zerosum.weights import misfit
+from zerosum.utils.weights import misfit
 
 FID_DIGEST = "6726825d"  # how the sha256 of the one file of weights begins
 FID_URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from zerosum.metrics.checks import check_pair
 
+FEW = 2_000  # training images below which a discriminator learns them by heart within the usual length of a run
+
 _CELLS = 2**22  # distances held at once: 34 MB
 _ROWS = 8192  # samples in float64 at once: 134 MB of 2,048 features
 _WHOLE = 2**25  # numbers up to which a set is held in float64 as a whole: 268 MB

@@ -1,21 +1,20 @@
 """What every trained network has in common."""
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
 import torch
 from torch import nn
 
-from zerosum.as_trained import form_of
-from zerosum.data.conform import Form
 from zerosum.data.dataset import DatasetInfo
+from zerosum.data.decode.conform import Form
 from zerosum.engine.players import System
+from zerosum.models.as_trained import form_of
 from zerosum.recipes.registry import Recipe
 from zerosum.recipes.settings import Settings
-from zerosum.recipes.task import ByTask
+from zerosum.runs.task import ByTask
 
 BATCH = 64  # images made or seen at once, so that memory does not grow with their number
 Checkpoint = Literal["latest", "best"]
@@ -26,7 +25,7 @@ class Loaded:
     """The network that people use, the moving average of a run, in eval mode.
 
     recipe, settings and info (shape, depth and classes of the data) say what it is; images is how many it has seen;
-    seed is that of the run. products: the passes of its convolutions in bfloat16 that are done as matrix products."""
+    seed is that of the run."""
 
     network: nn.Module
     system: System
@@ -35,7 +34,6 @@ class Loaded:
     info: DatasetInfo
     images: int
     seed: int
-    products: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """One line: what it is, of what data, and how far it was trained."""

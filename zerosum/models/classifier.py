@@ -9,14 +9,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zerosum.as_trained import Picture, as_trained
-from zerosum.data.convert import to_float
-from zerosum.errors import ConfigError
+from zerosum.data.tensors import to_float
+from zerosum.models.as_trained import Picture, as_trained
 from zerosum.models.base import BATCH, MODELS, Loaded
-from zerosum.networks.cnn import Cnn
+from zerosum.models.tiling import refuse_not_finite_output
+from zerosum.nn.networks.cnn import Cnn
 from zerosum.recipes.classifier import ClassifierSettings
-from zerosum.recipes.task import CLASSIFICATION
-from zerosum.tiles import refuse_not_finite_output
+from zerosum.runs.task import CLASSIFICATION
+from zerosum.utils.errors import ConfigError
 
 
 class Classifier(Loaded):

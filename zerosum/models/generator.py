@@ -13,16 +13,15 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from zerosum import pictures
-from zerosum.data.conditions import Condition, drawn, encoded, places_of, width_of
-from zerosum.data.convert import to_stored
+from zerosum.data.conditioning.conditions import Condition, drawn, encoded, places_of, width_of
 from zerosum.data.dataset import DatasetInfo
+from zerosum.data.tensors import to_stored
 from zerosum.engine.players import GeneratorSpec, System
-from zerosum.engine.products import as_products
-from zerosum.errors import ConfigError
 from zerosum.models.base import BATCH, MODELS, Loaded
-from zerosum.recipes.task import GENERATION
-from zerosum.tiles import refuse_not_finite_output
+from zerosum.models.tiling import refuse_not_finite_output
+from zerosum.runs.task import GENERATION
+from zerosum.utils import pictures
+from zerosum.utils.errors import ConfigError
 
 NOTEBOOK = 8  # images in each of the two rows that a notebook shows
 Asked = Mapping[str, str | Sequence[str]]
@@ -163,8 +162,7 @@ class Model(Loaded):
             raise ConfigError(f"n must be 0 or more and truncation above 0, got {n} and {truncation}.")
         wanted = list(range(seed, seed + n)) if seeds is None else list(seeds)
         asked = dict(attributes or {}) | ({} if label is None else {"class": label})
-        with as_products(self.products, "bf16"):
-            parts = list(generated(self.system, self.network, self.info, wanted, self.images, truncation, asked))
+        parts = list(generated(self.system, self.network, self.info, wanted, self.images, truncation, asked))
         return self._together(parts, as_tensor)
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
@@ -212,7 +210,7 @@ class Model(Loaded):
             raise ConfigError(
                 f"{len(latents)} latents need conditions ({len(latents)}, {width}); they are {given}{hint}."
             )
-        with torch.inference_mode(), as_products(self.products, "bf16"):
+        with torch.inference_mode():
             parts = [
                 checked(
                     raw_of(

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.checkpoint import best_checkpoint, load_model, newest_intact, verify
 from zerosum.engine.device import choose_device, plain_memory_errors
 from zerosum.engine.players import laid
-from zerosum.engine.run import RunFolder, layout_of
-from zerosum.errors import ConfigError, DataError
-from zerosum.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.models.base import MODELS, Checkpoint, Loaded
 from zerosum.models.classifier import Classifier
+from zerosum.models.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.models.generator import Model
 from zerosum.models.translator import Translator
 from zerosum.recipes.registry import Recipe, get_recipe, merged
 from zerosum.recipes.settings import Settings
+from zerosum.runs.checkpoint import best_checkpoint, load_model, newest_intact, verify
+from zerosum.runs.folder import RunFolder, layout_of
+from zerosum.utils.errors import ConfigError, DataError
 
 Kind = TypeVar("Kind", bound=Loaded)
 TaskName = Literal["generate", "classify", "translate", "change"]

@@ -8,17 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zerosum.data.conditions import Condition, Wish, encoded, places_of
-from zerosum.data.convert import one_hot, to_input, to_stored
+from zerosum.data.conditioning.conditions import Condition, Wish, encoded, places_of
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.data.label_maps import VOID
+from zerosum.data.decode.label_maps import VOID
+from zerosum.data.tensors import one_hot, to_input, to_stored
 from zerosum.engine.players import Batch, System, TranslatorSpec
-from zerosum.engine.products import as_products
 from zerosum.engine.randomness import seeded
-from zerosum.errors import ConfigError
 from zerosum.models.base import MODELS, Loaded
-from zerosum.recipes.task import ATTRIBUTE_EDITING, TRANSLATION
-from zerosum.tiles import bands, translated
+from zerosum.models.tiling import bands, translated
+from zerosum.runs.task import ATTRIBUTE_EDITING, TRANSLATION
+from zerosum.utils.errors import ConfigError
 
 MOST_AT_ONCE = 2**20  # pixels translated at once where pictures are small
 
@@ -91,7 +90,7 @@ class Translator(Loaded):
             if condition is not None:
                 batch["condition"] = condition.expand(len(batch["input"]), -1)
             encode = partial(one_hot, classes=len(self.input.labels)) if self.input.labels else None
-            with seeded(self.device, "noise", seed), torch.inference_mode(), as_products(self.products, "bf16"):
+            with seeded(self.device, "noise", seed), torch.inference_mode():
                 made = bands(self.system, self.network, batch, tile, encode)
                 parts.append(np.concatenate([stored_made(band, self.info) for band in made], axis=1))
         channels = 1 if self.info.labels else self.info.shape[2]

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zerosum.augment.adaptive import Augmentation
-from zerosum.augment.settings import GanAugmentSettings
 from zerosum.engine.adam import Adam
 from zerosum.engine.players import Batch, Player, Schedule, Terms, clock_of, make_plainly, nothing
 from zerosum.engine.randomness import seeded
 from zerosum.engine.transfer import AUGMENTATION, freeze_first
-from zerosum.errors import ConfigError
-from zerosum.losses.adversarial import ADVERSARIAL, AdversarialLoss
-from zerosum.losses.penalties import around, between, clip_weights, gradient_penalty, slope_penalty
+from zerosum.nn.augment.adaptive import Augmentation
+from zerosum.nn.augment.settings import GanAugmentSettings
+from zerosum.nn.losses.adversarial import ADVERSARIAL, AdversarialLoss
+from zerosum.nn.losses.penalties import around, between, clip_weights, gradient_penalty, slope_penalty
 from zerosum.recipes.settings import AdamSettings, AdversarialSettings, TwoTimeScales
+from zerosum.utils.errors import ConfigError
 
 
 def images_of(batch: Batch) -> Tensor:

@@ -8,13 +8,13 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from zerosum.data.conditions import NO_YES, Condition, width_of
+from zerosum.data.conditioning.conditions import NO_YES, Condition, width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Batch, GeneratorSpec, Player, System
 from zerosum.engine.randomness import normal_latents
-from zerosum.losses.labels import binary_sum
-from zerosum.networks.sizes import nearest_size
-from zerosum.networks.srresnet import Discriminator, Generator
+from zerosum.nn.losses.labels import binary_sum
+from zerosum.nn.networks.sizes import nearest_size
+from zerosum.nn.networks.srresnet import Discriminator, Generator
 from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ConditionalSettings, GanAdamSettings, PenaltySettings, Strict

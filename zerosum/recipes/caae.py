@@ -10,21 +10,20 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from zerosum.augment.settings import GanAugmentSettings
-from zerosum.data.conditioning import complete
-from zerosum.data.conditions import Condition
+from zerosum.data.conditioning.binning import Bins, bins_of
+from zerosum.data.conditioning.conditioning import complete
+from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
-from zerosum.data.ordered import Bins, bins_of
 from zerosum.data.records import listed
 from zerosum.data.split import SplitBy, parted
 from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
-from zerosum.errors import ConfigError
-from zerosum.losses.adversarial import ADVERSARIAL
-from zerosum.losses.matching import mean_gap
-from zerosum.losses.penalties import slope_penalty
-from zerosum.losses.smoothness import total_variation
-from zerosum.networks.caae import Autoencoder, Discriminator, Encoder, Generator, LatentDiscriminator, Reader
-from zerosum.networks.sizes import nearest_size
+from zerosum.nn.augment.settings import GanAugmentSettings
+from zerosum.nn.losses.adversarial import ADVERSARIAL
+from zerosum.nn.losses.matching import mean_gap
+from zerosum.nn.losses.penalties import slope_penalty
+from zerosum.nn.losses.smoothness import total_variation
+from zerosum.nn.networks.caae import Autoencoder, Discriminator, Encoder, Generator, LatentDiscriminator, Reader
+from zerosum.nn.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import adam, at_discriminator_rate, augmentation_of, logit_statistics, opinions
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import (
@@ -39,7 +38,8 @@ from zerosum.recipes.settings import (
     Strict,
     held_share,
 )
-from zerosum.recipes.task import ATTRIBUTE_EDITING
+from zerosum.runs.task import ATTRIBUTE_EDITING
+from zerosum.utils.errors import ConfigError
 
 SATURATED = 0.95  # of a latent in [-1, 1], where a uniform one is in a twentieth of all cases
 

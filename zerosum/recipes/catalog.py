@@ -19,10 +19,10 @@ from typing import Annotated, Any, Literal, TypedDict, Union, cast, get_args, ge
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from pydantic.fields import FieldInfo
 
-from zerosum.augment.settings import PRESET
 from zerosum.data.settings import parse_size
-from zerosum.errors import ConfigError
+from zerosum.nn.augment.settings import PRESET
 from zerosum.recipes.overrides import ALIASES, NAMED, closest, refuse_preset, refuse_two_words, validated
+from zerosum.utils.errors import ConfigError
 
 FILE = Path(__file__).with_name("catalog.json")
 PACKAGE = Path(__file__).parent.parent  # zerosum

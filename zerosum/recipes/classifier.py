@@ -11,27 +11,27 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from zerosum.data import order
+from zerosum.data import sampler as order
+from zerosum.data.conditioning.binning import Bins, bins_of
 from zerosum.data.dataset import Dataset, DatasetInfo
-from zerosum.data.ordered import Bins, bins_of
 from zerosum.data.settings import Size
 from zerosum.data.split import SplitBy, few, parted
 from zerosum.engine.adam import Adam
 from zerosum.engine.players import Batch, Hooks, Player, Schedule, System, Terms
 from zerosum.engine.schedule import cosine, linear
-from zerosum.errors import ConfigError, DataError
-from zerosum.networks.cnn import Cnn, cnn, imagenet_weights, smallest_side
+from zerosum.nn.networks.cnn import Cnn, cnn, imagenet_weights, smallest_side
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, SPLIT_HELP, Settings, Strict
-from zerosum.recipes.task import CLASSIFICATION
-from zerosum.weights import read_weights
+from zerosum.runs.task import CLASSIFICATION
+from zerosum.utils.errors import ConfigError, DataError
+from zerosum.utils.weights import read_weights
 
 Network = Literal[
     "small", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56", "vgg-small",
     "alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "googlenet",
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
 ]  # fmt: skip
-"""The names of `zerosum.networks.cnn.NETWORKS`, said again here for the command line and the forms."""
+"""The names of `zerosum.nn.networks.cnn.NETWORKS`, said again here for the command line and the forms."""
 
 WITHOUT_BATCH_NORM = ("lenet5", "alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
 WARM_UP, LAST = 0.05, 0.01

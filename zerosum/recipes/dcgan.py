@@ -8,18 +8,18 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from zerosum.data.conditions import width_of
+from zerosum.data.conditioning.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size
 from zerosum.engine.players import GeneratorSpec, Player, System
 from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.engine.schedule import cosine
-from zerosum.errors import ConfigError
-from zerosum.networks.dcgan import Discriminator, Generator
-from zerosum.networks.sizes import nearest_size
+from zerosum.nn.networks.dcgan import Discriminator, Generator
+from zerosum.nn.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import adam, device_of, plain_fakes, plain_game, shared_fakes, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ConditionalSettings, DecaySettings, GanAdamSettings, Strict
+from zerosum.utils.errors import ConfigError
 
 Norm = Literal["batch", "layer", "spectral", "none"]
 

@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from zerosum.data.conditions import width_of
+from zerosum.data.conditioning.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Player
 from zerosum.recipes.registry import Recipe

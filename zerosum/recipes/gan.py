@@ -8,18 +8,18 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from zerosum.data.conditions import width_of
+from zerosum.data.conditioning.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.adam import Adam
 from zerosum.engine.players import GeneratorSpec, Hooks, Player, Schedule, System
 from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.engine.schedule import linear
-from zerosum.errors import ConfigError
-from zerosum.losses.adversarial import ADVERSARIAL
-from zerosum.networks.mlp import Discriminator, Generator, MaxoutDiscriminator, Output
+from zerosum.nn.losses.adversarial import ADVERSARIAL
+from zerosum.nn.networks.mlp import Discriminator, Generator, MaxoutDiscriminator, Output
 from zerosum.recipes.adversarial import device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ConditionalSettings, Strict, TwoTimeScales
+from zerosum.utils.errors import ConfigError
 
 MNIST_EPOCH = 50_000  # images in the paper's training set; its schedules are written in epochs of them
 

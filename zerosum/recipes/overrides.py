@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from zerosum.augment.settings import PRESET
-from zerosum.errors import ConfigError
+from zerosum.nn.augment.settings import PRESET
+from zerosum.utils.errors import ConfigError
 
 NAMED = ("augment",)
 """Settings that take the name of a preset as well as single values, or both: `augment=ada augment.target=0.5`."""

@@ -8,13 +8,11 @@ from torch import Tensor, nn
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
-from zerosum.errors import ConfigError
-from zerosum.losses.matching import mean_gap
-from zerosum.networks import patch, unet
-from zerosum.networks.pix2pixhd import GlobalGenerator
+from zerosum.nn.losses.matching import mean_gap
+from zerosum.nn.networks import patch, unet
+from zerosum.nn.networks.pix2pixhd import GlobalGenerator
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, Strict
-from zerosum.recipes.task import TRANSLATION
 from zerosum.recipes.translation import (
     PairedGame,
     PairedSettings,
@@ -26,6 +24,8 @@ from zerosum.recipes.translation import (
     paired_players,
     refuse_maps,
 )
+from zerosum.runs.task import TRANSLATION
+from zerosum.utils.errors import ConfigError
 
 Norm = Literal["batch", "picture", "instance", "none"]
 Patch = Literal["auto", 1, 16, 34, 70, 142, 286]

@@ -12,15 +12,13 @@ from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size
 from zerosum.engine.adam import Adam
 from zerosum.engine.players import Batch, Hooks, Player, Schedule, System, Terms, TranslatorSpec
-from zerosum.errors import ConfigError
-from zerosum.losses.matching import feature_matching
-from zerosum.losses.perceptual import Perceptual, vgg19_features
-from zerosum.networks.patch import MultiScale
-from zerosum.networks.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer, Painter
+from zerosum.nn.losses.matching import feature_matching
+from zerosum.nn.losses.perceptual import Perceptual, vgg19_features
+from zerosum.nn.networks.patch import MultiScale
+from zerosum.nn.networks.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer, Painter
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, LossName, Strict
 from zerosum.recipes.styles import fit_styles, objects_of
-from zerosum.recipes.task import TRANSLATION
 from zerosum.recipes.translation import (
     PairedGame,
     PairedSettings,
@@ -32,6 +30,8 @@ from zerosum.recipes.translation import (
     paired_players,
     refuse_maps,
 )
+from zerosum.runs.task import TRANSLATION
+from zerosum.utils.errors import ConfigError
 
 
 class NetworkSettings(Strict):

@@ -7,17 +7,17 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from zerosum.augment.opacity import over_white
-from zerosum.augment.settings import GanAugmentSettings
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Batch, GeneratorSpec, Player, System
 from zerosum.engine.randomness import uniform_latents
-from zerosum.networks.pokegan import Critic, CriticNorm, Generator
-from zerosum.networks.sizes import nearest_size
+from zerosum.nn.augment.opacity import over_white
+from zerosum.nn.augment.settings import GanAugmentSettings
+from zerosum.nn.networks.pokegan import Critic, CriticNorm, Generator
+from zerosum.nn.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import Game, adam, device_of, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import AdversarialSettings, GanAdamSettings, LossName, PenaltySettings, Strict
-from zerosum.seeds import seed_of
+from zerosum.utils.seeds import seed_of
 
 
 class GeneratorSettings(Strict):

@@ -8,17 +8,17 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from zerosum.data.conditions import width_of
+from zerosum.data.conditioning.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size
 from zerosum.engine.players import Batch, GeneratorSpec, Player, System
 from zerosum.engine.randomness import normal_latents
-from zerosum.errors import ConfigError
-from zerosum.losses.labels import softmax_sum
-from zerosum.networks.progressive import FIRST, RESOLUTIONS, Discriminator, Generator, blended, enlarged
+from zerosum.nn.losses.labels import softmax_sum
+from zerosum.nn.networks.progressive import FIRST, RESOLUTIONS, Discriminator, Generator, blended, enlarged
 from zerosum.recipes.adversarial import Game, adam, device_of, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ConditionalSettings, GanAdamSettings, LossName, PenaltySettings, Strict
+from zerosum.utils.errors import ConfigError
 
 
 class NetworkSettings(Strict):

@@ -8,15 +8,14 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from zerosum.data.conditions import width_of
+from zerosum.data.conditioning.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size
 from zerosum.engine.players import GeneratorSpec, Player, System
 from zerosum.engine.randomness import normal_latents
 from zerosum.engine.schedule import cosine
-from zerosum.errors import ConfigError
-from zerosum.networks import dcgan, r3gan
-from zerosum.networks.sizes import doublings, nearest_size
+from zerosum.nn.networks import dcgan, r3gan
+from zerosum.nn.networks.sizes import doublings, nearest_size
 from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import (
@@ -27,6 +26,7 @@ from zerosum.recipes.settings import (
     PenaltySettings,
     Strict,
 )
+from zerosum.utils.errors import ConfigError
 
 
 class NetworkSettings(Strict):

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zerosum.augment.settings import PRESET
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size, parse_size, size_text
 from zerosum.engine.players import System
-from zerosum.errors import ConfigError
+from zerosum.nn.augment.settings import PRESET
 from zerosum.recipes.overrides import closest, refuse_preset, refuse_two_words, validated
 from zerosum.recipes.settings import Settings
-from zerosum.recipes.task import GENERATION, Task
+from zerosum.runs.task import GENERATION, Task
+from zerosum.utils.errors import ConfigError
 
 Build = Callable[[Any, DatasetInfo], System]
 OLDER: Mapping[str, Any] = {"data": {"resample": "lanczos"}}

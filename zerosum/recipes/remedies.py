@@ -6,10 +6,10 @@ Each is checked against the recipe, so that no advice is given that the recipe w
 from collections.abc import Mapping
 from typing import Any
 
-from zerosum.errors import ConfigError
 from zerosum.recipes.overrides import parse_overrides
 from zerosum.recipes.registry import Recipe, merged
 from zerosum.recipes.settings import Settings, TwoTimeScales
+from zerosum.utils.errors import ConfigError
 
 GRADIENT_PENALTY = 10
 """The weight of WGAN-GP (Gulrajani et al. 2017, Algorithm 1)."""

@@ -4,16 +4,16 @@ from pydantic import Field, PositiveInt
 from torch.nn.functional import cross_entropy
 
 from zerosum.data.dataset import DatasetInfo
-from zerosum.data.label_maps import VOID
+from zerosum.data.decode.label_maps import VOID
 from zerosum.data.settings import PackSettings
 from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
-from zerosum.errors import ConfigError, DataError
-from zerosum.networks import unet
+from zerosum.nn.networks import unet
 from zerosum.recipes.adversarial import adam
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, AdamSettings
-from zerosum.recipes.task import TRANSLATION
 from zerosum.recipes.translation import TranslationSettings, decaying, halvings, input_of, jittered, nearest_size
+from zerosum.runs.task import TRANSLATION
+from zerosum.utils.errors import ConfigError, DataError
 
 
 class SegmenterSettings(TranslationSettings):

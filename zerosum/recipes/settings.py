@@ -16,17 +16,17 @@ from pydantic import (
     model_validator,
 )
 
-from zerosum.augment.settings import AugmentSettings, GanAugmentSettings
 from zerosum.data.records import listed
 from zerosum.data.settings import PackSettings, Size, parse_size
-from zerosum.errors import ConfigError
+from zerosum.nn.augment.settings import AugmentSettings, GanAugmentSettings
 from zerosum.recipes.overrides import ALIASES
+from zerosum.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from zerosum.data.dataset import DatasetInfo
 
 LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
-"""The keys of `zerosum.losses.adversarial.ADVERSARIAL`, said again here because settings load without torch."""
+"""The keys of `zerosum.nn.losses.adversarial.ADVERSARIAL`, said again here because settings load without torch."""
 
 
 def split_at_commas(value: object) -> object:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine.players import Batch
-from zerosum.networks.pix2pixhd import Painter, instance_classes
-from zerosum.seeds import rng
+from zerosum.nn.networks.pix2pixhd import Painter, instance_classes
+from zerosum.utils.seeds import rng
 
 SMALLEST = 1 / 64  # share of the image; smaller instances say little of a look (the authors' encode_features.py)
 MOST_IMAGES = 200  # looked at

@@ -10,17 +10,17 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor, nn
 
-from zerosum.augment.jitter import jitter
-from zerosum.augment.settings import AugmentSettings, GanAugmentSettings
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.settings import PackSettings, Size
 from zerosum.data.split import SplitBy, parted
 from zerosum.engine.players import Batch, Player, Schedule, Terms
-from zerosum.errors import ConfigError, DataError
-from zerosum.losses.adversarial import ADVERSARIAL
-from zerosum.losses.penalties import patch_slope_penalty
+from zerosum.nn.augment.jitter import jitter
+from zerosum.nn.augment.settings import AugmentSettings, GanAugmentSettings
+from zerosum.nn.losses.adversarial import ADVERSARIAL
+from zerosum.nn.losses.penalties import patch_slope_penalty
 from zerosum.recipes.adversarial import adam, at_discriminator_rate, augmentation_of, logit_statistics
 from zerosum.recipes.settings import SPLIT_HELP, GanAdamSettings, HeldShare, LossName, R1Settings, Settings, held_share
+from zerosum.utils.errors import ConfigError, DataError
 
 JITTER = 286 / 256
 """How much larger an image is made before it is cropped at random (Isola et al. 2017, section 6.2)."""
@@ -148,7 +148,7 @@ def halvings(height: int, width: int) -> int:
 
 
 def jittered(settings: TranslationSettings, data: DatasetInfo, batch: Batch) -> Batch:
-    """The batch with its pairs enlarged, cropped and mirrored, input and image alike (`augment.jitter`)."""
+    """The batch with its pairs enlarged, cropped and mirrored, input and image alike (`nn.augment.jitter`)."""
     tensors: dict[str, Tensor] = {name: batch[name] for name in PAIRED if name in batch}
     if any(tensor.is_meta for tensor in tensors.values()):  # shapes alone, which stay
         return batch

@@ -1,0 +1,1 @@
+"""What an image is known to show: classes, tags, attributes, bins of numbers."""

@@ -1,0 +1,108 @@
+"""A set whose images a generator is told about: its classes, or some of its attributes."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+
+from zerosum.data.conditioning.conditions import MOST_TOGETHER, Condition
+from zerosum.data.conditioning.labels import known_rows, labelled
+from zerosum.data.conditioning.name_facts import attribute_names
+from zerosum.data.dataset import Dataset
+from zerosum.data.records import listed
+from zerosum.utils.errors import DataError
+
+MOST_BY_ITSELF = 100  # values of an attribute that is taken without being named: more are names of single images
+LEAST_KNOWN = 0.8  # share of the images that have a value of it: the others would be left out
+PORTRAIT = ("hair", "eyes", "glasses", "smiling")  # of the many attributes of a drawn portrait, those one sees at once
+
+
+def conditioned(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """The set with its classes (`class`) or attributes of these names as conditions; without names, with all its
+    attributes that are words of few values and that most images have, or, where there is none, with its classes.
+
+    An image without a value has -1 there, and so has one of a value that only incomplete images have. Raises DataError
+    when there is no such attribute, or it has no values to tell apart, or too many."""
+    return told(dataset, [condition_of(dataset, name) for name in tuple(names) or usual(dataset)])
+
+
+def condition_of(dataset: Dataset, name: str) -> tuple[Condition, np.ndarray]:
+    """The classes (`class`) or the values of an attribute as a condition, and which of them each image has, (N,) int64,
+    -1 where it has none. Raises DataError as `conditioned` does."""
+    found = labelled(dataset, name)
+    if found.labels is None:
+        known = f"; or name attributes: {listed(names)}" if (names := attribute_names(dataset)) else ""
+        raise DataError(
+            f"{dataset.info.source} has no classes: put the images of each class in a folder of its own{known}."
+        )
+    counts = np.bincount(found.labels[found.labels >= 0], minlength=len(found.info.classes))
+    return Condition(name, found.info.classes, tuple(counts.tolist())), found.labels
+
+
+def told(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> Dataset:
+    """The set with these conditions, each with its place for every image, (N,) int64, -1 where an image has none.
+
+    A value that no complete image has is left out; no bin of an ordered condition may be such a value. Raises DataError
+    when no image is complete, or all of them have the same value."""
+    places = np.stack([column for _, column in found], axis=1)
+    whole = whole_rows(dataset, found)
+    conditions = []
+    for column, (condition, _) in enumerate(found):
+        name, values = condition.name, condition.values
+        counts = np.bincount(places[whole, column], minlength=len(values))
+        used = np.flatnonzero(counts)  # a value that no whole row has cannot be learnt
+        if len(used) < 2:
+            raise DataError(
+                f"All images of {dataset.info.source} that could be trained on have the {name} {values[used[0]]}: "
+                "there is nothing to ask for. Leave it out."
+            )
+        kept = tuple(values[place] for place in used)
+        conditions.append(replace(condition, values=kept, counts=tuple(counts[used].tolist())))
+        moved = np.full(len(values) + 1, -1, np.int64)  # the last is that of -1
+        moved[used] = np.arange(len(used))
+        places[:, column] = moved[places[:, column]]
+    rows, counts = np.unique(places[whole], axis=0, return_counts=True)
+    together = tuple((tuple(row.tolist()), int(count)) for row, count in zip(rows, counts, strict=True))
+    info = replace(
+        dataset.info, conditions=tuple(conditions), together=together if len(together) <= MOST_TOGETHER else ()
+    )
+    return dataset.told(info, conditions=places)
+
+
+def whole_rows(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> np.ndarray:
+    """(N,) bool, which images have a place in each of the conditions. Raises DataError when none has."""
+    whole: np.ndarray = np.all([column >= 0 for _, column in found], axis=0)
+    if not whole.any():
+        raise DataError(
+            f"No image of {dataset.info.source} has a value for each of "
+            f"{listed([condition.name for condition, _ in found])}. Take fewer attributes, or complete the table."
+        )
+    return whole
+
+
+def complete(dataset: Dataset) -> np.ndarray:
+    """The places of the images that have a value for each condition, ascending; of a set without conditions all."""
+    if dataset.conditions is None:
+        return np.arange(len(dataset))
+    return np.flatnonzero((dataset.conditions >= 0).all(axis=1))
+
+
+def usual(dataset: Dataset) -> tuple[str, ...]:
+    """The attributes that are taken when none is named, or else `class`. Raises DataError when there is neither."""
+    chosen = []
+    words = [name for name, values in dataset.attributes.items() if values.dtype.kind in "Ub"]  # no counts, no years
+    for name in PORTRAIT if dataset.info.source.startswith("builtin:portraits") else words:
+        with suppress(DataError):  # a measure, or one value only
+            found = labelled(dataset, name)
+            known = len(known_rows(found)) >= LEAST_KNOWN * len(dataset)
+            if known and len(found.info.classes) <= MOST_BY_ITSELF:
+                chosen.append(name)
+    if not chosen and dataset.labels is None:
+        others = listed(attribute_names(dataset))
+        raise DataError(
+            f"{dataset.info.source} has neither classes nor attributes that an image could be asked by. "
+            f"{f'Name attributes ({others}), put' if others else 'Put'} the images of each class in a "
+            "folder of its own, or put a tags.csv beside them, with a column `file` and one for each attribute."
+        )
+    return tuple(chosen) or ("class",)

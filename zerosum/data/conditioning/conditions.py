@@ -1,0 +1,223 @@
+"""What a generator is told to make: the class of an image, or attributes such as the colour of the hair.
+
+Chosen values are places, (N, G) int64, one column a condition; networks see them encoded, (N, A) float: one number for
+each value (one-hot), or a single one where the values are no and yes.
+"""
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from zerosum.data.records import listed
+from zerosum.utils.errors import ConfigError
+from zerosum.utils.seeds import rng
+from zerosum.utils.text import printable
+
+Together = tuple[tuple[int, ...], int]
+"""A combination of values, as the place of each among those of its condition, and how many images have it."""
+MOST_TOGETHER = 1000  # combinations that a run keeps
+
+MOST_TOLD = 12  # values in a line
+
+Wish = str | float | np.generic
+"""A value that is asked for: a word, or a number, also NumPy's."""
+
+NO_YES = (("False", "True"), ("0", "1"), ("false", "true"), ("no", "yes"))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that can be asked for.
+
+    counts   how many images of the data have each of the values
+    edges    of numbers in bins, the values being names of these: the upper ends, inclusive, of all bins but the last
+    centres  of ordered values: where each lies, as the mean of the numbers in its bin, or 0, 1, 2, ... of words"""
+
+    name: str
+    values: tuple[str, ...]
+    counts: tuple[int, ...]
+    edges: tuple[float, ...] = ()
+    centres: tuple[float, ...] = ()
+
+    @property
+    def ordered(self) -> bool:
+        """Whether its values go from the least to the most, such as ages."""
+        return bool(self.centres)
+
+    @property
+    def bins(self) -> str:
+        """Of ordered values, the setting that makes them of other data: upper ends, or words in their order."""
+        return ",".join([repr(edge).removesuffix(".0") for edge in self.edges] or self.values)
+
+    @property
+    def told(self) -> str:
+        """Its name and its values in a line: `age (0-60, 61+)`."""
+        more = len(self.values) - MOST_TOLD
+        return f"{self.name} ({', '.join(self.values[:MOST_TOLD])}{f' and {more} more' if more > 0 else ''})"
+
+    @property
+    def is_bit(self) -> bool:
+        """Whether its values are no and yes, which take one number; ordered values take one each, however few."""
+        return not self.ordered and self.values in NO_YES
+
+    @property
+    def width(self) -> int:
+        """How many numbers it takes for a network."""
+        return 1 if self.is_bit else len(self.values)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Condition":
+        """From a dict of plain values; older runs know of no order. Raises KeyError, TypeError or ValueError when
+        something is missing or cannot be."""
+        values, counts = tuple(printable(str(text)) for text in value["values"]), tuple(map(int, value["counts"]))
+        if len(values) != len(counts) or len(set(values)) != len(values) or min(counts, default=0) < 1:
+            raise ValueError(f"the condition {value['name']!r} has values {values} and counts {counts}")
+        edges, centres = (tuple(map(float, value.get(key, ()))) for key in ("edges", "centres"))
+        fits = len(centres) in (0, len(values)) and len(edges) in (0, len(centres) - 1)
+        ascends = all(low < high for low, high in pairwise(edges))
+        if not fits or not ascends or not all(map(math.isfinite, edges + centres)):
+            raise ValueError(
+                f"the condition {value['name']!r} has {len(values)} values, edges {edges} and centres {centres}"
+            )
+        return cls(printable(str(value["name"])), values, counts, edges, centres)
+
+
+def width_of(conditions: Sequence[Condition]) -> int:
+    """The length A of an encoded condition."""
+    return sum(condition.width for condition in conditions)
+
+
+def encoded(places: np.ndarray, conditions: Sequence[Condition]) -> np.ndarray:
+    """Places (N, G) as networks see them, (N, A) float32 of zeros and ones."""
+    columns = []
+    for column, condition in zip(places.T, conditions, strict=True):
+        one_hot = np.eye(len(condition.values), dtype=np.float32)[column]
+        columns.append(one_hot[:, 1:] if condition.is_bit else one_hot)
+    return np.concatenate(columns, axis=1)
+
+
+def drawn(
+    seeds: Sequence[int],
+    conditions: Sequence[Condition],
+    together: Sequence[Together] = (),
+    asked: Mapping[str, str] | None = None,
+) -> np.ndarray:
+    """What each seed makes, (N, G): what was asked for, by name, and for the rest values drawn for that seed.
+
+    They are drawn from the combinations that the data has with what was asked for, as often as it has them; where it
+    has none, or there were too many to keep (`together` is empty), each condition by itself. Raises ConfigError as
+    `places_of` does."""
+    fixed = places_of(asked or {}, conditions)
+    columns = np.empty((len(seeds), len(conditions)), np.int64)
+    known = [
+        row for row in together if all(row[0][i] == fixed.get(c.name, row[0][i]) for i, c in enumerate(conditions))
+    ]
+    if known:
+        rows, counts = np.array([row for row, _ in known]), np.array([count for _, count in known])
+        columns[:] = rows[_chosen(seeds, counts, "together")]
+        return columns
+    for place, condition in enumerate(conditions):
+        columns[:, place] = fixed.get(condition.name, 0)
+        if condition.name not in fixed:
+            columns[:, place] = _chosen(seeds, np.array(condition.counts), condition.name)
+    return columns
+
+
+def _chosen(seeds: Sequence[int], counts: np.ndarray, name: str) -> np.ndarray:
+    """A place for each seed, as often as its count says."""
+    limits = np.cumsum(counts) / counts.sum()
+    shares = [rng("condition", name, seed).random() for seed in seeds]
+    return np.minimum(np.searchsorted(limits, shares, side="right"), len(counts) - 1)
+
+
+def places_of(asked: Mapping[str, Wish], conditions: Sequence[Condition]) -> dict[str, int]:
+    """The place of each value asked for among the values of its condition. Upper and lower case are one, unless a value
+    is written exactly so; yes, no, true, false, 1 and 0 are understood of bits, and numbers of bins: each falls into
+    its own, or beyond all the data's into the nearest. Raises ConfigError that lists what there is."""
+    found = {}
+    for name, wish in asked.items():
+        condition, value = condition_named(name, conditions, "asked for"), as_word(name, wish)
+        words = [word.lower() for word in condition.values]
+        if value in condition.values:
+            found[condition.name] = condition.values.index(value)
+        elif value.lower() in words:
+            found[condition.name] = words.index(value.lower())
+        elif set(condition.values) in map(set, NO_YES) and (bit := bit_of(value)) is not None:
+            found[condition.name] = next(place for place, word in enumerate(condition.values) if bit_of(word) == bit)
+        elif (bin_ := _bin(value, condition)) is not None:
+            found[condition.name] = bin_
+        else:
+            number = ", or a number, which falls into one of them" if condition.edges else ""
+            raise ConfigError(
+                f"{name}={value} cannot be asked for; {condition.name} is {_some(condition.values)}{number}."
+            )
+    return found
+
+
+def as_word(name: str, wish: Wish) -> str:
+    """What is asked of an attribute of that name, as one would type it. Raises ConfigError when it is neither a word
+    nor a number."""
+    value = wish.item() if isinstance(wish, np.generic) else wish
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int | float):
+        raise ConfigError(f"{name}={value!r} cannot be asked for: give one value, a word or a number.")
+    return str(value)
+
+
+def condition_named(name: str, conditions: Sequence[Condition], doing: str) -> Condition:
+    """The condition of that name, as `find_condition` has it; `class` is the only one, whatever that is called. Raises
+    ConfigError that says what cannot be done (`asked for`, `swept`) and lists what there is."""
+    if found := find_condition(name, conditions):
+        return found
+    if name == "class" and len(conditions) == 1:
+        return conditions[0]
+    have = listed([condition.name for condition in conditions])
+    raise ConfigError(
+        f"{name} cannot be {doing}: this run knows {have}."
+        if have
+        else f"{name} cannot be {doing}: this run knows no labels. Train with conditional=true."
+    )
+
+
+def find_condition(name: str, conditions: Sequence[Condition]) -> Condition | None:
+    """The condition of that name, in upper or lower case, or with - and _ where that has spaces."""
+    for plain in (str.lower, _spaced):
+        for condition in conditions:
+            if plain(condition.name) == plain(name):
+                return condition
+    return None
+
+
+def _spaced(name: str) -> str:
+    return re.sub(r"[-_\s]+", " ", name.lower())
+
+
+def bit_of(value: str) -> int | None:
+    """0 of a no and 1 of a yes, in any of their spellings; None of other words."""
+    for pair in NO_YES:
+        if value.lower() in pair:
+            return pair.index(value.lower())
+    return None
+
+
+def _bin(value: str, condition: Condition) -> int | None:
+    """The bin that a number falls into; None for words, without bins, and below zero where no bin lies."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if not condition.edges or not math.isfinite(number) or number < 0 <= min(condition.edges[0], condition.centres[0]):
+        return None
+    return bisect_left(condition.edges, number)
+
+
+def _some(values: Sequence[str], most: int = 40) -> str:
+    more = f" or one of {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(values[:most]) + more

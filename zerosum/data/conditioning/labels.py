@@ -1,0 +1,85 @@
+"""Other classes for a set: those that one of its attributes names, or what its file names tell."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from zerosum.data.conditioning.name_facts import attribute_names, attribute_of
+from zerosum.data.dataset import Dataset
+from zerosum.data.records import listed
+from zerosum.utils.errors import DataError
+
+MOST_CLASSES = 1000
+
+
+def labelled(dataset: Dataset, attribute: str) -> Dataset:
+    """The set with the values of an attribute, or of what its file names tell, as its classes. An image without a value
+    has label -1.
+
+    `class` leaves the set as it is, unless it has no classes but an attribute of that name. Whole numbers are classes
+    even where gaps made them floats; truths are called True and False even where gaps made them words. The hash follows
+    the labels: which images are held out depends on them.
+    Raises DataError when there is no such attribute, its values are measures rather than names, or there are fewer than
+    two of them."""
+    if attribute == "class" and (dataset.labels is not None or attribute not in dataset.attributes):
+        return dataset
+    source = dataset.info.source
+    values = attribute_of(dataset, attribute)
+    if values is None:
+        raise DataError(f"{source} has no attribute {attribute!r}; {what_there_is(dataset)}")
+    there = ~np.isnan(values) if values.dtype.kind == "f" else values != "" if values.dtype.kind == "U" else None
+    known = np.arange(len(values)) if there is None else np.flatnonzero(there)
+    distinct, places = np.unique(values[known], return_inverse=True)
+    measured = values.dtype.kind == "f" and not (np.isfinite(distinct) & (distinct == np.round(distinct))).all()
+    if measured or len(distinct) > MOST_CLASSES:
+        raise DataError(
+            f"{attribute} of {source} is a measure with {len(distinct):,} values, not the name of a class; "
+            "take an attribute with few values."
+        )
+    names = tuple(str(int(value) if values.dtype.kind == "f" else value) for value in distinct)
+    if {"false", "true"}.issuperset(names):
+        names = tuple(name.capitalize() for name in names)
+    if len(names) < 2:
+        gaps = len(values) - len(known)
+        without = f", and {gaps:,} of its {len(values):,} images have none" if gaps and names else ""
+        has = f"one value only ({names[0]}){without}" if names else "no value for any image"
+        raise DataError(f"{attribute} of {source} has {has}: nothing to tell apart; take another attribute.")
+    labels = np.full(len(values), -1, np.int64)
+    labels[known] = places
+    return with_classes(dataset, names, labels)
+
+
+def with_classes(dataset: Dataset, names: tuple[str, ...], labels: np.ndarray) -> Dataset:
+    """The set with these classes; labels (N,) int64, -1 for none. Its hash follows them."""
+    content = hashlib.sha256(f"{dataset.info.hash} {names}".encode() + labels.tobytes())
+    info = replace(dataset.info, classes=names, hash=content.hexdigest())
+    return dataset.told(info, labels=labels)
+
+
+def known_rows(dataset: Dataset) -> np.ndarray:
+    """The places of the images whose class is known, ascending; of a set without classes all places."""
+    return np.arange(len(dataset)) if dataset.labels is None else np.flatnonzero(dataset.labels >= 0)
+
+
+def what_there_is(dataset: Dataset) -> str:
+    """Which attributes the set has, or what would give it some: the second half of a sentence."""
+    if names := attribute_names(dataset):
+        return f"it has {listed(names)}."
+    return "it has none. A tags.csv with a column `file` beside the images would give them."
+
+
+def matched(labels: np.ndarray, names: Sequence[str], wanted: Sequence[str], source: str) -> np.ndarray:
+    """Labels that number `names` as places in `wanted`, which the classes of another set are called by; -1 stays -1.
+
+    Raises DataError that names the classes that are not among them."""
+    unknown = [name for name in names if name not in wanted]
+    if unknown:
+        raise DataError(
+            f"{source} has classes that the classifier has never seen: {listed(unknown, 5)}. It knows "
+            f"{', '.join(wanted[:10])}{' and more' if len(wanted) > 10 else ''}; leave these images out, or "
+            "train a classifier on them."
+        )
+    place = {name: number for number, name in enumerate(wanted)}
+    return np.array([*(place[name] for name in names), -1], np.int64)[labels]  # the last is that of -1

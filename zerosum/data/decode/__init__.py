@@ -1,0 +1,1 @@
+"""Files to arrays: every format, orientation, bit depth, cropping and resizing."""

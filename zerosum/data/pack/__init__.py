@@ -1,0 +1,1 @@
+"""Records to one packed, memory-mapped set: duplicates, content, findings, the report of `prepare`."""

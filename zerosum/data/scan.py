@@ -1,0 +1,192 @@
+"""What a source holds, read from headers alone, and what the packed set should therefore be."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+from statistics import median_low
+from typing import TypeVar
+
+from zerosum.data.dataset import DatasetInfo, is_prepared, load_dataset
+from zerosum.data.decode.conform import Form
+from zerosum.data.decode.decoded import BadImage, half, mode_words
+from zerosum.data.decode.images import own_pixel_cap, read_header
+from zerosum.data.parallel import in_order
+from zerosum.data.records import Header, Record, Skip, Source
+from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Size
+from zerosum.data.sources.find import open_source
+from zerosum.utils.errors import DataError
+
+Progress = Callable[[str, int, int], None]  # what is being done, how many of how many are done
+
+Key = TypeVar("Key")
+
+CHANNELS = {"gray": (1, False), "gray+alpha": (2, True), "rgb": (3, False), "rgba": (4, True)}
+DEPTHS = {"8": "uint8", "16": "uint16", "float": "float32"}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the images of a source say of themselves.
+
+    count        of images with a header that can be read, or of points
+    native_size  the size that all share, or None
+    median_size  the median height and the median width
+    channels, alpha, dtype  what the set becomes: what most images have, unless the settings say
+    mostly_float  whether most images are float, whatever the set becomes
+    vector       the source holds points (N, D), which have none of the rest
+    skipped      what not even a header could be read from
+    source       what was opened, which need not be opened again; None for packed pairs"""
+
+    count: int
+    sizes: Counter[Size]
+    modes: Counter[str]
+    classes: tuple[str, ...]
+    native_size: Size | None
+    median_size: Size
+    channels: int
+    alpha: bool
+    dtype: str
+    mostly_float: bool
+    vector: bool
+    skipped: tuple[Skip, ...]
+    source: Source | None = None
+
+    @property
+    def auto_size(self) -> Size:
+        """The size that all images share; else the square whose side is the power of two next below the median
+        shorter side, from 8 to 256."""
+        if self.native_size is not None:
+            return self.native_size
+        side = 1 << (min(self.median_size).bit_length() - 1)
+        return (min(max(side, 8), 256),) * 2
+
+    def form(self, size: Size | None, settings: PackSettings) -> Form:
+        """What every image becomes; no size means auto_size."""
+        return Form(
+            size or self.auto_size,
+            self.channels,
+            self.alpha,
+            self.dtype,
+            settings.placing,
+            settings.background,
+            settings.range,
+            self.mostly_float,
+            settings.sampling,
+        )
+
+
+def survey(
+    source: Source | str | Path, settings: PackSettings = DEFAULT_SETTINGS, progress: Progress | None = None
+) -> Survey:
+    """Read every header of DATA, or of a source that is open already; of pairs, what is made. Raises DataError when not
+    one can be read."""
+    if not isinstance(source, Source):
+        # which are no source: they are taken as they are
+        if settings.pairs and is_prepared(Path(source)) and (info := load_dataset(source).info).input is not None:
+            return _of_packed(info)
+        source = open_source(source, settings=settings)
+    if source.vectors is not None:
+        return Survey(source.count, Counter(), Counter(), (), None, (1, 1), 1, False, "float32", True, True, (), source)
+    headers: Counter[Header] = Counter()
+    skipped: list[Skip] = []
+    if source.header is not None:
+        headers[source.header] = source.count
+    else:
+        done = 0
+        with own_pixel_cap():
+            halves = source.pairs is not None and source.pairs.halves
+            for batch in in_order(partial(_header, halves=halves), source.records(), held=attrgetter("held")):
+                skipped.extend(found for found in batch if isinstance(found, Skip))
+                headers.update(found for found in batch if isinstance(found, Header))
+                done += len(batch)
+                if progress:
+                    progress("reading headers", done, source.count)
+    if not headers:
+        raise nothing_readable(source, skipped)
+    channels, alpha = _most_channels(headers) if settings.channels == "auto" else CHANNELS[settings.channels]
+    usual_depth = _most_depth(headers)
+    sizes = _tally(headers, lambda header: (header.height, header.width))
+    return Survey(
+        headers.total(),
+        sizes,
+        _tally(headers, lambda header: header.mode),
+        source.classes,
+        next(iter(sizes)) if len(sizes) == 1 else None,
+        (median_low(height for height, _ in sizes.elements()), median_low(width for _, width in sizes.elements())),
+        channels,
+        alpha,
+        usual_depth if settings.depth == "auto" else DEPTHS[settings.depth],
+        usual_depth == "float32",
+        False,
+        tuple(skipped),
+        source,
+    )
+
+
+def _of_packed(info: DatasetInfo) -> Survey:
+    height, width, channels = info.shape
+    size, floats = (height, width), info.dtype == "float32"
+    kind = mode_words(channels, info.alpha, info.dtype)
+    sizes, modes = Counter({size: info.count}), Counter({kind: info.count})
+    return Survey(info.count, sizes, modes, (), size, size, channels, info.alpha, info.dtype, floats, False, ())
+
+
+def nothing_readable(source: Source, skipped: list[Skip]) -> DataError:
+    """The error for a source of which every image is bad."""
+    first = f"{skipped[0].name}: {skipped[0].reason}." if skipped else ""
+    if source.count == 1:
+        return DataError(f"The one image in {source.text} cannot be used. {first}")
+    return DataError(f"None of the {source.count:,} images in {source.text} can be used. The first is {first}")
+
+
+def input_survey(source: Source, settings: PackSettings) -> Survey:
+    """The inputs of a source of pairs, as `survey` is of what is made from them. What cannot be read is left out."""
+    assert source.pairs is not None
+    settings = settings.model_copy(update={"channels": settings.input_channels})
+    if source.pairs.halves:
+        return survey(source, settings)
+
+    def inputs() -> Iterator[Record]:
+        for record in source.records():
+            assert record.beside is not None
+            assert record.beside.input is not None
+            yield replace(record, open=record.beside.input)
+
+    return survey(replace(source, records=inputs, header=source.pairs.input_header, pairs=None), settings)
+
+
+def _header(record: Record, halves: bool) -> Header | Skip:
+    try:
+        header = read_header(record.open, record.name)
+        return half(header) if halves else header
+    except BadImage as reason:
+        return Skip(record.name, str(reason))
+
+
+def _most_channels(headers: Counter[Header]) -> tuple[int, bool]:
+    """Colour if more than half have colour, alpha if more than half have alpha; unless most are no pictures but have
+    another number of channels."""
+    kinds = _tally(headers, lambda header: (header.channels, header.alpha))
+    pictures = {kind: count for kind, count in kinds.items() if kind in CHANNELS.values()}
+    if 2 * sum(pictures.values()) <= kinds.total():
+        return max((count, kind) for kind, count in kinds.items() if kind not in pictures)[1]
+    half = sum(pictures.values()) / 2
+    colour = sum(count for (channels, alpha), count in pictures.items() if channels - alpha == 3) > half
+    alpha = sum(count for (_, alpha), count in pictures.items() if alpha) > half
+    return (3 if colour else 1) + alpha, alpha
+
+
+def _most_depth(headers: Counter[Header]) -> str:
+    """The narrower of two that are as many: floats would make the others nearly black."""
+    depths = _tally(headers, lambda header: header.dtype)
+    return max(DEPTHS.values(), key=depths.__getitem__)  # the first of equals
+
+
+def _tally(headers: Counter[Header], key: Callable[[Header], Key]) -> Counter[Key]:
+    tally: Counter[Key] = Counter()
+    for header, count in headers.items():
+        tally[key(header)] += count
+    return tally

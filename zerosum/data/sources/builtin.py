@@ -1,0 +1,89 @@
+"""Sets that the program makes itself: drawn portraits, and points from densities that are known exactly."""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from zerosum.data.records import Header, Record, Source
+from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
+from zerosum.data.sources.pair_sources import paired_portraits
+from zerosum.data.synthetic import portraits
+from zerosum.data.synthetic.densities import DENSITIES
+from zerosum.utils.errors import DataError
+from zerosum.utils.seeds import rng
+
+PORTRAITS, POINTS = 10_000, 100_000  # how many, unless the name ends in :COUNT
+NATIVE = (64, 64)  # portraits have no size of their own; this is what they are drawn at unless asked
+VECTORS_VERSION = 1
+TEST_PORTRAITS = 2_000  # at most; whom the test part shows is in no training part, however large
+KNOWN_SETS = {
+    name.lower(): name
+    for name in ("MNIST", "FashionMNIST", "KMNIST", "QMNIST", "CIFAR10", "CIFAR100", "SVHN", "STL10", "CelebA")
+}  # of torchvision, which people ask for by name
+_CHUNK = 256  # portraits drawn at a time
+
+
+def builtin_names() -> tuple[str, ...]:
+    """portraits, and the densities."""
+    return ("portraits", *DENSITIES)
+
+
+def elsewhere(name: str) -> str:
+    """How to come by a set that everybody knows and that is not built in, as a sentence with a space behind it; nothing
+    of other names."""
+    word = re.sub(r"[^a-z0-9]", "", name.lower())
+    if word not in KNOWN_SETS:
+        return ""
+    files = (
+        "copy its four files, train-images-idx3-ubyte.gz and so on, into a folder and give that"
+        if "mnist" in word
+        else "download it elsewhere and give its folder or file"
+    )
+    return f"torchvision:{KNOWN_SETS[word]} downloads it; without a network, {files}. "
+
+
+def builtin_source(
+    text: str, size: Size | None, part: Part = "train", settings: PackSettings = DEFAULT_SETTINGS
+) -> Source:
+    """`builtin:NAME` or `builtin:NAME:COUNT`; portraits are drawn at `size`.
+
+    The test part of portraits is COUNT other people, at most TEST_PORTRAITS; that of a density COUNT fresh points."""
+    match = re.fullmatch(r"builtin:([a-z0-9-]+)(?::([1-9][0-9]{0,7}))?", text, re.ASCII)
+    if match is None or match[1] not in builtin_names():
+        names = ", ".join(f"builtin:{name}" for name in builtin_names())
+        raise DataError(
+            f"There is no {text}: there are {names}; a count may follow, as in builtin:portraits:5000. "
+            f"{elsewhere(text.removeprefix('builtin:'))}".rstrip()
+        )
+    if match[1] == "portraits":
+        return _portraits(text, int(match[2] or PORTRAITS), size or NATIVE, part, settings)
+    if settings.pairs:
+        raise DataError(f"{text} holds points, not pairs of images; builtin:portraits has pairs.")
+    return _points(text, match[1], int(match[2] or POINTS), part)
+
+
+def _portraits(text: str, count: int, size: Size, part: Part, settings: PackSettings) -> Source:
+    seed, name = 0, "portrait"
+    if part == "test":
+        seed, name, count = 1, "test portrait", min(count, TEST_PORTRAITS)
+
+    def records() -> Iterator[Record]:
+        for start in range(0, count, _CHUNK):
+            images, attributes = portraits.arrays(start, min(start + _CHUNK, count), size, seed)
+            for offset in range(len(images)):
+                facts = {key: column[offset] for key, column in attributes.items()}
+                yield Record(f"{name} {start + offset}", None, partial(images.__getitem__, offset), facts)
+
+    header = Header(*size, "RGB", 3, False, "uint8")
+    source = Source(text, f"portraits {portraits.VERSION} {count} {size}", count, records, header=header, drawn=True)
+    return paired_portraits(source, size, settings, seed, name) if settings.pairs else source
+
+
+def _points(text: str, name: str, count: int, part: Part) -> Source:
+    def draw() -> np.ndarray:
+        purpose = ("density", name) if part == "train" else ("density", name, part)
+        return DENSITIES[name].sample(count, rng(*purpose))
+
+    return Source(text, f"points {VECTORS_VERSION} {name} {count}", count, lambda: iter(()), vectors=draw)

@@ -1,0 +1,183 @@
+"""What DATA on the command line can be, and how each kind becomes a source."""
+
+import hashlib
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+from zerosum.data.dataset import DatasetInfo, is_prepared, load_dataset
+from zerosum.data.layout import TESTS, TRAINS
+from zerosum.data.records import NoTestPart, Source, counted, printable
+from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size, size_text
+from zerosum.data.sources.archives import is_tar, tar_source, zip_source
+from zerosum.data.sources.arrays import (
+    array_source,
+    find_idx,
+    idx_source,
+    idx_test,
+    is_idx,
+    numpy_source,
+    vector_source,
+)
+from zerosum.data.sources.builtin import builtin_names, builtin_source, elsewhere
+from zerosum.data.sources.folders import folder_source
+from zerosum.data.sources.pages import paged
+from zerosum.data.sources.pair_sources import paired
+from zerosum.data.sources.pairing import how_pairs_lie, note_of_pairs
+from zerosum.data.sources.torchvision_sets import torchvision_source
+from zerosum.utils.errors import ConfigError, DataError
+
+
+def open_source(
+    data: str | Path, size: Size | None = None, part: Part = "train", settings: PackSettings = DEFAULT_SETTINGS
+) -> Source:
+    """The source that DATA names. Sets that the program draws are drawn at `size`; all others have sizes of their own.
+    settings say whether its images are pairs.
+
+    The training part of a set without parts is the whole of it. The test part has classes of its own: one that no test
+    image has is missing, so whoever compares the parts must match their classes by name.
+    Raises DataError when there is no such thing, it cannot be read, or it holds no image; that is NoTestPart when a
+    test part was asked for and DATA has none. Raises ConfigError for another word than train and test."""
+    text = str(data)
+    if part not in get_args(Part):
+        raise ConfigError(f"The parts of a set are {' and '.join(get_args(Part))}, not {part!r}.")
+    source = _opened(text, size, part, settings)
+    source = paged(source, settings.pages)
+    if part == "train":
+        return source
+    notes = (f"This is the test part of {printable(text)}.", *source.notes)
+    return replace(source, fingerprint=f"test {source.fingerprint}", notes=notes)
+
+
+def _opened(text: str, size: Size | None, part: Part, settings: PackSettings) -> Source:
+    if text.startswith("builtin:"):
+        return builtin_source(text, size, part, settings)
+    if text.startswith("torchvision:"):
+        if settings.pairs:
+            raise DataError(f"{text} has no pairs: {how_pairs_lie()}.")
+        return torchvision_source(text, part)
+    if settings.pairs:
+        _refuse_prepared(text, size, part)
+        source = paired(_from_path(text, Path(text), None), settings, part)
+    else:
+        source = _from_path(text, Path(text), part)
+        note = note_of_pairs(source.classes, lambda: (record.name for record in source.records()))
+        source = replace(source, notes=(*source.notes, *note))
+    if not source.count and part == "test":
+        raise NoTestPart(
+            f"{printable(text)} has no test part: that would be a folder {TESTS[0]} beside a folder {TRAINS[0]}; "
+            f"{', '.join(TESTS[1:])} are known too."
+        )
+    if not source.count:
+        raise DataError(f"There are no images in {printable(text)}.{_what_instead(source)}")
+    return source
+
+
+def _refuse_prepared(text: str, size: Size | None, part: Part) -> None:
+    """Packed pairs are taken as they are or not at all: label maps do not bear being resized twice."""
+    if not is_prepared(Path(text)):
+        return
+    info = load_dataset(text).info
+    if info.input is None:
+        raise DataError(f"{text} was packed as images without inputs: prepare its source again with --pairs.")
+    if part == "test":
+        raise _no_test_part(text, info)
+    packed = (info.shape[0], info.shape[1])
+    other = "other channels or another depth are" if size in (None, packed) else f"{size_text(size)} is"
+    raise DataError(
+        f"{text} was packed as pairs of size {size_text(packed)}, and {other} asked for. Ask for size="
+        f"{size_text(packed)} and no other form, or prepare its source again."
+    )
+
+
+def _from_path(text: str, path: Path, part: Part | None) -> Source:
+    """None is no part but every image, which only folders and archives of pairs are asked for."""
+    try:
+        if path.is_dir():
+            return _from_folder(text, path, part)
+        if not path.exists():
+            raise DataError(f"There is no {printable(text)}. {elsewhere(text)}{what_data_can_be()}")
+        arrays = path.suffix.lower() in (".npy", ".npz")
+        if part is None and (arrays or is_idx(path)):
+            raise DataError(f"{printable(text)} has no pairs: {how_pairs_lie()}.")
+        if part is not None and is_idx(path):
+            return _idx_source(text, path, part)
+        if part is not None and arrays:
+            return numpy_source(text, path, part)
+        if path.is_file() and zipfile.is_zipfile(path):
+            return zip_source(text, path, part)
+        if path.is_file() and is_tar(path):
+            return tar_source(text, path, part)
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        raise DataError(f"{printable(text)} cannot be read: {error}") from error
+    raise DataError(f"{printable(text)} is no set of images. {what_data_can_be()}")
+
+
+def _from_folder(text: str, path: Path, part: Part | None) -> Source:
+    if part is None:
+        return folder_source(text, path, None)
+    if is_prepared(path):
+        return _prepared_source(text, path, part)
+    idx = find_idx(path)
+    return folder_source(text, path, part) if idx is None else _idx_source(text, idx, part)
+
+
+def _idx_source(text: str, path: Path, part: Part) -> Source:
+    if part == "train":
+        return idx_source(text, path)
+    test = idx_test(path)
+    if test is None:
+        raise NoTestPart(
+            f"{printable(text)} has no test part: that would be a file t10k-images... or test-images... beside a file "
+            "train-images... of the same name but for that word."
+        )
+    return idx_source(text, test)
+
+
+def _prepared_source(text: str, path: Path, part: Part) -> Source:
+    dataset = load_dataset(path)
+    info = dataset.info
+    if part == "test":
+        raise _no_test_part(text, info)
+    facts = hashlib.sha256()  # which the hash of the set knows nothing of
+    for name, column in sorted(dataset.attributes.items()):
+        facts.update(f"{name} {column.dtype}".encode() + column.tobytes())
+    fingerprint = f"prepared {info.hash} {facts.hexdigest()}"
+    if info.is_vectors:
+        return vector_source(text, fingerprint, dataset.images)
+    source = array_source(
+        text,
+        fingerprint,
+        dataset.images,
+        dataset.labels,
+        info.classes,
+        names=dataset.names,
+        alpha=info.alpha,
+        attributes=dataset.attributes,
+    )
+    return replace(source, drawn=info.source.startswith("builtin:"))
+
+
+def _no_test_part(text: str, info: DatasetInfo) -> NoTestPart:
+    return NoTestPart(
+        f"{printable(text)} has no test part: a prepared folder holds the one part that it was made from. The "
+        f"test part of {info.source}, if it has one, must be taken from there."
+    )
+
+
+def _what_instead(source: Source) -> str:
+    if not source.ignored:
+        return f" {what_data_can_be()}"
+    first = source.ignored[0]
+    first_of = ", the first of them" if len(source.ignored) > 1 else ":"
+    return f" It holds {counted(len(source.ignored), 'other file')}{first_of} {first.name} ({first.reason})."
+
+
+def what_data_can_be() -> str:
+    """A sentence that lists the kinds of DATA."""
+    builtin = ", ".join(f"builtin:{name}" for name in builtin_names())
+    return (
+        "DATA is a folder of images (sub-folders are classes), a .zip or .tar[.gz|.xz] of one, MNIST-style IDX files, "
+        f"a .npy or .npz file, a folder made by zerosum prepare, torchvision:NAME, or one of {builtin}."
+    )

@@ -1,0 +1,1 @@
+"""Built-in data: drawn portraits and two-dimensional densities."""

@@ -1,0 +1,1 @@
+"""Number format, memory layout and kernels, chosen by measuring this machine."""

@@ -1,0 +1,87 @@
+"""Batches of images varied, each image by its own draws: geometry first, then colour, as Keras does."""
+
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zerosum.nn.augment.colour import recolour
+from zerosum.nn.augment.draws import COLUMNS, draws
+from zerosum.nn.augment.geometry import move
+from zerosum.nn.augment.settings import AugmentSettings
+from zerosum.utils.errors import ConfigError
+
+__all__ = ["augment", "check", "draws"]
+
+
+def check(settings: AugmentSettings, channels: int, alpha: bool) -> None:
+    """Raises ConfigError that names the key without a meaning in images of so many channels, alpha counted."""
+    if channels - alpha == 3:
+        return
+    for key in ("saturation", "hue"):
+        if getattr(settings, key):
+            these = "1 channel" if channels == 1 else f"{channels} channels"
+            raise ConfigError(f"augment.{key} needs RGB images; these have {these}. Set augment.{key}=0.")
+
+
+@overload
+def augment(images: Tensor, settings: AugmentSettings, drawn: np.ndarray, alpha: bool = False) -> Tensor: ...
+
+
+@overload
+def augment(
+    images: Tensor,
+    settings: AugmentSettings,
+    drawn: np.ndarray,
+    alpha: bool = False,
+    *,
+    masks: Sequence[Tensor],
+    void: int | None = None,
+) -> tuple[Tensor, list[Tensor]]: ...
+
+
+def augment(
+    images: Tensor,
+    settings: AugmentSettings,
+    drawn: np.ndarray,
+    alpha: bool = False,
+    *,
+    masks: Sequence[Tensor] | None = None,
+    void: int | None = None,
+) -> Tensor | tuple[Tensor, list[Tensor]]:
+    """Images (N, C, H, W) float32 in [-1, 1], varied by what `draws` gave for them; in [-1, 1] too.
+
+    The order: all geometry in one interpolation; then channel shift, brightness, contrast, saturation, hue, blur,
+    noise, erasing. Colour leaves alpha, the last channel where there is one, as it is. With nothing on, the same tensor
+    comes back.
+
+    masks: further tensors (N, any, H, W) that go through the geometry of the images and nothing else. Floats are
+    interpolated; integers take the nearest pixel, so that they hold no label that was not there. What comes in from
+    outside is as `settings.fill` says, but under fill=constant `void` in integers, or the nearest edge if that is None.
+    Raises ValueError when the shapes do not agree, ConfigError as `check` does."""
+    count, channels, height, width = images.shape
+    others = [] if masks is None else list(masks)
+    if drawn.shape != (count, len(COLUMNS)):
+        raise ValueError(f"{count} images need draws of shape ({count}, {len(COLUMNS)}), got {drawn.shape}")
+    for other in others:
+        if other.ndim != 4 or (len(other), *other.shape[2:]) != (count, height, width):
+            wanted = f"({count}, any, {height}, {width}) like the images"
+            raise ValueError(f"masks must have the shape {wanted}, got {tuple(other.shape)}")
+    check(settings, channels, alpha)
+    if settings.active and count:
+        chance = dict(zip(COLUMNS, torch.from_numpy(drawn).unbind(1), strict=True))
+        before = [images, *others]
+        if settings.geometric:
+            images, *others = move(images, others, settings, chance, alpha, void)
+        if settings.coloured:
+            images = recolour(images, settings, chance, alpha)
+        images, *others = map(_laid_out_like, [images, *others], before)
+    return images if masks is None else (images, others)
+
+
+def _laid_out_like(tensor: Tensor, model: Tensor) -> Tensor:
+    """In memory as the model is, channels-last or not."""
+    last = model.is_contiguous(memory_format=torch.channels_last)
+    return tensor.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

@@ -1,0 +1,172 @@
+"""The U-Net of pix2pix (Isola, Zhu, Zhou & Efros 2017, section 3.2.1 and appendix 6.1.1), and what the networks of
+pix2pix and pix2pixHD share: norms, the start, the check of sizes."""
+
+from collections import OrderedDict
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm, instance_norm
+from torch.nn.functional import dropout as drop
+
+from zerosum.nn.layers.layout import joined
+
+Norm = Literal["batch", "picture", "instance", "none"]
+
+MOST_DROPPED = 3  # blocks with dropout, of those as wide as the bottleneck
+
+
+class Generator(nn.Module):
+    """Images (N, in_channels, H, W) to images (N, out_channels, H, W) in [-1, 1].
+
+    depth: halvings, 8 in the paper, so that 256 pixels become one; H and W are multiples of 2^depth (`multiple`).
+    width: channels of the first map; each further one has twice as many, up to 8 * width.
+    norm: `batch`; `picture`, which is batch norm in training and goes by the picture itself in eval mode, as the paper
+    tests; `instance`, without gains and shifts; `none`. There is none over the first map, nor over the
+    innermost: over a single pixel of a single image batch norm would leave nothing (the authors' correction).
+    Convolutions have biases where no batch norm follows them anywhere in the network, and at the output always.
+    dropout: its probability in the innermost blocks upwards, at most three, if they give 8 * width channels: d1 to d3
+    at depth 8, none below depth 5. Without dropout_innermost they begin one block later: d2 to d4, as in the authors'
+    PyTorch code.
+    noise: dropout goes on in eval mode; the paper has no other chance in its outputs.
+    bounded: tanh at the end; without, the outputs are logits.
+    skips: without, the encoder-decoder that the paper compares with.
+    Each skip carries a map before its rectifier (appendix). In the PyTorch code the leaky rectifier has changed it in
+    place, which is the same: every joined map meets a rectifier next, and relu(leaky(x)) = relu(x).
+    54,413,955 parameters with the defaults and 3 channels; 41,828,995 at depth 7; 39,075,459 without skips.
+    Raises ValueError for a depth below 2 and for images whose sides are not multiples of 2^depth."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        depth: int = 8,
+        width: int = 64,
+        norm: Norm = "batch",
+        dropout: float = 0.5,
+        noise: bool = False,
+        bounded: bool = True,
+        skips: bool = True,
+        dropout_innermost: bool = True,
+    ) -> None:
+        super().__init__()
+        if depth < 2:
+            raise ValueError(f"depth must be at least 2, got {depth}")
+        self.multiple, self.bounded, self.skips = 2**depth, bounded, skips
+        widths = [width * min(2**level, 8) for level in range(depth)]
+        wide = range(depth - 1, 3, -1)  # levels whose way up gives 8 * width channels, innermost first
+        dropped = wide[:MOST_DROPPED] if dropout_innermost else wide[1 : MOST_DROPPED + 1]
+        bias = biased(norm)
+
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        for level, outputs in enumerate(widths):
+            layers: OrderedDict[str, nn.Module] = OrderedDict()
+            if level > 0:
+                layers["rectifier"] = nn.LeakyReLU(0.2)
+            layers["conv"] = nn.Conv2d(widths[level - 1] if level else in_channels, outputs, 4, 2, 1, bias=bias)
+            if 0 < level < depth - 1:
+                layers["norm"] = norm_layer(norm, outputs)
+            self.down.append(nn.Sequential(layers))
+        for level in reversed(range(depth)):
+            inputs = widths[level] * (2 if skips and level < depth - 1 else 1)
+            outputs = widths[level - 1] if level else out_channels
+            layers = OrderedDict(rectifier=nn.ReLU(inplace=True))
+            layers["conv"] = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias or level == 0)
+            if level > 0:
+                layers["norm"] = norm_layer(norm, outputs)
+            if dropout and level in dropped:
+                layers["dropout"] = Dropout(dropout, noise)
+            self.up.append(nn.Sequential(layers))
+        self.apply(start_normal)
+
+    def forward(self, images: Tensor) -> Tensor:
+        check_size(images, self.multiple)
+        x, maps = images, []
+        for block in self.down:
+            x = block(x)
+            maps.append(x)
+        maps.pop()
+        for block in self.up:
+            x = block(x)
+            if maps:
+                skip = maps.pop()
+                x = joined(skip, x) if self.skips else x
+        return x.tanh() if self.bounded else x
+
+
+class Dropout(nn.Module):
+    """Dropout that with noise goes on in eval mode."""
+
+    def __init__(self, probability: float, noise: bool) -> None:
+        super().__init__()
+        self.probability, self.noise = probability, noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        return drop(x, self.probability, self.training or self.noise)
+
+    def extra_repr(self) -> str:
+        return f"probability={self.probability}, noise={self.noise}"
+
+
+def without_noise(network: nn.Module) -> nn.Module:
+    """The network with every `Dropout` quiet in eval mode."""
+    for layer in network.modules():
+        if isinstance(layer, Dropout):
+            layer.noise = False
+    return network
+
+
+class PictureNorm(nn.BatchNorm2d):
+    """Batch norm that in eval mode uses the statistics of each picture by itself (Isola et al. 2017, section 3.3): then
+    it is instance norm with the gains and shifts of batch norm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(x)
+        # Of one picture the same, but instance norm would first leave channels-last. A graph is traced for any number.
+        if type(x.shape[0]) is int and len(x) == 1:
+            return batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
+        return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
+def norm_layer(norm: Norm, channels: int) -> nn.Module:
+    """A norm over maps of as many channels, with parameters if it is batch or picture. Raises ValueError for an unknown
+    one."""
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    if norm == "picture":
+        return PictureNorm(channels)
+    if norm == "instance":
+        return nn.InstanceNorm2d(channels)
+    if norm == "none":
+        return nn.Identity()
+    raise ValueError(f"norm must be batch, picture, instance or none, got {norm!r}")
+
+
+def biased(norm: Norm) -> bool:
+    """Whether convolutions have biases beside such norms: the shift of batch norm takes their place."""
+    return norm not in ("batch", "picture")
+
+
+def check_size(images: Tensor, multiple: int, least: int = 1) -> None:
+    """Raises ValueError, naming the multiple, when a side is not one of multiple, or is below least."""
+    height, width = images.shape[-2:]
+    if height % multiple or width % multiple or min(height, width) < least:
+        at_least = f" of at least {least}" if least > multiple else ""
+        raise ValueError(f"sides must be multiples of {multiple} pixels{at_least}, got {height}x{width}")
+
+
+def start_normal(layer: nn.Module) -> None:
+    """Weights from N(0, 0.02²), gains of batch norm from N(1, 0.02²), biases and shifts 0.
+
+    The code of pix2pix; that of pix2pixHD leaves the biases of convolutions at PyTorch's uniform start."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)
+    if isinstance(bias := getattr(layer, "bias", None), nn.Parameter):
+        nn.init.zeros_(bias)
+
+
+def sees_means(network: nn.Module) -> bool:
+    """Whether the network normalises by means over the picture, which those over a piece of it are not."""
+    return any(isinstance(layer, nn.InstanceNorm2d | nn.GroupNorm | PictureNorm) for layer in network.modules())

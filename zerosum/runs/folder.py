@@ -1,0 +1,320 @@
+"""The run folder: what training writes and everything else reads."""
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from zerosum.utils.errors import ConfigError, ZerosumError
+from zerosum.utils.files import (
+    clear_unfinished,
+    parse_json,
+    plain_disk_errors,
+    refuse_odd_name,
+    write_json,
+    write_whole,
+)
+from zerosum.utils.threads import MOST_THREADS
+
+TRAINED_ON = "trained_on.npy"
+# Of the line files, by what they hold; names with a slash are scalars.
+_TEXTS = frozenset(("kind", "text", "time", "finding", "advice"))
+_BY_NAME = frozenset(("floor", "errors", "reference"))
+_TABLES = frozenset(("made_by", "pictures", "baselines", "per_class", "per_value", "classes"))
+SCHEMA = 1  # of config.yaml; a reader refuses what it does not know
+
+
+class Budget(BaseModel):
+    """The goal of a run, as `config.yaml` has it."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    images: PositiveInt | None = None
+    steps: PositiveInt | None = None
+    seconds: PositiveFloat | None = None
+
+
+class RunConfig(BaseModel):
+    """What `config.yaml` must hold for a run to be resumed or sampled; settings and data are read by the recipe.
+
+    Strict, since the values are used as they stand in the file: a text such as "7" is no seed."""
+
+    model_config = ConfigDict(strict=True)
+
+    version: Literal[1] = Field(alias="schema")
+    recipe: str
+    source: str
+    seed: int
+    device: Literal["cpu", "cuda", "mps"]
+    precision: Literal["fp32", "bf16"]
+    layout: Literal["contiguous", "channels_last"] = "channels_last"  # as runs of older versions are
+    products: dict[str, int] = {}  # passes of convolutions, as engine.products names them
+    threads: int | None = Field(None, ge=1, le=MOST_THREADS)  # of the CPU; runs of older versions do not say
+    budget: Budget
+    schedule: Literal["images", "time"] = "images"  # what schedules follow; runs of older versions do not say
+    settings: dict[str, Any]
+    data: dict[str, Any]
+
+
+def layout_of(config: Mapping[str, Any]) -> str:
+    """The layout in memory that a run trains in; runs of older versions do not say, and are channels-last."""
+    layout: str = config.get("layout", "channels_last")
+    return layout
+
+
+def threads_of(run: "RunFolder", config: Mapping[str, Any]) -> int | None:
+    """The threads that a run trains on. Runs of older versions do not say; `env.json` names those that torch had when
+    they began. None where that is missing, too."""
+    threads = config.get("threads")
+    if threads is None:
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            threads = parse_json((run.path / "env.json").read_bytes())["hardware"]["threads"]
+    return threads if isinstance(threads, int) and 1 <= threads <= MOST_THREADS else None
+
+
+class RunFolder:
+    """Paths and line files of one run: its config, environment, stats, events, samples and checkpoints."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock: filelock.BaseFileLock | None = None
+
+    @classmethod
+    def create(cls, path: str | Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> "RunFolder":
+        """A new run folder, locked for this process.
+
+        Raises ConfigError if `path` exists and holds anything but what a process left that was killed in here; it is
+        then left as it was."""
+        run = cls(path)
+        with plain_disk_errors(run.path):
+            refuse_existing(run.path)
+            run.path.mkdir(parents=True, exist_ok=True)
+            run.lock()
+            try:
+                refuse_existing(run.path)  # another process may have been first, and be done
+                run.samples.mkdir(exist_ok=True)
+                run.checkpoints.mkdir(exist_ok=True)
+                write_json(run.path / "env.json", environment)
+                run.write_config(config)  # last: a folder with a config.yaml is a run
+            except BaseException:
+                run.unlock()
+                raise
+        return run
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.unlock()
+
+    @classmethod
+    def existing(cls, path: str | Path) -> "RunFolder":
+        """The run at `path`. Raises ConfigError when there is none."""
+        run = cls(path)
+        if not run.path.exists():
+            others = {one.parent.name: str(one.parent) for one in run.path.parent.glob("*/config.yaml")}
+            near = [others[name] for name in get_close_matches(run.path.name, others, n=1)]
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ConfigError(
+                f"There is no {path}{hint}. Give the folder of a run, which --out of `zerosum train` named."
+            )
+        if not run.config_file.is_file():
+            raise ConfigError(f"{path} is not a run folder: it has no config.yaml. Give the folder that --out named.")
+        return run
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def lock(self) -> None:
+        """Make this process the only one that trains here; the system releases the lock when the process ends, however
+        it ends. Raises ZerosumError while another process holds it."""
+        lock = filelock.FileLock(self.path / "run.lock", timeout=0)
+        try:
+            with plain_disk_errors(self.path / "run.lock"):
+                lock.acquire()
+        except filelock.Timeout:
+            raise ZerosumError(
+                f"Another process is training in {self.path}. Wait for it, stop it, or choose another folder."
+            ) from None
+        self._lock = lock
+        for folder in (self.path, self.samples, self.checkpoints):
+            clear_unfinished(folder)
+
+    def unlock(self) -> None:
+        """Let another process train here."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def refuse_moved(self) -> None:
+        """Raises ZerosumError when the folder is no longer where it was: to write there would make half of one."""
+        if not self.path.is_dir():
+            raise ZerosumError(
+                f"{self.path} is no longer there: it was moved or removed while it was trained in, and nothing more "
+                "can be saved. Put it back before training ends, or go on with `zerosum resume` where it is now."
+            )
+
+    def config(self) -> dict[str, Any]:
+        """What `config.yaml` says. Raises ConfigError when it cannot be read, or lacks what a run needs."""
+        try:
+            config = yaml.safe_load(self.config_file.read_text("utf-8"))
+        except (OSError, ValueError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
+            raise ConfigError(f"{self.config_file} cannot be read: {error}") from error
+        if not isinstance(config, dict):
+            raise ConfigError(f"{self.config_file} is damaged: it holds no settings.")
+        if isinstance(config.get("schema"), int) and config["schema"] > SCHEMA:
+            raise ConfigError(f"{self.config_file} was written by a newer version of zerosum; upgrade to read it.")
+        try:
+            RunConfig.model_validate(config)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            place = ".".join(map(str, problem["loc"]))
+            raise ConfigError(f"{self.config_file} is damaged: {place}: {problem['msg'].lower()}.") from None
+        return config
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Replace `config.yaml`, whole."""
+        write_whole(self.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+    def add_stats(self, values: Mapping[str, float]) -> None:
+        """Append one line to `stats.jsonl`; a value that is not finite is written as null."""
+        line = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._append("stats.jsonl", line)
+
+    def add_event(self, kind: str, text: str, images: int, **more: Any) -> None:
+        """Append one line to `events.jsonl`."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._append("events.jsonl", {"time": now, "images": images, "kind": kind, "text": text, **more})
+
+    def add_scores(self, images: int, values: Mapping[str, float], made_by: Mapping[str, Any]) -> None:
+        """Append one line to `evaluation.jsonl`: scores by name, and beside them what made them."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        line = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._append("evaluation.jsonl", {"time": now, "images": images, **line, **made_by})
+
+    def forget_after(self, images: int) -> None:
+        """Drop the lines of stats and scores that a resumed run will write again, and torn ones."""
+        for name in ("stats.jsonl", "evaluation.jsonl"):
+            file = self.path / name
+            if file.exists():
+                kept = [line for line in read_lines(file) if line["images"] <= images]
+                write_whole(file, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def trained_on(self) -> np.ndarray | None:
+        """The keys (n,) uint64 of the images that the run was trained on, ascending; None where it kept none, as runs
+        of older versions did, or the file is damaged."""
+        try:
+            return np.load(self.path / TRAINED_ON, allow_pickle=False).astype(np.uint64, casting="safe")
+        except (OSError, ValueError, TypeError, EOFError):
+            return None
+
+    def add_trained_on(self, keys: np.ndarray) -> None:
+        """Keep the keys of further images that the run is trained on from now on, so that they are never held out."""
+        known = self.trained_on()
+        every = np.unique(keys if known is None else np.concatenate([known, keys]))
+        if known is not None and len(every) == len(known):
+            return
+        file = BytesIO()
+        np.save(file, every)
+        write_whole(self.path / TRAINED_ON, file.getvalue())
+
+    def _append(self, name: str, line: Mapping[str, Any]) -> None:
+        self.refuse_moved()
+        # Escaped as JSON does it: a file name that is not UTF-8.
+        data = (json.dumps(line, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+        with plain_disk_errors(self.path / name), open(self.path / name, "ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a kill or a full disk tore the line before: keep it from this one
+                    data = b"\n" + data
+            file.write(data)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoint folders, newest (most images) first; whether they are intact is not yet known."""
+    found = [path for path in folder.glob("[0-9]*") if names_count(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name), reverse=True)
+
+
+def names_count(name: str) -> bool:
+    """Whether a file or folder is named by a number of images."""
+    return re.fullmatch("[0-9]{1,18}", name, re.ASCII) is not None
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises ConfigError when `path` exists and holds anything, or cannot be the name of a run."""
+    refuse_odd_name(path)
+    if path.exists() and not (path.is_dir() and all(map(_begun, path.iterdir()))):
+        hint = f"go on with `zerosum resume {path}`" if (path / "config.yaml").exists() else "remove it"
+        raise ConfigError(f"{path} exists already; {hint}, or choose another folder with --out.")
+
+
+def _begun(path: Path) -> bool:
+    """Whether a file or folder is one that `RunFolder.create` makes before the config."""
+    if path.name in ("samples", "checkpoints"):
+        return path.is_dir() and not any(path.iterdir())
+    return (
+        path.name in ("run.lock", "env.json")
+        or re.fullmatch(r"\.(env\.json|config\.yaml)\.\w+\.tmp", path.name) is not None
+    )
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file; a line that is torn, no object, or of no moment is passed over, and so is what
+    in a line is of another kind than it should be. A missing file is empty."""
+    if not path.is_file():
+        return
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                value = parse_json(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict) and is_count(value.get("images")):
+                yield {key: part for key, part in value.items() if _fits(key, part)}
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a number of images or steps."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, or null in the place of one that was not finite."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a part of a line is of the kind that its name says; names that are not known here may be anything."""
+    if key == "step":
+        return is_count(value)
+    if key == "seconds":
+        return value is not None and is_number(value) and math.isfinite(value)
+    if key in _TEXTS:
+        return isinstance(value, str)
+    if key in _BY_NAME:
+        return isinstance(value, dict) and all(map(is_number, value.values()))
+    if key in _TABLES:
+        return isinstance(value, dict)
+    return is_number(value) if "/" in key else True

@@ -1,0 +1,83 @@
+"""Tasks: what a trained network is for, and how each part of the package finds its own file for one."""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from zerosum.utils.errors import ConfigError
+
+T = TypeVar("T")
+
+
+_TASKS: "dict[str, Task]" = {}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is for once it is trained.
+
+    name: in `config.yaml`, in exported folders and as `zerosum.load(task=)`. title: the field's word for it. unit: what
+    a set consists of, image or pair. pairs: whether it learns from pairs of pictures. holds_out: whether images are
+    held out of training to score it by. every_value: whether its sheets show each image at every value of a condition.
+    wrong_conditions: whether real images under another condition are fakes to its discriminator."""
+
+    name: str
+    title: str
+    unit: str = "image"
+    pairs: bool = False
+    holds_out: bool = True
+    every_value: bool = False
+    wrong_conditions: bool = False
+
+    def __post_init__(self) -> None:
+        """Let `task_named` find it."""
+        _TASKS[self.name] = self
+
+    def __str__(self) -> str:
+        """Its name."""
+        return self.name
+
+
+GENERATION = Task("generate", "generation", holds_out=False)
+CLASSIFICATION = Task("classify", "classification")
+TRANSLATION = Task("translate", "translation", unit="pair", pairs=True)
+ATTRIBUTE_EDITING = Task("change", "attribute editing", every_value=True, wrong_conditions=True)
+
+
+def task_named(name: str) -> Task:
+    """The task of a run whose `config.yaml` has this name; generation where it has another, which somebody edited."""
+    return _TASKS.get(name, GENERATION)
+
+
+class ByTask(Generic[T]):
+    """What one package does for each task: its modules register it, and are imported when it is first looked up.
+
+    A new task is then a new module in each package that has such a registry, and no line elsewhere."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+        self._of: dict[Task, T] = {}
+
+    def add(self, task: Task, what: T) -> None:
+        """Let it be found under the task."""
+        self._of[task] = what
+
+    def __getitem__(self, task: Task) -> T:
+        """Raises KeyError for a task that no module of the package has anything for."""
+        if task not in self._of:
+            self._import()
+        return self._of[task]
+
+    def named(self, name: str) -> T:
+        """That of the task of this name. Raises ConfigError that lists the names."""
+        self._import()
+        known = {task.name: what for task, what in self._of.items()}
+        if name not in known:
+            raise ConfigError(f"There is no task {name!r}; there are {', '.join(sorted(known))}.")
+        return known[name]
+
+    def _import(self) -> None:
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self.package}.{module.name}")

@@ -1,0 +1,137 @@
+"""Sentences about a set of images: what a user should know before training on it, and what a run depends on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.records import counted, listed
+from zerosum.recipes.settings import Settings
+from zerosum.utils.files import parse_json
+
+_SHOWN = 8
+
+
+def remarks(data: Dataset, settings: Settings) -> list[str]:
+    """What the user should know of the data that a run begins with."""
+    return [
+        *packing_remarks(data),
+        *condition_remarks(data, settings.batch),
+        *settings.notes,
+        *pair_remarks(data),
+    ]
+
+
+def data_notes(data: Dataset) -> list[str]:
+    """What was decided while the data was read, and how images were converted, as `prepare` prints it."""
+    report = _packing_report(data)
+    notes = list(report.get("notes", []))
+    if changes := report.get("changes", {}):
+        counts = ", ".join(f"{text} ({count:,})" for text, count in list(changes.items())[:_SHOWN])
+        notes.append(f"Images were converted: {counts}.")
+    if ignored := report.get("ignored", []):
+        first = "; ".join(f"{skip['name']}: {skip['reason']}" for skip in ignored[:3])
+        are = "is" if len(ignored) == 1 else "are"
+        notes.append(f"{counted(len(ignored), 'file')} beside the images {are} not read ({first}).")
+    return notes
+
+
+def _packing_report(data: Dataset) -> dict[str, Any]:
+    """What `prepare` found; empty where there is no such report, as of vectors."""
+    try:
+        report = parse_json((data.folder / "report.json").read_bytes())
+        return {
+            "notes": list(map(str, report.get("notes", []))),
+            "warnings": list(map(str, report.get("warnings", []))),
+            "changes": {str(text): int(count) for text, count in report.get("changes", {}).items()},
+            **{key: list(map(_skip, report.get(key, []))) for key in ("ignored", "skipped")},
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+        return {}
+
+
+def _skip(value: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value[key]) for key in ("name", "reason")}
+
+
+def packing_remarks(data: Dataset) -> list[str]:
+    """What packing found that the user should know: warnings, and how many images were left out and why."""
+    report = _packing_report(data)
+    left_out, warnings = report.get("skipped", []), list(report.get("warnings", []))
+    if left_out:
+        first = "; ".join(f"{skip['name']}: {skip['reason']}" for skip in left_out[:3])
+        warnings.append(
+            f"{len(left_out):,} of {len(left_out) + len(data):,} images were left out ({first}). "
+            f"{data.folder / 'report.html'} names each."
+        )
+    return warnings
+
+
+def condition_remarks(data: Dataset, batch: int) -> list[str]:
+    """Which images a conditional generator does not learn from, and which values it can hardly learn."""
+    if data.conditions is None:
+        return []
+    found = []
+    names = [condition.name for condition in data.info.conditions]
+    lacking = names[0] if len(names) == 1 else f"one of {listed(names)}"
+    fewer = "" if len(names) == 1 else ", or name fewer attributes"
+    if missing := int((data.conditions < 0).any(axis=1).sum()):
+        found.append(
+            f"{missing:,} of {len(data):,} images have no value for {lacking}; they are not trained on. Complete the "
+            f"table, by hand or with `zerosum tag`{fewer}."
+        )
+    for condition in data.info.conditions:
+        few = [
+            f"{value} ({count})"
+            for value, count in zip(condition.values, condition.counts, strict=True)
+            if count < batch
+        ]
+        if few:
+            found.append(
+                f"{condition.name} has values with fewer images than a batch ({batch}), which a generator hardly "
+                f"learns: {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}. Merge them with others "
+                "(of numbers by bins=...), or collect more."
+            )
+    return found
+
+
+def form_text(info: DatasetInfo) -> str:
+    """What a network depends on, in words."""
+    values = "" if info.value_range is None else f" from {info.value_range[0]:g} to {info.value_range[1]:g}"
+    return f"{info.dtype} values{values} of shape {'x'.join(map(str, info.shape))}"
+
+
+def shape_text(info: DatasetInfo) -> str:
+    if info.is_vectors:
+        return f"{counted(info.shape[0], 'number')} each"
+    height, width, channels = info.shape
+    made = side_text(info.labels, channels, info.dtype)
+    if info.input is None or info.conditions:  # conditions: its own input, of which another value is made
+        return f"{height}x{width} pixels, {made}"
+    given = side_text(info.input.labels, info.input.channels, info.input.dtype)
+    beside = " with instances" if info.instances else ""
+    return f"{height}x{width} pixels, from {given}{beside} to {made}"
+
+
+def side_text(labels: Sequence[str], channels: int, dtype: str) -> str:
+    """A kind of image in words: 3 channels, uint8; or label maps of 12 classes."""
+    return (
+        f"label maps of {len(labels)} classes"
+        if labels
+        else f"{channels} channel{'s' if channels > 1 else ''}, {dtype}"
+    )
+
+
+def told(info: DatasetInfo) -> list[tuple[str, tuple[str, ...]]]:
+    return [(condition.name, condition.values) for condition in info.conditions]
+
+
+def told_text(info: DatasetInfo) -> str:
+    """The conditions of a set in words."""
+    return "; ".join(f"{c.name}: {', '.join(c.values[:20])}" for c in info.conditions) or "no conditions"
+
+
+def pair_remarks(data: Dataset) -> list[str]:
+    """Whether pairs are too few to hold one out."""
+    if data.info.input is not None and not data.info.conditions and len(data) == 1:
+        return ["There is one pair, which will be learnt by heart, and none is left to judge by. Collect more."]
+    return []

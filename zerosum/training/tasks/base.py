@@ -1,0 +1,113 @@
+"""What training asks of a task. A new one is a file beside this that registers an instance."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.sampler import epoch_order
+from zerosum.data.scan import Survey
+from zerosum.engine.loop import Scorer
+from zerosum.engine.players import System
+from zerosum.metrics.scores import NETWORK
+from zerosum.models.paired_scores import paired_scores
+from zerosum.runs.task import ByTask
+
+MOST_PAIRS = 500  # held-out pairs scored at a checkpoint
+GUESSED = 10  # classes or values of an attribute, of data that has not been read
+
+Sheets = Callable[[nn.Module, int], dict[str, float]]
+"""Draws what a network can do after so many images seen, as a file in the folder of samples."""
+
+
+class TrainingTask(ABC):
+    """How networks of one task are trained: their data, what is drawn meanwhile, and what scores a checkpoint."""
+
+    def check(self, settings: Any, init: str | Path | None) -> None:
+        """Before any data is read. Raises ConfigError or DataError when a run cannot start with these settings, begun
+        from the weights of `init`."""
+        settings.validate_start(init)
+
+    def check_data(self, settings: Any, found: Survey, source: str) -> None:  # noqa: B027
+        """Before the data is packed. Raises DataError when it cannot be learnt from."""
+
+    def check_restored(self, found: DatasetInfo, known: DatasetInfo, source: str, run: str | Path) -> None:  # noqa: B027
+        """Before a run goes on. Raises DataError when its data has changed in what the networks depend on."""
+
+    def expected(self, settings: Any, info: DatasetInfo, found: Survey) -> DatasetInfo:
+        """What `prepare` will make of a set that is not packed yet; how many classes or values it has is guessed where
+        only reading all of it would tell."""
+        return info
+
+    def check_expected(self, settings: Any, info: DatasetInfo) -> None:  # noqa: B027
+        """Before the data is packed, of which `info` is expected. Raises ConfigError when it cannot be scored so."""
+
+    @abstractmethod
+    def prepare(self, data: Dataset, settings: Any) -> Dataset:
+        """The set with the classes or conditions that the settings name."""
+
+    def prepare_like(self, data: Dataset, settings: Any, known: DatasetInfo) -> Dataset:
+        """Other data with the classes or conditions that a run knows. Raises DataError where it has none of them."""
+        return self.prepare(data, settings)
+
+    def pinned(self, settings: Any, info: DatasetInfo) -> dict[str, Any]:
+        """Settings, nested, that are kept in config.yaml in place of what was left to the data, so that other data is
+        read alike."""
+        return {}
+
+    @abstractmethod
+    def split(self, settings: Any, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """The places of the images that are trained on, and of those held out."""
+
+    def known_rows(self, data: Dataset) -> np.ndarray:
+        """The places of the images that have what a network is tested on."""
+        return np.arange(len(data))
+
+    def rows(self, settings: Any, data: Dataset, seed: int) -> np.ndarray:
+        """The places of the images that are trained on."""
+        return self.split(settings, data, seed)[0]
+
+    def shown_rows(self, settings: Any, data: Dataset, seed: int) -> np.ndarray:
+        """The places of the images that sheets show: those held out, or those trained on where none are."""
+        training, held = self.split(settings, data, seed)
+        return held if len(held) else training
+
+    @abstractmethod
+    def sheets(self, folder: Path, system: System, settings: Any, data: Dataset, seed: int) -> Sheets:
+        """Draws what the network can do, every so many images."""
+
+    @abstractmethod
+    def scorer(self, system: System, settings: Any, data: Dataset, seed: int) -> Scorer | None:
+        """Scores the network at checkpoints; None where it is not scored."""
+
+    def warnings(self, settings: Any, data: Dataset, seed: int) -> list[str]:
+        """Sentences on what may spoil this training, beside those on the data itself."""
+        return []
+
+
+TRAINING: ByTask[TrainingTask] = ByTask("zerosum.training.tasks")
+
+
+def paired_scorer(system: System, data: Dataset, held: np.ndarray, seed: int) -> Scorer | None:
+    """Scores of what is made of the inputs of these rows against their images; None where there are none."""
+    held = np.sort(held[epoch_order(len(held), seed, 0)[:MOST_PAIRS]])
+    if not len(held):
+        return None
+
+    def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
+        found = paired_scores(system, network, data, held)
+        values = {f"eval/{name}@validation": value for name, value in found.means().items()}
+        return values, {"made_by": held_out(data, held, seed)}
+
+    if data.info.labels:
+        return Scorer(measure, "eval/mean_iou@validation", higher=True)
+    return Scorer(measure, "eval/l1@validation", higher=False)
+
+
+def held_out(data: Dataset, held: np.ndarray, seed: int) -> dict[str, Any]:
+    """What scores on held-out images were made with."""
+    return {"part": "validation", "n": len(held), "data_hash": data.info.hash, "seed": seed, "network": NETWORK}

@@ -1,0 +1,153 @@
+"""Generation: networks that make images from latents, of what they are asked for."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from zerosum.data.conditioning.conditioning import complete, conditioned
+from zerosum.data.conditioning.conditions import Condition
+from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.scan import Survey
+from zerosum.engine.loop import Scorer
+from zerosum.engine.players import System
+from zerosum.engine.watch import COLLAPSED
+from zerosum.metrics.scores import FEWEST, as_stored, distance_scores, halves, made_by, score_name, why_unscored
+from zerosum.models.class_diversity import DiversityWithin, classes_of, few_text, mean_of
+from zerosum.models.feature_extractors import check_features, extractor_for, features_of, real_features
+from zerosum.models.generator import generated
+from zerosum.models.sample_sheets import SampleSheets
+from zerosum.recipes.settings import AdversarialSettings
+from zerosum.runs.task import GENERATION
+from zerosum.training.tasks.base import GUESSED, TRAINING, TrainingTask
+from zerosum.utils.errors import ConfigError, DataError
+
+DIVERSITY_WITHIN = "eval/diversity_within"
+
+
+class GenerationTraining(TrainingTask):
+    """A generator learns from all images, or from those that have a value for each of its conditions; the distance of
+    its samples from real images scores it."""
+
+    def check(self, settings: AdversarialSettings, init: str | Path | None) -> None:
+        """Raises ConfigError also when fewer images are to be scored than can be."""
+        if 0 < settings.score.images < FEWEST:
+            raise ConfigError(
+                f"score.images={settings.score.images}: scores need {FEWEST} images a side or more, and mean little "
+                "below a thousand. Give more, or 0 for no scores."
+            )
+        super().check(settings, init)
+
+    def check_expected(self, settings: AdversarialSettings, info: DatasetInfo) -> None:
+        """Raises ConfigError when the features that score samples do not take such images."""
+        if settings.score.images and not info.is_vectors:
+            check_features(settings.score.features, info)
+
+    def expected(self, settings: AdversarialSettings, info: DatasetInfo, found: Survey) -> DatasetInfo:
+        """The classes as conditions, of generators that have any."""
+        if settings.condition_names is None:
+            return info
+        values = found.classes or tuple(map(str, range(GUESSED)))
+        return replace(info, conditions=(Condition("class", values, (1,) * len(values)),))
+
+    def prepare(self, data: Dataset, settings: AdversarialSettings) -> Dataset:
+        """The set with the conditions that the settings name, if any."""
+        if settings.condition_names is None:
+            return data
+        found = conditioned(data, settings.condition_names)
+        settings.balanced_column(found.info)  # raises before training what it would raise then
+        return found
+
+    def prepare_like(self, data: Dataset, settings: AdversarialSettings, known: DatasetInfo) -> Dataset:
+        """With its conditions if it has them: images can be compared without."""
+        try:
+            return self.prepare(data, settings)
+        except DataError:
+            return data
+
+    def pinned(self, settings: AdversarialSettings, info: DatasetInfo) -> dict[str, Any]:
+        """The conditions by name, so that other data is asked for the same."""
+        return {"attributes": tuple(condition.name for condition in info.conditions)} if info.conditions else {}
+
+    def split(self, settings: AdversarialSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """The images that have a value for each condition; none is held out."""
+        return complete(data), np.empty(0, np.int64)
+
+    def sheets(
+        self, folder: Path, system: System, settings: AdversarialSettings, data: Dataset, seed: int
+    ) -> SampleSheets:
+        """Sheets of generated images."""
+        return SampleSheets(folder, system, data, seed)
+
+    def scorer(self, system: System, settings: AdversarialSettings, data: Dataset, seed: int) -> Scorer | None:
+        """See `distance_scorer`."""
+        return distance_scorer(system, settings, data, seed)
+
+    def warnings(self, settings: AdversarialSettings, data: Dataset, seed: int) -> list[str]:
+        """What its images would show that the data does not, what is not scored, and classes too rare to watch."""
+        found = []
+        if settings.augment.leaks:
+            found.append(
+                "The images are varied before the generator learns from them, so it will make images that are varied "
+                "likewise (turned, shifted or recoloured). Only augment=flip is without that effect, where mirror "
+                "images are as likely."
+            )
+        scored = settings.score.images and not data.info.is_vectors
+        if scored and (reason := why_unscored(data, settings.score.features)):
+            found.append(f"Checkpoints are not scored, and none is the best: {reason}")
+        if few := classes_of(data, seed)[1]:
+            found.append(few_text(few, data.info))
+        return found
+
+
+def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset, seed: int) -> Scorer | None:
+    """The distances of generated images from real ones; what real images get in their place is measured once.
+
+    None for points, where it was left out, and for what cannot be scored (`why_unscored`)."""
+    score = settings.score
+    if data.info.is_vectors or not score.images or why_unscored(data, score.features):
+        return None
+    device = next(system.network.parameters()).device
+    extractor = extractor_for(score.features, data.info, device)
+    try:
+        against, others = halves(data, score.images, seed)
+    except DataError:  # so many copies that one lot of them is all there is
+        return None
+    n = len(against)
+    within = None if data.conditions is None else DiversityWithin(system, data, seed)
+    known: dict[str, Any] = {}
+    leading = f"eval/{score_name('fd', n, extractor)}"
+
+    def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
+        if not known:  # when first needed, so that a run starts at once
+            known["real"] = real_features(extractor, data, against, device)
+            floor = distance_scores(real_features(extractor, data, others, device), known["real"])
+            known["floor"] = {f"eval/{name}": value for name, value in floor.named(n, extractor).items()}
+            # one unvarying sample is at best the mean of the features, whose distance is the trace of their covariance
+            known["reference"] = {leading: float(known["real"].double().var(dim=0).sum())}
+        made = generated(system, network, data.info, range(n), images_seen)
+        fake = features_of(extractor, as_stored(made, data.info), device)
+        values = {
+            f"eval/{name}": value for name, value in distance_scores(fake, known["real"]).named(n, extractor).items()
+        }
+        more: dict[str, Any] = {}
+        if within is not None and (classes := within(network, images_seen)):
+            values[DIVERSITY_WITHIN] = mean_of(classes)
+            more = {"diversity_within": classes, "samples_within": within.samples}
+        about = made_by(extractor, n, seed, data, part="train", **more)
+        return values, {"floor": known["floor"], "reference": known["reference"], "made_by": about}
+
+    return Scorer(measure, leading, higher=False, sound=varied_within)
+
+
+def varied_within(scores: Mapping[str, Any]) -> bool:
+    """Whether a conditional generator has not collapsed within classes, by the scores of a checkpoint. The Fréchet
+    distance does not see that: all classes together are as varied as the data. Anything without that score passes."""
+    value = scores.get(DIVERSITY_WITHIN)
+    return not isinstance(value, int | float) or value >= COLLAPSED
+
+
+TRAINING.add(GENERATION, GenerationTraining())

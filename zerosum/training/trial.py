@@ -1,0 +1,218 @@
+"""A step of training on shapes alone, before anything is packed or trained: what networks refuse is known by then."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zerosum.data.conditioning.conditions import width_of
+from zerosum.data.dataset import DatasetInfo
+from zerosum.data.scan import Survey
+from zerosum.data.settings import Size, size_text
+from zerosum.engine.autotune.precision import on_shapes_alone
+from zerosum.engine.players import Batch, System
+from zerosum.engine.randomness import seeded
+from zerosum.engine.step import frozen, opponents_of, training_step
+from zerosum.recipes.registry import Recipe, merged, nested
+from zerosum.recipes.settings import Settings
+from zerosum.training.tasks.base import TRAINING
+from zerosum.utils.errors import ConfigError, ZerosumError
+
+LARGER = (2, 4, 8, 16, 32)  # times the size, at which settings are tried that do not work at it
+RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
+TIMED = 8  # images in the step by which the time is told
+ELSEWHERE = ("preset", "size", "data", "every", "score", "images", "epochs", "validation", "ema_half_life", "transfer")
+"""Settings that networks are not built by."""
+
+
+def trial_step(recipe: Recipe, settings: Settings, info: DatasetInfo) -> None:
+    """Take the gradients of every player once, as late in training, on tensors that have a shape and no numbers: in a
+    moment, without memory.
+
+    Raises ConfigError when that fails, which names what would do instead: a larger size, or the default of a setting;
+    and as the recipe does when it cannot be built."""
+    problem = _problem(recipe, settings, info)
+    if not problem:
+        return
+    what = "vectors" if info.is_vectors else f"images of {info.shape[0]}x{info.shape[1]} pixels"
+    ways = _remedies(recipe, settings, info)
+    remedy = f"What works: {', or '.join(ways)}." if ways else "Take the defaults of the recipe, or other settings."
+    raise ConfigError(f"{recipe.name} cannot be trained on {what} with these settings: {problem}. {remedy}")
+
+
+def seconds_an_image(
+    recipe: Recipe,
+    settings: Settings,
+    info: DatasetInfo,
+    device: torch.device,
+    clock: Callable[[], float] = time.monotonic,
+) -> float | None:
+    """How long training takes for each image seen, late in training, by a step on few images that show nothing; None
+    where such a step cannot be taken."""
+    late = settings.goal(info.count, len(info.classes))
+    try:
+        with seeded(device, "trial"):
+            system = recipe.build(settings, info).to(device)
+            usual = settings.batch if system.batch is None else system.batch(late)
+            count = min(usual, TIMED)
+            shapes = shapes_of(info, count)
+            batch = {name: _drawn(tensor, device) for name, tensor in shapes.items()} | {"images_seen": late, "step": 0}
+            for _ in range(2):  # the first makes room
+                started = clock()
+                training_step(
+                    system.players, lambda player: dict(batch), lambda player, i: nullcontext(), system.simultaneous,
+                    joint_forward=system.joint_forward,
+                )  # fmt: skip
+                seconds = clock() - started
+    except Exception:  # what a run will say of it, if it is wrong
+        return None
+    return seconds / (count * settings.batches_a_step)
+
+
+def _drawn(shape: torch.Tensor, device: torch.device) -> torch.Tensor:
+    make = torch.rand if shape.is_floating_point() else torch.zeros
+    return make(shape.shape, dtype=shape.dtype, device=device)
+
+
+def expected_info(
+    recipe: Recipe, settings: Settings, source: str | Path, found: Survey, size: Size | None
+) -> DatasetInfo:
+    """What a set will be like when it is packed, by what the survey found in it; how many classes or values there are
+    is guessed where only reading all of it would tell, and it has no hash."""
+    opened = found.source
+    if size is None:
+        shape = (1,) if opened is None or opened.vectors is None else tuple(opened.vectors().shape[1:])
+        return DatasetInfo(str(source), found.count, shape, "float32", None, False, (), "")
+    info = DatasetInfo(
+        str(source),
+        found.count,
+        (*size, found.channels),
+        found.dtype,
+        RANGES[found.dtype],
+        found.alpha,
+        found.classes,
+        "",
+    )
+    return TRAINING[recipe.task].expected(settings, info, found)
+
+
+def same_shapes(a: DatasetInfo, b: DatasetInfo) -> bool:
+    """Whether a step on one set is, by its shapes, a step on the other."""
+    return form(a) == form(b)
+
+
+def form(info: DatasetInfo) -> tuple[object, ...]:
+    """What the shapes of a step on a set depend on."""
+    given = None if info.input is None else info.input.width
+    counts = len(info.classes), width_of(info.conditions), len(info.labels)
+    return info.shape, info.alpha, given, info.instances, *counts
+
+
+def _problem(recipe: Recipe, settings: Settings, info: DatasetInfo) -> str:
+    """Why it cannot be trained, in words, or nothing. Raises ConfigError as the recipe does.
+
+    Images are not varied before the discriminator, which keeps their shape: its hundreds of small operations take
+    seconds on tensors without numbers, of which each is worked out in Python."""
+    settings = settings.model_copy(update={"augment": settings.augment.not_shared()})
+    with on_shapes_alone():
+        try:
+            system = recipe.build(settings, info)
+            if system.batch is not None:  # it changes as training goes on
+                _take_gradients(system, settings, info, 0)
+            _take_gradients(system, settings, info, settings.goal(info.count, len(info.classes)))
+        except ZerosumError:
+            raise
+        except Exception as error:
+            lines = str(error).strip().splitlines()
+            return "" if _looks_at_values(error) else (lines[0] if lines else type(error).__name__).rstrip(".")
+    return ""
+
+
+def _looks_at_values(error: Exception) -> bool:
+    """Whether a step only failed because its tensors have no numbers, or lacks what one that did was to leave."""
+    return isinstance(error, NotImplementedError | KeyError) or "meta" in str(error).lower()
+
+
+def _take_gradients(system: System, settings: Settings, info: DatasetInfo, images_seen: int) -> None:
+    count = settings.batch if system.batch is None else system.batch(images_seen)
+    batch = shapes_of(info, count) | {"images_seen": images_seen, "step": 0}
+    for player in system.players:
+        joint = system.joint_forward
+        with frozen(opponents_of(player, system.players, joint is not None)):
+            if joint is not None and player is system.players[0]:
+                batch = joint(batch)
+            terms, _ = player.losses(batch)
+            torch.stack(list(terms.values())).sum().backward()
+
+
+def shapes_of(info: DatasetInfo, count: int) -> Batch:
+    """A batch of so many images or pairs such as the set has, which has shapes and no numbers."""
+    if info.is_vectors:
+        batch: Batch = {"image": torch.empty(count, *info.shape, device="meta")}
+    else:
+        height, width, channels = info.shape
+        batch = {"image": torch.empty(count, channels, height, width, device="meta")}
+        if info.labels:
+            batch = {"map": torch.zeros(count, height, width, dtype=torch.int64, device="meta")}
+        if info.input is not None:
+            batch["input"] = torch.empty(count, info.input.width, height, width, device="meta")
+        if info.instances:
+            batch["instances"] = torch.zeros(count, height, width, dtype=torch.int64, device="meta")
+    if info.classes:
+        batch["label"] = torch.zeros(count, dtype=torch.int64, device="meta")
+    if info.conditions:
+        batch["condition"] = torch.empty(count, width_of(info.conditions), device="meta")
+    return batch
+
+
+def _remedies(recipe: Recipe, settings: Settings, info: DatasetInfo) -> list[str]:
+    """What would work: single changes to the settings, or to the size."""
+
+    def works(changed: Settings, at: DatasetInfo) -> bool:
+        try:
+            return not _problem(recipe, changed, at)
+        except ZerosumError:
+            return False
+
+    ways = []
+    if not info.is_vectors:
+        height, width, channels = info.shape
+        for factor in LARGER:
+            size = recipe.nearest_size(factor * height, factor * width)
+            if works(settings, replace(info, shape=(*size, channels))):
+                ways.append(f"size={size_text(size)}")
+                break
+    usual, own = recipe.configure({}).model_dump(), settings.model_dump()
+    changes = [(path, value) for path, value in _differing(own, usual) if path[0] not in ELSEWHERE]
+    changes += [(("batch",), 2)] if settings.batch == 1 else []
+    for path, value in changes:
+        key = ".".join(path)
+        try:
+            changed = recipe.settings.model_validate(merged(own, nested({key: value})))
+        except ValueError:
+            continue
+        if works(changed, info):
+            ways.append(f"{key}={value} in place of {_at(own, path)}")
+    return ways
+
+
+def _differing(own: Mapping[str, Any], usual: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
+    """Where settings differ from the usual ones, and what is usual there."""
+    found: list[tuple[tuple[str, ...], Any]] = []
+    for key, value in own.items():
+        if isinstance(value, Mapping) and isinstance(usual.get(key), Mapping):
+            found += [((key, *path), other) for path, other in _differing(value, usual[key])]
+        elif key in usual and value != usual[key]:
+            found.append(((key,), usual[key]))
+    return found
+
+
+def _at(values: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = values
+    for part in path:
+        value = value[part]
+    return value

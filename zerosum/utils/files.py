@@ -1,0 +1,247 @@
+"""Files and folders that appear whole or not at all."""
+
+import errno
+import glob
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from zerosum.utils.errors import ConfigError, ZerosumError
+from zerosum.utils.text import printable
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+SETTLING = 1.0  # seconds that a new file or folder may be without its lock
+LONGEST_NAME = 200  # bytes of a name that its temporary file keeps; file systems end at 255
+
+
+def refuse_odd_name(path: str | Path) -> None:
+    """Raises ConfigError for a folder whose name is no UTF-8, which libraries that write and read weights do not open,
+    so that what is written there could not be read again."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"The name {printable(str(path))} is not UTF-8. Choose another for what is written."
+        ) from None
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable; a no-op where folders cannot be opened (Windows)."""
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def plain_disk_errors(what: str | Path) -> Iterator[None]:
+    """Turn a full disk, a read-only folder or a missing right into a sentence that names `what`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ZerosumError(f"No space left on the disk to write {what}. Free some space and try again.") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ZerosumError(
+                f"Cannot write {what}: {error.strerror}. Choose a folder that you may write to."
+            ) from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise ZerosumError(
+                f"Cannot write {what}: {error.strerror}. A file stands where a folder is needed."
+            ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise ZerosumError(
+                f"Cannot write {what}: the name is too long for this disk. Give a shorter one."
+            ) from error
+        raise
+
+
+def _prefix(path: Path) -> str:
+    """How the temporary file beside `path` is called: as that is, but short enough for what follows the name."""
+    name = path.name
+    while len(os.fsencode(name)) > LONGEST_NAME:
+        name = name[:-1]
+    return f".{name}."
+
+
+def write_whole(path: str | Path, content: bytes | str, durable: bool = True) -> None:
+    """Write a file through a temporary one beside it, so that a reader sees the old content or the new.
+
+    Text is written as UTF-8; of a file name that is not, the odd bytes are escaped (as JSON would)."""
+    path = Path(path)
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
+    with plain_disk_errors(path):
+        handle, temporary = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        if durable:
+            sync_folder(path.parent)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` for who writes bit by bit, which takes that name when the block ends without an
+    error; folders above it are made."""
+    with plain_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clear_abandoned(path)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            with _held(temporary):
+                yield temporary
+                os.chmod(temporary, 0o666 & ~umask())
+                os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a JSON document whole, indented for people."""
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text. Whole numbers of more than 19 digits are floats. Raises ValueError for anything else,
+    also for what is nested too deeply to be read."""
+    try:
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 19 else float(digits))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Fill a temporary folder beside `path`, which takes that name when the block ends without an error.
+
+    Raises ConfigError if `path` exists, before anything is written, or at the end where another process was first. A
+    failed block leaves nothing behind, and what one left that was killed is removed."""
+    path = Path(path)
+    refuse_taken(path)
+    with plain_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clear_abandoned(path)
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
+        try:
+            with _held(temporary):
+                os.chmod(temporary, 0o777 & ~umask())
+                yield temporary
+                for file in sorted(temporary.rglob("*")):
+                    if file.is_file():
+                        with open(file, "rb") as handle:
+                            os.fsync(handle.fileno())
+                sync_folder(temporary)
+                try:
+                    os.replace(temporary, path)
+                except OSError as error:
+                    if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise _taken(path) from error
+                    raise
+            sync_folder(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    clear_abandoned(path)
+
+
+def refuse_taken(path: Path) -> None:
+    """Raises ConfigError when there is something of that name."""
+    if path.exists():
+        raise _taken(path)
+
+
+def _taken(path: Path) -> ConfigError:
+    return ConfigError(f"{path} exists already, and was left as it is. Choose another name, or remove it first.")
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Lock what is half written for as long as this process lives: the system lets go of it however that ends."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not every file system can
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def clear_abandoned(path: Path) -> None:
+    """Remove what writers of this name left half written when they were killed; those that still live hold a lock."""
+    if fcntl is None:
+        return
+    for left in path.parent.glob(f"{glob.escape(_prefix(path))}????????.tmp"):
+        with suppress(OSError):  # just finished, and renamed; or of another user
+            if left.stat().st_mtime > time.time() - SETTLING:
+                continue
+            handle = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(left)
+            finally:
+                os.close(handle)
+
+
+def refuse_to_replace(out: Path, overwrite: bool = False) -> None:
+    """Raises ConfigError when `out` is a file already, or a folder with files, unless they may be written over."""
+    if overwrite or not out.exists():
+        return
+    if out.is_dir():
+        if held := sum(1 for path in out.iterdir() if not path.name.startswith(".")):
+            what = "1 file or folder" if held == 1 else f"{held:,} files or folders"
+            raise ConfigError(
+                f"{out} holds {what} already, which were left as they are. Name another folder with --out, or give "
+                "--overwrite to write among them, over those of the same names."
+            )
+        return
+    raise ConfigError(
+        f"{out} exists already, and was left as it is. Name another file with --out, or give --overwrite to replace it."
+    )
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove the temporary files and folders of writers that were killed. Only for who alone writes there."""
+    for path in folder.glob(".*.tmp"):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def umask() -> int:
+    """The rights that new files are made without."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
