@@ -99,6 +99,7 @@ def test_a_source_distribution_has_what_make_test_needs():
     needed = {
         "zerosum",
         "tests",
+        "examples",
         "tools",
         "bench",
         "docs",
@@ -240,7 +241,7 @@ def test_no_page_has_a_gap_to_fill():
 
 
 def test_links_between_pages_lead_somewhere():
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
