@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from zerosum.engine.players import Batch, System
 from zerosum.nn.layers.layout import Flatten, Unflatten
 from zerosum.nn.layers.leaky import LeakyReLU
-from zerosum.nn.layers.resample import MeanOfFour
+from zerosum.nn.layers.resample import AvgPool2x2
 
 Step = Callable[[], None]
 
@@ -52,7 +52,7 @@ def make_plain(network: nn.Module) -> None:
         for name, child in parent.named_children():
             if isinstance(child, LeakyReLU):
                 setattr(parent, name, nn.LeakyReLU(child.slope))
-            elif isinstance(child, MeanOfFour):
+            elif isinstance(child, AvgPool2x2):
                 setattr(parent, name, nn.AvgPool2d(2))
             elif isinstance(child, Flatten):
                 setattr(parent, name, nn.Flatten())

@@ -51,7 +51,7 @@ ANSWERS = [
     ("train dcgan photos/ batch=0", "greater than 0"),
     ("train dcgan photos/ size=3y", "size must be"),
     ("train dcgan photos/ preset=papr", "did you mean paper?"),
-    ("train dcgan photos/ k=3 discriminator_steps=2", "two words for one setting"),
+    ("train dcgan photos/ k=3 discriminator_steps=2", "are the same setting"),
     ("train dcgan photos/ precision=bf16", "--precision"),
     ("train dcgn photos/", "did you mean dcgan?"),
     ("train wgan-gp photos/", "penalty.between=10"),

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.data.made_sets import packed
 from zerosum.data.open import open_dataset
 from zerosum.data.pack.content import Content, content_of, copies_among, store, stored
-from zerosum.data.split import apart, few, held_out, numbers, parted
+from zerosum.data.split import apart, few, held_out, numbers, split_indices
 
 
 def noise(count, seed=0, side=8):
@@ -207,8 +207,8 @@ def test_copies_among_counts_each_once():
 def test_by_order_it_is_the_split_of_older_versions_but_for_what_was_trained_on():
     data = packed(noise(100))
     rows = np.arange(100)
-    held = parted(data, rows, 0.1, 0, "order")[1]
+    held = split_indices(data, rows, 0.1, 0, "order")[1]
     assert len(held) == 10
     data.trained = data.content.keys[held[:4]]
-    assert parted(data, rows, 0.1, 0, "order")[1].tolist() == held[4:].tolist()
-    assert [len(part) for part in parted(data, rows, 0.0, 0)] == [100, 0]
+    assert split_indices(data, rows, 0.1, 0, "order")[1].tolist() == held[4:].tolist()
+    assert [len(part) for part in split_indices(data, rows, 0.0, 0)] == [100, 0]

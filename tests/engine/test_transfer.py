@@ -205,7 +205,7 @@ def test_frozen_layers_stay_frozen_when_their_turn_is_over():
 
 @pytest.mark.parametrize("part", ["freeze_generator", "freeze_discriminator"])
 def test_nothing_can_be_kept_that_comes_from_nowhere(part, gray, tmp_path):
-    with pytest.raises(ConfigError, match=rf"transfer.{part}=1 keeps layers as they are.* --init"):
+    with pytest.raises(ConfigError, match=rf"transfer.{part}=1 freezes layers.* --init"):
         zerosum.train("dcgan", gray, out=tmp_path / "run", images=8, transfer={part: 1}, **QUICK)
     assert not (tmp_path / "run").exists()
 

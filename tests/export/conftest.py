@@ -42,7 +42,7 @@ def key_of(graph):
     about = [getattr(plain, name, None) for name in ("images", "given")]
     spec, info = (getattr(plain, name, None) for name in ("spec", "info"))
     if spec is not None:
-        about += [spec.styled, spec.uses_instances]
+        about += [spec.has_styles, spec.uses_instances]
     if info is not None:
         about += [info.shape, info.conditions, info.labels]
     weights = tensors_hash(graph.module.state_dict())

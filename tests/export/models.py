@@ -11,7 +11,7 @@ from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.engine.randomness import seeded
 from zerosum.models.base import MODELS
-from zerosum.nn.networks.pix2pixhd import Painter
+from zerosum.nn.networks.pix2pixhd import Pix2pixHDNetwork
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.runs.checkpoint import save_checkpoint
 from zerosum.runs.folder import RunFolder
@@ -95,8 +95,8 @@ def tiny(name: str, **more: Any) -> Any:
         for parameter in network.parameters():
             if parameter.dim() > 1 and recipe_name != "progressive":  # whose weights are scaled in use
                 parameter.data.normal_(0, parameter[0].numel() ** -0.5)
-        if isinstance(network, Painter) and network.encoder is not None:
-            network.keep_styles({0: torch.randn(3, 3), 2: torch.randn(10, 3)})
+        if isinstance(network, Pix2pixHDNetwork) and network.encoder is not None:
+            network.set_styles({0: torch.randn(3, 3), 2: torch.randn(10, 3)})
     return MODELS[recipe.task](network.eval().requires_grad_(False), system, recipe, settings, info, images, 0)
 
 

@@ -525,7 +525,7 @@ def test_looks_are_chosen_and_each_class_is_one_object(opened: Any, tmp_path: Pa
     small = {"network": {"width": 4, "downs": 1, "blocks": 1}, "features": {"enabled": True, "width": 4, "clusters": 3}}
     model = tiny("pix2pixhd", replace(PICTURES, input=LABELS, instances=True), **small)
     looks = 4 * torch.randn(3, 3, 3, generator=torch.Generator().manual_seed(0))
-    model.network.keep_styles(dict(enumerate(looks)))
+    model.network.set_styles(dict(enumerate(looks)))
     window = settled(opened(exported(model, tmp_path / "looks")))
     given = np.repeat(np.arange(16, dtype=np.uint8)[:, None] // 6, 16, axis=1)
     window.set_input_files("#file", png(pictures.coloured(given, 3)))

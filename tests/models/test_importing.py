@@ -241,7 +241,7 @@ UNEVEN.model1_1[1] = torch.nn.Conv2d(6, 2, 7)
         (GLOBAL, "pix2pixhd", {"labels": 256}, ConfigError, "labels must lie between 0 and 255, got 256"),
         (u_net(3, 3, BATCH, False), "pix2pix", {"labels": 3}, ConfigError, "go with --as pix2pixhd"),
         (u_net(3, 3, BATCH, False), "pix2pix", {"size": 32}, ConfigError, "multiples of 64 pixels, got 32x32"),
-        (u_net(3, 3, BATCH, False), "pix2pix", {"size": 65}, ConfigError, "the nearest that it can is 64"),
+        (u_net(3, 3, BATCH, False), "pix2pix", {"size": 65}, ConfigError, "the nearest is 64"),
         (u_net(3, 3, BATCH, False), "pix2pix", {"size": "auto"}, ConfigError, "size must be a number of pixels"),
         (UNEVEN, "pix2pixhd", {"labels": 5, "instances": True}, DataError, "does not fit pix2pixhd: size mismatch for"),
     ],

@@ -12,7 +12,7 @@ from zerosum.engine.players import System, TranslatorSpec
 from zerosum.models.tiling import bands, measures, mirrored, ramp, starts, translated
 from zerosum.nn.networks import unet
 from zerosum.nn.networks.pix2pixhd import GlobalGenerator
-from zerosum.nn.networks.unet import sees_means
+from zerosum.nn.networks.unet import uses_image_statistics
 
 
 def system_of(network, multiple):
@@ -155,9 +155,9 @@ def test_numbers_of_classes_become_channels_piece_by_piece_and_rows_are_given_as
 
 
 def test_what_normalises_by_the_picture_is_known():
-    assert not sees_means(local_network())
-    assert sees_means(GlobalGenerator(3, 3, width=4, downs=2, blocks=1))
-    assert sees_means(unet.Generator(3, 3, 2, width=4, norm="picture"))
+    assert not uses_image_statistics(local_network())
+    assert uses_image_statistics(GlobalGenerator(3, 3, width=4, downs=2, blocks=1))
+    assert uses_image_statistics(unet.Generator(3, 3, 2, width=4, norm="picture"))
 
 
 multiples = st.integers(0, 6).map(lambda power: 2**power)

@@ -10,12 +10,12 @@ from zerosum.data.conditioning.conditions import Condition, encoded
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import training_step
-from zerosum.nn.augment.differentiable import vary
+from zerosum.nn.augment.differentiable import augment_differentiably
 from zerosum.nn.augment.settings import GanAugmentSettings
 from zerosum.nn.losses.adversarial import ADVERSARIAL
-from zerosum.nn.losses.matching import mean_gap
+from zerosum.nn.losses.matching import l1_distance
 from zerosum.nn.networks.dcgan import Discriminator, Generator
-from zerosum.recipes.adversarial import Game, augmentation_of, two_players
+from zerosum.recipes.adversarial import Game, build_augmentation, two_players
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.recipes.settings import AdversarialSettings
 from zerosum.recipes.translation import PairedGame, PairedSettings, paired_forward, paired_players
@@ -241,7 +241,7 @@ def test_the_same_turn_draws_the_same():
 
 def test_what_is_varied_is_what_vary_gives_and_the_rest_of_the_turn_draws_as_without():
     settings = GanAugmentSettings(differentiable="ada", probability=0.5)
-    varied = augmentation_of(settings, torch.nn.Linear(1, 1), False, ADVERSARIAL["hinge"])
+    varied = build_augmentation(settings, torch.nn.Linear(1, 1), False, ADVERSARIAL["hinge"])
     images = torch.rand(4, 3, 8, 8)
     torch.manual_seed(3)
     expected = torch.rand(2)
@@ -249,17 +249,17 @@ def test_what_is_varied_is_what_vary_gives_and_the_rest_of_the_turn_draws_as_wit
     assert not torch.equal(varied(images, "real"), images)
     assert torch.equal(torch.rand(2), expected)
     with seeded(torch.device("cpu"), "augment", 3, "real"):
-        expected = vary(images, "ada", (), 0.5)
+        expected = augment_differentiably(images, "ada", (), 0.5)
     assert torch.equal(varied(images, "real"), expected)
 
 
 @pytest.mark.parametrize("kind", ["none", "auto"])
 def test_without_a_kind_nothing_is_done_or_kept(kind):
     judge = torch.nn.Linear(1, 1)
-    varied = augmentation_of(GanAugmentSettings(differentiable=kind), judge, False, ADVERSARIAL["hinge"])
+    varied = build_augmentation(GanAugmentSettings(differentiable=kind), judge, False, ADVERSARIAL["hinge"])
     images = torch.rand(2, 3, 8, 8)
     assert varied(images, "real") is images
-    assert varied.learn(torch.ones(2), torch.ones(2), 2) == {}
+    assert varied.adapt(torch.ones(2), torch.ones(2), 2) == {}
     assert set(judge.state_dict()) == {"weight", "bias"}
 
 
@@ -281,9 +281,9 @@ def test_without_a_kind_nothing_is_done_or_kept(kind):
 )
 def test_overfitting_is_the_sign_of_real_logits(loss, real, fake, sign):
     settings = GanAugmentSettings(differentiable="ada")
-    varied = augmentation_of(settings, torch.nn.Linear(1, 1), False, ADVERSARIAL[loss])
+    varied = build_augmentation(settings, torch.nn.Linear(1, 1), False, ADVERSARIAL[loss])
     for _ in range(4):
-        told = varied.learn(torch.full((8,), real), torch.full((8,), fake), 8)
+        told = varied.adapt(torch.full((8,), real), torch.full((8,), fake), 8)
     assert told["augment/overfitting"] == sign
     assert told["augment/probability"].item() == pytest.approx(32 / 100_000 if sign > 0 else 0)
 
@@ -305,9 +305,9 @@ def judged_pairs(augment, player, turns=20):
         return [[discriminator(images)]]
 
     def compare(real, fake, *stages):
-        return {"l1": mean_gap(real, fake)}
+        return {"l1": l1_distance(real, fake)}
 
-    game = PairedGame(lambda batch: batch["input"], judge, compare, finds_real=True)
+    game = PairedGame(lambda batch: batch["input"], judge, compare, needs_real_stages=True)
     settings = PairedSettings(augment=augment, jitter=1, mirror=False)
     players = paired_players(settings, info, generator, discriminator, game)
     forward = paired_forward(settings, info, lambda batch: 1 * batch["input"])

@@ -13,7 +13,7 @@ from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.open import open_dataset
 from zerosum.nn.losses.smoothness import total_variation
 from zerosum.recipes import caae
-from zerosum.recipes.caae import another, shuffled, split
+from zerosum.recipes.caae import other_age, shuffled, split
 from zerosum.recipes.registry import get_recipe
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.task import ATTRIBUTE_EDITING
@@ -91,7 +91,7 @@ AGES = [5, 15, 35, 45, 65, 75] * 5
 def test_another_is_any_but_the_own_and_each_as_likely(values):
     own = torch.eye(values).repeat(3000 // values, 1)
     torch.manual_seed(0)
-    drawn = another(own)
+    drawn = other_age(own)
     assert torch.equal(drawn.sum(dim=1), torch.ones(len(own)))
     assert set(drawn.unique().tolist()) == {0, 1}
     assert not (drawn * own).any()
@@ -227,7 +227,10 @@ def test_the_judge_of_latents_sees_the_prior_and_the_encoder():
 
 
 def test_relativistic_losses_are_refused():
-    with pytest.raises(ConfigError, match="compares images in pairs, and latents have no partners; take another loss"):
+    with pytest.raises(
+        ConfigError,
+        match="relativistic pairs real and fake samples, and latents have no such pairs; choose another loss",
+    ):
         get_recipe("caae").configure({"loss": "relativistic"})
 
 
@@ -271,7 +274,9 @@ def test_mirror_images_are_input_and_target_alike(tmp_path, monkeypatch):
     assert torch.equal(batch[mirrored], before[mirrored].flip(3))
     assert 5 < mirrored.sum() < 25
     targets = []
-    monkeypatch.setattr(caae, "mean_gap", lambda target, made: targets.append(target) or (target - made).abs().mean())
+    monkeypatch.setattr(
+        caae, "l1_distance", lambda target, made: targets.append(target) or (target - made).abs().mean()
+    )
     seen = called_with(system.network.encoder, lambda: player.losses(varied(player, 0, 30) | {"images_seen": 0}))
     assert torch.equal(seen[0][0], batch)
     assert torch.equal(targets[0], batch)

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from zerosum.recipes import catalog as module
-from zerosum.recipes.catalog import FILE, catalog, check, entry_of, made
+from zerosum.recipes.catalog import FILE, build_catalog, catalog, check, entry_of
 from zerosum.recipes.overrides import parse_overrides
 from zerosum.recipes.registry import get_recipe
 from zerosum.utils.errors import ConfigError
 
 
 def test_the_file_is_up_to_date():
-    found = json.loads(json.dumps(made()))
+    found = json.loads(json.dumps(build_catalog()))
     assert json.loads(FILE.read_text("utf-8")) == found, "settings have changed: run `make catalog`"
 
 

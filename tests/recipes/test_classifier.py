@@ -178,7 +178,7 @@ def test_a_run_of_another_kind_or_network_is_refused(stripes, tmp_path):
         zerosum.train("classifier", stripes, out=tmp_path / "a", init=gan.path, **QUICK)
     with pytest.raises(ConfigError, match="networks differ"):
         zerosum.train("classifier", stripes, out=tmp_path / "b", init=small.path, network="lenet5", size="16")
-    with pytest.raises(ConfigError, match="nothing to transfer from"):
+    with pytest.raises(ConfigError, match="transfer needs initial weights"):
         zerosum.train("classifier", stripes, out=tmp_path / "c", transfer="features", **QUICK)
     assert not any((tmp_path / name).exists() for name in "abc")
 
@@ -314,7 +314,7 @@ def test_googlenet_learns_through_its_auxiliary_heads():
 class Corners(torch.nn.Module):
     """Two feature maps, the upper and the lower half of the image; class 0 is a bright upper half, class 1 a lower."""
 
-    def maps_and_logits(self, images):
+    def feature_maps_and_logits(self, images):
         maps = torch.nn.functional.avg_pool2d(torch.cat([images, images], dim=1), 4)
         half = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat_interleave(4, dim=1)[..., None]
         maps = maps * half

@@ -14,11 +14,11 @@ from zerosum.engine.randomness import seeded
 from zerosum.engine.step import training_step
 from zerosum.models.loading import described
 from zerosum.nn.augment.opacity import over_white
-from zerosum.nn.losses.labels import binary_sum, softmax_sum
+from zerosum.nn.losses.labels import attribute_loss, auxiliary_classifier_loss
 from zerosum.nn.losses.penalties import r1
 from zerosum.nn.networks import dcgan, mlp
-from zerosum.nn.networks.progressive import blended, enlarged
-from zerosum.recipes.anime import any_value
+from zerosum.nn.networks.progressive import real_at_level, upsample_nearest
+from zerosum.recipes.anime import uniform_value
 from zerosum.recipes.overrides import parse_overrides
 from zerosum.recipes.progressive import GrowthSettings, level_at
 from zerosum.recipes.registry import get_recipe
@@ -176,16 +176,16 @@ def test_reals_and_fakes_are_of_one_size_and_reals_are_blended():
         losses(system, 0, batch)
     assert all(level == 2.5 for _, level in calls)
     assert {tuple(images.shape) for images, _ in calls} == {(4, 3, 8, 8)}
-    assert torch.equal(calls[0][0], blended(batch["image"], 2.5))
+    assert torch.equal(calls[0][0], real_at_level(batch["image"], 2.5))
 
 
 def test_samples_are_enlarged_to_the_final_size():
     system, latents = built("progressive", **GROWING), torch.randn(2, 8)
     for images, level in ((0, 2), (96, 2.5), (10**6, 4)):
-        found = system.generator.make(system.network, latents, None, images)
+        found = system.generator.generate(system.network, latents, None, images)
         expected = system.network(latents, None, level)
         while expected.shape[2] < 16:
-            expected = enlarged(expected)
+            expected = upsample_nearest(expected)
         assert torch.equal(found, expected)
         assert system.stage(images) == {"growth/level": level}
 
@@ -450,10 +450,10 @@ def test_latents_of_pokegan_are_uniform():
 
 def test_any_value_is_one_of_several_or_yes_for_a_quarter():
     torch.manual_seed(0)
-    several = any_value(3000, 3)
+    several = uniform_value(3000, 3)
     assert torch.equal(several.sum(dim=1), torch.ones(3000))
     assert several.mean(dim=0).tolist() == pytest.approx([1 / 3] * 3, abs=0.04)
-    yes = any_value(3000, 1)
+    yes = uniform_value(3000, 1)
     assert yes.shape == (3000, 1)
     assert set(yes.unique().tolist()) == {0, 1}
     assert yes.mean().item() == pytest.approx(0.25, abs=0.03)
@@ -481,8 +481,8 @@ def test_the_classifier_is_held_to_what_was_asked_for(prior):
     with seen_by(system.network) as told, seen_by(judge) as calls:
         terms = losses(system, 0, batch)
     logits = [judge(images)[:, 1:] for (images,) in calls[:2]]
-    assert terms["labels-real"] == pytest.approx(binary_sum(logits[0], batch["condition"]).item(), rel=1e-5)
-    assert terms["labels-fake"] == pytest.approx(binary_sum(logits[1], told[0][1]).item(), rel=1e-5)
+    assert terms["labels-real"] == pytest.approx(attribute_loss(logits[0], batch["condition"]).item(), rel=1e-5)
+    assert terms["labels-fake"] == pytest.approx(attribute_loss(logits[1], told[0][1]).item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(("conditions", "weight"), [(CONDITIONS, 4), ((SMILE,), 1), ((), 1)])
@@ -511,7 +511,7 @@ def test_progressive_has_the_classifier_of_ac_gan():
     with seen_by(system.players[0].module) as calls:
         terms = losses(system, 0, batch)
     logits = system.players[0].module(calls[0][0], 2.0)[:, 1:]
-    expected = 2 * softmax_sum(logits, batch["condition"], [3, 1]).item()
+    expected = 2 * auxiliary_classifier_loss(logits, batch["condition"], [3, 1]).item()
     assert terms["labels-real"] == pytest.approx(expected, rel=1e-4)
     assert losses(system, 1, batch)["labels"] > 0
 
@@ -534,7 +534,7 @@ def test_a_condition_is_heard_and_learnt_from(settings):
     latents, images = system.generator.latents(range(4)), 10**6
     system.network.eval()
     one, other = (
-        system.generator.make(
+        system.generator.generate(
             system.network, latents, batch_of(conditions=CONDITIONS, place=place)["condition"], images
         )
         for place in (0, 1)
@@ -614,7 +614,7 @@ def test_attributes_need_a_conditional_generator():
 
 @pytest.mark.parametrize("start", [64, 6, 2])
 def test_growth_starts_from_a_size_there_is(start):
-    with pytest.raises(ConfigError, match=rf"growth.start={start}: 32 pixels can start from 4, 8, 16, 32\."):
+    with pytest.raises(ConfigError, match=rf"growth.start={start}: networks for 32 pixels can start at 4, 8, 16, 32\."):
         built("progressive", side=32, growth={"start": start})
 
 

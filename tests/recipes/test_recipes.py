@@ -202,7 +202,7 @@ def test_a_trained_translator_translates(recipe, data, tmp_path):
     made = model.translate(inputs)
     assert made.shape == (3, 21, 34, 1 if model.info.labels else 3)
     assert np.array_equal(made[1:2], model.translate(inputs[1:2]))
-    if model.spec.styled:
+    if model.spec.has_styles:
         assert not np.array_equal(model.translate(inputs, style=1), model.translate(inputs, style=2))
     values = json.loads((run.path / "evaluation.jsonl").read_text().splitlines()[-1])
     assert {"mean_iou", "l1"} & {name.removeprefix("eval/").removesuffix("@validation") for name in values}

@@ -8,7 +8,7 @@ from torch import nn
 
 import zerosum
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.nn.losses.penalties import patch_slope_penalty
+from zerosum.nn.losses.penalties import patch_r1_from_logits
 from zerosum.recipes.adversarial import logit_statistics
 from zerosum.recipes.registry import get_recipe
 from zerosum.runs.folder import read_lines
@@ -69,8 +69,8 @@ def test_r1_of_patches_that_do_not_overlap_is_the_mean_of_their_penalties() -> N
     conv = nn.Conv2d(3, 1, 2, stride=2)
     for side in (4, 8, 12):
         images = torch.randn(5, 3, side, side, requires_grad=True)
-        torch.testing.assert_close(patch_slope_penalty(conv(images), images), conv.weight.square().sum())
-        torch.testing.assert_close(patch_slope_penalty(conv(images).flatten(), images), conv.weight.square().sum())
+        torch.testing.assert_close(patch_r1_from_logits(conv(images), images), conv.weight.square().sum())
+        torch.testing.assert_close(patch_r1_from_logits(conv(images).flatten(), images), conv.weight.square().sum())
 
 
 def test_r1_of_a_translator_is_by_the_image_and_not_by_the_input_beside_it() -> None:

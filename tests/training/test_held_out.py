@@ -95,5 +95,5 @@ def test_classes_come_equally_often_or_it_is_said_why_not(tmp_path):
     zerosum.train("gan", folder, out=tmp_path / "run", images=16, conditional=True, balance=True, **small)
     with pytest.raises(ConfigError, match="balance=true needs conditional=true"):
         zerosum.train("gan", folder, out=tmp_path / "other", images=16, balance=True, **small)
-    with pytest.raises(ConfigError, match="balance=hair: the generator is told class"):
+    with pytest.raises(ConfigError, match="balance=hair: the conditions are class"):
         zerosum.train("gan", folder, out=tmp_path / "other", images=16, conditional=True, balance="hair", **small)

@@ -220,7 +220,9 @@ def test_growth_fits_into_a_short_run_and_published_growth_is_warned_of():
     published = plan("progressive", "builtin:portraits:64", images=8_000, overrides=["size=64", "preset=code"])
     assert published.settings.growth.stable == 600_000
     (sentence,) = published.unreached
-    assert sentence.startswith("8,000 images end before the networks have grown to 64 pixels, at 4,800,000 images")
+    assert sentence.startswith(
+        "The run ends after 8,000 images, before the networks have grown to 64 pixels at 4,800,000 images"
+    )
     given = plan("progressive", "builtin:portraits:64", images=8_000, overrides=["size=64", "growth.stable=5000"])
     assert given.settings.growth.stable == 5_000
     assert given.unreached
@@ -231,7 +233,7 @@ def test_the_head_that_learns_alone_for_all_of_a_run_is_warned_of(data):
     settings = {"transfer": "finetune", "weights": "imagenet", "network": "resnet18"}
     assert plan("classifier", data, images=59, settings=settings).unreached == ()
     (sentence,) = plan("classifier", data, images=58, settings=settings).unreached
-    assert "58 images end with or before the 58 for which the head learns alone" in sentence
+    assert "The run ends after 58 images, but for 58 only the head is trained" in sentence
 
 
 # Time

@@ -289,7 +289,7 @@ def test_a_plan_looks_at_the_run_that_it_would_begin_with(run, pictures_file, tm
 def test_a_plan_says_what_it_does_not_look_at(pictures_file):
     values = {"attribute": "wear", "also": ["kind"]}
     (told,) = training.plan("caae", pictures_file, settings=values).to_json()["later"]
-    assert told == "Which images have wear, kind, and its bins, is looked at when training begins."
+    assert told == "Which images have wear, kind, and its bins, is determined when training starts."
     assert training.plan("gan", pictures_file).to_json()["later"] == []
 
 

@@ -66,7 +66,7 @@ def test_a_dry_run_refuses_what_training_would():
 
 
 def test_both_gradients_at_once_leave_no_place_for_k_steps():
-    with pytest.raises(ConfigError, match="discriminator_steps=5 has no meaning with simultaneous=true"):
+    with pytest.raises(ConfigError, match="discriminator_steps=5 cannot be combined with simultaneous=true"):
         plan("gan", "builtin:portraits:20", overrides=["simultaneous=true", "discriminator_steps=5", "size=8"])
 
 

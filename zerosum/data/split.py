@@ -67,7 +67,7 @@ def held_out(
         learnt[groups[lacking[places[lacking].argmax()]]] = True
 
 
-def parted(
+def split_indices(
     data: Dataset, rows: np.ndarray, share: float, seed: int, by: SplitBy = "content", labels: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which of these rows of a set to train on and which to hold out, ascending: one at least where a share is asked

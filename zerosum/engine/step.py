@@ -12,8 +12,8 @@ from zerosum.engine.randomness import seeded
 
 @contextmanager
 def frozen(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """No parameter of the modules takes a gradient inside the block; afterwards each flag is as it was found, so
-    layers that a transfer froze stay frozen."""
+    """Disable gradients of all parameters of the modules inside the block. Restores the flags afterwards, so layers
+    frozen for transfer learning stay frozen."""
     parameters = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
@@ -25,8 +25,8 @@ def frozen(modules: Sequence[nn.Module]) -> Iterator[None]:
 
 
 def opponents_of(player: Player, players: Sequence[Player], joint: bool) -> list[nn.Module]:
-    """The modules that stay as they are in the turn of a player. With a joint forward none does in the first turn: what
-    it gives serves the turns of the opponents too."""
+    """The modules to freeze in a player's turn. None in the first turn with a joint forward: its graph also serves the
+    turns of the other players."""
     if joint and player is players[0]:
         return []
     return [other.module for other in players if other is not player]
@@ -40,16 +40,16 @@ def training_step(
     gradient_norms: bool = False,
     joint_forward: Callable[[Batch], Batch] | None = None,
 ) -> dict[str, Tensor]:
-    """Every player takes its turn; returns what the last step of each reported, as tensors that nobody waited for.
+    """One turn of every player. Returns the values of each player's last step as detached tensors, without device sync.
 
-    next_batch gives the player its next images; turn(player, i) is the context of its i-th step (seeds, precision).
-    simultaneous takes all gradients before any step, as Goodfellow's code does (one step a player; Algorithm 1 as
-    printed alternates). joint_forward: all players get the last batch of the first with what this computes from it, in
-    the context of the first player's step; its opponents are then not frozen. Keys: `loss/<player>/<term>`, the scores
-    as the recipe names them, `grad/<player>`."""
+    next_batch(player) returns the player's next batch; turn(player, i) is the context of its i-th step (random seed,
+    precision). simultaneous computes all gradients before any step, as Goodfellow's code does (one step per player;
+    Algorithm 1 as printed alternates). joint_forward runs in the context of the first player's step, with its opponents
+    not frozen; all other players get the last batch that it returned. Keys: `loss/<player>/<term>`, the logged values
+    under the names of the recipe, and `grad/<player>`, gradient norms."""
     joint = joint_forward is not None
     if joint and (simultaneous or any(player.steps > 1 for player in players[1:])):
-        raise ValueError("players that share the batch of the first take one step each, in turn")
+        raise ValueError("with a joint forward, players other than the first take one step each, in turn")
     report: dict[str, Tensor] = {}
     batch: Batch = {}
     for player in players:
@@ -80,14 +80,14 @@ def training_step(
 
 @contextmanager
 def seeded_in(device: torch.device, precision: str, *names: int | str) -> Iterator[None]:
-    """The context of a turn: random numbers by these names, and bfloat16 where the precision is "bf16"."""
+    """The context of a turn: torch seeded by these names, and bfloat16 autocast where the precision is "bf16"."""
     with seeded(device, *names), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         yield
 
 
 def take_step(player: Player, clock: int) -> None:
-    """One optimiser step at the settings that the schedule gives for this moment, and what follows it. When the setting
-    `phase` changes, the optimiser begins anew, without its moments."""
+    """One optimiser step with the schedule's settings for this time, then `after_step`. A change of the setting `phase`
+    resets the optimiser's state."""
     if player.schedule is not None:
         for group, settings in zip(player.optimizer.param_groups, player.schedule(clock), strict=True):
             if "phase" in group and group["phase"] != settings["phase"]:

@@ -20,7 +20,7 @@ from zerosum.data.decode.label_maps import VOID
 from zerosum.data.tensors import to_float
 from zerosum.export.drawn import drawn_inputs
 from zerosum.models.base import Loaded
-from zerosum.nn.networks.unet import without_noise
+from zerosum.nn.networks.unet import disable_noise
 from zerosum.runs.task import ByTask
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError
@@ -131,7 +131,7 @@ EXPORTING: ByTask[Exporting] = ByTask("zerosum.export")
 
 def quiet_copy(network: nn.Module) -> nn.Module:
     """The network on the CPU, without the noise that it has in use."""
-    return without_noise(copy.deepcopy(network).cpu())
+    return disable_noise(copy.deepcopy(network).cpu())
 
 
 def encoded_places(places: Sequence[Tensor], conditions: Sequence[Condition]) -> Tensor | None:

@@ -24,7 +24,7 @@ from zerosum.export.base import (
     shown_inputs,
 )
 from zerosum.models.translator import Translator
-from zerosum.nn.networks.pix2pixhd import Painter
+from zerosum.nn.networks.pix2pixhd import Pix2pixHDNetwork
 from zerosum.runs.report.page import MOST_COLUMNS
 from zerosum.runs.task import TRANSLATION
 from zerosum.utils import pictures
@@ -34,7 +34,7 @@ from zerosum.utils.seeds import rng
 if TYPE_CHECKING:
     from zerosum.inference.explore.directions import Directions
 
-STYLES = 256  # looks that a graph knows; style 256 is style 0 again
+STYLES = 256  # styles in a graph; style 256 is style 0 again
 ENLARGED = 128  # pixels that smaller pictures get on the sample sheet
 
 
@@ -47,8 +47,8 @@ class Translating(nn.Module):
         super().__init__()
         self.network = quiet_copy(model.network)
         self.spec, self.info, self.given = model.spec, model.info, model.input
-        if model.spec.styled:
-            self.register_buffer("table", looks_by_style(cast(Painter, self.network)))
+        if model.spec.has_styles:
+            self.register_buffer("table", style_table(cast(Pix2pixHDNetwork, self.network)))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         seen, *rest = inputs
@@ -57,7 +57,7 @@ class Translating(nn.Module):
         batch: Batch = {"input": seen}
         if self.spec.uses_instances:
             batch["instances"] = rest.pop(0)
-        if self.spec.styled:
+        if self.spec.has_styles:
             made = self._painted(seen, batch.get("instances"), rest.pop(0))
         else:
             if (told := encoded_places(rest, self.info.conditions)) is not None:
@@ -66,14 +66,14 @@ class Translating(nn.Module):
         return made if self.info.labels else made.clamp(-1, 1)
 
     def _painted(self, seen: Tensor, instances: Tensor | None, style: Tensor) -> Tensor:
-        """As `Painter.looks` has it of objects that are classes, without looking into the numbers."""
+        """`Pix2pixHDNetwork.sample_styles` where each class is one instance, without reading the values."""
         classes = seen
         if instances is None:  # pixels without a class then lie in the object of class 0, if there is one
             void = 1 - seen.sum(dim=1)
             first = seen[:, 0] + void * seen[:, 0].amax(dim=(1, 2), keepdim=True)
             classes = torch.cat([first[:, None], seen[:, 1:]], dim=1)
-        looks = self.table[style.remainder(STYLES)]  # (N, K, F)
-        features = torch.einsum("nkhw,nkf->nfhw", classes, looks)
+        styles = self.table[style.remainder(STYLES)]  # (N, K, F)
+        features = torch.einsum("nkhw,nkf->nfhw", classes, styles)
         made: Tensor = self.network(seen, instances, features)
         return made
 
@@ -83,8 +83,9 @@ def one_hot(maps: Tensor, classes: int) -> Tensor:
     return (maps[:, None] == torch.arange(classes)[:, None, None]).to(torch.float32)
 
 
-def looks_by_style(network: Painter) -> Tensor:
-    """What `Painter.looks` draws for the object that a class is, for each style, (STYLES, K, F)."""
+def style_table(network: Pix2pixHDNetwork) -> Tensor:
+    """The features that `Pix2pixHDNetwork.sample_styles` gives each class as one instance, for each style, (STYLES, K,
+    F)."""
     table = torch.zeros(STYLES, *network.styles.shape[::2])
     for label, count in enumerate(network.known.tolist()):
         for style in range(STYLES if count else 0):
@@ -109,7 +110,7 @@ class TranslationExport(Exporting):
             ports = [Port("input", "map", (None, height, width), torch.int64)]
         if model.spec.uses_instances:
             ports.append(Port("instances", "instances", (None, height, width), torch.int64))
-        if model.spec.styled:
+        if model.spec.has_styles:
             ports.append(Port("style", "style", (None,), torch.int64))
         return ports + condition_ports(model, {port.name for port in ports} | {self.output(model).name})
 

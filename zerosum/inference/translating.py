@@ -30,7 +30,7 @@ from zerosum.models.precision import in_precision
 from zerosum.models.sample_sheets import shown_inputs, shown_made
 from zerosum.models.tiling import in_squares
 from zerosum.models.translator import MOST_AT_ONCE, Translator
-from zerosum.nn.networks.unet import sees_means
+from zerosum.nn.networks.unet import uses_image_statistics
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError, DataError, ZerosumError
 from zerosum.utils.files import plain_disk_errors, refuse_to_replace
@@ -174,7 +174,7 @@ def _check_options(style: int | None, styles: int | None, tile: int | None) -> N
 def _check_run(model: Translator, run: Path, looks: int | None, has_maps: bool) -> None:
     if looks is not None and find_condition("style", model.conditions):
         raise ConfigError("--style is the number of a look: ask for the attribute with --set style=VALUE.")
-    if looks is not None and not model.spec.styled:
+    if looks is not None and not model.spec.has_styles:
         raise ConfigError(
             f"{run} learnt no looks to choose from. Leave --style and --styles out, or train a run that does: "
             "`zerosum train pix2pixhd DATA features.enabled=true`."
@@ -407,7 +407,7 @@ class _Work:
     def batches(self, items: Iterable[_Item]) -> Iterator[list[_Ready]]:
         """Neighbours of one size, as many as the network takes at once. Raises DataError when one picture is all there
         is to read, and cannot be."""
-        done, unlike = 0, sees_means(self.model.network)
+        done, unlike = 0, uses_image_statistics(self.model.network)
         for batch in _alike(self._readable(items)):
             height, width = batch[0].pixels.shape[:2]
             if unlike and in_squares(height, width, self.tile):

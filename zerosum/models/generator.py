@@ -67,7 +67,7 @@ def raw_of(system: System, network: nn.Module, latents: Tensor, condition: Tenso
     where = next(network.parameters())  # its device, and its format: bfloat16 of a model `in_bf16`
     told = None if condition is None else condition.to(where.device, where.dtype)
     assert system.generator is not None
-    return system.generator.make(network, latents.to(where.device, where.dtype), told, images_seen).float()
+    return system.generator.generate(network, latents.to(where.device, where.dtype), told, images_seen).float()
 
 
 def bounded(made: Tensor, info: DatasetInfo) -> Tensor:

@@ -17,7 +17,7 @@ from zerosum.data.settings import Size, parse_size
 from zerosum.engine.device import plain_memory_errors
 from zerosum.engine.loop import Goal
 from zerosum.engine.randomness import seeded
-from zerosum.nn.networks.reference_weights import Recognised, recognised
+from zerosum.nn.networks.reference_weights import ReferenceGenerator, identify_generator
 from zerosum.recipes.registry import get_recipe
 from zerosum.runs.checkpoint import save_checkpoint
 from zerosum.runs.folder import SCHEMA, RunFolder
@@ -86,7 +86,7 @@ def import_weights(
     if out.exists():
         raise ConfigError(f"{out} exists already; name a folder that does not.")
     try:
-        found = recognised(read_weights(file))
+        found = identify_generator(read_weights(file))
     except ValueError as error:
         raise DataError(f"{file}: {error}.") from error
     _refuse_others(file, found, recipe)
@@ -152,7 +152,7 @@ def import_weights(
     return imported
 
 
-def _kind(found: Recognised) -> str:
+def _kind(found: ReferenceGenerator) -> str:
     if found.kind == "unet":
         return "a U-Net of pix2pix"
     if found.kind == "local":
@@ -162,7 +162,7 @@ def _kind(found: Recognised) -> str:
     return "a residual generator"
 
 
-def _could_be(found: Recognised) -> tuple[str, ...]:
+def _could_be(found: ReferenceGenerator) -> tuple[str, ...]:
     """The recipes whose reference code builds such a generator: that of pix2pix halves residual ones twice, that of
     pix2pixHD, which may too, gives them neither dropout nor batch norm without biases."""
     if found.kind == "unet":
@@ -174,7 +174,7 @@ def _could_be(found: Recognised) -> tuple[str, ...]:
     return RECIPES if found.arguments["downs"] == 2 else ("pix2pixhd",)
 
 
-def _refuse_others(file: Path, found: Recognised, recipe: str) -> None:
+def _refuse_others(file: Path, found: ReferenceGenerator, recipe: str) -> None:
     """Raises DataError for what is no generator by itself, ConfigError for one of the other recipe."""
     if found.kind == "resnet" and not found.arguments["blocks"]:
         raise DataError(f"{file} has no residual blocks: it is an encoder of features, not a generator.")
@@ -183,7 +183,7 @@ def _refuse_others(file: Path, found: Recognised, recipe: str) -> None:
         raise ConfigError(f"{file} holds {_kind(found)}; import it --as {recipes[0]}, not as {recipe}.")
 
 
-def _input(file: Path, found: Recognised, recipe: str, labels: int, instances: bool) -> Side:
+def _input(file: Path, found: ReferenceGenerator, recipe: str, labels: int, instances: bool) -> Side:
     """What the generator takes. Raises ConfigError where labels and instances do not make up its channels."""
     channels = found.arguments["in_channels"]
     if recipe == "pix2pix" and (labels or instances):
@@ -207,7 +207,7 @@ def _input(file: Path, found: Recognised, recipe: str, labels: int, instances: b
     return Side(rest, "uint8", (0, 255), rest in OPAQUE)
 
 
-def _pix2pix(found: Recognised, as_trained: bool) -> dict[str, Any]:
+def _pix2pix(found: ReferenceGenerator, as_trained: bool) -> dict[str, Any]:
     """Settings of `pix2pix`, nested. The reference code has one norm in both networks."""
     parts = {name: value for name, value in found.arguments.items() if name not in ("in_channels", "out_channels")}
     generator = {**parts, "kind": found.kind, "noise": as_trained and found.kind == "unet"}
@@ -216,7 +216,7 @@ def _pix2pix(found: Recognised, as_trained: bool) -> dict[str, Any]:
     return {"preset": "code", "generator": generator, "discriminator": {"norm": found.arguments["norm"]}}
 
 
-def _pix2pixhd(found: Recognised, instances: bool) -> dict[str, Any]:
+def _pix2pixhd(found: ReferenceGenerator, instances: bool) -> dict[str, Any]:
     """Settings of `pix2pixhd`, nested."""
     whole = found.inner or found.arguments  # the global generator
     network = {name: whole[name] for name in ("width", "downs", "blocks")}
@@ -236,7 +236,7 @@ def _data(given: Side, channels: int) -> dict[str, Any]:
     }
 
 
-def _notes(found: Recognised) -> tuple[str, ...]:
+def _notes(found: ReferenceGenerator) -> tuple[str, ...]:
     """Where the reference code, which tests in train mode, gets other pictures from the same weights."""
     notes = []
     if found.arguments.get("dropout"):

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.device import choose_device, plain_memory_errors
-from zerosum.engine.players import laid
+from zerosum.engine.players import to_memory_format
 from zerosum.models.base import MODELS, Checkpoint, Loaded
 from zerosum.models.classifier import Classifier
 from zerosum.models.exported import CONFIG, exported_system, is_exported, read_exported
@@ -110,7 +110,7 @@ def load(
         system.network.load_state_dict(load_model(chosen))
     except RuntimeError as error:
         raise DataError(f"{chosen} does not fit {run.config_file}: {str(error).splitlines()[-1].strip()}") from error
-    network = laid(system.network.to(choose_device(device)), layout_of(config)).eval().requires_grad_(False)
+    network = to_memory_format(system.network.to(choose_device(device)), layout_of(config)).eval().requires_grad_(False)
     kind = MODELS[recipe.task]
     return kind(network, system, recipe, settings, info, int(chosen.name), config["seed"])  # type: ignore[return-value]
 
@@ -122,7 +122,7 @@ def _load_exported(folder: Path, device: str, checkpoint: Checkpoint) -> Model |
     recipe, settings, info = described(config, folder / CONFIG)
     with plain_memory_errors():
         system = exported_system(folder, config, recipe, settings, info)
-    network = laid(system.network.to(choose_device(device)), "channels_last").eval().requires_grad_(False)
+    network = to_memory_format(system.network.to(choose_device(device)), "channels_last").eval().requires_grad_(False)
     kind = MODELS[recipe.task]
     return kind(network, system, recipe, settings, info, config["images"], config["seed"])  # type: ignore[return-value]
 

@@ -21,7 +21,7 @@ def translated(system: System, network: nn.Module, batch: Batch, tile: int | Non
     that adds is cut off. Up to MOST_PIXELS, or without end where `tile` is given and covers it, the picture goes
     through in one piece, without a seam; beyond in squares of `tile` pixels, or of two multiples where that is more,
     that overlap and fade into one another. Of a network that looks no further than 64 pixels around (at tiles of
-    1024), nor at means over the picture (`sees_means`), the squares are those of the picture in one piece.
+    1024), nor at means over the picture (`uses_image_statistics`), the squares are those of the picture in one piece.
     Raises DataError when what it makes is not finite."""
     made = list(bands(system, network, batch, tile))
     return made[0] if len(made) == 1 else torch.cat(made, dim=2)

@@ -1,4 +1,4 @@
-"""Anime characters (Jin et al. 2017): SRResNet generator, deep discriminator, attributes, a penalty around the data."""
+"""Anime characters (Jin et al. 2017): SRResNet generator, deep discriminator, attributes, DRAGAN penalty."""
 
 from dataclasses import replace
 from functools import partial
@@ -12,10 +12,10 @@ from zerosum.data.conditioning.conditions import NO_YES, Condition, width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Batch, GeneratorSpec, Player, System
 from zerosum.engine.randomness import normal_latents
-from zerosum.nn.losses.labels import binary_sum
+from zerosum.nn.losses.labels import attribute_loss
 from zerosum.nn.networks.sizes import nearest_size
 from zerosum.nn.networks.srresnet import Discriminator, Generator
-from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
+from zerosum.recipes.adversarial import adam, device_of, standard_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ConditionalSettings, GanAdamSettings, PenaltySettings, Strict
 
@@ -27,7 +27,7 @@ class GeneratorSettings(Strict):
     width: PositiveInt = Field(64, description="channels of every layer")
     blocks: PositiveInt = Field(6, description="residual blocks")
     zero_gain: bool = Field(
-        True, description="each residual block begins as the identity: the gain of its last batch norm is 0"
+        True, description="residual blocks start as the identity: the gain of the last batch norm is initialised to 0"
     )
 
 
@@ -40,9 +40,13 @@ class DiscriminatorSettings(Strict):
 class AnimeSettings(ConditionalSettings):
     """Settings of `anime`."""
 
-    conditional: bool = Field(True, description="tell the generator attributes, and let the discriminator name them")
+    conditional: bool = Field(
+        True, description="condition the generator on attributes, which the discriminator classifies"
+    )
     prior: Literal["data", "uniform"] = Field(
-        "data", description="attributes asked of fakes: as in the data, or every value alike and yes for a quarter"
+        "data",
+        description="attributes of fakes: as in the data; or uniform over values, with yes for a quarter of "
+        "binary ones",
     )
     generator: GeneratorSettings = GeneratorSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
@@ -54,11 +58,11 @@ class AnimeSettings(ConditionalSettings):
     batch: PositiveInt = Field(32, description="images in a batch")
     penalty: PenaltySettings = Field(PenaltySettings(around=0.5), description="penalties on the discriminator")
     optimizer: GanAdamSettings = GanAdamSettings(lr=2e-4, discriminator_lr=5e-4)
-    lr_decay_start: PositiveInt | None = Field(None, description="images after which the learning rate decays")
-    lr_half_life: PositiveInt = Field(1_000_000, description="images in which it then halves")
+    lr_decay_start: PositiveInt | None = Field(None, description="images seen before the learning rate decays")
+    lr_half_life: PositiveInt = Field(1_000_000, description="then its half-life in images")
 
     def example(self, info: DatasetInfo) -> DatasetInfo:
-        """The 34 attributes of the paper: 13 colours of hair, 10 of eyes, 11 that are there or not."""
+        """The 34 attributes of the paper: 13 hair colours, 10 eye colours, 11 binary ones."""
         hair = Condition("hair", tuple(f"hair {i}" for i in range(13)), (1,) * 13)
         eyes = Condition("eyes", tuple(f"eyes {i}" for i in range(10)), (1,) * 10)
         tags = [Condition(f"tag {i}", NO_YES[0], (1, 1)) for i in range(11)]
@@ -72,16 +76,16 @@ PAPER: dict[str, Any] = {
     "batch": 64,
     "optimizer": {"lr": 2e-4, "discriminator_lr": None},
     "lr_decay_start": 50_000 * 64,
-    "images": 2 * 50_000 * 64,  # the paper names no end: as long again as until the decay
+    "images": 2 * 50_000 * 64,  # the paper gives no length: twice the images before the decay
     "ema_half_life": 0,
 }
 
 
 @recipe(
     "anime",
-    summary="faces with attributes: SRResNet generator, auxiliary classifier, penalty around the data",
+    summary="faces with attributes: SRResNet generator, auxiliary classifier, DRAGAN penalty",
     paper="Jin, Zhang, Li, Tian, Zhu & Fang 2017, arXiv 1708.05509",
-    expect="32 px: the attributes asked for after ten minutes on two CPU cores; 128 px: a day on a GPU",
+    expect="32 px: the requested attributes after ten minutes on two CPU cores; 128 px: a day on a GPU",
     settings=AnimeSettings,
     nearest_size=nearest_size,
     largest_default=64,
@@ -90,11 +94,11 @@ PAPER: dict[str, Any] = {
     older={"generator": {"zero_gain": False}, "optimizer": {"discriminator_lr": None}},
 )
 def anime(settings: AnimeSettings, data: DatasetInfo) -> System:
-    """`preset=paper` is the paper: its networks, weights, optimiser, uniform attributes for fakes, and the decay of the
-    learning rate after 50,000 batches (by how much it does not say). The default is for a machine without a GPU: fewer
-    residual blocks, which begin as the identity, a smaller batch and a higher learning rate of the discriminator;
-    attributes weigh more (docs/systems/anime.md), and are asked for as the data has them, so that fakes and reals
-    differ by nothing else; and it has a moving average."""
+    """`preset=paper` is the paper: its networks, weights, optimiser, uniform attributes for fakes, and a learning
+    rate that decays after 50,000 batches (the paper does not say how fast). The default is for a machine without a GPU:
+    fewer residual blocks, which start as the identity, smaller batches and a higher discriminator learning rate.
+    Attributes have more weight (docs/systems/anime.md), and fakes have them as often as the data, so that fakes and
+    reals do not differ in their attributes; and it has a moving average."""
     height, width, channels = data.shape
     shape, condition_dim = (channels, height, width), width_of(data.conditions)
     part = settings.generator
@@ -106,8 +110,8 @@ def anime(settings: AnimeSettings, data: DatasetInfo) -> System:
     def latents(count: int) -> Tensor:
         return torch.randn(count, part.latent_dim, device=device_of(generator))
 
-    def evenly(batch: Batch) -> Batch:
-        parts = [any_value(len(batch["image"]), condition.width) for condition in data.conditions]
+    def uniform_conditions(batch: Batch) -> Batch:
+        parts = [uniform_value(len(batch["image"]), condition.width) for condition in data.conditions]
         return batch | {"condition": torch.cat(parts, dim=1).to(batch["image"].device)}
 
     def schedule(images_seen: int) -> list[dict[str, float]]:
@@ -116,22 +120,23 @@ def anime(settings: AnimeSettings, data: DatasetInfo) -> System:
 
     def players() -> list[Player]:
         discriminator = Discriminator(shape, condition_dim, settings.discriminator.width)
-        # D is told nothing: it names the attributes itself
+        # the discriminator gets no conditions: it classifies the attributes itself
         game = replace(
-            plain_game(generator, discriminator, latents, data.alpha), look=lambda images, batch: discriminator(images)
+            standard_game(generator, discriminator, latents, data.alpha),
+            discriminate=lambda images, batch: discriminator(images),
         )
         if condition_dim:
-            asked = evenly if settings.prior == "uniform" else game.asked
-            game = replace(game, asked=asked, labels=binary_sum)
+            fake_batch = uniform_conditions if settings.prior == "uniform" else game.fake_batch
+            game = replace(game, fake_batch=fake_batch, label_loss=attribute_loss)
         optimizer = partial(adam, settings.optimizer)
         return two_players(settings, generator, discriminator, game, optimizer, schedule, weight, weight)
 
     return System(generator, players, GeneratorSpec(lambda seeds: normal_latents(seeds, part.latent_dim)))
 
 
-def any_value(count: int, width: int) -> Tensor:
-    """A condition of one number as yes for a quarter of the images; of several, one of them, each as often; (count,
-    width) (Jin et al. 2017, section 3.2)."""
+def uniform_value(count: int, width: int) -> Tensor:
+    """Random conditions (count, width) of one attribute: if binary (width 1), yes with probability 1/4; else a one-hot
+    value, uniform (Jin et al. 2017, section 3.2)."""
     if width == 1:
         return (torch.rand(count, 1) < 0.25).float()
     return torch.nn.functional.one_hot(torch.randint(width, (count,)), width).float()

@@ -1,4 +1,4 @@
-"""CAAE (Zhang, Song & Qi 2017): a face at another age, by an autoencoder between two discriminators."""
+"""CAAE (Zhang, Song & Qi 2017): age progression of faces by an autoencoder with two discriminators."""
 
 from dataclasses import replace
 from functools import partial
@@ -15,16 +15,22 @@ from zerosum.data.conditioning.conditioning import complete
 from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.records import listed
-from zerosum.data.split import SplitBy, parted
+from zerosum.data.split import SplitBy, split_indices
 from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
 from zerosum.nn.augment.settings import GanAugmentSettings
 from zerosum.nn.losses.adversarial import ADVERSARIAL
-from zerosum.nn.losses.matching import mean_gap
-from zerosum.nn.losses.penalties import slope_penalty
+from zerosum.nn.losses.matching import l1_distance
+from zerosum.nn.losses.penalties import r1_from_logits
 from zerosum.nn.losses.smoothness import total_variation
-from zerosum.nn.networks.caae import Autoencoder, Discriminator, Encoder, Generator, LatentDiscriminator, Reader
+from zerosum.nn.networks.caae import AgeClassifier, Autoencoder, Discriminator, Encoder, Generator, LatentDiscriminator
 from zerosum.nn.networks.sizes import nearest_size
-from zerosum.recipes.adversarial import adam, at_discriminator_rate, augmentation_of, logit_statistics, opinions
+from zerosum.recipes.adversarial import (
+    adam,
+    at_discriminator_rate,
+    build_augmentation,
+    discriminator_stats,
+    logit_statistics,
+)
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import (
     ORDER_BEFORE,
@@ -41,77 +47,84 @@ from zerosum.recipes.settings import (
 from zerosum.runs.task import ATTRIBUTE_EDITING
 from zerosum.utils.errors import ConfigError
 
-SATURATED = 0.95  # of a latent in [-1, 1], where a uniform one is in a twentieth of all cases
+SATURATED = 0.95  # absolute value of a latent in [-1, 1]; a uniform latent exceeds it in a twentieth of all cases
 
 
 class NetworkSettings(Strict):
     """Encoder and generator, which mirror each other."""
 
-    latent_dim: PositiveInt = Field(50, description="numbers that describe a face, each in [-1, 1]")
+    latent_dim: PositiveInt = Field(50, description="length of the latent vector, each number in [-1, 1]")
     width: PositiveInt = Field(
         32,
         description="channels of the encoder nearest the image, doubled as the map halves; the generator has half",
     )
     largest: PositiveInt = Field(512, description="no layer has more channels than this")
-    norm: bool = Field(True, description="batch norm, without which they learn slowly; paper and code have none")
+    norm: bool = Field(True, description="batch norm, without which training is slow; paper and code have none")
     init: Literal["he", "published"] = Field(
-        "he", description="he: by the number of inputs; published: a deviation of 0.02 in every layer"
+        "he", description="he: scaled by the number of inputs; published: a standard deviation of 0.02 in every layer"
     )
 
 
 class DiscriminatorSettings(Strict):
-    """Whether an image is real and of its age."""
+    """The discriminators of images and of latents."""
 
-    width: PositiveInt = Field(16, description="channels of the first layer, beside which the age is laid")
+    width: PositiveInt = Field(16, description="channels of the first layer, to which the age is concatenated")
     hidden: PositiveInt = Field(256, description="width of the last hidden layer")
     latent_norm: bool = Field(
-        False, description="batch norm in that of latents, as published: it hides from it how wide they are spread"
+        False,
+        description="batch norm in the discriminator of latents, as published: it hides how widely they are spread",
     )
 
 
 class WeightSettings(Strict):
-    """What the terms of encoder and generator weigh."""
+    """Weights of the loss terms of encoder and generator."""
 
-    reconstruction: PositiveFloat = Field(1.0, description="of the distance from the image itself, at its own age")
-    image: NonNegativeFloat = Field(0.01, description="of the discriminator of images")
-    latent: NonNegativeFloat = Field(0.01, description="of the discriminator of latents, which pulls them to the prior")
-    age: NonNegativeFloat = Field(
-        0.02, description="of a network that learns to read ages from real images, on images made at drawn ages"
+    reconstruction: PositiveFloat = Field(1.0, description="of the reconstruction error at the image's own age")
+    image: NonNegativeFloat = Field(0.01, description="of the adversarial loss on images")
+    latent: NonNegativeFloat = Field(
+        0.01, description="of the adversarial loss on latents, which pulls them to the prior"
     )
-    smoothness: NonNegativeFloat = Field(0.0, description="of the total variation: mean squares of differences")
+    age: NonNegativeFloat = Field(
+        0.02,
+        description="of the age loss: cross-entropy of an age classifier, trained on real images, for generated ones",
+    )
+    smoothness: NonNegativeFloat = Field(
+        0.0, description="of the total variation: mean squared difference of neighbouring pixels"
+    )
 
 
 class CaaeSettings(Settings):
     """Settings of `caae`."""
 
-    attribute: str = Field("age", description="what is changed: age, or another attribute of the images with an order")
+    attribute: str = Field("age", description="the attribute to edit: age, or another ordered attribute of the images")
     bins: Bins = Field(
-        "auto", description="upper ends of its bins, or its values in their order; auto: the paper's ages, or quantiles"
+        "auto", description="upper bounds of its bins, or its values in order; auto: the paper's ages, or quantiles"
     )
-    also: Names = Field((), description="further attributes that the generator is told, and that stay as they are")
+    also: Names = Field(
+        (), description="further attributes that condition the generator and that editing must preserve"
+    )
     augment: GanAugmentSettings = Field(
-        GanAugmentSettings(flip="horizontal"), description="how images are varied: the name of a preset, or settings"
+        GanAugmentSettings(flip="horizontal"), description="augmentation: the name of a preset, or single settings"
     )
     network: NetworkSettings = NetworkSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
     loss: LossName = Field("non-saturating", description="the adversarial losses")
-    distance: Literal["l1", "l2"] = Field("l1", description="of the reconstruction: mean absolute, or mean square")
+    distance: Literal["l1", "l2"] = Field("l1", description="reconstruction error: mean absolute, or mean squared")
     weights: WeightSettings = WeightSettings()
-    other_ages: bool = Field(
-        True, description="what the discriminator of images judges has ages drawn from the data; else each its own"
-    )
+    other_ages: bool = Field(True, description="generated images get ages sampled from the data; false: their own age")
     wrong_ages: bool = Field(
-        True, description="real images under another age are fakes to the discriminator (matching-aware)"
+        True, description="real images with a wrong age are fakes for the discriminator (matching-aware)"
     )
-    simultaneous: bool = Field(False, description="all three players step at once, as the code has it")
+    simultaneous: bool = Field(False, description="all players step at once, as in the code")
     optimizer: GanAdamSettings = GanAdamSettings(lr=1e-3)
     penalty: R1Settings = R1Settings()
     batch: PositiveInt = Field(32, description="images in a batch")
     images: PositiveInt = Field(300_000, description="length of training in images seen, as --images")
     validation: HeldShare = Field(
         "auto",
-        description="share of the images held out, shown in the report and scored; auto: 20 images, but no more than a "
-        "fifth of few and no less than a twentieth of many",
+        description="share of the images held out, shown in the report and scored; auto: 20 images, but at "
+        "most a fifth "
+        "and at least a twentieth of all",
     )
     split: SplitBy = Field("content", description=SPLIT_HELP)
     ema_half_life: float = Field(10_000, ge=0, description="half-life of the network's moving average, in images")
@@ -125,7 +138,9 @@ class CaaeSettings(Settings):
     @classmethod
     def _needs_no_pairs(cls, value: LossName) -> LossName:
         if ADVERSARIAL[value].needs_real:
-            raise ValueError("relativistic compares images in pairs, and latents have no partners; take another loss")
+            raise ValueError(
+                "relativistic pairs real and fake samples, and latents have no such pairs; choose another loss"
+            )
         return value
 
     def example(self, info: DatasetInfo) -> DatasetInfo:
@@ -136,12 +151,12 @@ class CaaeSettings(Settings):
 
     @property
     def later(self) -> list[str]:
-        """What only reading the data tells."""
-        told = listed([self.attribute, *self.also])
-        return [f"Which images have {told}, and its bins, is looked at when training begins."]
+        """What is only known once the data has been read."""
+        names = listed([self.attribute, *self.also])
+        return [f"Which images have {names}, and its bins, is determined when training starts."]
 
     def epoch(self, count: int, classes: int) -> int:
-        """Images that are trained on, of a set of `count`."""
+        """Training images of a set of `count`."""
         return count - round(held_share(self.validation, count) * count)
 
 
@@ -171,9 +186,9 @@ CODE: dict[str, Any] = {
 
 @recipe(
     "caae",
-    summary="a face at any age, or anything that has an order: wear, season, stage",
+    summary="edits the age of a face, or any ordered attribute: wear, season, stage",
     paper="Zhang, Song & Qi 2017, arXiv 1702.08423",
-    expect="64 px: portraits that age after ten minutes on two CPU cores, though soft; 128 px: hours, or a GPU",
+    expect="64 px: portraits change age after ten minutes on two CPU cores, though soft; 128 px: hours, or a GPU",
     settings=CaaeSettings,
     nearest_size=nearest_size,
     largest_default=64,
@@ -184,12 +199,12 @@ CODE: dict[str, Any] = {
     older=ORDER_BEFORE,
 )
 def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
-    """`preset=paper` has the paper's weights, `preset=code` those of the released code, with its label of the gender.
-    With either, nothing asks of a face at another age than its own that it look that age: the discriminator of images
-    sees reconstructions alone; and with the code's nothing pulls latents to their prior. The default shows it faces at
-    ages drawn from the data, real ones under wrong ages being fakes (Reed et al. 2016); has a fourth player read ages
-    from real images, whose answer for made ones the generator minds (as Wang et al., CVPR 2018, do with a
-    fixed one); and keeps the latent's term."""
+    """`preset=paper` has the paper's loss weights, `preset=code` those of the released code, with gender as a label.
+    With either, no loss asks that a face at another age look that age: the discriminator of images only gets
+    reconstructions. With the code's weights nothing pulls latents to the prior either. The default gives the
+    discriminator faces at ages sampled from the data, and real faces with wrong ages as fakes (Reed et al. 2016); has a
+    fourth player, an age classifier trained on real images, whose cross-entropy on generated images the generator
+    minimises (as in Wang et al., CVPR 2018, where it is fixed); and keeps the latent term."""
     shape = (data.shape[2], data.shape[0], data.shape[1])
     part = settings.network
     groups = [condition.width for condition in data.conditions]
@@ -213,108 +228,118 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
 
 
 def caae_players(settings: CaaeSettings, data: DatasetInfo, network: Autoencoder) -> list[Player]:
-    """Discriminators of latents and of images, the network that reads ages, and encoder with generator, in that
-    order."""
+    """Discriminator of latents, discriminator of images, age classifier, and encoder with generator, in that order."""
     shape = (data.shape[2], data.shape[0], data.shape[1])
-    part, judge, weights = settings.network, settings.discriminator, settings.weights
+    part, chosen, weights = settings.network, settings.discriminator, settings.weights
     groups = [condition.width for condition in data.conditions]
     ages, loss = groups[0], ADVERSARIAL[settings.loss]
     try:
-        discriminator = Discriminator(shape, groups, judge.width, hidden=judge.hidden, init=part.init)
-        latent_judge = LatentDiscriminator(part.latent_dim, norm=judge.latent_norm, init=part.init)
-        reader = Reader(shape, ages, judge.width, hidden=judge.hidden, init=part.init) if weights.age else None
+        discriminator = Discriminator(shape, groups, chosen.width, hidden=chosen.hidden, init=part.init)
+        latent_discriminator = LatentDiscriminator(part.latent_dim, norm=chosen.latent_norm, init=part.init)
+        age_classifier = (
+            AgeClassifier(shape, ages, chosen.width, hidden=chosen.hidden, init=part.init) if weights.age else None
+        )
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
-    augmentation = augmentation_of(settings.augment, discriminator, data.alpha, loss)
+    augment = build_augmentation(settings.augment, discriminator, data.alpha, loss)
 
-    def look(images: Tensor, condition: Tensor, which: str) -> Tensor:
-        logits: Tensor = discriminator(augmentation(images, which), condition)
+    def discriminate(images: Tensor, condition: Tensor, which: str) -> Tensor:
+        logits: Tensor = discriminator(augment(images, which), condition)
         return logits.float()
 
     def with_age(condition: Tensor, age: Tensor) -> Tensor:
         return torch.cat([age, condition[:, ages:]], dim=1)
 
-    def judge_latents(batch: Batch) -> tuple[Terms, Terms]:
+    def latent_discriminator_loss(batch: Batch) -> tuple[Terms, Terms]:
         with torch.no_grad():
             latents = network.encode(batch["image"]).float()
         prior = 2 * torch.rand_like(latents) - 1
-        real, fake = latent_judge(prior).float(), latent_judge(latents).float()
+        real, fake = latent_discriminator(prior).float(), latent_discriminator(latents).float()
         saturation = (latents.abs() > SATURATED).float().mean()
-        return loss.discriminator(real, fake), opinions(loss, prior=real, latent=fake) | {
-            "latent/saturation": saturation
-        }
+        logged = discriminator_stats(loss, prior=real, latent=fake) | {"latent/saturation": saturation}
+        return loss.discriminator(real, fake), logged
 
-    def judge_images(batch: Batch) -> tuple[Terms, Terms]:
+    def image_discriminator_loss(batch: Batch) -> tuple[Terms, Terms]:
         images, own = batch["image"], batch["condition"]
-        asked = with_age(own, shuffled(own[:, :ages])) if settings.other_ages else own
+        target = with_age(own, shuffled(own[:, :ages])) if settings.other_ages else own
         with torch.no_grad():
-            fakes = network(images, asked).float()
+            fakes = network(images, target).float()
         images = images.detach().requires_grad_(settings.penalty.r1 > 0)
-        real, fake = look(images, own, "real"), look(fakes, asked, "fake")
+        real, fake = discriminate(images, own, "real"), discriminate(fakes, target, "fake")
         terms = loss.discriminator(real, fake)
         if settings.wrong_ages:
-            wrong = look(images, with_age(own, another(own[:, :ages])), "wrong")
+            wrong = discriminate(images, with_age(own, other_age(own[:, :ages])), "wrong")
             mismatched = loss.discriminator(real, wrong)["fake"]
             terms |= {"fake": 0.5 * terms["fake"], "wrong-age": 0.5 * mismatched}
-        noted = augmentation.learn(real, fake, len(images)) | logit_statistics(real, fake)
+        logged = augment.adapt(real, fake, len(images)) | logit_statistics(real, fake)
         if settings.penalty.r1:
-            terms["r1"] = noted["penalty/r1"] = settings.penalty.r1 / 2 * slope_penalty(real, images)
-        return terms, opinions(loss, real=real, fake=fake) | noted
+            terms["r1"] = logged["penalty/r1"] = settings.penalty.r1 / 2 * r1_from_logits(real, images)
+        return terms, discriminator_stats(loss, real=real, fake=fake) | logged
 
-    def fool(batch: Batch) -> tuple[Terms, Terms]:
+    def generator_loss(batch: Batch) -> tuple[Terms, Terms]:
         images, own = batch["image"], batch["condition"]
         latents = network.encode(images)
-        made = network.decode(latents, own)
-        gap = mean_gap(images, made) if settings.distance == "l1" else (made.float() - images).square().mean()
-        terms: Terms = {"reconstruction": weights.reconstruction * gap}
-        moved, asked = made, own
-        if (weights.image and settings.other_ages) or reader is not None:
-            asked = with_age(own, shuffled(own[:, :ages]))
-            moved = network.decode(latents, asked)
+        fakes = network.decode(latents, own)
+        error = l1_distance(images, fakes) if settings.distance == "l1" else (fakes.float() - images).square().mean()
+        terms: Terms = {"reconstruction": weights.reconstruction * error}
+        edited, target = fakes, own
+        if (weights.image and settings.other_ages) or age_classifier is not None:
+            target = with_age(own, shuffled(own[:, :ages]))
+            edited = network.decode(latents, target)
         if weights.image:
-            terms["image"] = weights.image * loss.generator(look(moved.float(), asked, "fake"))
-        if reader is not None:
-            terms["age"] = weights.age * misread(reader, moved.float(), asked)
+            terms["image"] = weights.image * loss.generator(discriminate(edited.float(), target, "fake"))
+        if age_classifier is not None:
+            terms["age"] = weights.age * age_loss(age_classifier, edited.float(), target)
         if weights.latent:
-            terms["latent"] = weights.latent * loss.generator(latent_judge(latents).float())
+            terms["latent"] = weights.latent * loss.generator(latent_discriminator(latents).float())
         if weights.smoothness:
-            terms["smoothness"] = weights.smoothness * total_variation(moved.float())
+            terms["smoothness"] = weights.smoothness * total_variation(edited.float())
         return terms, {}
 
-    def misread(reader: Reader, images: Tensor, condition: Tensor) -> Tensor:
-        return cross_entropy(reader(images).float(), condition[:, :ages].argmax(dim=1))
+    def age_loss(classifier: AgeClassifier, images: Tensor, condition: Tensor) -> Tensor:
+        return cross_entropy(classifier(images).float(), condition[:, :ages].argmax(dim=1))
 
-    def read(batch: Batch) -> tuple[Terms, Terms]:
-        assert reader is not None
-        return {"cross-entropy": misread(reader, batch["image"], batch["condition"])}, {}
+    def age_classifier_loss(batch: Batch) -> tuple[Terms, Terms]:
+        assert age_classifier is not None
+        return {"cross-entropy": age_loss(age_classifier, batch["image"], batch["condition"])}, {}
 
     optimizer = partial(adam, settings.optimizer)
     return [
         *(
             at_discriminator_rate(player, settings.optimizer)
             for player in (
-                Player("latent-discriminator", latent_judge, optimizer(latent_judge), judge_latents),
-                Player("discriminator", discriminator, optimizer(discriminator), judge_images),
+                Player(
+                    "latent-discriminator",
+                    latent_discriminator,
+                    optimizer(latent_discriminator),
+                    latent_discriminator_loss,
+                ),
+                Player("discriminator", discriminator, optimizer(discriminator), image_discriminator_loss),
             )
         ),
-        *([] if reader is None else [Player("reader", reader, optimizer(reader), read)]),
-        Player("generator", network, optimizer(network), fool),
+        *(
+            []
+            if age_classifier is None
+            else [Player("reader", age_classifier, optimizer(age_classifier), age_classifier_loss)]
+        ),
+        Player("generator", network, optimizer(network), generator_loss),
     ]
 
 
 def shuffled(ages: Tensor) -> Tensor:
-    """Those of other images of the batch (N, A): drawn as the data has them."""
+    """The ages (N, A) permuted within the batch: sampled with the frequencies of the data."""
     return ages[torch.randperm(len(ages), device=ages.device)]
 
 
-def another(ages: Tensor) -> Tensor:
-    """One that each image does not have, every one as likely: zeros and ones (N, A)."""
+def other_age(ages: Tensor) -> Tensor:
+    """For each image a uniformly random age other than its own, one-hot (N, A)."""
     steps = torch.randint(1, ages.shape[1], (len(ages),), device=ages.device)
-    places = (ages.argmax(dim=1) + steps) % ages.shape[1]
-    return torch.nn.functional.one_hot(places, ages.shape[1]).to(ages.dtype)
+    indices = (ages.argmax(dim=1) + steps) % ages.shape[1]
+    return torch.nn.functional.one_hot(indices, ages.shape[1]).to(ages.dtype)
 
 
 def split(settings: CaaeSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the images to train on and of those held out, of all that have what the generator is told."""
+    """Indices of the training and of the held-out images, among those with all attributes that condition the
+    generator."""
     known = complete(data)
-    return parted(data, known, held_share(settings.validation, len(known)), seed, settings.split)
+    return split_indices(data, known, held_share(settings.validation, len(known)), seed, settings.split)

@@ -1,8 +1,8 @@
-"""What can be trained and with which settings, known without importing torch, which takes seconds.
+"""Recipes and their settings without importing torch, which takes seconds.
 
-`catalog.json` is made from the recipes (`make catalog`) and lies beside them. Each recipe in it names the files that
-its settings are written in, with a hash of what they say of settings: where that has changed since, or there is a file
-of a recipe that the catalog does not know, the recipes themselves are asked, so that it never misleads.
+`catalog.json` is generated from the recipes (`make catalog`). Each entry lists the files that define its settings, with
+a hash of the lines that matter. Where a hash has changed, or there is a recipe file that the catalog does not list, the
+recipes themselves are imported, so the catalog is never out of date.
 """
 
 import ast
@@ -29,8 +29,8 @@ PACKAGE = Path(__file__).parent.parent  # zerosum
 
 
 class Option(TypedDict):
-    """A setting: its default in the recipe, its choices if it is one of a few words, a sentence, and the JSON Schema of
-    its values where that is all that is asked of them."""
+    """A setting: its default in the recipe, its choices if it is one of a few words, a description, and the JSON Schema
+    of its values, where that is all of their validation."""
 
     key: str
     default: Any
@@ -40,7 +40,7 @@ class Option(TypedDict):
 
 
 class Entry(TypedDict):
-    """A recipe. sources: the hashes of the files that its settings are written in."""
+    """A recipe. sources: the hashes of the files that define its settings."""
 
     name: str
     task: str
@@ -52,10 +52,10 @@ class Entry(TypedDict):
 
 
 def catalog() -> dict[str, Entry]:
-    """Every recipe by name, from the file where it is up to date, else from the recipes themselves."""
+    """Every recipe by name, from the file if it is up to date, else from the recipes themselves."""
     known = _stored()
     if not known or not all(map(_is_fresh, known.values())):
-        known = {entry["name"]: entry for entry in made()["recipes"]}
+        known = {entry["name"]: entry for entry in build_catalog()["recipes"]}
     return known
 
 
@@ -65,7 +65,7 @@ def names() -> list[str]:
 
 
 def entry_of(name: str) -> Entry:
-    """The recipe of that name. Raises ConfigError that lists what there is and suggests the nearest."""
+    """The recipe of that name. Raises ConfigError that lists all recipes and suggests the nearest."""
     known = _stored()
     if name not in known or not _is_fresh(known[name]):
         known = catalog()
@@ -75,13 +75,13 @@ def entry_of(name: str) -> Entry:
 
 
 def check(entry: Entry, values: Mapping[str, Any]) -> None:
-    """Refuse (nested) settings that the recipe would refuse, as far as the catalog knows: unknown keys, and values of
-    another kind. Raises ConfigError with the words of the recipe itself."""
+    """Validate (nested) settings as far as the catalog can: unknown keys, and values of the wrong kind. Raises
+    ConfigError with the same message as the recipe."""
     refuse_preset(entry["name"], values.get("preset", "default"), entry["presets"])
     refuse_two_words(values)
     given: dict[str, Any] = {}
     for key, value in values.items():
-        if key in NAMED:  # the name of a preset, which only the recipe knows
+        if key in NAMED:  # the name of a preset; only the recipe knows these
             value = {k: part for k, part in value.items() if k != PRESET} if isinstance(value, Mapping) else {}
         alias = ALIASES.get(key)
         given[alias if alias in {option["key"] for option in entry["options"]} else key] = value
@@ -90,7 +90,7 @@ def check(entry: Entry, values: Mapping[str, Any]) -> None:
         parse_size(str(given["size"]))
 
 
-def made() -> dict[str, Any]:
+def build_catalog() -> dict[str, Any]:
     """The document of `catalog.json`, from the recipes."""
     from zerosum.recipes.describe import options_of
     from zerosum.recipes.registry import list_recipes
@@ -117,7 +117,7 @@ def made() -> dict[str, Any]:
 
 
 def _stored() -> dict[str, Entry]:
-    """What the file holds; nothing where it is missing, damaged, or older than a file of a recipe."""
+    """The contents of the file; empty if it is missing, damaged, or lacks a recipe file."""
     try:
         document = json.loads(FILE.read_text("utf-8"))
         known = {entry["name"]: entry for entry in document["recipes"]}
@@ -127,7 +127,7 @@ def _stored() -> dict[str, Entry]:
 
 
 def _modules() -> list[str]:
-    """The files of this package: one that the catalog does not know may hold a recipe."""
+    """The modules of this package, any of which may hold a recipe."""
     return sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE / "recipes")]))
 
 
@@ -137,7 +137,7 @@ def _is_fresh(entry: Entry) -> bool:
 
 @lru_cache
 def _hash(file: str) -> str:
-    """Of the lines that say something of settings: classes, constants and decorators, and not what functions do."""
+    """A hash of the lines that define settings: classes, constants and decorators, not the bodies of functions."""
     text = (PACKAGE / file).read_text("utf-8")
     lines, digest = text.splitlines(), hashlib.sha256()
     for node in ast.parse(text).body:
@@ -153,7 +153,7 @@ def _file(module: str) -> str:
 
 
 def _files(model: type[BaseModel]) -> Iterable[str]:
-    """The files in which a model of settings, those it is made from, and its parts are written."""
+    """The files that define a settings model, its base classes and its parts."""
     for kind in model.__mro__:
         if kind.__module__.startswith("zerosum."):
             yield _file(kind.__module__)
@@ -163,30 +163,32 @@ def _files(model: type[BaseModel]) -> Iterable[str]:
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> dict[str, tuple[FieldInfo, bool]]:
-    """Each setting by its dotted key, and whether a function of the model looks at its values, too."""
-    looked_at = {name for one in model.__pydantic_decorators__.field_validators.values() for name in one.info.fields}
-    found: dict[str, tuple[FieldInfo, bool]] = {}
+    """Each setting by its dotted key, and whether the model has a validator for it."""
+    validated_names = {
+        name for one in model.__pydantic_decorators__.field_validators.values() for name in one.info.fields
+    }
+    fields: dict[str, tuple[FieldInfo, bool]] = {}
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found |= _fields(kind, f"{prefix}{name}.")
+            fields |= _fields(kind, f"{prefix}{name}.")
         else:
-            found[prefix + name] = field, name in looked_at
-    return found
+            fields[prefix + name] = field, name in validated_names
+    return fields
 
 
-def _schema(field: FieldInfo, looked_at: bool) -> dict[str, Any] | None:
-    """The JSON Schema of a number, a truth or one of a few words; None where it would not say all, or too little."""
+def _schema(field: FieldInfo, has_validator: bool) -> dict[str, Any] | None:
+    """The JSON Schema of a number, a boolean or one of a few words; None where a schema would not be exact."""
     plain = not any(hasattr(part, "func") for part in field.metadata)
     kinds = set(_kinds(field.annotation))
-    if looked_at or not plain or not kinds <= {int, float, bool, Literal, type(None)}:
+    if has_validator or not plain or not kinds <= {int, float, bool, Literal, type(None)}:
         return None
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     return TypeAdapter(annotation).json_schema()
 
 
 def _kinds(annotation: Any) -> Iterable[Any]:
-    """What an annotation is made of, with Literal for its words."""
+    """The types in an annotation, with Literal for words."""
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *more = get_args(annotation)
@@ -197,12 +199,12 @@ def _kinds(annotation: Any) -> Iterable[Any]:
 
 
 def _model(options: Iterable[Option]) -> type[BaseModel]:
-    """A model of these settings that knows their keys, and of their values what the schemas say."""
+    """A pydantic model of these settings: their keys, and the schemas of their values."""
     tree: dict[str, Any] = {}
     for option in options:
         *parents, last = option["key"].split(".")
-        place = reduce(lambda place, parent: place.setdefault(parent, {}), parents, tree)
-        place[last] = Any if option["values"] is None else _annotation(option["values"])
+        node = reduce(lambda node, parent: node.setdefault(parent, {}), parents, tree)
+        node[last] = Any if option["values"] is None else _annotation(option["values"])
     return _nested(tree)
 
 
@@ -214,7 +216,7 @@ def _nested(tree: Mapping[str, Any]) -> type[BaseModel]:
 
 
 def _annotation(schema: Mapping[str, Any]) -> Any:
-    """The type that a schema of `_schema` came from."""
+    """The type that `_schema` made this schema from."""
     if "anyOf" in schema:
         return reduce(or_, map(_annotation, schema["anyOf"]))
     words = schema.get("enum", [schema["const"]] if "const" in schema else None)
@@ -227,4 +229,4 @@ def _annotation(schema: Mapping[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(made(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    FILE.write_text(json.dumps(build_catalog(), indent=1, ensure_ascii=False) + "\n", "utf-8")

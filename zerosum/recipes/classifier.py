@@ -1,4 +1,4 @@
-"""Classifiers: the CNNs of the lecture, from scratch or by transfer learning; one player, and nobody against it."""
+"""Image classifiers: CNNs trained from scratch or by transfer learning; a single player."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from zerosum.data import sampler as order
 from zerosum.data.conditioning.binning import Bins, bins_of
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.settings import Size
-from zerosum.data.split import SplitBy, few, parted
+from zerosum.data.split import SplitBy, few, split_indices
 from zerosum.engine.adam import Adam
 from zerosum.engine.players import Batch, Hooks, Player, Schedule, System, Terms
 from zerosum.engine.schedule import cosine, linear
@@ -31,27 +31,28 @@ Network = Literal[
     "alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "googlenet",
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
 ]  # fmt: skip
-"""The names of `zerosum.nn.networks.cnn.NETWORKS`, said again here for the command line and the forms."""
+"""The names of `zerosum.nn.networks.cnn.NETWORKS`, repeated here for the command line and forms."""
 
 WITHOUT_BATCH_NORM = ("lenet5", "alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
 WARM_UP, LAST = 0.05, 0.01
-"""cosine: the share of the images over which the learning rate rises; and what is left of it at the end, so that a run
-that is trained for longer still learns."""
+"""cosine: the share of training over which the learning rate rises; and its final share, not 0, so that training can be
+continued."""
 
 
 class ClassifierOptimizerSettings(Strict):
-    """AdamW, or gradient descent with momentum."""
+    """AdamW, or SGD with momentum."""
 
     name: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with momentum")
     lr: PositiveFloat | Literal["auto"] = Field(
-        "auto", description="highest learning rate; auto: what suits the optimiser, the network and the transfer"
+        "auto", description="peak learning rate; auto: chosen by optimiser, network and transfer"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: momentum; adamw: decay of the first moment")
     nesterov: bool = Field(True, description="sgd: Nesterov's momentum; false: plain momentum (He et al. 2016)")
     weight_decay: NonNegativeFloat = Field(0.05, description="adamw: decoupled decay; sgd: L2 penalty in the gradient")
     schedule: Literal["cosine", "steps", "constant"] = Field(
         "cosine",
-        description="cosine: up for a twentieth of the epochs, then down to 1 %; steps: a tenth after 1/2 and 3/4",
+        description="cosine: warm-up for a twentieth of the epochs, then decay to 1 %; steps: a tenth after "
+        "1/2 and 3/4",
     )
 
 
@@ -62,31 +63,38 @@ class ClassifierSettings(Settings):
     width: PositiveInt = Field(32, description="small: channels of the first layer; each stage doubles them")
     weights: str = Field(
         "none",
-        description="what the network starts from: none, imagenet (torchvision's, downloaded), or a FILE of them",
+        description="pretrained weights: none, imagenet (torchvision's, downloaded), or a FILE",
     )
     transfer: Literal["none", "features", "finetune"] = Field(
-        "none", description="features: the head alone learns; finetune: all, the slower the nearer the image; none: all"
+        "none",
+        description="features: only the head is trained; finetune: all layers, with lower rates nearer the "
+        "image; none: all",
     )
-    head_epochs: NonNegativeFloat = Field(1, description="finetune: epochs for the head alone, before the rest follows")
+    head_epochs: NonNegativeFloat = Field(1, description="finetune: epochs in which only the head is trained")
     depth_decay: float = Field(
-        0.3, gt=0, le=1, description="finetune: each stage further from the head learns at this share of the one above"
+        0.3,
+        gt=0,
+        le=1,
+        description="finetune: learning rate of each stage as a share of that of the next stage towards the head",
     )
-    label: str = Field("class", description="what is told apart: class, or the name of an attribute of the data")
+    label: str = Field("class", description="what to classify: class, or the name of an attribute of the data")
     bins: Bins | None = Field(
         None,
-        description="of a label with an order, such as age: the upper ends of its classes, its values, or auto",
+        description="for an ordered label, such as age: upper bounds of its classes, its values, or auto",
     )
-    per_class: PositiveInt | None = Field(None, description="train on so many images of each class, not on all")
+    per_class: PositiveInt | None = Field(None, description="train on at most this many images of each class")
     validation: float = Field(
-        0.1, ge=0, le=0.5, description="share held out, to choose the best checkpoint by; never trained on"
+        0.1, ge=0, le=0.5, description="share of the images held out to choose the best checkpoint"
     )
     split: SplitBy = Field("content", description=SPLIT_HELP)
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the truth that is spread over all classes")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="label smoothing: share of the target spread over all classes"
+    )
     batch: PositiveInt = Field(128, description="images in a batch")
     epochs: PositiveFloat | None = Field(
         10, description="length of training in passes over the training images; the schedule ends there"
     )
-    images: PositiveInt | None = Field(None, description="images to see, in place of epochs")  # type: ignore[assignment]
+    images: PositiveInt | None = Field(None, description="length of training in images seen, in place of epochs")  # type: ignore[assignment]
     optimizer: ClassifierOptimizerSettings = ClassifierOptimizerSettings()
     ema_half_life: float = Field(5_000, ge=0, description="half-life of the network's moving average, in images")
 
@@ -107,29 +115,29 @@ class ClassifierSettings(Settings):
 
     @property
     def length_in_epochs(self) -> float | None:
-        """The length where it is given in epochs, else None: images come first."""
+        """The length if it is given in epochs, else None; images take precedence."""
         return None if self.images is not None else self.epochs
 
     def unreached(self, images: int, count: int, classes: int, size: Size | None) -> list[str]:
-        """Whether the run ends before the head no longer learns alone."""
+        """A sentence if the run ends while only the head is trained."""
         alone = round(self.head_epochs * self.epoch(count, classes))
         if self.transfer != "finetune" or alone < images:
             return []
         return [
-            f"{images:,} images end with or before the {alone:,} for which the head learns alone; the rest of the "
-            "network stays as it is. Give more images, or a smaller head_epochs."
+            f"The run ends after {images:,} images, but for {alone:,} only the head is trained; the rest of the "
+            "network does not change. Train for more images, or with a smaller head_epochs."
         ]
 
     def validate_start(self, init: str | Path | None) -> None:
-        """Raises ConfigError when there is nothing to transfer from, or two things, and DataError when a file is not
-        there."""
+        """Raises ConfigError when there is no source of weights to transfer, or two; DataError when a file is
+        missing."""
         named = self.weights != "none"
         if named and init is not None:
-            raise ConfigError(f"weights={self.weights} and --init {init} are two starts; give one of them.")
+            raise ConfigError(f"weights={self.weights} and --init {init} both give initial weights; use one of them.")
         if self.transfer != "none" and not named and init is None:
-            raise ConfigError("There is nothing to transfer from: name weights with weights=, or a run with --init.")
+            raise ConfigError("transfer needs initial weights: name them with weights=, or a run with --init.")
         if named and self.weights != "imagenet" and not Path(self.weights).is_file():
-            raise DataError(f"There is no file of weights at {self.weights}. Give imagenet, or the path of a file.")
+            raise DataError(f"{self.weights}: file of weights not found. Give imagenet, or the path of a file.")
 
     def example(self, info: DatasetInfo) -> DatasetInfo:
         """Ten classes."""
@@ -151,7 +159,7 @@ PAPER = {
 
 @recipe(
     "classifier",
-    summary="a CNN that names the class of an image; the eye that scores generators",
+    summary="image classification; also a feature extractor for scores of generators",
     paper="LeCun et al. 1998; Krizhevsky et al. 2012; Simonyan & Zisserman 2015; Szegedy et al. 2015; He et al. 2016",
     expect="MNIST: 99 % in three minutes with lenet5; Fashion-MNIST: 91 % in ten with small, on two CPU cores",
     settings=ClassifierSettings,
@@ -165,7 +173,7 @@ PAPER = {
     older={**ORDER_BEFORE, "optimizer": {"nesterov": True}},
 )
 def classifier(settings: ClassifierSettings, data: DatasetInfo) -> System:
-    """The default is AdamW with one cosine and a moving average, which is good in a few epochs with every network.
+    """The default is AdamW with one cosine cycle and a moving average, which works in a few epochs with every network.
     `preset=paper` is the schedule that He et al. 2016 trained CIFAR-10 with (section 4.2): momentum, a learning rate of
     0.1 divided by 10 after a half and three quarters, shifts and mirror images."""
     if not data.classes:
@@ -200,20 +208,20 @@ def classifier(settings: ClassifierSettings, data: DatasetInfo) -> System:
 
 
 def no_classes_text(source: str) -> str:
-    """What is wrong with a set without classes, and the remedy."""
+    """The error message for data without classes."""
     return (
-        f"{source} has no classes to tell apart: put the images of each class in a folder of its own, or name an "
+        f"{source} has no classes: put the images of each class in a folder of its own, or name an "
         "attribute with label=NAME."
     )
 
 
 def split(settings: ClassifierSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the training and of the held-out images, ascending; a pure function, so that whoever evaluates the
-    run finds the same ones. Images without a class (-1) are among neither. Raises DataError without classes."""
+    """Indices of the training and of the held-out images, ascending; a pure function, so that evaluation finds the same
+    ones. Images without a class (-1) are in neither. Raises DataError for data without classes."""
     if data.labels is None:
-        raise DataError(f"{data.info.source} has no classes to tell apart.")
+        raise DataError(f"{data.info.source} has no classes.")
     known = np.flatnonzero(data.labels >= 0)
-    training, held = parted(data, known, settings.validation, seed, settings.split, data.labels[known])
+    training, held = split_indices(data, known, settings.validation, seed, settings.split, data.labels[known])
     if settings.per_class is not None and settings.split == "content":
         training = training[few(data.content.of(training), data.labels[training], settings.per_class, seed)]
     elif settings.per_class is not None:
@@ -223,8 +231,8 @@ def split(settings: ClassifierSettings, data: Dataset, seed: int) -> tuple[np.nd
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that learn alike. scale multiplies the learning rate; waits: they stand still while the head warms up;
-    decays: they are drawn to 0 (biases and the gains of norms are not: they are few, and hold no capacity)."""
+    """Parameters with the same hyperparameters. scale multiplies the learning rate; waits: frozen while only the head
+    is trained; decays: weight decay applies (not to biases and gains of norms)."""
 
     parameters: list[nn.Parameter]
     scale: float
@@ -233,8 +241,8 @@ class Group:
 
 
 def parameter_groups(network: Cnn, settings: ClassifierSettings) -> list[Group]:
-    """The trainable parameters, from the head to the image, by depth where they are fine-tuned (Howard & Ruder 2018,
-    section 3.2, who divide the rate by 2.6 a layer)."""
+    """The trainable parameters, from the head to the image, with discriminative learning rates for fine-tuning (Howard
+    & Ruder 2018, section 3.2, who divide the rate by 2.6 per layer)."""
     groups = []
     for distance, stage in enumerate([network.head, *reversed(network.stages)]):
         scale = settings.depth_decay**distance if settings.transfer == "finetune" else 1.0
@@ -260,7 +268,7 @@ def make_optimizer(settings: ClassifierSettings, groups: Sequence[Group]) -> tor
 
 
 def highest_rate(settings: ClassifierSettings) -> float:
-    """The learning rate that was asked for, or what suits: less without batch norm, and less for learnt weights."""
+    """The requested peak learning rate, or a default: lower without batch norm, and lower for pretrained weights."""
     if settings.optimizer.lr != "auto":
         return settings.optimizer.lr
     sgd = settings.optimizer.name == "sgd"
@@ -302,14 +310,14 @@ def head_names(network: Cnn) -> frozenset[str]:
 
 
 def load_weights(network: Cnn, settings: ClassifierSettings) -> bool:
-    """Load what `weights` names; False when it names nothing."""
+    """Load the weights that `weights` names; False for none."""
     if settings.weights == "none":
         return False
     if settings.weights == "imagenet":
-        network.take_weights(imagenet_weights(settings.network))
+        network.load_pretrained(imagenet_weights(settings.network))
         return True
     try:
-        network.take_weights(read_weights(settings.weights))
+        network.load_pretrained(read_weights(settings.weights))
     except ValueError as error:
-        raise DataError(f"{settings.weights} holds no weights of {settings.network}: {error}.") from error
+        raise DataError(f"{settings.weights} does not hold weights of {settings.network}: {error}.") from error
     return True

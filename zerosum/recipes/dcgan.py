@@ -16,7 +16,7 @@ from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.engine.schedule import cosine
 from zerosum.nn.networks.dcgan import Discriminator, Generator
 from zerosum.nn.networks.sizes import nearest_size
-from zerosum.recipes.adversarial import adam, device_of, plain_fakes, plain_game, shared_fakes, two_players
+from zerosum.recipes.adversarial import adam, device_of, generate_from_latents, shared_fakes, standard_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ConditionalSettings, DecaySettings, GanAdamSettings, Strict
 from zerosum.utils.errors import ConfigError
@@ -42,10 +42,10 @@ class DiscriminatorSettings(Strict):
 
 
 class FirstSettings(Strict):
-    """How training begins."""
+    """The first part of training."""
 
-    images: NonNegativeInt = Field(40_000, description="images seen until batches have their full size")
-    batch: PositiveInt = Field(32, description="images in a batch until then, at most")
+    images: NonNegativeInt = Field(40_000, description="images seen before the full batch size is used")
+    batch: PositiveInt = Field(32, description="at most this many images in a batch until then")
 
 
 class DcganSettings(ConditionalSettings):
@@ -62,25 +62,25 @@ class DcganSettings(ConditionalSettings):
     first: FirstSettings = FirstSettings()
     shared_fakes: bool = Field(
         True,
-        description="the generator learns from the fakes, and beside the real images, of the discriminator's last step;"
-        " false: from fresh noise and other images, as in Algorithm 1, for one more pass of the generator",
+        description="the generator's step reuses the fakes and the real images of the discriminator's last step; "
+        "false: fresh noise and other images, as in Algorithm 1, for one more forward pass of the generator",
     )
 
     def batch_plan(self, size: Size | None) -> list[tuple[int, int]]:
-        """Small batches at first."""
+        """Smaller batches at first."""
         first = (0, min(self.batch, self.first.batch))
         return [first, (self.first.images, self.batch)] if self.first.images else [(0, self.batch)]
 
     def following(self, images: int, size: Size | None) -> dict[str, Any]:
-        """The learning rate has fallen by the end of the run."""
+        """The learning rate decay ends with the run."""
         return {"decay": {"images": min(images, self.decay.images)}} if self.decay.lr < 1 else {}
 
     def clock(self, images_seen: int, share: float) -> int:
-        """The learning rate has fallen by the end of the time, or sooner by its number of images."""
+        """The learning rate decay ends with the time, or earlier after its number of images."""
         return max(images_seen, round(share * self.decay.images))
 
 
-CONSTANT: dict[str, Any] = {"decay": {"lr": 1.0}, "first": {"images": 0}}  # rate and batch stay as they are
+CONSTANT: dict[str, Any] = {"decay": {"lr": 1.0}, "first": {"images": 0}}  # constant learning rate and batch size
 PAPER = {
     "generator": {"width": 128, "latent": "uniform"},
     "discriminator": {"width": 128},
@@ -97,7 +97,7 @@ CODE = {"optimizer": {"lr": 2e-4}, **CONSTANT, "epochs": 25, "ema_half_life": 0}
 
 @recipe(
     "dcgan",
-    summary="convolutional GAN; the place to start with a folder of images",
+    summary="convolutional GAN; a good start for a folder of images",
     paper="Radford, Metz & Chintala 2016, arXiv 1511.06434",
     expect="32 px: recognisable after minutes on two CPU cores; 64 px: faces within half an hour",
     settings=DcganSettings,
@@ -110,12 +110,12 @@ CODE = {"optimizer": {"lr": 2e-4}, **CONSTANT, "epochs": 25, "ema_half_life": 0}
 )
 def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the authors' network and schedule (5x5 kernels, width 128, uniform latents, batch 128);
-    `preset=code` is the Torch and PyTorch version (4x4, width 64, normal latents, batch 64). Both sample the generator
-    itself; the default is `code` with a moving average, a learning rate that begins five times as high and falls to
-    theirs, and batches of 32 at first, which learns several times as soon (docs/systems/dcgan.md). Running averages of
-    batch norm serve at sampling time, so an image depends on its seed alone (the authors' code takes the statistics of
-    the sampled batch).
-    The paper has no conditions; `conditional=true` takes an embedding beside the latent, and projection in the
+    `preset=code` is the Torch and PyTorch version (4x4, width 64, normal latents, batch 64). Both sample from
+    the generator without a moving average. The default is `code` with a moving average, a learning rate that starts
+    five times as high and decays to theirs, and batches of 32 at first, which learns several times faster
+    (docs/systems/dcgan.md). Sampling uses batch norm's running statistics, so an image depends on its seed only (the
+    authors' code uses the statistics of the sampled batch).
+    The paper has no conditions; `conditional=true` concatenates an embedding to the latent, and uses projection in the
     discriminator (Miyato & Koyama 2018)."""
     height, width, channels = data.shape
     shape = (channels, height, width)
@@ -132,8 +132,8 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
 
     def latents(count: int) -> Tensor:
-        drawn = torch.randn if part.latent == "normal" else torch.rand
-        latent = drawn(count, part.latent_dim, device=device_of(generator))
+        sample = torch.randn if part.latent == "normal" else torch.rand
+        latent = sample(count, part.latent_dim, device=device_of(generator))
         return latent if part.latent == "normal" else 2 * latent - 1
 
     def seeded_latents(seeds: Sequence[int]) -> Tensor:
@@ -147,14 +147,14 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
         return [batch for start, batch in settings.batch_plan((height, width)) if start <= images_seen][-1]
 
     def players() -> list[Player]:
-        judge = settings.discriminator
+        chosen = settings.discriminator
         try:
             discriminator = Discriminator(
-                shape, judge.width, settings.max_width, settings.kernel, judge.norm, condition_dim
+                shape, chosen.width, settings.max_width, settings.kernel, chosen.norm, condition_dim
             )
         except ValueError as error:
             raise ConfigError(f"These networks cannot be built: {error}.") from error
-        game = plain_game(generator, discriminator, latents, data.alpha)
+        game = standard_game(generator, discriminator, latents, data.alpha)
         return two_players(settings, generator, discriminator, game, partial(adam, settings.optimizer), schedule)
 
     return System(
@@ -162,5 +162,5 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
         players,
         GeneratorSpec(seeded_latents, None if part.latent == "normal" else 1.0),
         batch=batch_at,
-        joint_forward=shared_fakes(plain_fakes(generator, latents)) if settings.shared_fakes else None,
+        joint_forward=shared_fakes(generate_from_latents(generator, latents)) if settings.shared_fakes else None,
     )

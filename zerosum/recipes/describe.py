@@ -1,4 +1,4 @@
-"""A recipe as data: what `zerosum recipes NAME --json` prints, and what forms and docs are made from."""
+"""A recipe as data: the output of `zerosum recipes NAME --json`, used by forms and docs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,9 +25,9 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     image = torch.zeros(2, channels, height, width)
     networks = {}
     if system.generator is not None:
-        asked = [torch.zeros(2, width_of(conditions))] if conditions else []
+        condition = [torch.zeros(2, width_of(conditions))] if conditions else []
         latents = system.generator.latents([0, 1])
-        networks["generator"] = layers_of(system.network, lambda: system.network(latents, *asked))
+        networks["generator"] = layers_of(system.network, lambda: system.network(latents, *condition))
     batch = {"input": image, "image": image, "map": torch.zeros(2, height, width, dtype=torch.int64), "images_seen": 0}
     if conditions and info.input is not None:
         batch["condition"] = torch.eye(2, width_of(conditions))
@@ -35,7 +35,8 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     def turn(player: Player) -> object:
         if info.input is None:
             return player.module(image)
-        return player.losses(system.joint_forward(batch) if system.joint_forward else batch)  # only its game knows how
+        # only the losses know how to call it
+        return player.losses(system.joint_forward(batch) if system.joint_forward else batch)
 
     for player in system.players:
         if player.name not in networks:
@@ -62,7 +63,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
 
 
 def length_text(settings: Settings) -> str:
-    """How long a run with these settings trains unless told otherwise, in words."""
+    """The default length of a run with these settings, in words."""
     epochs = settings.length_in_epochs
     return f"{settings.images:,} images" if epochs is None else epochs_text(epochs)
 
@@ -73,7 +74,7 @@ def epochs_text(epochs: float) -> str:
 
 
 def options_of(model: type[BaseModel], defaults: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
-    """Every settable key with its default in this recipe, its choices if it is one of a few words, and its sentence."""
+    """Every setting: key, default in this recipe, choices if it is one of a few words, and description."""
     options: list[dict[str, Any]] = []
     for name, field in model.model_fields.items():
         kind = field.annotation
@@ -99,15 +100,15 @@ def flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 @torch.no_grad()
 def layers_of(network: nn.Module, call: Callable[[], Any]) -> dict[str, Any]:
-    """Parameter count of a network, and its innermost layers in order, each with its output shape of one sample; call
-    makes the network see an example."""
+    """Parameter count of a network, and its innermost layers in order, each with its output shape for one sample; call
+    runs the network on an example."""
     leaves = [module for module in network.modules() if not list(module.children())]
     shapes: dict[nn.Module, str] = {}
 
-    def note(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    def record(module: nn.Module, inputs: Any, output: Tensor) -> None:
         shapes[module] = "x".join(map(str, output.shape[1:])) or "1"
 
-    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
+    hooks = [leaf.register_forward_hook(record) for leaf in leaves]
     try:
         network.eval()
         call()
@@ -117,7 +118,7 @@ def layers_of(network: nn.Module, call: Callable[[], Any]) -> dict[str, Any]:
     layers = [
         {
             "layer": str(leaf).splitlines()[0],
-            "output": shapes.get(leaf, ""),  # empty where a network uses the weights without calling the layer
+            "output": shapes.get(leaf, ""),  # empty if the network uses the weights without calling the layer
             "parameters": sum(p.numel() for p in leaf.parameters()),
         }
         for leaf in leaves

@@ -1,4 +1,4 @@
-"""Algorithm 1 of Goodfellow et al. 2014: multilayer perceptrons, on images or on plain vectors."""
+"""Algorithm 1 of Goodfellow et al. 2014: multilayer perceptrons, on images or on vectors."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from zerosum.engine.randomness import normal_latents, uniform_latents
 from zerosum.engine.schedule import linear
 from zerosum.nn.losses.adversarial import ADVERSARIAL
 from zerosum.nn.networks.mlp import Discriminator, Generator, MaxoutDiscriminator, Output
-from zerosum.recipes.adversarial import device_of, plain_game, two_players
+from zerosum.recipes.adversarial import device_of, standard_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ConditionalSettings, Strict, TwoTimeScales
 from zerosum.utils.errors import ConfigError
@@ -51,7 +51,7 @@ class GanOptimizerSettings(TwoTimeScales):
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam: decay of the first moment; sgd: momentum at the start")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam: decay of the second moment")
     last_momentum: float | None = Field(
-        0.7, ge=0, lt=1, description="sgd: momentum that it rises to, in a line from epoch 1 to 250"
+        0.7, ge=0, lt=1, description="sgd: final momentum, reached linearly from epoch 1 to 250"
     )
     lr_divisor: float = Field(1.000004, ge=1, description="sgd: the learning rate is divided by this after every batch")
 
@@ -64,35 +64,37 @@ class GanSettings(ConditionalSettings):
     generator: GeneratorSettings = GeneratorSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
     optimizer: GanOptimizerSettings = GanOptimizerSettings()
-    marginals: bool = Field(True, description="images: the generator's output bias starts at the mean of each pixel")
+    marginals: bool = Field(
+        True, description="images: initialise the generator's output bias to the mean of each pixel"
+    )
     half_discriminator_loss: bool = Field(True, description="halve the discriminator's loss, as the authors' code does")
     simultaneous: bool = Field(
-        False, description="both gradients before either step (the code), not Algorithm 1's turns"
+        False, description="compute both gradients before either step (the code), instead of Algorithm 1's alternation"
     )
 
     @property
     def batches_a_step(self) -> int:
-        """Batches of the discriminator in one step; simultaneous players take one each."""
+        """Discriminator batches per training step; one when players are simultaneous."""
         return 1 if self.simultaneous else self.discriminator_steps
 
     def validate_start(self, init: str | Path | None) -> None:
-        """Raises ConfigError for steps that simultaneous players do not take."""
+        """Raises ConfigError for several discriminator steps with simultaneous players."""
         super().validate_start(init)
         if self.simultaneous and self.discriminator_steps > 1:
             raise ConfigError(
-                f"discriminator_steps={self.discriminator_steps} has no meaning with simultaneous=true, where each "
-                "player takes one step at a time: leave one of them out."
+                f"discriminator_steps={self.discriminator_steps} cannot be combined with simultaneous=true, where "
+                "each player takes one step at a time; leave one of them out."
             )
 
 
-PAPER: dict[str, Any] = {  # all else is the default
-    # The authors name no end; their momentum rises until epoch 250
+PAPER: dict[str, Any] = {  # everything else is the default
+    # The authors give no length; their momentum rises until epoch 250
     "images": 250 * MNIST_EPOCH,
     "ema_half_life": 0,
 }
 VECTORS: dict[str, Any] = {
     "generator": {"hidden": [512, 512], "latent": "normal"},
-    "discriminator": {"kind": "leaky", "hidden": [512, 256]},  # maxout's dropout would hide the one number of a point
+    "discriminator": {"kind": "leaky", "hidden": [512, 256]},  # maxout's dropout would drop the coordinates of a point
     "optimizer": {"name": "adam", "lr": 2e-4},
     "half_discriminator_loss": False,
     "ema_half_life": 10_000,
@@ -112,17 +114,17 @@ VECTORS: dict[str, Any] = {
     presets={"paper": PAPER, "code": PAPER | {"simultaneous": True}, "vectors": VECTORS},
 )
 def gan(settings: GanSettings, data: DatasetInfo) -> System:
-    """`preset=paper` has the networks, initialisation and optimiser that the authors published for MNIST, in the turns
-    of Algorithm 1 and with the non-saturating loss that they trained with; `preset=code` steps both players at once, as
-    their code does. The default is `paper` with a moving average, worth 31 nats on MNIST after 5.9 million images
-    (docs/systems/gan.md).
-    `conditional=true` puts the condition beside the latent and beside the sample (Mirza & Osindero 2014, but without
-    their layers for each alone). Vectors take `preset=vectors` by themselves: smaller networks with leaky ReLU, and
+    """`preset=paper` has the networks, initialisation and optimiser that the authors published for MNIST, the
+    alternating steps of Algorithm 1, and the non-saturating loss that they trained with; `preset=code` steps both
+    players at once, as their code does. The default is `paper` with a moving average, which gains 31 nats on MNIST
+    after 5.9 million images (docs/systems/gan.md).
+    `conditional=true` concatenates the condition to the latent and to the sample (Mirza & Osindero 2014, without their
+    separate layers for each). Vectors use `preset=vectors` automatically: smaller networks with leaky ReLU, and
     Adam."""
     images = len(data.shape) == 3
     shape = (data.shape[2], data.shape[0], data.shape[1]) if images else data.shape
-    part, judge = settings.generator, settings.discriminator
-    published = judge.kind == "maxout"
+    part, chosen = settings.generator, settings.discriminator
+    published = chosen.kind == "maxout"
     output: Output = ("sigmoid" if published else "tanh") if images else "linear"
     condition_dim = width_of(data.conditions)
     generator = Generator(shape, part.latent_dim, part.hidden, output, 0.05 if published else None, condition_dim)
@@ -140,16 +142,16 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
 
     def init_from_data(real: Tensor) -> None:
         if images and settings.marginals:
-            generator.start_from(real.mean(dim=0))
+            generator.init_from_mean(real.mean(dim=0))
 
     def players() -> list[Player]:
         kind = MaxoutDiscriminator if published else Discriminator
-        discriminator = kind(shape, judge.hidden, condition_dim=condition_dim)
+        discriminator = kind(shape, chosen.hidden, condition_dim=condition_dim)
         return two_players(
             settings,
             generator,
             discriminator,
-            plain_game(generator, discriminator, latents, data.alpha),
+            standard_game(generator, discriminator, latents, data.alpha),
             lambda module: make_optimizer(settings.optimizer, module),
             schedule(settings),
             discriminator_weight=0.5 if settings.half_discriminator_loss else 1.0,
@@ -166,7 +168,7 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
 
 
 def make_optimizer(settings: GanOptimizerSettings, module: nn.Module) -> torch.optim.Optimizer:
-    """Adam or gradient descent over the module's parameters."""
+    """Adam or SGD over the module's parameters."""
     if settings.name == "adam":
         return Adam(module.parameters(), settings.lr, (settings.beta1, settings.beta2), fused=True)
     return torch.optim.SGD(module.parameters(), settings.lr, momentum=settings.beta1, fused=True)
@@ -179,7 +181,7 @@ def schedule(settings: GanSettings) -> Schedule | None:
         return None
 
     def at(images: int) -> list[dict[str, float]]:
-        # Down to 1e-6, unless it was smaller from the start. Times a negative power, which cannot overflow.
+        # Decays to 1e-6, unless it started smaller. Multiplied by a negative power, which cannot overflow.
         lr = max(chosen.lr * chosen.lr_divisor ** -(images / settings.batch), min(chosen.lr, 1e-6))
         last = chosen.beta1 if chosen.last_momentum is None else chosen.last_momentum
         return [{"lr": lr, "momentum": linear(images, MNIST_EPOCH, 250 * MNIST_EPOCH, chosen.beta1, last)}]

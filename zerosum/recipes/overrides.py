@@ -19,12 +19,12 @@ NAMED = ("augment",)
 """Settings that take the name of a preset as well as single values, or both: `augment=ada augment.target=0.5`."""
 
 OPTIONS = ("precision", "products", "threads", "device", "seed", "minutes", "steps", "out", "init")
-"""Options of `train`, which people write as settings."""
+"""Options of `train` that are often given as settings."""
 
-LARGEST = 2**53  # of a whole number
+LARGEST = 2**53  # integer
 
 ALIASES = {"resolution": "size", "k": "discriminator_steps"}
-"""Other words for settings, taken as they are: those of papers and tools, and k of Algorithm 1."""
+"""Aliases of settings: terms of papers and tools, and k of Algorithm 1."""
 
 WORDS = {
     "optimizer.lr": ("lr", "learning_rate", "lrate", "g_lr"),
@@ -51,13 +51,13 @@ WORDS = {
     "every.sample": ("sample_interval", "sample_every"),
     "every.log": ("log_interval", "log_every", "print_freq"),
 }
-"""What other tools and courses call a setting, answered with its name here."""
+"""Names of settings in other tools and courses, for suggestions."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Yaml12Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars: `1e-3` is a number, `no` and `on` are words, `12:30` is text; a key given twice is an error."""
+    """YAML 1.2 scalars: `1e-3` is a number, `no`, `on` and `12:30` are text; a duplicate key is an error."""
 
 
 _Yaml12Loader.yaml_implicit_resolvers = {}
@@ -79,7 +79,7 @@ def _no_duplicates(loader: _Yaml12Loader, node: yaml.MappingNode) -> dict[Any, A
     keys = [loader.construct_object(key) for key, _ in node.value]
     for key, count in Counter(map(repr, keys)).items():
         if count > 1:
-            raise ConfigError(f"The key {key} stands twice in line {node.start_mark.line + 1} and after; keep one.")
+            raise ConfigError(f"The key {key} occurs twice, from line {node.start_mark.line + 1} on; keep one.")
     return loader.construct_mapping(node, deep=True)
 
 
@@ -88,7 +88,7 @@ _Yaml12Loader.add_constructor("tag:yaml.org,2002:map", _no_duplicates)
 
 
 def parse_yaml(text: str) -> Any:
-    """A YAML 1.2 document. Raises yaml.YAMLError, or ConfigError for a key that stands twice."""
+    """A YAML 1.2 document. Raises yaml.YAMLError, or ConfigError for a duplicate key."""
     try:
         return yaml.load(text, Loader=_Yaml12Loader)
     except (ValueError, LookupError, AttributeError, RecursionError) as error:  # `!!int x`, 5,000 digits or brackets
@@ -103,28 +103,28 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         if not equals or not re.fullmatch(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", key):
             raise ConfigError(f"{override!r} is not a setting; write key=value, for example generator.width=32.")
         try:
-            value = text if text.startswith("#") else parse_yaml(text)  # a colour: on its own, no comment
+            value = text if text.startswith("#") else parse_yaml(text)  # a colour, which YAML would read as a comment
         except yaml.YAMLError:
             value = text
-        place = values
+        node = values
         *parents, last = key.split(".")
         if key in NAMED and isinstance(values.get(key), dict):
-            place, last = values[key], PRESET
+            node, last = values[key], PRESET
         for parent in parents:
-            if parent in NAMED and isinstance(place.get(parent), str):
-                place[parent] = {PRESET: place[parent]}
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
+            if parent in NAMED and isinstance(node.get(parent), str):
+                node[parent] = {PRESET: node[parent]}
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
                 raise ConfigError(f"{override!r} contradicts an earlier value for {parent!r}; give one of them.")
-        if last in place:
+        if last in node:
             raise ConfigError(f"{key} is given twice; keep one.")
-        place[last] = value
+        node[last] = value
     return values
 
 
 class ConfigFile(NamedTuple):
-    """What a YAML file gives: settings; of a run's `config.yaml` also its recipe, and height and width of its images,
-    where it had any."""
+    """The contents of a YAML file: settings; for a run's `config.yaml` also its recipe, and height and width of its
+    images, if it has any."""
 
     settings: dict[str, Any]
     recipe: str | None = None
@@ -134,7 +134,7 @@ class ConfigFile(NamedTuple):
 def read_config_file(path: str | Path) -> ConfigFile:
     """Settings from a YAML file, either a plain mapping of them or a run's `config.yaml`.
 
-    A run folder stands for its own. Raises ConfigError when it is missing or holds no mapping."""
+    A run folder means its config.yaml. Raises ConfigError when it is missing or holds no mapping."""
     path = Path(path)
     if path.is_dir():
         path /= "config.yaml"
@@ -158,18 +158,18 @@ def read_config_file(path: str | Path) -> ConfigFile:
 def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
     """The model with these values. Raises ConfigError that names each wrong key and says what was expected."""
     try:
-        found = model.model_validate(values)
-        _refuse_huge(found.model_dump(), "")
-        return found
+        result = model.model_validate(values)
+        _refuse_huge(result.model_dump(), "")
+        return result
     except ValidationError as error:
         problems: dict[str, list[Any]] = {}
         for problem in error.errors():
             problems.setdefault(_key(model, problem["loc"]), []).append(problem)
-        raise ConfigError(" ".join(_sentence(model, key, found) for key, found in problems.items())) from None
+        raise ConfigError(" ".join(_sentence(model, key, errors) for key, errors in problems.items())) from None
 
 
 def _refuse_huge(value: Any, key: str) -> None:
-    """Raises ConfigError for a whole number that nothing can be counted with."""
+    """Raises ConfigError for an integer above LARGEST."""
     if isinstance(value, dict):
         for name, part in value.items():
             _refuse_huge(part, f"{key}.{name}" if key else str(name))
@@ -177,7 +177,7 @@ def _refuse_huge(value: Any, key: str) -> None:
         for part in value:
             _refuse_huge(part, key)
     elif isinstance(value, int) and abs(value) > LARGEST:
-        raise ConfigError(f"{key}={value:,}: the largest number that can be given is {LARGEST:,}.")
+        raise ConfigError(f"{key}={value:,}: the largest number allowed is {LARGEST:,}.")
 
 
 def option_names(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -199,17 +199,17 @@ def closest(word: str, choices: Iterable[str]) -> str:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that a word stands for elsewhere, or is a slip of; None when none is near."""
+    """The choice that a word names elsewhere, or is a misspelling of; None when none is near."""
     choices, last = list(choices), word.rpartition(".")[2]
     near = [choice for choice in choices if choice.rpartition(".")[2] == last]  # `width` for `generator.width`
     near = near or [choice for choice in choices if plain(word) in WORDS.get(choice, ())]
-    parts = {choice.partition(".")[0] for choice in choices}  # a slip in `generator` of `generator.width`
+    parts = {choice.partition(".")[0] for choice in choices}  # a misspelt `generator` in `generator.width`
     near = near or difflib.get_close_matches(word, sorted({*choices, *parts}), n=1, cutoff=0.6)
     return near[0] if near else None
 
 
 def plain(word: str) -> str:
-    """A word as `WORDS` has it: `--Batch-Size` is batch_size."""
+    """A word in the form of `WORDS`: `--Batch-Size` is batch_size."""
     return word.lstrip("-").lower().replace("-", "_")
 
 
@@ -217,7 +217,7 @@ def refuse_two_words(values: Mapping[str, Any]) -> None:
     """Raises ConfigError where a setting is given under both of its names."""
     for word, key in ALIASES.items():
         if word in values and key in values:
-            raise ConfigError(f"{word} and {key} are two words for one setting; give one of them.")
+            raise ConfigError(f"{word} and {key} are the same setting; give one of them.")
 
 
 def refuse_preset(recipe: str, preset: Any, presets: Iterable[str]) -> None:
@@ -228,17 +228,17 @@ def refuse_preset(recipe: str, preset: Any, presets: Iterable[str]) -> None:
         raise ConfigError(f"preset is {preset!r}; {recipe} has {', '.join(names)}{hint}.")
 
 
-def _key(model: type[BaseModel], place: Sequence[str | int]) -> str:
-    """The setting at this place, without the names that pydantic gives to the kinds of value that it may have."""
+def _key(model: type[BaseModel], location: Sequence[str | int]) -> str:
+    """The dotted key of an error location, without the parts by which pydantic names alternatives of a union."""
     inner: Any = model
-    for depth, part in enumerate(place):
+    for depth, part in enumerate(location):
         kinds = set(get_args(inner)) - {NoneType} if get_origin(inner) in (Union, UnionType) else {inner}
         if len(kinds) > 1:
-            return ".".join(map(str, place[:depth]))
+            return ".".join(map(str, location[:depth]))
         inner = kinds.pop()
         fields = inner.model_fields if isinstance(inner, type) and issubclass(inner, BaseModel) else {}
         inner = fields[part].annotation if part in fields else None
-    return ".".join(map(str, place))
+    return ".".join(map(str, location))
 
 
 def _sentence(model: type[BaseModel], key: str, problems: list[Any]) -> str:
@@ -251,12 +251,12 @@ def _sentence(model: type[BaseModel], key: str, problems: list[Any]) -> str:
         parts = [name for name in option_names(model) if name.startswith(f"{key}.")]
         return f"{key}={reprlib.repr(problem['input'])}: {key} has settings of its own: {', '.join(parts)}."
     messages = [problem["msg"].removeprefix("Value error, ") for problem in problems]
-    if not key:  # of several settings together: the message names them
+    if not key:  # an error about several settings: the message names them
         return " ".join(f"{message}." for message in messages)
-    if len(messages) > 1:  # none of the kinds of value that it might have
+    if len(messages) > 1:  # no alternative of the union fits
         kinds = [re.sub(r", unable to .*", "", message.removeprefix("Input should be ")) for message in messages]
         kinds = [re.sub(r"^(?=less|greater)", "a number ", kind) for kind in kinds]
         messages = [f"expected {', or '.join(dict.fromkeys(kinds))}"]
     message = messages[0]
-    # Shortened: a value may be long, and YAML aliases can make it longer than memory.
+    # Shortened: a value may be long, and YAML aliases can expand it beyond memory.
     return f"{key}={reprlib.repr(problem['input'])}: {message[:1].lower()}{message[1:]}."

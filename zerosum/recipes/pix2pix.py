@@ -1,4 +1,4 @@
-"""pix2pix (Isola, Zhu, Zhou & Efros 2017): a U-Net from picture to picture, and a discriminator of patches."""
+"""pix2pix (Isola, Zhu, Zhou & Efros 2017): a U-Net from image to image, and a patch discriminator."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
-from zerosum.nn.losses.matching import mean_gap
+from zerosum.nn.losses.matching import l1_distance
 from zerosum.nn.networks import patch, unet
 from zerosum.nn.networks.pix2pixhd import GlobalGenerator
 from zerosum.recipes.registry import recipe
@@ -33,10 +33,10 @@ DEEPEST = 8  # the paper's U-Net, for 256 pixels
 
 
 class GeneratorSettings(Strict):
-    """From picture to picture."""
+    """From image to image."""
 
     kind: Literal["unet", "resnet"] = Field(
-        "unet", description="U-Net (the paper); or residual blocks (its code's other)"
+        "unet", description="U-Net (the paper); resnet: residual blocks (an option of its code)"
     )
     width: PositiveInt = Field(32, description="channels of the first layer; each halving doubles them, up to 8 times")
     depth: PositiveInt | Literal["auto"] = Field(
@@ -46,26 +46,29 @@ class GeneratorSettings(Strict):
     blocks: PositiveInt = Field(9, description="resnet: residual blocks at the smallest size")
     norm: Norm = Field(
         "batch",
-        description="batch; picture, batch norm that goes by the picture itself in use (the paper); instance; none",
+        description="batch; picture: batch norm that uses the statistics of the image itself at inference (the paper); "
+        "instance; none",
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="probability that a value of the innermost layers is dropped")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout probability in the innermost layers")
     dropout_innermost: bool = Field(
         True, description="unet: dropout begins innermost (the paper); false: a block later, as in its PyTorch code"
     )
-    noise: bool = Field(False, description="dropout goes on when the trained network is used: the paper's only noise")
+    noise: bool = Field(False, description="keep dropout on at inference: the paper's only noise")
 
 
 class DiscriminatorSettings(Strict):
-    """Whether a patch of a picture is real."""
+    """Patch discriminator."""
 
     patch: Patch = Field(
-        "auto", description="side in pixels of what one logit sees: 1, 16, 34, 70, 142 or 286; auto: 70, or what fits"
+        "auto", description="receptive field of one logit in pixels: 1, 16, 34, 70, 142 or 286; auto: 70, or what fits"
     )
     width: PositiveInt = Field(
         32, description="channels of the first layer; each further one doubles them, up to 8 times"
     )
     norm: Norm = Field("batch", description="batch, instance or none")
-    sees_input: bool = Field(True, description="it judges the picture beside what it was made from (the paper's cGAN)")
+    sees_input: bool = Field(
+        True, description="the discriminator also gets the input that the image was generated from (the paper's cGAN)"
+    )
 
 
 class Pix2pixSettings(PairedSettings):
@@ -73,7 +76,7 @@ class Pix2pixSettings(PairedSettings):
 
     generator: GeneratorSettings = GeneratorSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
-    l1: NonNegativeFloat = Field(100.0, description="weight of the mean absolute difference from the real picture")
+    l1: NonNegativeFloat = Field(100.0, description="weight of the mean absolute difference from the real image")
 
 
 PAPER: dict[str, Any] = {
@@ -90,9 +93,9 @@ CODE: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "dropout_in
 
 @recipe(
     "pix2pix",
-    summary="from picture to picture, learnt from pairs: edges to objects, label maps to photographs, masks",
+    summary="image-to-image translation from pairs: edges to objects, label maps to photographs, masks",
     paper="Isola, Zhu, Zhou & Efros 2017, arXiv 1611.07004",
-    expect="64 px: the colours of what is drawn after minutes on two CPU cores; 256 px: hours, or a GPU",
+    expect="64 px: right colours after minutes on two CPU cores; 256 px: hours, or a GPU",
     settings=Pix2pixSettings,
     nearest_size=nearest_size,
     largest_default=256,
@@ -103,48 +106,48 @@ CODE: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "dropout_in
     older={**ORDER_BEFORE, "data": {"halves": True}, "half_squares": True, "sharp_jitter": True},
 )
 def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
-    """`preset=paper` is the paper at batch 1, with dropout as noise and norms by the picture itself whenever the
-    network is used; `preset=code` the authors' PyTorch version, whose learning rate falls over the second half. Both
-    want a GPU. The default is half as wide, sees four pairs at once, and keeps a moving average; without dropout in use
-    it gives one answer to one input, and the running averages of batch norm make that answer the same for a picture and
-    for a part of it."""
+    """`preset=paper` is the paper at batch 1, with dropout as noise and norms by the statistics of the image itself at
+    inference; `preset=code` is the authors' PyTorch version, whose learning rate decays over the second half. Both need
+    a GPU. The default is half as wide, has batches of four pairs, and keeps a moving average. Without dropout at
+    inference it is deterministic, and the running statistics of batch norm make the output for a crop match that for
+    the whole image."""
     refuse_maps(data, "pix2pix")
     height, width, channels = data.shape
-    given, part, judge = input_of(data), settings.generator, settings.discriminator
+    inputs, part, discriminator_part = input_of(data), settings.generator, settings.discriminator
     generator: nn.Module
     try:
         if part.kind == "unet":
             depth = min(halvings(height, width), DEEPEST) if part.depth == "auto" else part.depth
             generator = unet.Generator(
-                given.width, channels, depth, part.width, part.norm, part.dropout, part.noise,
+                inputs.width, channels, depth, part.width, part.norm, part.dropout, part.noise,
                 dropout_innermost=part.dropout_innermost,
             )  # fmt: skip
             unet.check_size(torch.empty(0, 0, height, width), generator.multiple)
         else:
             generator = GlobalGenerator(
-                given.width, channels, part.width, part.downs, part.blocks, part.norm, dropout=part.dropout
+                inputs.width, channels, part.width, part.downs, part.blocks, part.norm, dropout=part.dropout
             )
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
 
-    def beside(batch: Batch) -> Tensor | None:
-        return batch["input"] if judge.sees_input else None
+    def condition_input(batch: Batch) -> Tensor | None:
+        return batch["input"] if discriminator_part.sees_input else None
 
-    def compare(real: Tensor, fake: Tensor, *stages: Stages) -> Terms:
-        return {"l1": settings.l1 * mean_gap(real, fake)} if settings.l1 else {}
+    def reconstruction(real: Tensor, fake: Tensor, *stages: Stages) -> Terms:
+        return {"l1": settings.l1 * l1_distance(real, fake)} if settings.l1 else {}
 
-    def make(batch: Batch) -> Tensor:
-        made: Tensor = generator(batch["input"])
-        return made
+    def generate(batch: Batch) -> Tensor:
+        images: Tensor = generator(batch["input"])
+        return images
 
     def players() -> list[Player]:
-        sees = channels + (given.width if judge.sees_input else 0)
+        in_channels = channels + (inputs.width if discriminator_part.sees_input else 0)
         try:
-            layers = layers_for(judge.patch, min(height, width))
-            discriminator = patch.Discriminator(sees, layers, judge.width, judge.norm)
+            layers = layers_for(discriminator_part.patch, min(height, width))
+            discriminator = patch.Discriminator(in_channels, layers, discriminator_part.width, discriminator_part.norm)
         except ValueError as error:
             raise ConfigError(f"These networks cannot be built: {error}.") from error
-        game = PairedGame(beside, lambda images: [[discriminator(images)]], compare)
+        game = PairedGame(condition_input, lambda images: [[discriminator(images)]], reconstruction)
         return paired_players(settings, data, generator, discriminator, game)
 
     spec = TranslatorSpec(
@@ -152,12 +155,12 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
         multiple=generator.multiple,
         stochastic=part.kind == "unet" and part.noise and part.dropout > 0,
     )
-    return System(generator, players, translator=spec, joint_forward=paired_forward(settings, data, make))
+    return System(generator, players, translator=spec, joint_forward=paired_forward(settings, data, generate))
 
 
 def layers_for(side: int | Literal["auto"], smallest: int) -> int:
-    """How many convolutions of stride 2 a patch of so many pixels takes; auto: those of the paper's 70, or as many as
-    images can have whose smaller side is `smallest`."""
+    """The number of stride-2 convolutions for a receptive field of `side` pixels; auto: that of the paper's 70, or as
+    many as fit images whose smaller side is `smallest`."""
     if side == "auto":
         return next(layers for layers in (3, 2, 1, 0) if patch.smallest_side(layers) <= smallest)
     return [patch.receptive_field(layers) for layers in range(6)].index(side)

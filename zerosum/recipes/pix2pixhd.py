@@ -1,4 +1,4 @@
-"""pix2pixHD (Wang, Liu, Zhu, Tao, Kautz & Catanzaro 2018): from label maps to photographs, in high resolution."""
+"""pix2pixHD (Wang, Liu, Zhu, Tao, Kautz & Catanzaro 2018): label maps to photographs, at high resolution."""
 
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from zerosum.engine.players import Batch, Hooks, Player, Schedule, System, Terms
 from zerosum.nn.losses.matching import feature_matching
 from zerosum.nn.losses.perceptual import Perceptual, vgg19_features
 from zerosum.nn.networks.patch import MultiScale
-from zerosum.nn.networks.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer, Painter
+from zerosum.nn.networks.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer, Pix2pixHDNetwork
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, LossName, Strict
 from zerosum.recipes.styles import fit_styles, objects_of
@@ -35,10 +35,11 @@ from zerosum.utils.errors import ConfigError
 
 
 class NetworkSettings(Strict):
-    """The generator: global, for one resolution; or local, an enhancer around a global one of half the resolution."""
+    """The generator: global, at one resolution; or local, an enhancer around a global generator of half the
+    resolution."""
 
     kind: Literal["global", "local"] = Field(
-        "global", description="local: twice the size, begun with --init GLOBAL-RUN"
+        "global", description="local: twice the size, started with --init GLOBAL-RUN"
     )
     width: PositiveInt = Field(
         16, description="channels of the global generator at its full size; halvings double them"
@@ -48,32 +49,32 @@ class NetworkSettings(Strict):
     local_blocks: NonNegativeInt = Field(3, description="local: residual blocks of the enhancer")
     fix_global: NonNegativeInt = Field(
         5_000,
-        description="local: images for which the global generator is held, and the enhancer and encoder learn; unless "
-        "given, a tenth of the run at most",
+        description="local: images for which the global generator is frozen while enhancer and encoder train; unless "
+        "given, at most a tenth of the run",
     )
-    fix_encoder: bool = Field(False, description="local: hold the encoder for as long as the global generator")
+    fix_encoder: bool = Field(False, description="local: freeze the encoder for as long as the global generator")
 
 
 class DiscriminatorSettings(Strict):
-    """Patches at several scales."""
+    """Patch discriminators at several scales."""
 
     scales: PositiveInt = Field(2, description="discriminators, each at half the size of the one before")
-    layers: PositiveInt = Field(3, description="convolutions of stride 2; 3 see patches of 70 pixels")
+    layers: PositiveInt = Field(3, description="convolutions of stride 2; 3 have a receptive field of 70 pixels")
     width: PositiveInt = Field(
         32, description="channels of the first layer; each further one doubles them, up to 8 times"
     )
 
 
 class FeatureSettings(Strict):
-    """A look for each instance."""
+    """A style for each instance."""
 
     enabled: bool | Literal["auto"] = Field(
         "auto",
-        description="learn looks of instances, which --style then chooses between; auto: where inputs are label maps",
+        description="learn styles of instances, which --style selects; auto: where inputs are label maps",
     )
-    count: PositiveInt = Field(3, description="numbers that describe a look")
+    count: PositiveInt = Field(3, description="dimensions of a style vector")
     width: PositiveInt = Field(16, description="channels of the encoder at full size")
-    clusters: PositiveInt = Field(10, description="looks that are kept for each class")
+    clusters: PositiveInt = Field(10, description="styles stored for each class")
 
 
 class Pix2pixHDSettings(PairedSettings):
@@ -83,20 +84,22 @@ class Pix2pixHDSettings(PairedSettings):
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
     features: FeatureSettings = FeatureSettings()
     loss: LossName = Field("least-squares", description="the adversarial loss")
-    instances: bool = Field(True, description="show both networks the boundaries of instances, where the data has them")
-    matching: NonNegativeFloat = Field(10.0, description="weight of the distance between what D finds in fake and real")
+    instances: bool = Field(
+        True, description="give both networks the instance boundaries, where the data has instances"
+    )
+    matching: NonNegativeFloat = Field(10.0, description="weight of feature matching")
     vgg: str = Field(
         "none",
         description="perceptual loss through VGG-19: none, imagenet (torchvision's weights, downloaded), or a FILE",
     )
     perceptual: NonNegativeFloat = Field(10.0, description="its weight")
     jitter: float = Field(
-        1.0, ge=1, le=2, description="pairs are made so much larger and cropped at random; 1: not at all"
+        1.0, ge=1, le=2, description="pairs are enlarged by this factor and cropped at random; 1: not at all"
     )
     batch: PositiveInt = Field(2, description="pairs in a batch")
 
     def following(self, images: int, size: Size | None) -> dict[str, Any]:
-        """The enhancer learns alone for a tenth of the run at most; as published (10 of 100 epochs), for a tenth."""
+        """The enhancer trains alone for at most a tenth of the run; as published (10 of 100 epochs), for a tenth."""
         tenth = images // 10
         return {"network": {"fix_global": tenth if self.preset == "local" else min(tenth, self.network.fix_global)}}
 
@@ -104,18 +107,18 @@ class Pix2pixHDSettings(PairedSettings):
         """Raises ConfigError when the perceptual loss names a file that is not there."""
         if self.vgg not in ("none", "imagenet") and not Path(self.vgg).is_file():
             raise ConfigError(
-                f"vgg={self.vgg}: there is no such file. Give the state dict of torchvision's vgg19, imagenet to "
+                f"vgg={self.vgg}: file not found. Give the state dict of torchvision's vgg19, imagenet to "
                 "download it, or none."
             )
 
     @property
     def notes(self) -> list[str]:
-        """What the default leaves out of the paper."""
+        """What the default omits from the paper."""
         if self.vgg != "none":
             return []
         return [
-            "Trained without the perceptual loss of the paper: the weights of VGG-19 are no part of zerosum. "
-            "vgg=imagenet downloads them, vgg=FILE takes torchvision's."
+            "Trained without the paper's perceptual loss: zerosum does not include the weights of VGG-19. "
+            "vgg=imagenet downloads them, vgg=FILE reads torchvision's file."
         ]
 
 
@@ -133,15 +136,15 @@ CODE: dict[str, Any] = {**PAPER, "discriminator": {"scales": 2, "width": 64}}
 LOCAL: dict[str, Any] = {
     **PAPER,
     "network": {"kind": "local", "width": 64, "downs": 4, "blocks": 9, "fix_global": 10 * 2_975},
-    "epochs": 100,  # ten of them for the enhancer alone: of Cityscapes, or by `following` of other data
+    "epochs": 100,  # ten of them for the enhancer alone: in epochs of Cityscapes; `following` adapts them to other data
 }
 
 
 @recipe(
     "pix2pixhd",
-    summary="label maps, with instances, to photographs: coarse to fine, three scales, looks to choose from",
+    summary="label maps, with instances, to photographs: coarse to fine, multi-scale discriminators, styles",
     paper="Wang, Liu, Zhu, Tao, Kautz & Catanzaro 2018, arXiv 1711.11585",
-    expect="256x192: streets with the colours of streets after half an hour on two CPU cores; more wants a GPU",
+    expect="256x192: streets with the colours of streets after half an hour on two CPU cores; more needs a GPU",
     settings=Pix2pixHDSettings,
     nearest_size=partial(nearest_size, halved=3),
     largest_default=256,
@@ -159,21 +162,22 @@ LOCAL: dict[str, Any] = {
 )
 def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's global generator, with discriminators at three scales and VGG's perceptual loss;
-    `preset=code` has two scales, as the released code by default; `preset=local` is the enhancer for twice the size, to
-    be begun with --init from a run of the former: for ten epochs of Cityscapes (2,975 images) the global generator is
-    held, then all of it learns. These are for a GPU. The default is a quarter as wide, with half of the blocks, and
-    without VGG, whose weights are no part of this package. The discriminator steps first, then the generator; the
-    authors' code takes both losses on one pass, and steps the generator first."""
+    `preset=code` has two scales, as the released code by default; `preset=local` is the enhancer for twice the size,
+    started with --init from a run of the former: for ten epochs of Cityscapes (2,975 images) the global generator is
+    frozen, then everything trains. These are for a GPU. The default is a quarter as wide, with half of the blocks, and
+    without VGG, whose weights are not part of this package. The discriminator steps first, then the generator; the
+    authors' code computes both losses on one pass and steps the generator first."""
     refuse_maps(data, "pix2pixhd")
     given, part, channels = input_of(data), settings.network, data.shape[2]
-    looks = bool(given.labels) if settings.features.enabled == "auto" else settings.features.enabled
-    if looks and not given.labels:
+    has_styles = bool(given.labels) if settings.features.enabled == "auto" else settings.features.enabled
+    if has_styles and not given.labels:
         raise ConfigError(
-            "features.enabled=true gives each instance the look of its class, and the inputs are no label maps."
+            "features.enabled=true needs label maps as inputs, because styles belong to classes. Set "
+            "features.enabled=false, or name the label maps with data.maps."
         )
     edges = settings.instances and data.instances
-    seen = given.width + edges
-    inputs = seen + (settings.features.count if looks else 0)
+    input_channels = given.width + edges
+    inputs = input_channels + (settings.features.count if has_styles else 0)
     try:
         inner = GlobalGenerator(inputs, channels, part.width, part.downs, part.blocks)
         generator = (
@@ -181,9 +185,9 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
             if part.kind == "global"
             else LocalEnhancer(inner, inputs, channels, part.width // 2, part.local_blocks)
         )
-        look = settings.features
-        encoder = FeatureEncoder(channels, look.count, look.width, part.downs) if looks else None
-        network = Painter(generator, edges, encoder, len(given.labels), look.clusters, look.count)
+        style = settings.features
+        encoder = FeatureEncoder(channels, style.count, style.width, part.downs) if has_styles else None
+        network = Pix2pixHDNetwork(generator, edges, encoder, len(given.labels), style.clusters, style.count)
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
     vgg: list[Perceptual] = []
@@ -194,34 +198,36 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
         ids: Tensor | None = batch.get("instances")
         return ids
 
-    def make(batch: Batch) -> Tensor:
+    def generate(batch: Batch) -> Tensor:
         ids = ids_of(batch)
-        made: Tensor = network(batch["input"], ids, None if encoder is None else encoder(batch["image"], ids))
-        return made
+        images: Tensor = network(batch["input"], ids, None if encoder is None else encoder(batch["image"], ids))
+        return images
 
-    def beside(batch: Batch) -> Tensor:
-        return network.seen(batch["input"], ids_of(batch))
+    def condition_input(batch: Batch) -> Tensor:
+        return network.with_boundaries(batch["input"], ids_of(batch))
 
-    def compare(real: Tensor, fake: Tensor, real_stages: Stages, fake_stages: Stages) -> Terms:
+    def reconstruction(real: Tensor, fake: Tensor, real_stages: Stages, fake_stages: Stages) -> Terms:
         terms: Terms = {}
         if settings.matching:
             terms["matching"] = settings.matching * feature_matching(real_stages, fake_stages)
-        if settings.vgg != "none" and settings.perceptual and not fake.is_meta:  # half a gigabyte to read, for shapes
-            if not vgg:  # when first needed: a run that is only used does without the file
+        if (
+            settings.vgg != "none" and settings.perceptual and not fake.is_meta
+        ):  # for shapes alone, half a gigabyte is not read
+            if not vgg:  # read on first use: inference does not need the file
                 vgg.append(Perceptual(vgg19_features(settings.vgg)).to(fake.device))
             terms["perceptual"] = settings.perceptual * vgg[0](real, fake)
         return terms
 
     def translate(network: torch.nn.Module, batch: Batch) -> Tensor:
-        assert isinstance(network, Painter)
+        assert isinstance(network, Pix2pixHDNetwork)
         ids = ids_of(batch)
         features = None
         if network.encoder is not None and ids is not None:
-            features = network.looks(batch["input"], ids, batch.get("style", 0))
-        made: Tensor = network(batch["input"], ids, features)
-        return made
+            features = network.sample_styles(batch["input"], ids, batch.get("style", 0))
+        images: Tensor = network(batch["input"], ids, features)
+        return images
 
-    def enhancing(generator: LocalEnhancer) -> tuple[torch.optim.Optimizer, Schedule]:
+    def enhancer_optimizer(generator: LocalEnhancer) -> tuple[torch.optim.Optimizer, Schedule]:
         fresh = {id(parameter) for parameter in generator.enhancer_parameters()}
         if encoder is not None and not part.fix_encoder:
             fresh |= {id(parameter) for parameter in encoder.parameters()}
@@ -235,38 +241,38 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
         def schedule(images_seen: int) -> list[dict[str, float]]:
             (now,) = usual(images_seen)
             alone = images_seen < part.fix_global
-            # Adam begins anew when the rest joins in, as in the authors' code
+            # Adam is reset when the rest starts to train, as in the authors' code
             return [{**now, "phase": int(alone)}, {**now, **({"lr": 0.0} if alone else {}), "phase": int(alone)}]
 
         return optimizer, schedule
 
     def players() -> list[Player]:
-        judge = settings.discriminator
+        scales = settings.discriminator
         try:
-            discriminator = MultiScale(seen + channels, judge.scales, judge.layers, judge.width)
+            discriminator = MultiScale(input_channels + channels, scales.scales, scales.layers, scales.width)
         except ValueError as error:
             raise ConfigError(f"These networks cannot be built: {error}.") from error
-        own = enhancing(generator) if isinstance(generator, LocalEnhancer) else (None, None)
-        game = PairedGame(beside, discriminator, compare, finds_real=settings.matching > 0)
+        own = enhancer_optimizer(generator) if isinstance(generator, LocalEnhancer) else (None, None)
+        game = PairedGame(condition_input, discriminator, reconstruction, needs_real_stages=settings.matching > 0)
         return paired_players(settings, data, network, discriminator, game, *own)
 
     spec = TranslatorSpec(
         translate,
         multiple=generator.multiple,
-        styled=encoder is not None,
+        has_styles=encoder is not None,
         uses_instances=data.instances and (edges or encoder is not None),
     )
     hooks = Hooks(
         finalize_checkpoint=fit_styles if encoder is not None else None,
         remap_state_dict=from_global if part.kind == "local" else None,
     )
-    forward = paired_forward(settings, data, make)
+    forward = paired_forward(settings, data, generate)
     return System(network, players, translator=spec, hooks=hooks, joint_forward=forward)
 
 
 def from_global(tensors: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
-    """The tensors of a run of the global generator under the names of a local one: the generator within the enhancer,
-    and each discriminator at the scale that has the size it has learnt. Those of a local run as they are."""
+    """Rename the tensors of a run of the global generator for a local one: the generator goes inside the enhancer, and
+    each discriminator to the scale of the size that it was trained at. Tensors of a local run stay as they are."""
     network = tensors["network"]
     if any(name.startswith("generator.inner.") for name in network):
         return tensors
@@ -275,8 +281,8 @@ def from_global(tensors: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Te
         for name, tensor in network.items()
         if not name.startswith("generator.exit.")
     }
-    judges = {}
+    discriminators = {}
     for name, tensor in tensors.get("discriminator", {}).items():
         scale, _, rest = name.removeprefix("scales.").partition(".")
-        judges[f"scales.{int(scale) + 1}.{rest}"] = tensor
-    return tensors | {"network": moved, "discriminator": judges}
+        discriminators[f"scales.{int(scale) + 1}.{rest}"] = tensor
+    return tensors | {"network": moved, "discriminator": discriminators}

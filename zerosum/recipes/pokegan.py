@@ -1,4 +1,4 @@
-"""PokeGAN (moxiegushi/pokeGAN, 2018): a Wasserstein critic, on sprites with transparency."""
+"""PokeGAN (moxiegushi/pokeGAN, 2018): a Wasserstein GAN for sprites with transparency."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -35,8 +35,8 @@ class CriticSettings(Strict):
 
 
 class OptimizerSettings(GanAdamSettings):
-    """Adam, or RMSProp as WGAN's authors advise: momentum makes clipped critics unstable (Arjovsky et al. 2017,
-    section 4)."""
+    """Adam, or RMSProp as WGAN's authors recommend: with weight clipping, momentum makes the critic unstable (Arjovsky
+    et al. 2017, section 4)."""
 
     name: Literal["adam", "rmsprop"] = Field("adam", description="adam or rmsprop")
     decay: float = Field(0.9, ge=0, lt=1, description="rmsprop: decay of the mean square")
@@ -58,14 +58,14 @@ class PokeganSettings(AdversarialSettings):
     optimizer: OptimizerSettings = OptimizerSettings(lr=5e-4, beta1=0.0, beta2=0.9)
     augment: GanAugmentSettings = Field(
         GanAugmentSettings(flip="horizontal", differentiable="auto"),
-        description="how training images are varied: a preset, or single settings",
+        description="augmentation of training images: the name of a preset, or single settings",
     )
     shared_noise: bool = Field(
-        False, description="one batch of latents for all steps of a round, as the code has it; the same in every run"
+        False,
+        description="one batch of latents for all critic and generator steps of a round, as in the code; the "
+        "same in every run",
     )
-    half_range: bool = Field(
-        False, description="real images in [0, 1] against a generator in [-1, 1], as the code has it"
-    )
+    half_range: bool = Field(False, description="real images in [0, 1], the generator in [-1, 1], as in the code")
 
 
 CODE: dict[str, Any] = {
@@ -80,7 +80,7 @@ CODE: dict[str, Any] = {
     "data": {"channels": "rgb", "background": "black"},
     "shared_noise": True,
     "half_range": True,
-    "epochs": 5 * 5_000,  # 5,000 of the code, each with five critic steps for every batch of the folder
+    "epochs": 5 * 5_000,  # 5,000 of the code, each with five critic steps per batch of the folder
     "ema_half_life": 0,
 }
 
@@ -100,18 +100,18 @@ CODE: dict[str, Any] = {
     older={"kernel": 5, "optimizer": {"name": "rmsprop"}, "epochs": None},
 )
 def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
-    """`preset=code` is the repository with what makes its pictures pale (real images in [0, 1]), its shared noise, its
-    batch norm in the critic, its clipped weights and its colour jitter on a black background. The default mends the
-    defects (one range for real and fake, fresh noise, layer norm, mirror images only, a moving average) and departs
-    where it learns better (docs/systems/pokegan.md): a gradient penalty (Gulrajani et al. 2017) in place of clipping,
-    Adam, one critic step for each of the generator, and kernels of 4, which leave no checkerboard. Where images have
-    alpha, it stays a fourth channel and the critic sees colours laid over white, so that nobody learns what lies under
-    transparent pixels; `data.channels=rgb data.background=black` lays them over a colour once and for all."""
+    """`preset=code` reproduces the repository: real images in [0, 1], which makes its outputs pale, shared noise, batch
+    norm in the critic, weight clipping, and colour jitter on a black background. The default fixes the defects (the
+    same range for real and fake, fresh noise, layer norm, horizontal flips only, a moving average) and departs where
+    that learns better (docs/systems/pokegan.md): a gradient penalty (Gulrajani et al. 2017) instead of clipping, Adam,
+    one critic step per generator step, and kernels of 4, which leave no checkerboard. If images have alpha, it stays a
+    fourth channel, and the critic gets colours composited over white, so that colours under transparent pixels have no
+    effect; `data.channels=rgb data.background=black` composites them over a colour when packing."""
     height, width, channels = data.shape
     shape, part = (channels, height, width), settings.generator
     generator = Generator(shape, part.latent_dim, part.width, settings.max_width, settings.kernel)
 
-    def fake(batch: Batch) -> Tensor:
+    def generate(batch: Batch) -> Tensor:
         count, device = len(batch["image"]), device_of(generator)
         source = None
         if settings.shared_noise:
@@ -120,7 +120,7 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
         images: Tensor = generator(latents.to(device))
         return over_white(images) if data.alpha else images
 
-    def real(batch: Batch) -> Tensor:
+    def real_images(batch: Batch) -> Tensor:
         images: Tensor = batch["image"]
         if settings.half_range:
             colours = images[:, :-1] if data.alpha else images
@@ -140,7 +140,7 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
 
     def players() -> list[Player]:
         critic = Critic(shape, settings.critic.width, settings.max_width, settings.critic.norm, settings.kernel)
-        game = Game(fake, look=lambda images, batch: critic(images), real=real, critic=critic)
+        game = Game(generate, lambda images, batch: critic(images), real_images, critic=critic)
         return two_players(settings, generator, critic, game, optimizer)
 
     return System(generator, players, GeneratorSpec(latents, latent_bound=1.0))

@@ -1,4 +1,4 @@
-"""R3GAN (Huang, Gokaslan, Kuleshov & Tompkin 2024): the relativistic game with R1 and R2, a baseline without tricks."""
+"""R3GAN (Huang, Gokaslan, Kuleshov & Tompkin 2024): the relativistic loss with R1 and R2, a simple modern baseline."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,7 +16,7 @@ from zerosum.engine.randomness import normal_latents
 from zerosum.engine.schedule import cosine
 from zerosum.nn.networks import dcgan, r3gan
 from zerosum.nn.networks.sizes import doublings, nearest_size
-from zerosum.recipes.adversarial import adam, device_of, plain_game, two_players
+from zerosum.recipes.adversarial import adam, device_of, standard_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import (
     ConditionalSettings,
@@ -30,37 +30,43 @@ from zerosum.utils.errors import ConfigError
 
 
 class NetworkSettings(Strict):
-    """Of both networks, which mirror each other."""
+    """Generator and discriminator, which mirror each other."""
 
     kind: Literal["dcgan", "residual"] = Field(
-        "dcgan", description="DCGAN's networks, the discriminator's without norm; or the paper's residual ones"
+        "dcgan", description="DCGAN's networks, without norm in the discriminator; or the paper's residual ones"
     )
     latent_dim: PositiveInt = Field(64, description="length of the latent vector")
-    width: PositiveInt = Field(64, description="channels nearest the image; each halving of the map doubles them")
+    width: PositiveInt = Field(
+        64, description="channels at full resolution; each halving of the feature map doubles them"
+    )
     largest: PositiveInt = Field(512, description="no stage has more channels than this")
     blocks: PositiveInt = Field(2, description="residual: blocks in each stage")
     group_size: PositiveInt = Field(16, description="residual: channels in a group of the 3x3 convolutions")
     resample_padding: Literal["zeros", "replicate"] = Field(
         "zeros",
-        description="residual: what upsampling takes from outside of a map: zeros, as the published networks; "
-        "replicate: the values at its edge, as earlier versions",
+        description="residual: padding of upsampling: zeros, as in the published networks; replicate: the edge "
+        "values, as in "
+        "earlier versions",
     )
 
 
 class R3ganDecaySettings(DecaySettings):
-    """What changes along half a cosine from image 0 to `images`, and then stays."""
+    """Schedules that follow half a cosine from image 0 to `images` and are constant afterwards."""
 
     images: PositiveInt = Field(
-        1_000_000, description="images seen until the last values hold; unless given, not more than the run sees"
+        1_000_000,
+        description="images seen until the final values are reached; unless given, at most the length of the run",
     )
-    lr: PositiveFloat = Field(0.25, description="the last learning rate, as a share of the first")
-    slopes: PositiveFloat = Field(0.1, description="the last weight of R1 and R2, as a share of the first")
-    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's last decay of the second moment")
+    lr: PositiveFloat = Field(0.25, description="final learning rate, as a share of the first")
+    slopes: PositiveFloat = Field(0.1, description="final weight of R1 and R2, as a share of the first")
+    beta2: float = Field(0.99, ge=0, lt=1, description="final decay of Adam's second moment")
     augment: bool = Field(
-        False, description="a fixed augment.probability is the last one, risen from 0 along the same cosine (published)"
+        False, description="a fixed augment.probability is the final value of the same cosine, from 0 (published)"
     )
     average: bool = Field(
-        False, description="ema_half_life is the last one, risen from 0 likewise (published); else 5 % of images seen"
+        False,
+        description="ema_half_life is the final value of the same cosine, from 0 (published); false: 5 % of "
+        "images seen",
     )
 
 
@@ -76,16 +82,16 @@ class R3ganSettings(ConditionalSettings):
     decay: R3ganDecaySettings = R3ganDecaySettings()
 
     def following(self, images: int, size: Size | None) -> dict[str, Any]:
-        """The cosine ends by the end of the run."""
+        """The cosine ends with the run."""
         return {"decay": {"images": min(images, self.decay.images)}}
 
     def clock(self, images_seen: int, share: float) -> int:
-        """The cosine ends with the time, or sooner by its number of images."""
+        """The cosine ends with the time, or earlier after its number of images."""
         return max(images_seen, round(share * self.decay.images))
 
 
 def published(batch: int, gamma: float, half_life: float, width: int, probability: float) -> dict[str, Any]:
-    """A schedule of the paper: what its configurations have in common, and where they differ."""
+    """A configuration of the paper."""
     return {
         "network": {"kind": "residual", "width": width, "largest": 768},
         "batch": batch,
@@ -105,7 +111,7 @@ def published(batch: int, gamma: float, half_life: float, width: int, probabilit
 
 
 CONDITION_SCALE = 1.0
-"""Of the embedding in DCGAN's generator: at dcgan's 0.1 samples are of their class later (docs/systems/r3gan.md)."""
+"""Scale of the embedding in DCGAN's generator: with dcgan's 0.1, classes are learnt later (docs/systems/r3gan.md)."""
 PRESETS = {
     "paper": published(512, 0.05, 5_000_000, 768, 0.55),
     "ffhq64": published(256, 2, 500_000, 384, 0.3),
@@ -115,7 +121,7 @@ PRESETS = {
 
 @recipe(
     "r3gan",
-    summary="the modern baseline: relativistic loss with R1 and R2; what to pick today",
+    summary="the modern baseline: relativistic loss with R1 and R2; the recommended default",
     paper="Huang, Gokaslan, Kuleshov & Tompkin 2024, arXiv 2501.05441",
     expect="32 px: better than dcgan after the same minutes on two CPU cores, and it goes on getting better",
     settings=R3ganSettings,
@@ -132,10 +138,10 @@ PRESETS = {
 )
 def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the published configuration for 32 pixels (CIFAR-10), `ffhq64` and `ffhq256` those for 64 and
-    256 pixels; they are for a GPU. The default keeps the loss, its penalties in every eighth step, and the schedules,
-    shortened; but its networks are DCGAN's, which learn several times as much in a minute of a CPU. With
-    `conditional=true` an embedding stands beside the latent, and the discriminator's output is multiplied with
-    another, as in the paper; with DCGAN's networks it is that product added to the logit (projection)."""
+    256 pixels; they are for a GPU. The default keeps the loss, the penalties (lazy, every 8 steps) and the schedules,
+    shortened; but its networks are DCGAN's, which learn several times as much per minute on a CPU. With
+    `conditional=true` an embedding is concatenated to the latent, and the discriminator's features are multiplied with
+    another, as in the paper; with DCGAN's networks that product is added to the logit (projection)."""
     height, width, channels = data.shape
     shape, part, condition_dim = (channels, height, width), settings.network, width_of(data.conditions)
     generator: nn.Module
@@ -185,10 +191,10 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
             settings,
             generator,
             discriminator,
-            plain_game(generator, discriminator, latents, data.alpha),
+            standard_game(generator, discriminator, latents, data.alpha),
             partial(adam, settings.optimizer),
             schedule,
-            slope_weight=lambda images_seen: cosine(images_seen, decay.images, 1.0, decay.slopes),
+            penalty_scale=lambda images_seen: cosine(images_seen, decay.images, 1.0, decay.slopes),
             probability=rising(probability) if decay.augment and not isinstance(probability, str) else None,
         )
 

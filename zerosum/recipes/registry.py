@@ -17,19 +17,19 @@ from zerosum.utils.errors import ConfigError
 
 Build = Callable[[Any, DatasetInfo], System]
 OLDER: Mapping[str, Any] = {"data": {"resample": "lanczos"}}
-"""What stored settings of every recipe stood for before they said so."""
+"""Values of settings, of every recipe, that stored settings of older versions lack."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A system by name: its settings, its presets, and the function that builds it.
 
-    presets maps a name to (nested) values laid over the defaults of the settings. nearest_size maps height and width to
-    the nearest that the networks take; `size=auto` goes up to largest_default on the longer side, and enlarges images
-    whose shorter side is below smallest_side of the settings. example_shape, (H, W, C), is what the recipe is described
-    with. bf16: whether it has been shown, with such settings, to learn as well in bfloat16 as in float32
-    (docs/performance.md), so that precision `auto` may choose it. older: what stored settings stood for that lack a
-    key."""
+    presets maps a name to (nested) values that override the defaults. nearest_size maps height and width to the nearest
+    that the networks support; `size=auto` goes up to largest_default on the longer side, and enlarges images whose
+    shorter side is below smallest_side of the settings. example_shape, (H, W, C), is the shape in the recipe's
+    description. bf16: whether training with such settings has been shown to be as good in bfloat16 as in float32
+    (docs/performance.md), so that precision `auto` may choose it. older: values of settings that stored settings of
+    older versions lack."""
 
     name: str
     summary: str
@@ -48,34 +48,33 @@ class Recipe:
 
     @property
     def vectors(self) -> bool:
-        """Whether it learns points as well as images: points take the preset `vectors`."""
+        """Whether it supports vectors as well as images: vectors use the preset `vectors`."""
         return "vectors" in self.presets
 
     def configure(self, values: Mapping[str, Any]) -> Settings:
-        """Settings from (nested) values, laid over those of the preset they name.
+        """Settings from (nested) values, which override those of the preset they name.
 
         Raises ConfigError that names the key, what was expected and the nearest name."""
         preset = values.get("preset", "default")
         refuse_preset(self.name, preset, self.presets)
         refuse_two_words(values)
-        # Over the recipe's own defaults: a part that is given partly would otherwise take the rest from its class.
+        # Over the recipe's own defaults: a partly given section would otherwise take the rest from its class.
         defaults = self.settings().model_dump()
         return validated(self.settings, merged(merged(defaults, self.presets.get(preset, {})), values))
 
     def size_for(self, settings: Settings, natural: Size) -> Size:
-        """Height and width to train at: what `size` says, or for `auto` what suits data of the natural size.
+        """Height and width to train at: `size`, or for `auto` a size that suits data of the natural size.
 
-        Raises ConfigError when the networks cannot make the size that was asked for, and names the nearest."""
-        asked = settings.size
-        if asked == "auto":
+        Raises ConfigError, naming the nearest size, when the networks do not support the requested one."""
+        if settings.size == "auto":
             scale = min(1.0, self.largest_default / max(natural))
             scale = max(scale, self.smallest_side(settings) / min(natural))
             return self.nearest_size(max(1, round(natural[0] * scale)), max(1, round(natural[1] * scale)))
-        size = parse_size(asked)
+        size = parse_size(settings.size)
         nearest = self.nearest_size(*size)
         if nearest != size:
             raise ConfigError(
-                f"size={asked}: {self.name} cannot make it; the nearest that it can is {size_text(nearest)}."
+                f"size={settings.size}: {self.name} does not support this size; the nearest is {size_text(nearest)}."
             )
         return size
 
@@ -133,7 +132,7 @@ def list_recipes() -> list[Recipe]:
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises ConfigError that lists what there is and suggests the nearest."""
+    """The recipe of that name. Raises ConfigError that lists all recipes and suggests the nearest."""
     recipes = {recipe.name: recipe for recipe in list_recipes()}
     if name not in recipes:
         raise ConfigError(f"There is no recipe {name!r}{closest(name, recipes)}; there are {', '.join(recipes)}.")
@@ -141,8 +140,8 @@ def get_recipe(name: str) -> Recipe:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings laid over one another; where both hold a value, the one above wins. One that names a preset, such
-    as {"preset": "ada", "target": 0.5}, takes nothing from below."""
+    """Merge nested mappings; where both hold a value, `above` wins. A mapping in `above` that names a preset, such as
+    {"preset": "ada", "target": 0.5}, replaces the one below."""
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
@@ -153,7 +152,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"generator.width": 32}` and `{"generator": {"width": 32}}` alike to nested values."""
+    """`{"generator.width": 32}` and `{"generator": {"width": 32}}` both as nested values."""
     result: dict[str, Any] = {}
     for key, value in settings.items():
         for part in reversed(key.split(".")):

@@ -1,4 +1,4 @@
-"""A segmenter: from pictures to label maps. What scores a translation from labels: does it find them again?"""
+"""A segmenter: images to label maps. It also scores translation from label maps: does it recover the labels?"""
 
 from pydantic import Field, PositiveInt
 from torch.nn.functional import cross_entropy
@@ -31,9 +31,9 @@ class SegmenterSettings(TranslationSettings):
 
 @recipe(
     "segmenter",
-    summary="names the class of each pixel; the eye that scores translations from label maps",
+    summary="semantic segmentation: the class of each pixel; scores translation from label maps",
     paper="Ronneberger, Fischer & Brox 2015, arXiv 1505.04597, on the U-Net of pix2pix",
-    expect="64 px portraits: nine pixels of ten after a minute on two CPU cores",
+    expect="64 px portraits: nine of ten pixels right after a minute on two CPU cores",
     settings=SegmenterSettings,
     nearest_size=nearest_size,
     largest_default=256,
@@ -43,11 +43,11 @@ class SegmenterSettings(TranslationSettings):
     older={**ORDER_BEFORE, "data": {"halves": True}, "sharp_jitter": True},
 )
 def segmenter(settings: SegmenterSettings, data: DatasetInfo) -> System:
-    """One network that learns by cross-entropy, pixels without a class left out; nobody plays against it."""
+    """One network trained with cross-entropy, without pixels that have no class; there is no second player."""
     given = input_of(data)
     if not data.labels:
         raise DataError(
-            f"{data.source} gives images to be made, not label maps. Say which side holds these: data.maps=A "
+            f"The targets in {data.source} are images, not label maps. Say which side holds label maps: data.maps=A "
             "data.direction=BtoA, or data.maps=B data.direction=AtoB."
         )
     height, width = data.shape[:2]
@@ -61,10 +61,10 @@ def segmenter(settings: SegmenterSettings, data: DatasetInfo) -> System:
         batch = jittered(settings, data, batch)
         logits, truth = network(batch["input"]).float(), batch["map"]
         known = truth != VOID
-        if not known.any():  # whose mean would be 0 / 0
+        if not known.any():  # the mean would be 0 / 0
             return {"cross-entropy": 0 * logits.sum()}, {}
-        right = (logits.argmax(dim=1) == truth)[known].float().mean()
-        return {"cross-entropy": cross_entropy(logits, truth, ignore_index=VOID)}, {"accuracy/training": right}
+        accuracy = (logits.argmax(dim=1) == truth)[known].float().mean()
+        return {"cross-entropy": cross_entropy(logits, truth, ignore_index=VOID)}, {"accuracy/training": accuracy}
 
     def players() -> list[Player]:
         schedule = decaying(settings, settings.optimizer.lr, data.count)

@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from zerosum.data.dataset import DatasetInfo
 
 LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
-"""The keys of `zerosum.nn.losses.adversarial.ADVERSARIAL`, said again here because settings load without torch."""
+"""The keys of `zerosum.nn.losses.adversarial.ADVERSARIAL`, repeated here because settings load without torch."""
 
 
 def split_at_commas(value: object) -> object:
-    """`hair,eyes` as its parts."""
+    """`hair,eyes` as a tuple."""
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
-"""Several names; on the command line with commas between them."""
+"""Several names; on the command line separated by commas."""
 
 
 FEW_HELD, LEAST_HELD, MOST_HELD = 20, 0.05, 0.2
-"""How many images `validation=auto` holds out, of few at most a fifth and of many a twentieth."""
+"""`validation=auto` holds out 20 images, but at least a twentieth and at most a fifth."""
 
 HeldShare = Literal["auto"] | Annotated[float, Field(ge=0, le=0.5)]
 
@@ -52,15 +52,15 @@ def held_share(validation: HeldShare, count: int) -> float:
 
 
 SPLIT_HELP = (
-    "what decides which images are held out: content, the pixels of each, copies together, so that it holds when the "
-    "data grows; order, their places in the set, as earlier versions did"
+    "how held-out images are chosen: content, by a hash of their pixels, so that copies stay together and the split "
+    "stays the same when the data grows; order, by their positions in the data set, as earlier versions did"
 )
 ORDER_BEFORE = {"split": "order"}
-"""What runs of versions without the setting were split by."""
+"""The split of runs whose version did not have the setting."""
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors, and settings do not change under a run."""
+    """Immutable settings; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
@@ -75,7 +75,7 @@ class AdamSettings(Strict):
 
 
 class TwoTimeScales(Strict):
-    """Learning rates of a generator and a discriminator, which may differ (TTUR, Heusel et al. 2017, section 2)."""
+    """Separate learning rates for generator and discriminator (TTUR, Heusel et al. 2017, section 2)."""
 
     lr: PositiveFloat = Field(2e-4, description="learning rate")
     discriminator_lr: PositiveFloat | None = Field(
@@ -93,36 +93,41 @@ class GanAdamSettings(TwoTimeScales, AdamSettings):
 
 
 class R1Settings(Strict):
-    """Penalties on the discriminator of images; 0 leaves a penalty out."""
+    """Penalties on the discriminator of images; 0 disables a penalty."""
 
-    r1: float = Field(0.0, ge=0, description="gamma of R1: gamma/2 times the squared slope at real images")
+    r1: float = Field(0.0, ge=0, description="gamma of R1: gamma/2 times the squared gradient norm at real images")
 
 
 class PenaltySettings(Strict):
-    """Weights of the discriminator's penalties; 0 leaves a penalty out."""
+    """Weights of the discriminator's penalties; 0 disables a penalty."""
 
-    r1: float = Field(0.0, ge=0, description="gamma of R1: gamma/2 times the squared slope at real images")
-    r2: float = Field(0.0, ge=0, description="gamma of R2: gamma/2 times the squared slope at generated images")
+    r1: float = Field(0.0, ge=0, description="gamma of R1: gamma/2 times the squared gradient norm at real images")
+    r2: float = Field(0.0, ge=0, description="gamma of R2: gamma/2 times the squared gradient norm at generated images")
     every: PositiveInt = Field(
-        1, description="R1 and R2 in every so many steps only, and so many times as strong: sooner done, less sure"
+        1, description="lazy regularisation: R1 and R2 every N steps, scaled by N; cheaper, noisier"
     )
-    between: float = Field(0.0, ge=0, description="WGAN-GP: squared gap between the slope and 1 between real and fake")
-    around: float = Field(0.0, ge=0, description="DRAGAN: squared gap between the slope and 1 around real images")
-    drift: float = Field(0.0, ge=0, description="squared score of real images: a Wasserstein critic stays near 0")
-    clip: float = Field(0.0, ge=0, description="after each step, weights are clipped to [-clip, clip] (WGAN)")
+    between: float = Field(
+        0.0, ge=0, description="WGAN-GP: squared difference of the gradient norm from 1, between real and fake"
+    )
+    around: float = Field(
+        0.0, ge=0, description="DRAGAN: squared difference of the gradient norm from 1, around real images"
+    )
+    drift: float = Field(0.0, ge=0, description="squared score of real images, which keeps a Wasserstein critic near 0")
+    clip: float = Field(0.0, ge=0, description="weights are clipped to [-clip, clip] after each step (WGAN)")
 
 
 class DecaySettings(Strict):
-    """How the learning rate falls, along half a cosine from image 0 to `images`; then it stays."""
+    """Learning rate decay: half a cosine from image 0 to `images`, constant afterwards."""
 
     images: PositiveInt = Field(
-        250_000, description="images seen until the last values hold; unless given, not more than the run sees"
+        250_000,
+        description="images seen until the final values are reached; unless given, at most the length of the run",
     )
-    lr: float = Field(0.2, gt=0, le=1, description="the last learning rate, as a share of the first; 1: it never falls")
+    lr: float = Field(0.2, gt=0, le=1, description="final learning rate, as a share of the first; 1: constant")
 
 
 class Every(Strict):
-    """How often things happen, in images seen."""
+    """Intervals of logging, samples and checkpoints, in images seen."""
 
     log: PositiveInt = Field(1_000, description="images between two lines of stats.jsonl")
     sample: PositiveInt = Field(10_000, description="images between two sample grids")
@@ -131,26 +136,26 @@ class Every(Strict):
 
 
 class ScoreSettings(Strict):
-    """The light scores at checkpoints, by which the best of them is chosen; `zerosum evaluate` gives the full ones."""
+    """Quick scores at checkpoints, which choose the best one; `zerosum evaluate` computes the full scores."""
 
     features: str = Field(
         "random",
-        description="what sees the images: random, inception, resnet50 or another network, or a classifier run",
+        description="feature extractor: random, inception, resnet50 or another network, or a classifier run",
     )
-    images: NonNegativeInt = Field(2000, description="generated images scored at each checkpoint; 0: none")
+    images: NonNegativeInt = Field(2000, description="generated images scored at each checkpoint; 0: no scores")
 
 
 class Settings(Strict):
-    """What every recipe can be told."""
+    """Settings of every recipe."""
 
     fits_few_images: ClassVar[bool] = False
-    """Whether augmentation and length are chosen by the number of images, where they are few."""
+    """Whether augmentation and length are chosen automatically for small data sets."""
 
-    preset: str = Field("default", description="default, paper or code: a set of values that your own then override")
+    preset: str = Field("default", description="default, paper or code: a set of values, which your own override")
     size: str = Field("auto", description="height x width in pixels: 64, 48x80, or auto (from the data)")
-    data: PackSettings = Field(PackSettings(), description="how images are brought to one shape")
+    data: PackSettings = Field(PackSettings(), description="how images are converted to one shape")
     augment: AugmentSettings = Field(
-        AugmentSettings(), description="how training images are varied: the name of a preset, or single settings"
+        AugmentSettings(), description="augmentation of training images: the name of a preset, or single settings"
     )
     batch: PositiveInt = Field(64, description="images in a batch")
     images: PositiveInt = Field(
@@ -167,15 +172,15 @@ class Settings(Strict):
 
     @property
     def length_in_epochs(self) -> float | None:
-        """The length where it is given in epochs, else None."""
+        """The length if it is given in epochs, else None."""
         return self.epochs
 
     def in_epochs(self, count: int, classes: int) -> int:
-        """The images seen of so many epochs, of such a set."""
+        """The length in images of `epochs` epochs on such a data set."""
         return max(1, round((self.epochs or 0) * self.epoch(count, classes)))
 
     def epoch(self, count: int, classes: int) -> int:
-        """Images that are trained on, of a set of `count`."""
+        """Training images of a set of `count`."""
         return count
 
     def batch_plan(self, size: Size | None) -> Sequence[tuple[int, int]]:
@@ -186,75 +191,76 @@ class Settings(Strict):
 
     @property
     def batches_a_step(self) -> int:
-        """Batches of the first player in one step: each of them counts as images seen."""
+        """Batches of the first player in one step; all of them count as images seen."""
         return 1
 
     def images_after(self, steps: int, size: Size | None) -> int:
-        """Images seen after so many steps from the start, batch schedule and discriminator steps included."""
+        """Images seen after `steps` steps from the start, given batch schedule and discriminator steps."""
         pieces, images = self.batch_plan(size), 0
-        for place, (_, batch) in enumerate(pieces):
+        for index, (_, batch) in enumerate(pieces):
             each, taken = batch * self.batches_a_step, steps
-            if place + 1 < len(pieces):
-                taken = min(steps, max(0, -((images - pieces[place + 1][0]) // each)))  # rounded up
+            if index + 1 < len(pieces):
+                taken = min(steps, max(0, -((images - pieces[index + 1][0]) // each)))  # rounded up
             images, steps = images + taken * each, steps - taken
         return images
 
     def following(self, images: int, size: Size | None) -> dict[str, Any]:
-        """Values, nested, of the settings other than `images` that follow a new run's length of so many images, where
-        the user has not given them."""
+        """Nested values of settings that depend on the length `images` of a new run, such as schedules; used where the
+        user has not given them."""
         return {}
 
     def clock(self, images_seen: int, share: float) -> int:
-        """The images seen that schedules count under a goal of minutes alone, of which this share, in [0, 1], is over.
+        """The argument of schedules, in images, where the goal is in minutes alone; share in [0, 1] is the elapsed
+        part.
 
-        Never falls while images_seen and share rise. Here the images themselves: no schedule follows the goal."""
+        Non-decreasing in both arguments. By default the images seen: no schedule follows the goal."""
         return images_seen
 
     def clock_end(self, by_time: bool) -> int:
-        """What schedules count at the end: the length; or of a goal of minutes alone what `clock` gives then, as far as
-        it is known."""
+        """The argument of schedules at the end: the length; with a goal of minutes alone, the value of `clock`, as far
+        as it is known."""
         return self.clock(0, 1.0) if by_time else self.images
 
     def unreached(self, images: int, count: int, classes: int, size: Size | None) -> list[str]:
-        """Sentences on what a run of so many images ends before."""
+        """Sentences about what a run of `images` images does not reach."""
         return []
 
     def validate_start(self, init: str | Path | None) -> None:
-        """Whether a run can begin so, with the weights of the run `init` if it is named. Raises ConfigError or
-        DataError before any data is read."""
+        """Check that a run can start with these settings, from the run `init` if given. Raises ConfigError or DataError
+        before any data is read."""
 
     def with_absolute_paths(self, absolute: Callable[[str], str]) -> Self:
-        """The settings with the runs that they name under paths that hold in any working folder."""
+        """The settings with absolute paths of the runs they name."""
         return self
 
     def balanced_column(self, info: "DatasetInfo") -> int | None:
-        """The column of the condition whose values are drawn equally often in training; None where none is. Raises
-        ConfigError when it is not clear which."""
+        """The index of the condition whose values are sampled equally often in training; None for no balancing. Raises
+        ConfigError when it is ambiguous."""
         return None
 
     def example(self, info: "DatasetInfo") -> "DatasetInfo":
-        """What a set of images is like for the example that a recipe is described with, beside their shape."""
+        """The data set of the example in a recipe's description: info with conditions, classes or pairs added."""
         return info
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on what training goes without."""
+        """Notes about what training omits."""
         return []
 
     @property
     def later(self) -> list[str]:
-        """Sentences on what is not known before training begins."""
+        """Notes about what is only known once training starts."""
         return []
 
     @property
     def frozen_layers(self) -> dict[str, int]:
-        """How many layers of each player keep the weights that they begin with."""
+        """The number of frozen layers of each player."""
         return {}
 
     @model_validator(mode="before")
     @classmethod
     def _aliases(cls, value: Any) -> Any:
-        """`resolution=64`, the word of most papers and tools, is `size=64`; `k=3` is `discriminator_steps=3`."""
+        """`resolution=64` is accepted for `size=64`, and `k=3` for `discriminator_steps=3`."""
         for word, key in ALIASES.items():
             if isinstance(value, Mapping) and word in value and key in cls.model_fields:
                 value = {name: part for name, part in value.items() if name != word} | {key: value[word]}
@@ -269,24 +275,22 @@ class Settings(Strict):
 
 
 class TransferSettings(Strict):
-    """Layers that a run begun with --init keeps as they are."""
+    """Frozen layers of a run that starts with --init."""
 
     freeze_discriminator: NonNegativeInt = Field(
-        0, description="so many of its layers, from the image on, keep their weights (FreezeD)"
+        0, description="number of frozen layers, counted from the image (FreezeD)"
     )
-    freeze_generator: NonNegativeInt = Field(
-        0, description="so many of its layers, from the latent on, keep their weights"
-    )
+    freeze_generator: NonNegativeInt = Field(0, description="number of frozen layers, counted from the latent")
 
 
 class AdversarialSettings(Settings):
-    """What recipes with one generator against one discriminator can be told."""
+    """Settings of recipes with one generator and one discriminator."""
 
     fits_few_images: ClassVar[bool] = True
 
     augment: GanAugmentSettings = Field(
         GanAugmentSettings(differentiable="auto"),
-        description="how images are varied: the name of a preset, or single settings",
+        description="augmentation: the name of a preset, or single settings",
     )
     transfer: TransferSettings = TransferSettings()
     loss: LossName = Field("non-saturating", description="the adversarial loss")
@@ -294,32 +298,32 @@ class AdversarialSettings(Settings):
     optimizer: TwoTimeScales = TwoTimeScales()
     penalty: PenaltySettings = Field(PenaltySettings(), description="penalties on the discriminator")
     discriminator_steps: PositiveInt = Field(
-        1, description="k of Algorithm 1, and k=3 in short: discriminator steps before each generator step"
+        1, description="discriminator steps per generator step: k of Algorithm 1; short form k=3"
     )
 
     @property
     def batches_a_step(self) -> int:
-        """Batches of the discriminator in one step."""
+        """Discriminator batches per training step."""
         return self.discriminator_steps
 
     @property
     def condition_names(self) -> tuple[str, ...] | None:
-        """What the generator is conditioned on, by name; empty: on all that the data has; None: on nothing."""
+        """Names of the conditions of the generator; empty: all that the data has; None: unconditional."""
         return None
 
     def validate_start(self, init: str | Path | None) -> None:
-        """Raises ConfigError when layers are to keep weights that come from nowhere."""
+        """Raises ConfigError for frozen layers without a run to start from."""
         if init is not None:
             return
         for name, count in self.transfer.model_dump().items():
             if count:
                 raise ConfigError(
-                    f"transfer.{name}={count} keeps layers as they are, and there is nothing to keep: name the run "
-                    "that they come from with --init."
+                    f"transfer.{name}={count} freezes layers, which would stay at random weights: name a run to start "
+                    "from with --init."
                 )
 
     def with_absolute_paths(self, absolute: Callable[[str], str]) -> Self:
-        """The same with the run that scores checkpoints under its absolute path."""
+        """The settings with the absolute path of the run that scores checkpoints."""
         if not (Path(self.score.features) / "config.yaml").is_file():
             return self
         score = self.score.model_copy(update={"features": absolute(self.score.features)})
@@ -327,7 +331,7 @@ class AdversarialSettings(Settings):
 
     @property
     def frozen_layers(self) -> dict[str, int]:
-        """Those of `transfer`."""
+        """The frozen layers of `transfer`."""
         return {
             "generator": self.transfer.freeze_generator,
             "discriminator": self.transfer.freeze_discriminator,
@@ -335,24 +339,28 @@ class AdversarialSettings(Settings):
 
 
 class ConditionalSettings(AdversarialSettings):
-    """What recipes can be told whose generator may be told what to make."""
+    """Settings of recipes that can be conditional."""
 
-    conditional: bool = Field(False, description="tell both networks the class of an image, or its attributes")
+    conditional: bool = Field(
+        False, description="condition both networks on the class of an image, or on its attributes"
+    )
     attributes: Names = Field(
-        (), description="what they are told: class, or columns of tags.csv; by default all columns, else the class"
+        (),
+        description="the conditions: class, or columns of tags.csv; by default all columns, or the class if "
+        "there are none",
     )
     balance: bool | str = Field(
         False,
-        description="show each class equally often, however few images it has; with several attributes the name of one",
+        description="sample each class equally often, however few images it has; with several attributes, name one",
     )
 
     @property
     def condition_names(self) -> tuple[str, ...] | None:
-        """The attributes."""
+        """`attributes`, if conditional."""
         return self.attributes if self.conditional else None
 
     def balanced_column(self, info: "DatasetInfo") -> int | None:
-        """That of `balance`."""
+        """The index of the condition that `balance` names."""
         if not self.balance:
             return None
         names = [condition.name for condition in info.conditions]
@@ -362,13 +370,13 @@ class ConditionalSettings(AdversarialSettings):
             return names.index(str(self.balance))
         if self.balance is True:
             raise ConfigError(
-                f"balance=true: {info.source} has {len(names)} attributes, {listed(names)}, which cannot all be "
-                f"balanced at once. Name one of them, as in balance={names[0]}."
+                f"balance=true: {info.source} has {len(names)} attributes, {listed(names)}, and only one can be "
+                f"balanced. Name it, as in balance={names[0]}."
             )
-        raise ConfigError(f"balance={self.balance}: the generator is told {listed(names)}. Name one of these.")
+        raise ConfigError(f"balance={self.balance}: the conditions are {listed(names)}. Name one of these.")
 
     @model_validator(mode="after")
-    def _attributes_are_told(self) -> Self:
+    def _needs_conditional(self) -> Self:
         if self.balance and not self.conditional:
             raise ValueError(f"balance={str(self.balance).lower()} needs conditional=true")
         if self.attributes and not self.conditional:

@@ -1,4 +1,4 @@
-"""From picture to picture: what pix2pix, pix2pixHD and the segmenter have in common."""
+"""Image-to-image translation: what pix2pix, pix2pixHD and the segmenter share."""
 
 import math
 from collections.abc import Callable
@@ -12,57 +12,58 @@ from torch import Tensor, nn
 
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.settings import PackSettings, Size
-from zerosum.data.split import SplitBy, parted
+from zerosum.data.split import SplitBy, split_indices
 from zerosum.engine.players import Batch, Player, Schedule, Terms
 from zerosum.nn.augment.jitter import jitter
 from zerosum.nn.augment.settings import AugmentSettings, GanAugmentSettings
 from zerosum.nn.losses.adversarial import ADVERSARIAL
-from zerosum.nn.losses.penalties import patch_slope_penalty
-from zerosum.recipes.adversarial import adam, at_discriminator_rate, augmentation_of, logit_statistics
+from zerosum.nn.losses.penalties import patch_r1_from_logits
+from zerosum.recipes.adversarial import adam, at_discriminator_rate, build_augmentation, logit_statistics
 from zerosum.recipes.settings import SPLIT_HELP, GanAdamSettings, HeldShare, LossName, R1Settings, Settings, held_share
 from zerosum.utils.errors import ConfigError, DataError
 
 JITTER = 286 / 256
-"""How much larger an image is made before it is cropped at random (Isola et al. 2017, section 6.2)."""
+"""Images are enlarged by this factor, then cropped at random (Isola et al. 2017, section 6.2)."""
 
 LAST = 0.01
-"""The share of the learning rate that is left at the end, so that a run that is trained for longer still learns."""
+"""The final share of the learning rate; not 0, so that training can be continued."""
 
 PAIRED = ("image", "input", "instances", "map")
-"""What of a batch has one geometry."""
+"""Keys of a batch whose tensors share one geometry."""
 
 Stages = list[list[Tensor]]
-"""What a discriminator gives: for each scale its maps, the last of them the logits."""
+"""A discriminator's outputs: the feature maps of each scale, the last of them the logits."""
 
 
 class TranslationSettings(Settings):
-    """What recipes can be told that make one picture from another."""
+    """Settings of image-to-image recipes."""
 
     data: PackSettings = PackSettings(pairs=True)
     batch: PositiveInt = Field(4, description="pairs in a batch")
     images: PositiveInt = Field(
         100_000, description="length of training in pairs seen, as --images; the learning rate ends there"
     )
-    epochs: PositiveFloat | None = Field(
-        None, description="passes over the pairs that are trained on, in place of images"
-    )
+    epochs: PositiveFloat | None = Field(None, description="passes over the training pairs, in place of images")
     decay: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="the last share of the images over which the learning rate falls to nothing; 0: never",
+        description="the last share of training over which the learning rate decays to almost 0; 0: constant",
     )
     jitter: float = Field(
-        JITTER, ge=1, le=2, description="pairs are made so much larger and cropped at random; 1: not at all"
+        JITTER, ge=1, le=2, description="pairs are enlarged by this factor and cropped at random; 1: not at all"
     )
     sharp_jitter: bool = Field(
-        False, description="enlarge by a sharper bicubic kernel than Pillow's, the papers' (as earlier versions did)"
+        False,
+        description="enlarge by a sharper bicubic kernel (as earlier versions did) than Pillow's, which the "
+        "papers used",
     )
-    mirror: bool = Field(True, description="mirror half of the pairs, left and right")
+    mirror: bool = Field(True, description="flip half of the pairs horizontally")
     validation: HeldShare = Field(
         "auto",
-        description="share of the pairs held out, shown in the report and scored; auto: 20 pairs, but no more than a "
-        "fifth of few and no less than a twentieth of many",
+        description="share of the pairs held out, shown in the report and scored; auto: 20 pairs, but at most "
+        "a fifth and "
+        "at least a twentieth of all",
     )
     split: SplitBy = Field("content", description=SPLIT_HELP)
     ema_half_life: float = Field(2_000, ge=0, description="half-life of the network's moving average, in images")
@@ -71,7 +72,7 @@ class TranslationSettings(Settings):
     @classmethod
     def _has_pairs(cls, value: PackSettings) -> PackSettings:
         if not value.pairs:
-            raise ValueError("pairs must be true: there is nothing else to learn a translation from")
+            raise ValueError("pairs must be true: translation is trained on pairs")
         return value
 
     @field_validator("augment")
@@ -79,61 +80,62 @@ class TranslationSettings(Settings):
     def _is_jitter(cls, value: AugmentSettings) -> AugmentSettings:
         if value.active:
             raise ValueError(
-                "pairs are varied by jitter and mirror, which treat input and image alike; leave augment out"
+                "pairs are augmented by jitter and mirror, which apply to input and image alike; leave augment out"
             )
         return value
 
     def clock(self, images_seen: int, share: float) -> int:
-        """The learning rate falls over the last part of the time."""
+        """The learning rate decays over the last part of the time."""
         return round(share * self.images)
 
     def example(self, info: DatasetInfo) -> DatasetInfo:
-        """Images from images, or label maps of ten classes from them."""
+        """Images from images, or label maps of ten classes from images."""
         labels = () if self.data.maps == "auto" else tuple(f"class {i}" for i in range(10))
         return replace(info, input=Side(info.shape[2], "uint8", (0, 255), False), labels=labels)
 
     def epoch(self, count: int, classes: int) -> int:
-        """Pairs that are trained on, of a set of `count`."""
+        """Training pairs of a set of `count`."""
         return count - round(held_share(self.validation, count) * count)
 
 
 class PairedSettings(TranslationSettings):
-    """What recipes with a discriminator can be told besides."""
+    """Settings of image-to-image recipes with a discriminator."""
 
     augment: GanAugmentSettings = Field(
-        GanAugmentSettings(), description="what real and made images go through alike, inputs beside them: ada, or more"
+        GanAugmentSettings(),
+        description="augmentation of real and generated images alike, inputs moved with them: ada, or single settings",
     )
     loss: LossName = Field("non-saturating", description="the adversarial loss")
     adversarial_weight: float = Field(1.0, ge=0, description="weight of the adversarial loss of the generator")
     discriminator_weight: PositiveFloat = Field(
         0.5,
-        description="weight of the discriminator's loss: halved, as in the papers; Adam does not notice the factor",
+        description="weight of the discriminator's loss: halved, as in the papers; Adam is invariant to it",
     )
     half_squares: bool = Field(
         False,
-        description="least-squares with the half of Mao et al. 2017, equation 9, which the code of pix2pix and "
-        "pix2pixHD leaves out",
+        description="least-squares with the factor 1/2 of Mao et al. 2017, equation 9, which the code of pix2pix and "
+        "pix2pixHD omits",
     )
     optimizer: GanAdamSettings = GanAdamSettings()
     penalty: R1Settings = R1Settings()
 
 
 def split(settings: TranslationSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs to train on and those held out, sorted; of one pair none is held out. Pairs that share an input or an
-    image, or nearly, are on one side."""
+    """Indices of the training and the held-out pairs, sorted; none is held out of a single pair. Pairs with the same or
+    nearly the same input or image are in the same part."""
     share = held_share(settings.validation, len(data))
-    return parted(data, np.arange(len(data)), share, seed, settings.split)
+    return split_indices(data, np.arange(len(data)), share, seed, settings.split)
 
 
 def input_of(data: DatasetInfo) -> Side:
-    """What the images of pairs are made from. Raises DataError for data that are no pairs."""
+    """The input side of the pairs. Raises DataError for data that are not pairs."""
     if data.input is None:
         raise DataError(f"{data.source} holds images, not pairs: there is nothing to make them from.")
     return data.input
 
 
 def nearest_size(height: int, width: int, halved: int = 2) -> Size:
-    """The nearest size with sides that halve five times; below 48 pixels, `halved` times and to 2 pixels or more."""
+    """The nearest size whose sides can be halved five times; below 48 pixels, `halved` times, down to at least 2."""
     step = 2**halved
     height, width = (
         max(2 * step, step * round(side / step)) if side < 48 else 32 * round(side / 32) for side in (height, width)
@@ -142,7 +144,7 @@ def nearest_size(height: int, width: int, halved: int = 2) -> Size:
 
 
 def halvings(height: int, width: int) -> int:
-    """How often both sides can be halved."""
+    """How many times both sides can be halved."""
     common = math.gcd(height, width)
     return (common & -common).bit_length() - 1
 
@@ -150,7 +152,7 @@ def halvings(height: int, width: int) -> int:
 def jittered(settings: TranslationSettings, data: DatasetInfo, batch: Batch) -> Batch:
     """The batch with its pairs enlarged, cropped and mirrored, input and image alike (`nn.augment.jitter`)."""
     tensors: dict[str, Tensor] = {name: batch[name] for name in PAIRED if name in batch}
-    if any(tensor.is_meta for tensor in tensors.values()):  # shapes alone, which stay
+    if any(tensor.is_meta for tensor in tensors.values()):  # shapes only; they do not change
         return batch
     height, width = data.shape[:2]
     enlarge = None if settings.jitter == 1 else (round(height * settings.jitter), round(width * settings.jitter))
@@ -159,41 +161,43 @@ def jittered(settings: TranslationSettings, data: DatasetInfo, batch: Batch) -> 
 
 
 def decaying(settings: TranslationSettings, lr: float, count: int) -> Schedule:
-    """The learning rate, constant and then falling in a line to a hundredth at the end."""
+    """The learning rate: constant, then linear decay to a hundredth at the end."""
     end = settings.goal(count, 0)
     start = end * (1 - settings.decay)
 
     def schedule(images_seen: int) -> list[dict[str, float]]:
-        done = (images_seen - start) / (end - start) if end > start else 0.0
-        return [{"lr": lr * (1 - (1 - LAST) * min(max(done, 0.0), 1.0))}]
+        share = (images_seen - start) / (end - start) if end > start else 0.0
+        return [{"lr": lr * (1 - (1 - LAST) * min(max(share, 0.0), 1.0))}]
 
     return schedule
 
 
 @dataclass(frozen=True)
 class PairedGame:
-    """How the networks of a paired game are called.
+    """How the losses of paired players call the networks.
 
-    beside: a batch to what the discriminator sees
-    beside its images (N, C, H, W), or None. judge: images, behind what lies beside them, to what the discriminator
-    finds. compare: real images, fakes, and what the discriminator finds in each, to the
-    terms beside the adversarial one that hold the generator to the real image, weighted. finds_real: compare needs the
-    third of these."""
+    condition_input: batch -> the channels (N, C, H, W) that the discriminator gets with each image, or None.
+    discriminate: images, preceded by those channels -> the discriminator's stages.
+    reconstruction: (real images, fakes, stages of real, stages of fakes) -> the generator's other terms, such as L1 or
+        feature matching, weighted.
+    needs_real_stages: `reconstruction` uses the stages of real images.
+    """
 
-    beside: Callable[[Batch], Tensor | None]
-    judge: Callable[[Tensor], Stages]
-    compare: Callable[[Tensor, Tensor, Stages, Stages], Terms]
-    finds_real: bool = False
+    condition_input: Callable[[Batch], Tensor | None]
+    discriminate: Callable[[Tensor], Stages]
+    reconstruction: Callable[[Tensor, Tensor, Stages, Stages], Terms]
+    needs_real_stages: bool = False
 
 
 def paired_forward(
-    settings: TranslationSettings, data: DatasetInfo, make: Callable[[Batch], Tensor]
+    settings: TranslationSettings, data: DatasetInfo, generate: Callable[[Batch], Tensor]
 ) -> Callable[[Batch], Batch]:
-    """The joint forward of paired players: the batch varied, with what the generator makes of its inputs as `fake`."""
+    """The joint forward of paired players: the jittered batch, with the generator's outputs for its inputs as
+    `fake`."""
 
     def forward(batch: Batch) -> Batch:
         batch = jittered(settings, data, batch)
-        return batch | {"fake": make(batch)}
+        return batch | {"fake": generate(batch)}
 
     return forward
 
@@ -207,89 +211,90 @@ def paired_players(
     generator_optimizer: torch.optim.Optimizer | None = None,
     generator_schedule: Schedule | None = None,
 ) -> list[Player]:
-    """Discriminator, then generator, which share a batch and the fake that was made of it, as in the authors' code. The
-    losses of several scales are summed.
+    """Discriminator, then generator, on the same batch and the same fakes, as in the authors' code. The losses of
+    several scales are summed.
 
-    Least squares are mean squared errors without the half (`half_squares`): the weights of the L1, feature matching and
-    perceptual terms were chosen beside those."""
+    Least squares are mean squared errors without the factor 1/2 (`half_squares`): the weights of the L1, feature
+    matching and perceptual terms were chosen relative to those."""
     loss = ADVERSARIAL[settings.loss]
     scale = 2.0 if loss.name == "least-squares" and not settings.half_squares else 1.0
     schedule = decaying(settings, settings.optimizer.lr, data.count)
-    varied = augmentation_of(settings.augment, discriminator, data.alpha, loss)
+    augment = build_augmentation(settings.augment, discriminator, data.alpha, loss)
 
-    def look(images: Tensor, batch: Batch, which: str) -> Stages:
-        beside = game.beside(batch)
-        if beside is None:
-            return game.judge(varied(images, which))
-        if varied.module is not None:
-            joined = varied(torch.cat([images, beside], dim=1), which, beside.shape[1])
-            images, beside = joined.split([images.shape[1], beside.shape[1]], dim=1)
-        return game.judge(torch.cat([beside, images], dim=1))
+    def discriminate(images: Tensor, batch: Batch, which: str) -> Stages:
+        condition = game.condition_input(batch)
+        if condition is None:
+            return game.discriminate(augment(images, which))
+        if augment.module is not None:
+            both = augment(torch.cat([images, condition], dim=1), which, condition.shape[1])
+            images, condition = both.split([images.shape[1], condition.shape[1]], dim=1)
+        return game.discriminate(torch.cat([condition, images], dim=1))
 
-    def judge(batch: Batch) -> tuple[Terms, Terms]:
+    def discriminator_loss(batch: Batch) -> tuple[Terms, Terms]:
         fake = batch["fake"]
         image = batch["image"].detach().requires_grad_(settings.penalty.r1 > 0)
-        reals, fakes = last(look(image, batch, "real")), last(look(fake.detach(), batch, "fake"))
+        real_logits = logits_of(discriminate(image, batch, "real"))
+        fake_logits = logits_of(discriminate(fake.detach(), batch, "fake"))
         terms: Terms = {}
-        for pair in zip(reals, fakes, strict=True):
+        for pair in zip(real_logits, fake_logits, strict=True):
             for name, term in loss.discriminator(*pair).items():
                 terms[name] = terms.get(name, 0) + scale * settings.discriminator_weight * term
         kind = "score" if loss.probabilistic else "critic"
-        means = {f"{kind}/real": mean_of(reals).detach(), f"{kind}/fake": mean_of(fakes).detach()}
-        real, made = (torch.cat(logits).detach() for logits in (reals, fakes))
+        logged = {f"{kind}/real": mean_of(real_logits).detach(), f"{kind}/fake": mean_of(fake_logits).detach()}
+        all_real, all_fake = (torch.cat(logits).detach() for logits in (real_logits, fake_logits))
+        logged |= logit_statistics(all_real, all_fake)
         penalties: Terms = {}
-        if settings.penalty.r1:  # by the image alone: the input beside it is given, to both players
-            slopes = [patch_slope_penalty(logits, image) for logits in reals]
-            penalties["r1"] = settings.penalty.r1 / 2 * torch.stack(slopes).sum()
-        named = {f"penalty/{name}": term for name, term in penalties.items()}
-        seen = means | logit_statistics(real, made) | named
-        return terms | penalties, seen | varied.learn(real, made, len(fake))
+        if settings.penalty.r1:  # with respect to the image only, not to the input that it is conditioned on
+            r1 = [patch_r1_from_logits(logits, image) for logits in real_logits]
+            penalties["r1"] = settings.penalty.r1 / 2 * torch.stack(r1).sum()
+        logged |= {f"penalty/{name}": term for name, term in penalties.items()}
+        return terms | penalties, logged | augment.adapt(all_real, all_fake, len(fake))
 
     def mean_of(logits: list[Tensor]) -> Tensor:
         values = [scale.sigmoid().mean() if loss.probabilistic else scale.mean() for scale in logits]
         return torch.stack(values).mean()
 
-    def fool(batch: Batch) -> tuple[Terms, Terms]:
+    def generator_loss(batch: Batch) -> tuple[Terms, Terms]:
         fake, real_stages = batch["fake"], []
-        if game.finds_real or loss.needs_real:
+        if game.needs_real_stages or loss.needs_real:
             with torch.no_grad():
-                real_stages = look(batch["image"], batch, "pair")  # varied as the fakes, to be compared with them
+                real_stages = discriminate(batch["image"], batch, "pair")  # the same augmentation as the fakes
         terms: Terms = {}
-        fake_stages = look(fake, batch, "pair") if settings.adversarial_weight or game.finds_real else []
+        fake_stages = discriminate(fake, batch, "pair") if settings.adversarial_weight or game.needs_real_stages else []
         if settings.adversarial_weight:
             if loss.needs_real:
-                pairs = zip(last(fake_stages), last(real_stages), strict=True)
-                fooling = [loss.generator(fakes, reals) for fakes, reals in pairs]
+                pairs = zip(logits_of(fake_stages), logits_of(real_stages), strict=True)
+                losses = [loss.generator(fakes, reals) for fakes, reals in pairs]
             else:
-                fooling = [loss.generator(logits) for logits in last(fake_stages)]
-            terms["adversarial"] = scale * settings.adversarial_weight * torch.stack(fooling).sum()
-        return terms | game.compare(batch["image"], fake, real_stages, fake_stages), {}
+                losses = [loss.generator(logits) for logits in logits_of(fake_stages)]
+            terms["adversarial"] = scale * settings.adversarial_weight * torch.stack(losses).sum()
+        return terms | game.reconstruction(batch["image"], fake, real_stages, fake_stages), {}
 
     optimizer = partial(adam, settings.optimizer)
     return [
         at_discriminator_rate(
-            Player("discriminator", discriminator, optimizer(discriminator), judge, schedule=schedule),
+            Player("discriminator", discriminator, optimizer(discriminator), discriminator_loss, schedule=schedule),
             settings.optimizer,
         ),
         Player(
             "generator",
             generator,
             optimizer(generator) if generator_optimizer is None else generator_optimizer,
-            fool,
+            generator_loss,
             schedule=generator_schedule or schedule,
         ),
     ]
 
 
-def last(stages: Stages) -> list[Tensor]:
-    """The logits of each scale, as one row."""
+def logits_of(stages: Stages) -> list[Tensor]:
+    """The logits of each scale, flattened."""
     return [scale[-1].float().flatten() for scale in stages]
 
 
 def refuse_maps(data: DatasetInfo, name: str) -> None:
-    """Raises ConfigError where label maps would be made, for recipes that make images."""
+    """Raises ConfigError where the outputs would be label maps, for recipes that generate images."""
     if data.labels:
         raise ConfigError(
-            f"{name} makes images, and what would be made of {data.source} are label maps. Turn the pairs around with "
-            "data.direction, learn the maps with the recipe segmenter, or take them for pictures with data.maps=none."
+            f"{name} generates images, but the targets in {data.source} are label maps. Swap inputs and targets with "
+            "data.direction, train the recipe segmenter on them, or treat the maps as images with data.maps=none."
         )

@@ -39,7 +39,7 @@ def model_of(name, info=None, **settings):
         system.network.requires_grad_(False)
         latents, condition = model.latents(range(64)), model.condition(range(64))
         for _ in range(40):
-            system.generator.make(system.network, latents, condition, model.images)
+            system.generator.generate(system.network, latents, condition, model.images)
         system.network.eval()
     return model
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tests.nn.augment.made_batches import smooth
 from zerosum.nn.augment.adaptive import Augmentation
-from zerosum.nn.augment.differentiable import vary
+from zerosum.nn.augment.differentiable import augment_differentiably
 from zerosum.nn.augment.settings import GanAugmentSettings
 
 torch.set_num_threads(1)
@@ -23,7 +23,7 @@ def fed(augmentation: Augmentation, *logits: Tensor, count: int = 32) -> list[fl
     """The probability after each call."""
     found = []
     for these in logits:
-        augmentation.watch(these, count)
+        augmentation.observe(these, count)
         found.append(augmentation.report()["augment/probability"].item())
     return found
 
@@ -49,7 +49,7 @@ def test_it_takes_adapt_images_from_0_to_1_at_the_fastest() -> None:
 
 @pytest.mark.parametrize(("right", "moves"), [(25, -1), (26, 1), (32, 1), (0, -1)])
 def test_the_target_is_where_it_turns(right: int, moves: int) -> None:
-    """25 of 32 recognised: a mean sign of (25 - 7) / 32 = 0.5625 < 0.6; 26: 0.625."""
+    """25 of 32 identify_generator: a mean sign of (25 - 7) / 32 = 0.5625 < 0.6; 26: 0.625."""
     augmentation = adaptive()
     fed(augmentation, *[SURE] * 16)
     logits = torch.cat((torch.full((right,), 0.3), torch.full((32 - right,), -5.0)))
@@ -87,7 +87,7 @@ def test_a_fixed_probability_stays_and_the_sign_is_still_told() -> None:
 def test_watching_takes_no_part_in_the_gradient() -> None:
     augmentation, logits = adaptive(), SURE.clone().requires_grad_()
     for _ in range(4):
-        augmentation.watch(logits.bfloat16(), 32)
+        augmentation.observe(logits.bfloat16(), 32)
     assert not any(buffer.requires_grad for buffer in augmentation.buffers())
     assert list(augmentation.parameters()) == []
 
@@ -119,12 +119,12 @@ def test_a_saved_state_goes_on_the_same() -> None:
 def test_forward_is_vary_with_the_probability_of_now() -> None:
     augmentation = Augmentation(GanAugmentSettings(differentiable="ada", policy="color", adapt_images=200), alpha=True)
     images = smooth(32, 6)
-    assert torch.equal(augmentation(images, moved_only=2), images)
+    assert torch.equal(augmentation(images, geometry_only=2), images)
     fed(augmentation, *[SURE] * 4)  # 128 / 200
     torch.manual_seed(1)
-    result = augmentation(images, moved_only=2)
+    result = augmentation(images, geometry_only=2)
     torch.manual_seed(1)
-    assert torch.equal(result, vary(images, "ada", ("color",), 0.64, True, 2))
+    assert torch.equal(result, augment_differentiably(images, "ada", ("color",), 0.64, True, 2))
     assert not torch.equal(result, images)
     assert str(augmentation) == "Augmentation(ada, policy=color, adaptive=True)"
 

@@ -12,21 +12,21 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from tests.nn.augment.made_batches import smooth
 from zerosum.nn.augment import differentiable
-from zerosum.nn.augment.differentiable import ada_colours, ada_places, moved, resample, vary
+from zerosum.nn.augment.differentiable import ada_color, ada_geometry, augment_differentiably, resample, warp
 from zerosum.nn.augment.settings import POLICIES
-from zerosum.nn.losses.penalties import gradient_penalty, slope_penalty
+from zerosum.nn.losses.penalties import gradient_penalty, r1_from_logits
 
 torch.set_num_threads(1)
 
 GROUPS = [(kind, (group,)) for kind, groups in POLICIES.items() for group in groups]
 POLICIES_ALL = [*GROUPS, *((kind, ()) for kind in POLICIES)]
 LAYOUTS = [(1, False, 0), (3, False, 0), (4, True, 0), (2, True, 0), (5, False, 0), (6, True, 2), (4, False, 3)]
-"""Channels, alpha, moved_only."""
+"""Channels, alpha, geometry_only."""
 
 
 def seeded(seed: int, *given: object, **named: object) -> Tensor:
     torch.manual_seed(seed)
-    return vary(*given, **named)  # type: ignore[arg-type]
+    return augment_differentiably(*given, **named)  # type: ignore[arg-type]
 
 
 def numbered(count: int, height: int, width: int) -> Tensor:
@@ -102,7 +102,7 @@ def test_resampling_under_autocast() -> None:
 def test_without_probability_every_bit_stays(kind: str, channels: int, alpha: bool, beside: int, where: str) -> None:
     images = smooth(5, channels, 12, 10) * 1.5  # nor are they clamped
     for probability in (0.0, torch.tensor(0.0)):
-        result = vary(images, kind, (), probability, alpha, beside)
+        result = augment_differentiably(images, kind, (), probability, alpha, beside)
         assert torch.equal(result.contiguous().view(torch.int32), images.contiguous().view(torch.int32))
 
 
@@ -290,13 +290,13 @@ def test_places_are_pixels_from_the_centre() -> None:
     quarter = torch.tensor([[[0.0, 1.0], [-1.0, 0.0]]])  # the source of what stands right of the centre is above it
     mirror = torch.tensor([[[-1.0, 0.0], [0.0, 1.0]]])
     for mode in ("nearest", "bicubic"):
-        assert torch.equal(moved(images, quarter, nothing, mode, "reflection"), images.rot90(-1, (2, 3)))
-        assert torch.equal(moved(images, mirror, nothing, mode, "reflection"), images.flip(3))
-        right = moved(images, one, torch.tensor([[-2.0, 1.0]]), mode, "reflection")
+        assert torch.equal(warp(images, quarter, nothing, mode, "reflection"), images.rot90(-1, (2, 3)))
+        assert torch.equal(warp(images, mirror, nothing, mode, "reflection"), images.flip(3))
+        right = warp(images, one, torch.tensor([[-2.0, 1.0]]), mode, "reflection")
         assert torch.equal(right[:, :, :-1, 2:], images[:, :, 1:, :-2])
         assert torch.equal(right[:, :, :-1, :2], images[:, :, 1:, :2].flip(3))  # mirrored at the edge
         assert torch.equal(right[:, :, -1], right[:, :, -2])
-    assert moved(images, one, nothing, "bicubic", "reflection") is images
+    assert warp(images, one, nothing, "bicubic", "reflection") is images
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (12, 20)])
@@ -304,7 +304,7 @@ def test_geometry_is_one_bicubic_sample_at_the_composed_places(height: int, widt
     images = smooth(12, 2, height, width)
     result = seeded(17, images, "ada", ("geometric", "blit"), 1.0)
     torch.manual_seed(17)
-    matrix, offset = ada_places(images, ("blit", "geometric"), 1.0)
+    matrix, offset = ada_geometry(images, ("blit", "geometric"), 1.0)
     sides = torch.tensor([width, height])
     theta = torch.cat((matrix * sides / sides[:, None], (2 * offset / sides)[:, :, None]), dim=2)  # ±1 at the edges
     grid = affine_grid(theta, list(images.shape), align_corners=False)
@@ -316,9 +316,9 @@ def test_the_blit_comes_before_the_geometry() -> None:
     """So a place has its source in the turned image, and that has its own in the image itself."""
     images = torch.zeros(50, 1, 16, 16)
     torch.manual_seed(27)
-    whole, whole_offset = ada_places(images, ("blit", "geometric"), 0.8)
+    whole, whole_offset = ada_geometry(images, ("blit", "geometric"), 0.8)
     torch.manual_seed(27)
-    (blit, blit_offset), (turn, turn_offset) = (ada_places(images, (group,), 0.8) for group in ("blit", "geometric"))
+    (blit, blit_offset), (turn, turn_offset) = (ada_geometry(images, (group,), 0.8) for group in ("blit", "geometric"))
     torch.testing.assert_close(whole, blit @ turn)
     torch.testing.assert_close(whole_offset, (blit @ turn_offset[:, :, None])[:, :, 0] + blit_offset)
 
@@ -340,14 +340,14 @@ def test_blits_copy_pixels(side: int) -> None:
         ]  # fmt: skip
         assert len(found) == 1
     torch.manual_seed(18)
-    places = ada_places(images, ("blit",), 1.0)
-    torch.testing.assert_close(moved(images, *places, "bicubic", "reflection"), result, atol=1e-5, rtol=0)
+    places = ada_geometry(images, ("blit",), 1.0)
+    torch.testing.assert_close(warp(images, *places, "bicubic", "reflection"), result, atol=1e-5, rtol=0)
 
 
 def blits(count: int, probability: float, height: int = 16, width: int = 16) -> tuple[Tensor, Tensor, Tensor]:
     """Mirrored (N,), quarter turns (N,), and shift (N, 2) of what `blit` draws."""
     torch.manual_seed(19)
-    matrix, offset = ada_places(torch.zeros(count, 1, height, width), ("blit",), probability)
+    matrix, offset = ada_geometry(torch.zeros(count, 1, height, width), ("blit",), probability)
     mirrored = torch.linalg.det(matrix) < 0
     turn = torch.where(mirrored[:, None, None], torch.tensor([[-1.0, 0.0], [0.0, 1.0]]) @ matrix, matrix)
     turns = (torch.atan2(turn[:, 0, 1], turn[:, 0, 0]) / (math.pi / 2)).round().long() % 4
@@ -396,7 +396,7 @@ def test_scales_turns_and_shifts_are_those_of_the_paper() -> None:
     """The determinant of the map to the source is scale^-2; singular values are apart by stretch^2."""
     count, images = 20_000, torch.zeros(1, 1, 16, 40).expand(20_000, 1, 16, 40)
     torch.manual_seed(20)
-    matrix, offset = ada_places(images, ("geometric",), 1.0)
+    matrix, offset = ada_geometry(images, ("geometric",), 1.0)
     scale = -torch.linalg.det(matrix).log2() / 2
     assert near(scale.mean(), 0, 0.2, count)
     assert near(scale.std(), 0.2, 0.15, count)
@@ -419,7 +419,7 @@ def test_geometry_is_as_likely_as_asked(probability: float) -> None:
     images = torch.zeros(1, 1, 16, 16).expand(20_000, 1, 16, 16)
     for given in (probability, torch.tensor(probability)):
         torch.manual_seed(21)
-        matrix, offset = ada_places(images, ("geometric",), given)
+        matrix, offset = ada_geometry(images, ("geometric",), given)
         assert often((offset != 0).any(1), probability)
         assert often((torch.linalg.det(matrix.double()) - 1).abs() > 1e-6, probability)  # scaled
         singular = torch.linalg.svdvals(matrix.double())
@@ -447,7 +447,7 @@ def test_waves_of_four_pixels_keep_their_height() -> None:
     inside = (slice(None), slice(None), slice(8, -8), slice(8, -8))
     truth = wave(source)[inside]
     height = {
-        mode: float((moved(images, matrix, offset, mode, "reflection")[inside] * truth).sum() / truth.square().sum())
+        mode: float((warp(images, matrix, offset, mode, "reflection")[inside] * truth).sum() / truth.square().sum())
         for mode in ("bicubic", "bilinear")
     }
     assert abs(height["bicubic"] - 1) < 0.03
@@ -458,9 +458,9 @@ def test_waves_of_four_pixels_keep_their_height() -> None:
 
 
 def colours_drawn(count: int, probability: float) -> dict[str, Tensor]:
-    """Brightness, and what else ada_colours drew for RGB, read from its matrix and offset."""
+    """Brightness, and what else ada_color drew for RGB, read from its matrix and offset."""
     torch.manual_seed(22)
-    matrix, offset = (part.double() for part in ada_colours(torch.zeros(count, 3, 1, 1), probability, 3))
+    matrix, offset = (part.double() for part in ada_color(torch.zeros(count, 3, 1, 1), probability, 3))
     axis = torch.ones(3).double() / 3**0.5
     luma = axis @ matrix @ axis
     torch.testing.assert_close(matrix @ axis, luma[:, None] * axis, atol=1e-5, rtol=0)  # grays stay gray
@@ -496,7 +496,7 @@ def test_colours_are_worked_out_pixel_by_pixel() -> None:
     images = smooth(7, 3, 6, 5)
     result = seeded(23, images, "ada", ("color",), 1.0)
     torch.manual_seed(23)
-    matrix, offset = ada_colours(images, 1.0, 3)
+    matrix, offset = ada_color(images, 1.0, 3)
     for image, after, a, b in zip(images, result, matrix, offset, strict=True):
         torch.testing.assert_close(after, torch.tensordot(a, image, 1) + b[:, None, None], atol=1e-5, rtol=1e-5)
 
@@ -505,7 +505,7 @@ def test_colours_are_worked_out_pixel_by_pixel() -> None:
 def test_colours_other_than_rgb_have_contrast_and_brightness(colours: int) -> None:
     count = 20_000
     torch.manual_seed(24)
-    matrix, offset = ada_colours(torch.zeros(count, colours, 1, 1), 0.5, colours)
+    matrix, offset = ada_color(torch.zeros(count, colours, 1, 1), 0.5, colours)
     contrast = matrix[:, 0, 0]
     assert torch.equal(matrix, contrast[:, None, None] * torch.eye(colours))
     assert torch.equal(offset, offset[:, :1].expand(count, colours))
@@ -549,7 +549,7 @@ def test_penalties_on_the_slope_go_through(kind: str, policy: tuple[str, ...]) -
     watcher = Watcher(lambda images: seeded(26, images, kind, policy, 0.6))
     images = smooth(6, 3, 8, 8)
     real = images.clone().requires_grad_()
-    slope_penalty(watcher(real), real).backward()
+    r1_from_logits(watcher(real), real).backward()
     gradients = [parameter.grad.clone() for parameter in watcher.parameters() if parameter.grad is not None]
     assert len(gradients) == 3  # the last bias has none
     assert all(gradient.isfinite().all() and gradient.abs().max() > 0 for gradient in gradients)
@@ -560,7 +560,7 @@ def test_penalties_on_the_slope_go_through(kind: str, policy: tuple[str, ...]) -
     for sign in (1, -1):
         first.data.copy_(original + sign * step * direction)
         real = images.clone().requires_grad_()
-        values.append(slope_penalty(watcher(real), real).item())
+        values.append(r1_from_logits(watcher(real), real).item())
     wanted = (values[0] - values[1]) / (2 * step)
     first.data.copy_(original)
     assert (gradients[0] * direction).sum().item() == pytest.approx(wanted, rel=0.02, abs=1e-4)
@@ -583,7 +583,7 @@ def test_penalties_on_the_slope_go_through(kind: str, policy: tuple[str, ...]) -
 )
 def test_wrong_input_is_named(given: tuple[object, ...], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        vary(smooth(), *given)  # type: ignore[arg-type]
+        augment_differentiably(smooth(), *given)  # type: ignore[arg-type]
 
 
 # The pipe of R3GAN
@@ -592,20 +592,28 @@ def test_wrong_input_is_named(given: tuple[object, ...], sentence: str) -> None:
 def test_cutout_of_ada_hides_a_square_of_half_the_side_anywhere() -> None:
     """A centre evenly in [0, 1] leaves 0.4375 of a side hidden on average, so 0.4375² of the image."""
     torch.manual_seed(0)
-    hidden = vary(torch.ones(4000, 3, 32, 32), "ada", ("cutout",)) == 0
+    hidden = augment_differentiably(torch.ones(4000, 3, 32, 32), "ada", ("cutout",)) == 0
     assert torch.equal(hidden[:, 0], hidden[:, 2])
     rows, columns = (hidden[:, 0].any(dim=axis).sum(dim=1) for axis in (2, 1))
     assert rows.max() == columns.max() == 16
     assert torch.equal(hidden[:, 0].sum(dim=(1, 2)), rows * columns)
     assert hidden.float().mean().item() == pytest.approx(0.4375**2, abs=0.004)
-    assert (vary(torch.ones(4, 3, 32, 32), "ada") != 0).all()  # not unless it is named
+    assert (augment_differentiably(torch.ones(4, 3, 32, 32), "ada") != 0).all()  # not unless it is named
 
 
 @pytest.mark.parametrize("multiplier", [0.0, 0.5, 1.0])
 def test_the_color_multiplier_scales_the_probability_of_color_alone(multiplier: float) -> None:
     torch.manual_seed(0)
     images = torch.full((4000, 1, 4, 4), 0.5)
-    same = (vary(images, "ada", ("color",), 0.8, color_multiplier=multiplier) == images).flatten(1).all(dim=1)
+    same = (
+        (augment_differentiably(images, "ada", ("color",), 0.8, color_multiplier=multiplier) == images)
+        .flatten(1)
+        .all(dim=1)
+    )
     assert same.float().mean().item() == pytest.approx((1 - 0.8 * multiplier) ** 2, abs=0.03)  # brightness, contrast
-    hidden = (vary(images, "ada", ("cutout",), 0.8, color_multiplier=multiplier) == 0).flatten(1).any(dim=1)
+    hidden = (
+        (augment_differentiably(images, "ada", ("cutout",), 0.8, color_multiplier=multiplier) == 0)
+        .flatten(1)
+        .any(dim=1)
+    )
     assert hidden.float().mean().item() == pytest.approx(0.8, abs=0.03)

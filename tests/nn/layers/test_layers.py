@@ -13,15 +13,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.engine.players import laid
+from zerosum.engine.players import to_memory_format
 from zerosum.engine.step import training_step
 from zerosum.nn.layers.equalized import EqualizedConv2d, EqualizedLinear
-from zerosum.nn.layers.layout import Flatten, Unflatten, joined, map_of
+from zerosum.nn.layers.layout import Flatten, Unflatten, concat_channels, project_to_map
 from zerosum.nn.layers.leaky import LeakyReLU
 from zerosum.nn.layers.maxout import Maxout
 from zerosum.nn.layers.minibatch_stddev import MinibatchStddev
 from zerosum.nn.layers.pixel_norm import PixelNorm
-from zerosum.nn.layers.resample import MeanOfFour, doubled, halved, interpolated
+from zerosum.nn.layers.resample import AvgPool2x2, downsample, upsample, upsample_bilinear
 from zerosum.recipes.registry import get_recipe
 from zerosum.runs.task import ATTRIBUTE_EDITING, TRANSLATION
 
@@ -157,42 +157,42 @@ def test_minibatch_stddev_is_differentiable_twice() -> None:
 
 
 def test_resampling_of_a_constant_map_has_zeros_outside() -> None:
-    """`upfirdn2d` with [1, 3, 3, 1]: doubled, 9 of 16 sixteenths are inside at a corner, and 12 at an edge; halved, 7/8
-    each way."""
+    """`upfirdn2d` with [1, 3, 3, 1]: upsample, 9 of 16 sixteenths are inside at a corner, and 12 at an edge;
+    downsample, 7/8 each way."""
     constant = torch.full((1, 2, 8, 6), 0.7)
     inside, outside = torch.ones(1, 2, 16, 12), torch.tensor([0.75, *[1.0] * 10, 0.75])
     inside[..., [0, -1], :] *= 0.75
-    torch.testing.assert_close(doubled(constant), 0.7 * inside * outside)
-    assert doubled(torch.ones(1, 1, 4, 4))[0, 0, 0, 0].item() == 0.5625
-    torch.testing.assert_close(halved(constant)[..., 1:-1, 1:-1], torch.full((1, 2, 2, 1), 0.7))
-    torch.testing.assert_close(halved(constant)[0, 0, 0, 0].item(), 0.7 * (7 / 8) ** 2)
+    torch.testing.assert_close(upsample(constant), 0.7 * inside * outside)
+    assert upsample(torch.ones(1, 1, 4, 4))[0, 0, 0, 0].item() == 0.5625
+    torch.testing.assert_close(downsample(constant)[..., 1:-1, 1:-1], torch.full((1, 2, 2, 1), 0.7))
+    torch.testing.assert_close(downsample(constant)[0, 0, 0, 0].item(), 0.7 * (7 / 8) ** 2)
 
 
 def test_interpolation_repeats_the_edge_and_is_doubling_within() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 6, 5)
-    torch.testing.assert_close(interpolated(torch.full((1, 2, 8, 6), 0.7)), torch.full((1, 2, 16, 12), 0.7))
-    torch.testing.assert_close(interpolated(x)[..., 1:-1, 1:-1], doubled(x)[..., 1:-1, 1:-1])
+    torch.testing.assert_close(upsample_bilinear(torch.full((1, 2, 8, 6), 0.7)), torch.full((1, 2, 16, 12), 0.7))
+    torch.testing.assert_close(upsample_bilinear(x)[..., 1:-1, 1:-1], upsample(x)[..., 1:-1, 1:-1])
     more = torch.nn.functional.pad(x, (1, 1, 1, 1), "replicate")
-    torch.testing.assert_close(interpolated(x), doubled(more)[..., 2:-2, 2:-2])
+    torch.testing.assert_close(upsample_bilinear(x), upsample(more)[..., 2:-2, 2:-2])
 
 
 def test_resampling_by_hand() -> None:
     line = torch.zeros(1, 1, 1, 8)
     line[..., 4] = 1
-    assert halved(line.expand(1, 1, 8, 8))[0, 0, 1].tolist() == pytest.approx([0, 1 / 8, 3 / 8, 0])
+    assert downsample(line.expand(1, 1, 8, 8))[0, 0, 1].tolist() == pytest.approx([0, 1 / 8, 3 / 8, 0])
     wide = [0] * 7 + [0.25, 0.75, 0.75, 0.25] + [0] * 5
-    assert doubled(line.expand(1, 1, 8, 8))[0, 0, 1].tolist() == pytest.approx(wide)
+    assert upsample(line.expand(1, 1, 8, 8))[0, 0, 1].tolist() == pytest.approx(wide)
 
 
 def test_doubling_is_the_transpose_of_halving() -> None:
-    """<halved(x), y> = <x, doubled(y)> / 4: each value becomes four."""
+    """<downsample(x), y> = <x, upsample(y)> / 4: each value becomes four."""
     torch.manual_seed(0)
     x, y = torch.randn(2, 3, 16, 12).double(), torch.randn(2, 3, 8, 6).double()
-    torch.testing.assert_close((halved(x) * y).sum(), (x * doubled(y)).sum() / 4)
+    torch.testing.assert_close((downsample(x) * y).sum(), (x * upsample(y)).sum() / 4)
 
 
-@pytest.mark.parametrize("resample", [doubled, interpolated, halved])
+@pytest.mark.parametrize("resample", [upsample, upsample_bilinear, downsample])
 def test_resampling_treats_channels_alike_and_is_differentiable_twice(resample) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 4, 4, dtype=torch.float64).requires_grad_()
@@ -202,11 +202,11 @@ def test_resampling_treats_channels_alike_and_is_differentiable_twice(resample) 
 
 def test_the_mean_of_four_equals_pytorchs_pooling_bit_for_bit() -> None:
     x = torch.randn(4, 3, 10, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    ours, theirs = both(x, MeanOfFour()), both(x, nn.AvgPool2d(2))
+    ours, theirs = both(x, AvgPool2x2()), both(x, nn.AvgPool2d(2))
     assert len(ours) == len(theirs) == 4
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
     with torch.no_grad():
-        assert torch.equal(MeanOfFour()(x), nn.AvgPool2d(2)(x))
+        assert torch.equal(AvgPool2x2()(x), nn.AvgPool2d(2)(x))
 
 
 def test_flattened_maps_get_their_gradient_as_they_lie() -> None:
@@ -227,13 +227,13 @@ def test_maps_made_of_vectors_lie_as_the_weights_do() -> None:
     expected = vectors.unflatten(1, (3, 4, 5))
     assert made(vectors).is_contiguous()
     for layout, name in ((torch.channels_last, "channels_last"), (torch.contiguous_format, "contiguous")):
-        assert laid(made, name)(vectors).is_contiguous(memory_format=layout)
+        assert to_memory_format(made, name)(vectors).is_contiguous(memory_format=layout)
         assert torch.equal(made(vectors), expected)
         weight = torch.randn(60, 3, 4, 5).contiguous(memory_format=layout)
-        assert map_of(vectors, weight).is_contiguous(memory_format=layout)
-        torch.testing.assert_close(map_of(vectors, weight), conv_transpose2d(vectors[:, :, None, None], weight))
+        assert project_to_map(vectors, weight).is_contiguous(memory_format=layout)
+        torch.testing.assert_close(project_to_map(vectors, weight), conv_transpose2d(vectors[:, :, None, None], weight))
         maps = expected.contiguous(memory_format=layout)
-        both_maps = joined(maps, vectors[:, :1, None, None].expand(-1, 1, 4, 5))
+        both_maps = concat_channels(maps, vectors[:, :1, None, None].expand(-1, 1, 4, 5))
         assert both_maps.is_contiguous(memory_format=layout)
         assert torch.equal(both_maps[:, :3], maps)
         assert torch.equal(both_maps[:, 3], vectors[:, :1, None].expand(-1, 4, 5))
@@ -305,4 +305,4 @@ def test_minibatch_stddev_of_bfloat16_sees_samples_that_are_nearly_one() -> None
 
 def test_the_mean_of_four_refuses_odd_sides() -> None:
     with pytest.raises(ValueError, match="5x4"):
-        MeanOfFour()(torch.zeros(1, 2, 5, 4))
+        AvgPool2x2()(torch.zeros(1, 2, 5, 4))

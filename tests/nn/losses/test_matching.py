@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zerosum.nn.losses.matching import feature_matching, mean_gap
+from zerosum.nn.losses.matching import feature_matching, l1_distance
 
 torch.set_num_threads(1)
 
@@ -72,14 +72,14 @@ def test_gradients_reach_the_fakes_only_and_bring_them_nearer() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_loses_no_digits_in_the_mean(dtype: torch.dtype) -> None:
     fake = torch.rand(2, 3, 33, 33, generator=torch.Generator().manual_seed(0)).to(dtype)
-    gap = mean_gap(torch.zeros_like(fake), fake)
+    gap = l1_distance(torch.zeros_like(fake), fake)
     assert gap.dtype == torch.float32
     torch.testing.assert_close(gap.item(), fake.double().mean().item())
 
 
 def test_wrong_input_is_named() -> None:
     good = [stages([0, 0])]
-    with pytest.raises(ValueError, match="same scales, at least one; got 1 and 2"):
+    with pytest.raises(ValueError, match="same number of scales, at least one; got 1 and 2"):
         feature_matching(good, good * 2)
     with pytest.raises(ValueError, match="at least one; got 0 and 0"):
         feature_matching([], [])
@@ -87,5 +87,5 @@ def test_wrong_input_is_named() -> None:
         feature_matching(good, [stages([0, 0, 0])])
     with pytest.raises(ValueError, match="at least one before the logits; got 1 and 1"):
         feature_matching([stages([0])], [stages([0])])
-    with pytest.raises(ValueError, match=r"one shape, got \(2, 3, 4, 4\) and \(1, 3, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"the same shape, got \(2, 3, 4, 4\) and \(1, 3, 4, 4\)"):
         feature_matching(good, [stages([0, 0], (1, 3, 4, 4))])

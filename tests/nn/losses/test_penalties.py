@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.nn.layers.leaky import LeakyReLU
-from zerosum.nn.losses.penalties import around, between, clip_weights, gradient_penalty, r1, r2, slope_penalty
+from zerosum.nn.losses.penalties import (
+    clip_weights,
+    dragan_points,
+    gradient_penalty,
+    r1,
+    r1_from_logits,
+    r2,
+    wgan_gp_points,
+)
 
 torch.set_num_threads(1)
 
@@ -102,7 +110,7 @@ def test_the_shared_forward_gives_the_same_penalty() -> None:
     network, images = critic(), samples()
     separate = r1(network, images)
     images.requires_grad_()
-    shared = slope_penalty(network(images), images)
+    shared = r1_from_logits(network(images), images)
     torch.testing.assert_close(shared, separate)
     torch.testing.assert_close(gradients(shared, network), gradients(separate, network))
 
@@ -110,7 +118,7 @@ def test_the_shared_forward_gives_the_same_penalty() -> None:
 def test_the_shared_forward_needs_a_gradient() -> None:
     network, images = critic(), samples()
     with pytest.raises(ValueError, match="requires_grad_"):
-        slope_penalty(network(images), images)
+        r1_from_logits(network(images), images)
 
 
 def test_over_batch_norm() -> None:
@@ -141,14 +149,18 @@ def test_the_whole_penalty_compiles_without_a_break() -> None:
 def test_points_and_generator_get_no_gradient() -> None:
     network = critic()
     fake = samples().requires_grad_()
-    for penalty in (gradient_penalty(network, fake), r2(network, fake), gradient_penalty(network, between(fake, fake))):
+    for penalty in (
+        gradient_penalty(network, fake),
+        r2(network, fake),
+        gradient_penalty(network, wgan_gp_points(fake, fake)),
+    ):
         assert torch.autograd.grad(penalty, fake, allow_unused=True)[0] is None
 
 
-def test_between_lies_on_the_line_one_share_a_sample() -> None:
+def test_wgan_gp_points_interpolate_with_one_share_per_sample() -> None:
     real, fake = torch.ones(2000, *SHAPE), -torch.ones(2000, *SHAPE)
     torch.manual_seed(0)
-    points = between(real, fake)
+    points = wgan_gp_points(real, fake)
     assert (points == points[:, :1, :1, :1]).all()  # one share for all of a sample
     share = (points[:, 0, 0, 0] + 1) / 2
     assert share.min() >= 0
@@ -157,13 +169,13 @@ def test_between_lies_on_the_line_one_share_a_sample() -> None:
     assert share.mean().item() == pytest.approx(0.5, abs=4 * math.sqrt(1 / 12 / 2000))
     assert share.var().item() == pytest.approx(1 / 12, abs=4 * math.sqrt(1 / 180 / 2000))
     torch.manual_seed(0)
-    assert torch.equal(points, between(real, fake))
+    assert torch.equal(points, wgan_gp_points(real, fake))
 
 
-def test_around_moves_by_half_a_deviation_at_most() -> None:
+def test_dragan_points_move_by_half_a_deviation_at_most() -> None:
     torch.manual_seed(0)
     real = samples(200) * 3
-    moved = (around(real) - real) / (0.5 * real.std(correction=0))
+    moved = (dragan_points(real) - real) / (0.5 * real.std(correction=0))
     assert moved.min() >= -1e-9
     assert moved.max() < 1 + 1e-9
     assert moved.mean().item() == pytest.approx(0.5, abs=0.01)

@@ -136,7 +136,7 @@ def test_wrong_input_is_named() -> None:
         distance(images(1, 3, 16, 16), images(2, 3, 16, 16))
     with pytest.raises(ValueError, match="gray or RGB"):
         distance(images(1, 4, 16, 16), images(1, 4, 16, 16))
-    with pytest.raises(ValueError, match="at least 16x16 pixels, and these have 15x40"):
+    with pytest.raises(ValueError, match="at least 16x16 pixels, got 15x40"):
         distance(images(1, 3, 15, 40), images(1, 3, 15, 40))
     assert distance(images(1, 3, 16, 16), images(1, 3, 16, 16, seed=2)).item() > 0
     for cuts in ((), (0, 2), (2, 2), (7, 2), (2, 38)):
@@ -212,7 +212,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         vgg19_features(tmp_path / "vgg.pth")
     thin = {name: tensor for name, tensor in state().items() if name != "features.34.bias"}
     torch.save(thin, tmp_path / "vgg.pth")
-    with pytest.raises(DataError, match=r"no weights of VGG-19: 1 of 32 tensors.*features\.34\.bias.*without _bn"):
+    with pytest.raises(DataError, match=r"the weights of VGG-19: 1 of 32 tensors.*features\.34\.bias.*without _bn"):
         vgg19_features(tmp_path / "vgg.pth")
     torch.save({**state(), "features.1.running_mean": torch.zeros(64)}, tmp_path / "vgg.pth")
     with pytest.raises(DataError, match=r"no place in it, such as features\.1\.running_mean"):

@@ -10,6 +10,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, linear, pad
 
 from zerosum.nn.losses.penalties import gradient_penalty
 from zerosum.nn.networks.caae import (
+    AgeClassifier,
     Autoencoder,
     Discriminator,
     Encoder,
@@ -17,7 +18,6 @@ from zerosum.nn.networks.caae import (
     Labels,
     LatentDiscriminator,
     Norm,
-    Reader,
 )
 
 torch.set_num_threads(1)
@@ -398,9 +398,9 @@ def test_wrong_arguments_are_named() -> None:
 
 def test_the_reader_gives_logits_of_each_value():
     """The discriminator's convolutions without labels: 16, 32, 64, 128 maps, then 256 units; biases, and shifts."""
-    reader = Reader((3, 64, 64), 9)
+    reader = AgeClassifier((3, 64, 64), 9)
     convs = sum(i * o * 25 + 2 * o for i, o in ((3, 16), (16, 32), (32, 64), (64, 128)))  # bias and shift
     assert count(reader) == convs + (128 * 16 + 1) * 256 + (256 + 1) * 9
     assert reader(torch.zeros(2, 3, 64, 64)).shape == (2, 9)
     with pytest.raises(ValueError, match="hidden"):
-        Reader((3, 64, 64), 9, hidden=0)
+        AgeClassifier((3, 64, 64), 9, hidden=0)

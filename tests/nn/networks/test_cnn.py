@@ -153,7 +153,7 @@ def test_any_size_and_any_channels(name: str, shape: tuple[int, int, int]) -> No
     torch.stack([logits, *auxiliary]).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
     network.eval()
-    maps, logits = network.maps_and_logits(batch)
+    maps, logits = network.feature_maps_and_logits(batch)
     assert maps.ndim == 4
     torch.testing.assert_close(logits, network(batch))
     torch.testing.assert_close(logits, network.head[0](network.features(batch)))
@@ -300,7 +300,7 @@ def test_our_own_weights_come_back_in_any_classes_and_without_the_counters() -> 
         torch.manual_seed(9)
         same, other = cnn(name, (3, 32, 32), 4), cnn(name, (3, 32, 32), 7)
         for network in (same, other):
-            network.take_weights(state)
+            network.load_pretrained(state)
         batch = images(2, (3, 32, 32))
         torch.testing.assert_close(same.eval()(batch), source.eval()(batch))
         torch.testing.assert_close(other.eval().features(batch), source.features(batch))
@@ -311,16 +311,16 @@ def test_weights_of_another_network_are_refused_and_change_nothing(resnet18: nn.
     network = made("resnet18", (3, 32, 32))
     before = copy.deepcopy(network.state_dict())
     with pytest.raises(ValueError, match=r"1 of 122 tensors are missing .* such as layer4.1.conv2.weight"):
-        network.take_weights({key: value for key, value in state.items() if key != "layer4.1.conv2.weight"})
+        network.load_pretrained({key: value for key, value in state.items() if key != "layer4.1.conv2.weight"})
     with pytest.raises(ValueError, match=r"1 of 122 .* another shape, such as layer2.0.conv1.weight"):
-        network.take_weights(state | {"layer2.0.conv1.weight": torch.zeros(128, 64, 1, 1)})
+        network.load_pretrained(state | {"layer2.0.conv1.weight": torch.zeros(128, 64, 1, 1)})
     with pytest.raises(ValueError, match=r"tensors have no place in it, such as layer1\.2\.conv1\.weight"):
         # all that resnet18 needs is in it, in the right shapes
-        network.take_weights(torchvision.models.resnet34(weights=None).state_dict())
+        network.load_pretrained(torchvision.models.resnet34(weights=None).state_dict())
     with pytest.raises(
         ValueError, match="100 of 122 tensors are missing"
     ):  # the others count batches, or are the head's
-        network.take_weights({"weight": torch.zeros(3)})
+        network.load_pretrained({"weight": torch.zeros(3)})
     after = network.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
 

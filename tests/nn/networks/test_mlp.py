@@ -68,13 +68,13 @@ def test_ranges(output: str) -> None:
 def test_starting_from_the_mean_image(output: str) -> None:
     mean = torch.linspace(-0.95, 0.95, 16).view(1, 4, 4)
     generator = Generator((1, 4, 4), latent_dim=8, hidden=(16,), output=output)
-    generator.start_from(mean)
+    generator.init_from_mean(mean)
     torch.testing.assert_close(generator(torch.zeros(1, 8))[0], mean)
 
 
 def test_pixels_that_never_change_stay_finite() -> None:
     generator = Generator((1, 1, 2), latent_dim=8, hidden=(16,))
-    generator.start_from(torch.tensor([[[-1.0, 1.0]]]))
+    generator.init_from_mean(torch.tensor([[[-1.0, 1.0]]]))
     torch.testing.assert_close(generator(torch.zeros(1, 8)).flatten(), torch.tensor([-0.999, 0.999]))
 
 

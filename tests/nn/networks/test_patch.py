@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from zerosum.nn.networks.patch import Discriminator, MultiScale, halved, receptive_field
+from zerosum.nn.networks.patch import Discriminator, MultiScale, downsample, receptive_field
 
 torch.set_num_threads(1)
 
@@ -141,7 +141,7 @@ def test_each_scale_sees_half_of_the_one_before_with_its_own_weights() -> None:
     assert [len(stages) for stages in outputs] == [4, 4, 4]
     for discriminator, stages in zip(network.scales, outputs, strict=True):
         assert torch.equal(discriminator(images)[-1], stages[-1])
-        images = halved(images)
+        images = downsample(images)
     assert images.shape == (2, 3, 6, 5)
     weights = [discriminator.stages[0][0].weight for discriminator in network.scales]
     assert not any(torch.equal(weights[0], other) for other in weights[1:])
@@ -149,10 +149,10 @@ def test_each_scale_sees_half_of_the_one_before_with_its_own_weights() -> None:
 
 def test_halving_leaves_edges_as_bright() -> None:
     """The mean is over the pixels that are there: a padded 0 would darken the border."""
-    torch.testing.assert_close(halved(torch.full((1, 1, 7, 10), 0.7)), torch.full((1, 1, 4, 5), 0.7))
+    torch.testing.assert_close(downsample(torch.full((1, 1, 7, 10), 0.7)), torch.full((1, 1, 4, 5), 0.7))
     x = torch.randn(1, 1, 8, 8)
-    torch.testing.assert_close(halved(x)[0, 0, 1, 2], x[0, 0, 1:4, 3:6].mean())
-    torch.testing.assert_close(halved(x)[0, 0, 0, 0], x[0, 0, :2, :2].mean())
+    torch.testing.assert_close(downsample(x)[0, 0, 1, 2], x[0, 0, 1:4, 3:6].mean())
+    torch.testing.assert_close(downsample(x)[0, 0, 0, 0], x[0, 0, :2, :2].mean())
 
 
 @pytest.mark.parametrize(("layers", "padding", "smallest"), [(0, 1, 1), (1, 1, 6), (2, 1, 12), (3, 1, 24), (3, 2, 2)])

@@ -9,7 +9,14 @@ from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolat
 
 from zerosum.nn.layers.equalized import EqualizedConv2d
 from zerosum.nn.losses.penalties import gradient_penalty
-from zerosum.nn.networks.progressive import Discriminator, Generator, blended, enlarged, levels_of, width_at
+from zerosum.nn.networks.progressive import (
+    Discriminator,
+    Generator,
+    levels_of,
+    real_at_level,
+    upsample_nearest,
+    width_at,
+)
 
 torch.set_num_threads(1)
 
@@ -129,10 +136,10 @@ def test_a_fade_begins_and_ends_without_a_jump(level: int) -> None:
     made, judge, large = generator(), discriminator(), images(32)
     close = {"rtol": 1e-4, "atol": 1e-5}
     before, after = made(latents(), level=level), made(latents(), level=level + 1)
-    torch.testing.assert_close(made(latents(), level=level + JUST), enlarged(before), **close)
+    torch.testing.assert_close(made(latents(), level=level + JUST), upsample_nearest(before), **close)
     torch.testing.assert_close(made(latents(), level=level + 1 - JUST), after, **close)
-    assert not torch.allclose(enlarged(before), after, rtol=0.1)
-    scores = [judge(blended(large, at), at) for at in (level, level + JUST, level + 1 - JUST, level + 1)]
+    assert not torch.allclose(upsample_nearest(before), after, rtol=0.1)
+    scores = [judge(real_at_level(large, at), at) for at in (level, level + JUST, level + 1 - JUST, level + 1)]
     torch.testing.assert_close(scores[0], scores[1], **close)
     torch.testing.assert_close(scores[2], scores[3], **close)
     assert not torch.allclose(scores[0], scores[3], rtol=1e-2)
@@ -141,7 +148,7 @@ def test_a_fade_begins_and_ends_without_a_jump(level: int) -> None:
 def test_a_quarter_into_a_fade_a_quarter_of_the_image_is_new() -> None:
     made = generator()
     old, new = made(latents(), level=3), made(latents(), level=4)
-    torch.testing.assert_close(made(latents(), level=3.25), 0.75 * enlarged(old) + 0.25 * new)
+    torch.testing.assert_close(made(latents(), level=3.25), 0.75 * upsample_nearest(old) + 0.25 * new)
 
 
 def test_a_quarter_into_a_fade_a_quarter_of_the_features_is_new() -> None:
@@ -179,23 +186,23 @@ def test_the_generators_upsampling_and_convolution_are_the_authors_fused_one() -
     wide = pad(layer.weight * layer.scale, (1, 1, 1, 1))
     kernel = wide[..., 1:, 1:] + wide[..., :-1, 1:] + wide[..., 1:, :-1] + wide[..., :-1, :-1]
     fused = conv_transpose2d(x, kernel.flip(2, 3).transpose(0, 1), layer.bias, stride=2, padding=1)
-    torch.testing.assert_close(layer(enlarged(x)), fused)
+    torch.testing.assert_close(layer(upsample_nearest(x)), fused)
 
 
 def test_blended_at_whole_levels_is_the_mean_of_squares() -> None:
     x = images(16)
-    assert torch.equal(blended(x, 4), x)
+    assert torch.equal(real_at_level(x, 4), x)
     for level in (2, 3):
-        torch.testing.assert_close(blended(x, level), interpolate(x, (2**level, 2**level), mode="area"))
+        torch.testing.assert_close(real_at_level(x, level), interpolate(x, (2**level, 2**level), mode="area"))
 
 
 def test_blended_between_levels_is_mixed_with_itself_at_half_the_size() -> None:
     x = images(16)
     half = interpolate(avg_pool2d(x, 2), scale_factor=2, mode="nearest")
-    torch.testing.assert_close(blended(x, 3.25), 0.75 * half + 0.25 * x)
-    torch.testing.assert_close(blended(x, 2.25), blended(avg_pool2d(x, 2), 2.25))
-    torch.testing.assert_close(blended(x, 3.7).mean(dim=(2, 3)), x.mean(dim=(2, 3)))
-    assert blended(x, 2 + JUST).shape == (3, 3, 8, 8)
+    torch.testing.assert_close(real_at_level(x, 3.25), 0.75 * half + 0.25 * x)
+    torch.testing.assert_close(real_at_level(x, 2.25), real_at_level(avg_pool2d(x, 2), 2.25))
+    torch.testing.assert_close(real_at_level(x, 3.7).mean(dim=(2, 3)), x.mean(dim=(2, 3)))
+    assert real_at_level(x, 2 + JUST).shape == (3, 3, 8, 8)
 
 
 def reached(module: nn.Module, loss: Tensor) -> set[str]:

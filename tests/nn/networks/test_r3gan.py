@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
-from zerosum.nn.layers.resample import doubled, halved
+from zerosum.nn.layers.resample import downsample, upsample
 from zerosum.nn.losses.penalties import r1
-from zerosum.nn.networks.r3gan import Block, Discriminator, Generator, Passage
+from zerosum.nn.networks.r3gan import Block, Discriminator, Generator, Transition
 from zerosum.nn.networks.sizes import doublings
 
 torch.set_num_threads(1)
@@ -98,11 +98,11 @@ def test_it_starts_as_a_chain_of_resamplings() -> None:
     generator.layers.register_forward_pre_hook(lambda _layers, inputs: maps.append(inputs[0]))
     made = generator(latent)
     torch.testing.assert_close(maps[0], generator.project(latent)[:, :, None, None] * generator.basis.maps)
-    narrow = conv2d(doubled(maps[0]), generator.layers[5].change.weight)
-    torch.testing.assert_close(made, conv2d(doubled(narrow), generator.to_image.weight))
+    narrow = conv2d(upsample(maps[0]), generator.layers[5].change.weight)
+    torch.testing.assert_close(made, conv2d(upsample(narrow), generator.to_image.weight))
     images = torch.randn(2, 3, 16, 16)
-    wide = conv2d(halved(conv2d(images, discriminator.from_image.weight)), discriminator.layers[2].change.weight)
-    last = (halved(wide) * discriminator.basis.weight[:, 0]).sum(dim=(2, 3))  # each channel by itself
+    wide = conv2d(downsample(conv2d(images, discriminator.from_image.weight)), discriminator.layers[2].change.weight)
+    last = (downsample(wide) * discriminator.basis.weight[:, 0]).sum(dim=(2, 3))  # each channel by itself
     torch.testing.assert_close(discriminator(images), (last @ discriminator.head.weight.T)[:, 0])
 
 
@@ -122,11 +122,11 @@ def test_upsampling_has_zeros_outside_unless_the_edge_is_repeated() -> None:
 
 def test_channels_change_where_the_map_is_smaller() -> None:
     torch.manual_seed(0)
-    x, up, down = torch.randn(2, 4, 6, 6), Passage(4, 2, doubled), Passage(4, 6, halved)
-    torch.testing.assert_close(up(x), doubled(conv2d(x, up.change.weight)))
-    torch.testing.assert_close(down(x), conv2d(halved(x), down.change.weight))
-    assert Passage(4, 4, doubled).change is None
-    assert Passage(4, 4, halved)(x).shape == (2, 4, 3, 3)
+    x, up, down = torch.randn(2, 4, 6, 6), Transition(4, 2, upsample), Transition(4, 6, downsample)
+    torch.testing.assert_close(up(x), upsample(conv2d(x, up.change.weight)))
+    torch.testing.assert_close(down(x), conv2d(downsample(x), down.change.weight))
+    assert Transition(4, 4, upsample).change is None
+    assert Transition(4, 4, downsample)(x).shape == (2, 4, 3, 3)
 
 
 def test_initial_variances() -> None:

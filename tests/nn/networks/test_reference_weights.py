@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tests.nn.networks.reference_code import BATCH, INSTANCE, OLD_INSTANCE, Local, Normed, residual, trained, u_net
 from zerosum.nn.networks import pix2pixhd, unet
-from zerosum.nn.networks.reference_weights import recognised
+from zerosum.nn.networks.reference_weights import identify_generator
 
 torch.set_num_threads(1)
 
@@ -32,7 +32,7 @@ CASES = {
 @torch.no_grad()
 def test_the_same_output(name: str) -> None:
     reference, kind = CASES[name]
-    found = recognised(trained(reference).state_dict())
+    found = identify_generator(trained(reference).state_dict())
     network = found.network().eval()
     inputs = found.arguments["in_channels"]
     assert found.kind == kind
@@ -63,7 +63,7 @@ def test_the_names_are_those_of_the_files() -> None:
 def test_dropout_of_the_u_net_is_where_the_reference_has_it() -> None:
     """A file does not tell, but from the same stream both drop the same."""
     reference = trained(u_net(3, 2, INSTANCE, True))
-    network = recognised(reference.state_dict()).network().train()
+    network = identify_generator(reference.state_dict()).network().train()
     images = torch.rand(2, 3, 64, 64)
     torch.manual_seed(5)
     theirs = reference.train()(images.clone())
@@ -72,7 +72,7 @@ def test_dropout_of_the_u_net_is_where_the_reference_has_it() -> None:
 
 
 def test_arguments_tell_how_it_was_built() -> None:
-    found = {name: recognised(reference.state_dict()) for name, (reference, _) in CASES.items()}
+    found = {name: identify_generator(reference.state_dict()) for name, (reference, _) in CASES.items()}
     assert found["U-Net, batch norm"].arguments == {
         "in_channels": 3, "out_channels": 2, "width": 4, "depth": 6, "norm": "batch", "dropout": 0.5,
         "dropout_innermost": False,
@@ -94,7 +94,7 @@ def test_arguments_tell_how_it_was_built() -> None:
 def test_statistics_of_old_instance_norms_are_left_out(built: Callable[[Normed], nn.Module]) -> None:
     old, new = trained(built(OLD_INSTANCE)), trained(built(INSTANCE))
     assert any(name.endswith("running_var") for name in old.state_dict())
-    found = recognised(old.state_dict())
+    found = identify_generator(old.state_dict())
     assert found.arguments["norm"] == "instance"
     images = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(found.network().eval()(images), new(images.clone()), rtol=0, atol=1e-6)
@@ -102,25 +102,25 @@ def test_statistics_of_old_instance_norms_are_left_out(built: Callable[[Normed],
 
 def test_prefixes_of_parallel_training_and_missing_counters() -> None:
     state = trained(u_net(3, 3, BATCH, False)).state_dict()
-    plain = recognised(state).state
+    plain = identify_generator(state).state
     bare = {f"module.{name}": tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
-    found = recognised(bare)
+    found = identify_generator(bare)
     assert found.state.keys() == {name for name in plain if not name.endswith("num_batches_tracked")}
     assert all(torch.equal(tensor, plain[name]) for name, tensor in found.state.items())
     found.network()
 
 
 def test_the_published_sizes() -> None:
-    """Files of the sizes that the authors offer are recognised, without their gigabytes."""
+    """Files of the sizes that the authors offer are identify_generator, without their gigabytes."""
     with torch.device("meta"):
         state = residual(36, 3, 64, 4, 9).state_dict()
-        found = recognised(state)
+        found = identify_generator(state)
         assert found.arguments == {
             "in_channels": 36, "out_channels": 3, "width": 64, "downs": 4, "blocks": 9, "norm": "instance",
             "dropout": 0.0,
         }  # fmt: skip
         assert sum(tensor.numel() for tensor in found.state.values()) == 182_546_755
-        local = recognised(Local(36, 3, 32, 4, 9, 3).state_dict())
+        local = identify_generator(Local(36, 3, 32, 4, 9, 3).state_dict())
         assert sum(tensor.numel() for tensor in local.state.values()) == 182_857_059
 
 
@@ -179,4 +179,4 @@ LOCAL = Local(3, 3, 4, 2, 1, 1).state_dict()
 )
 def test_what_does_not_fit_is_named(state: dict[str, Tensor], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        recognised(state)
+        identify_generator(state)

@@ -3,15 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from zerosum.nn.augment.differentiable import vary
+from zerosum.nn.augment.differentiable import augment_differentiably
 from zerosum.nn.augment.settings import USUAL, GanAugmentSettings
 
 LARGEST = 0.8  # above it even transforms that do not leak begin to (section 2); the authors' code goes on
-INTERVAL = 4  # calls of `watch` between two steps of the probability: minibatches, as in the authors' code
+INTERVAL = 4  # calls of `observe` between two steps of the probability: minibatches, as in the authors' code
 
 
 class Augmentation(nn.Module):
-    """What `vary` does, by settings: with a probability that is fixed, or that rises while the discriminator overfits.
+    """What `augment_differentiably` does, by settings: with a probability that is fixed, or that rises while the
+    discriminator overfits.
 
     The sign of overfitting is the mean sign of the logits of real images, r_t of equation 1: near 0 while they are hard
     to tell from generated ones, 1 when all of them are known. Buffers hold the state, so that a checkpoint goes on
@@ -36,21 +37,21 @@ class Augmentation(nn.Module):
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         self.register_buffer("overfitting", torch.zeros(()))  # the mean sign before the last step
 
-    def forward(self, images: Tensor, moved_only: int = 0) -> Tensor:
-        """Images (N, C, H, W) as `vary` gives them, with the probability of now."""
+    def forward(self, images: Tensor, geometry_only: int = 0) -> Tensor:
+        """Images (N, C, H, W) as `augment_differentiably` gives them, with the probability of now."""
         settings = self.settings
-        return vary(
+        return augment_differentiably(
             images,
             settings.differentiable,
             settings.policy,
             self.probability,
             self.alpha,
-            moved_only,
+            geometry_only,
             settings.color_multiplier,
         )
 
     @torch.no_grad()
-    def watch(self, real_logits: Tensor, count: int) -> None:
+    def observe(self, real_logits: Tensor, count: int) -> None:
         """Tell what the discriminator makes of `count` real images, after it saw them varied: logits of any shape.
 
         After every fourth call the probability moves by the images since the last time / adapt_images, up if the mean

@@ -17,7 +17,7 @@ _ERASED = (0.02, 0.4)  # least and largest share of the area (s_l, s_h of Zhong 
 _ASPECT = 1 / 0.3  # the longer side is at most so many times the shorter (r_1)
 
 
-def recolour(images: Tensor, settings: AugmentSettings, chance: Mapping[str, Tensor], alpha: bool) -> Tensor:
+def adjust_colours(images: Tensor, settings: AugmentSettings, chance: Mapping[str, Tensor], alpha: bool) -> Tensor:
     """Images (N, C, H, W) in [-1, 1] by the draws of each, name to (N,) float64; the images given stay as they are."""
     colours = images[:, :-1] if alpha else images
     if any((settings.channel_shift, settings.brightness, settings.contrast, settings.saturation, settings.hue)):

@@ -19,13 +19,13 @@ _WHOLE, _SCALE, _BETWEEN = 0.125, 0.2, 0.125  # of ADA: shares of each side, and
 _BRIGHTNESS, _CONTRAST, _SATURATION = 0.2, 0.5, 1.0  # of ADA: deviations, the latter two of log2
 
 
-def vary(
+def augment_differentiably(
     images: Tensor,
     kind: str,
     policy: Sequence[str] = (),
     probability: float | Tensor = 1.0,
     alpha: bool = False,
-    moved_only: int = 0,
+    geometry_only: int = 0,
     color_multiplier: float = 1.0,
 ) -> Tensor:
     """Images (N, C, H, W) around [-1, 1] after the operations of a kind, each on each image with this probability.
@@ -36,24 +36,24 @@ def vary(
     do those of an image that draws nothing. Values are not clamped.
     alpha: the last channel of the image is opacity; it moves and is cut with the others, but has no colour. It is not
     weighed into the colours beside it.
-    moved_only: so many channels, the last, are no image but lie beside it (a label map, a drawing). They move with the
-    image; colour and cutout leave them.
+    geometry_only: so many channels, the last, are no image but lie beside it (a label map, a drawing). They move with
+    the image; colour and cutout leave them.
     color_multiplier: of ada, the probability of each operation of `color` as a share of that of the others.
 
     Draws come from torch's current generator on the images' device, as many whatever the probability. Differentiable
     twice, by the images; type and layout in memory stay. Half precision is widened to float32 meanwhile, and autocast
     has no effect. Raises ValueError for an unknown kind or group, a float outside of [0, 1], and fewer channels than
-    alpha and moved_only leave room for."""
+    alpha and geometry_only leave room for."""
     if kind not in POLICIES:
         raise ValueError(f"there is {' and '.join(POLICIES)}, and no {kind!r}")
     if unknown := [name for name in policy if name not in POLICIES[kind]]:
         raise ValueError(f"{kind} has {', '.join(POLICIES[kind])}, and no {' or '.join(unknown)}")
     if not isinstance(probability, Tensor) and not 0 <= probability <= 1:
         raise ValueError(f"a probability is in [0, 1], not {probability}")
-    colours, seen = images.shape[1] - moved_only - alpha, images.shape[1] - moved_only
+    colours, seen = images.shape[1] - geometry_only - alpha, images.shape[1] - geometry_only
     if colours < 1:
         raise ValueError(
-            f"{images.shape[1]} channels, {moved_only} of them moved only, leave no colour (alpha={alpha})"
+            f"{images.shape[1]} channels, {geometry_only} of them moved only, leave no colour (alpha={alpha})"
         )
     through = _diffaugment if kind == "diffaugment" else partial(_ada, color_multiplier=color_multiplier)
     wide = images if images.dtype == torch.float64 else images.float()
@@ -88,9 +88,7 @@ def _diffaugment(images: Tensor, policy: Sequence[str], probability: float | Ten
         most = [int(side * _SHIFT + 0.5) for side in (width, height)]
         shifts = torch.stack([_whole(images, -reach, reach) for reach in most], dim=1)
         shifts = _drawn(shifts.float(), 0, probability)
-        images = moved(
-            images, torch.eye(2, device=images.device).expand(len(images), 2, 2), -shifts, "nearest", "zeros"
-        )
+        images = warp(images, torch.eye(2, device=images.device).expand(len(images), 2, 2), -shifts, "nearest", "zeros")
     if "cutout" in policy:
         hidden = _hit(images, probability)[:, None, None]
         for side, shape in ((height, (-1, 1)), (width, (1, -1))):
@@ -122,11 +120,11 @@ def _ada(
     negatives; that is left to RGB here."""
     height, width = images.shape[2:]
     if "blit" in policy or "geometric" in policy:
-        matrix, offset = ada_places(images, policy, probability)
+        matrix, offset = ada_geometry(images, policy, probability)
         mode = "bicubic" if "geometric" in policy else "nearest"
-        images = moved(images, matrix, offset, mode, "reflection")
+        images = warp(images, matrix, offset, mode, "reflection")
     if "color" in policy:
-        matrix, offset = ada_colours(images, color_multiplier * probability, colours)
+        matrix, offset = ada_color(images, color_multiplier * probability, colours)
         if not _idle((matrix != torch.eye(colours, device=images.device)).any() | (offset != 0).any()):
 
             def recoloured(x: Tensor) -> Tensor:
@@ -145,7 +143,7 @@ def _ada(
     return images
 
 
-def ada_places(images: Tensor, policy: Sequence[str], probability: float | Tensor) -> tuple[Tensor, Tensor]:
+def ada_geometry(images: Tensor, policy: Sequence[str], probability: float | Tensor) -> tuple[Tensor, Tensor]:
     """ADA's blit and geometric, composed: matrix (N, 2, 2) and offset (N, 2) that take a place (x, y), in pixels from
     the centre, to its source. Exactly 1 and 0 for an image that draws nothing.
 
@@ -176,7 +174,7 @@ def ada_places(images: Tensor, policy: Sequence[str], probability: float | Tenso
     return matrix, offset
 
 
-def ada_colours(images: Tensor, probability: float | Tensor, colours: int) -> tuple[Tensor, Tensor]:
+def ada_color(images: Tensor, probability: float | Tensor, colours: int) -> tuple[Tensor, Tensor]:
     """ADA's color, composed: matrix (N, K, K) and offset (N, K) of K colours, exactly 1 and 0 where nothing is drawn.
 
     Brightness and contrast, and of RGB also luma flip, hue and saturation. The paper multiplies a matrix for each; but
@@ -197,7 +195,7 @@ def ada_colours(images: Tensor, probability: float | Tensor, colours: int) -> tu
     return matrix, (luma * brightness)[:, None].expand(count, 3)
 
 
-def moved(images: Tensor, matrix: Tensor, offset: Tensor, mode: str, padding: str) -> Tensor:
+def warp(images: Tensor, matrix: Tensor, offset: Tensor, mode: str, padding: str) -> Tensor:
     """Each image with the values at matrix (N, 2, 2) · place + offset (N, 2); places are (x, y) in pixels from the
     centre. Where these are exactly 1 and 0 the image keeps its bits."""
     height, width = images.shape[2:]

@@ -13,7 +13,7 @@ from zerosum.nn.augment.settings import AugmentSettings
 _PADDING = {"nearest": "border", "reflect": "reflection", "constant": "zeros"}  # what grid_sample calls them
 
 
-def move(
+def warp(
     images: Tensor,
     others: Sequence[Tensor],
     settings: AugmentSettings,

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zerosum.nn.augment.colour import recolour
+from zerosum.nn.augment.colour import adjust_colours
 from zerosum.nn.augment.draws import COLUMNS, draws
-from zerosum.nn.augment.geometry import move
+from zerosum.nn.augment.geometry import warp
 from zerosum.nn.augment.settings import AugmentSettings
 from zerosum.utils.errors import ConfigError
 
@@ -74,9 +74,9 @@ def augment(
         chance = dict(zip(COLUMNS, torch.from_numpy(drawn).unbind(1), strict=True))
         before = [images, *others]
         if settings.geometric:
-            images, *others = move(images, others, settings, chance, alpha, void)
+            images, *others = warp(images, others, settings, chance, alpha, void)
         if settings.coloured:
-            images = recolour(images, settings, chance, alpha)
+            images = adjust_colours(images, settings, chance, alpha)
         images, *others = map(_laid_out_like, [images, *others], before)
     return images if masks is None else (images, others)
 

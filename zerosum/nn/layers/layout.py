@@ -1,8 +1,9 @@
 """Maps that stay in one layout of memory where networks go from vectors to maps and back.
 
-PyTorch's own layers leave a map, or the gradient of one, in the other layout there, and the gradients of joined maps as
-parts of a larger one. A layer that meets such takes up to thirty times as long on a CPU: `leaky_relu_backward` of
-64 x 512 x 4 x 4 1.35 ms instead of 0.05, `native_batch_norm_backward` of half of joined maps 11.4 ms instead of 0.5."""
+PyTorch's own layers leave a map, or the gradient of one, in the other layout there, and the gradients of
+concat_channels maps as parts of a larger one. A layer that meets such takes up to thirty times as long on a CPU:
+`leaky_relu_backward` of 64 x 512 x 4 x 4 1.35 ms instead of 0.05, `native_batch_norm_backward` of half of
+concat_channels maps 11.4 ms instead of 0.5."""
 
 from typing import Any
 
@@ -16,7 +17,7 @@ class Flatten(nn.Flatten):
     """Maps (N, C, H, W) to vectors (N, C H W); the gradient comes back in the layout of the maps."""
 
     def forward(self, maps: Tensor) -> Tensor:
-        return super().forward(kept(maps))
+        return super().forward(preserve_grad_layout(maps))
 
 
 class Unflatten(nn.Unflatten):
@@ -31,19 +32,21 @@ class Unflatten(nn.Unflatten):
         return super().forward(vectors).contiguous(memory_format=self.layout)
 
 
-def joined(maps: Tensor, beside: Tensor) -> Tensor:
+def concat_channels(maps: Tensor, beside: Tensor) -> Tensor:
     """Maps (N, C, H, W) with more channels behind them: beside (N, A, H, W), maybe expanded. The gradient of each
     comes back by itself, not as a part of that of both."""
-    return torch.cat((kept(maps), kept(beside.contiguous(memory_format=_layout(maps)))), dim=1)
+    return torch.cat(
+        (preserve_grad_layout(maps), preserve_grad_layout(beside.contiguous(memory_format=_layout(maps)))), dim=1
+    )
 
 
-def kept(maps: Tensor) -> Tensor:
+def preserve_grad_layout(maps: Tensor) -> Tensor:
     """The same, whose gradient comes back in the layout that it has itself."""
-    same: Tensor = _Kept.apply(maps) if torch.is_grad_enabled() else maps
+    same: Tensor = _PreserveGradLayout.apply(maps) if torch.is_grad_enabled() else maps
     return same
 
 
-def map_of(vectors: Tensor, weight: Tensor) -> Tensor:
+def project_to_map(vectors: Tensor, weight: Tensor) -> Tensor:
     """What a transposed convolution without stride makes of one place, vectors (N, I) and weight (I, O, h, w), as a
     matrix product: (N, O, h, w) in the layout of the weight."""
     if weight.is_contiguous(memory_format=LAST):
@@ -52,7 +55,7 @@ def map_of(vectors: Tensor, weight: Tensor) -> Tensor:
     return (vectors @ weight.flatten(1)).unflatten(1, weight.shape[1:])
 
 
-class _Kept(torch.autograd.Function):
+class _PreserveGradLayout(torch.autograd.Function):
     """The same; its gradient is laid as it is itself."""
 
     @staticmethod

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from zerosum.nn.layers.layout import joined
+from zerosum.nn.layers.layout import concat_channels
 
 
 class MinibatchStddev(nn.Module):
@@ -25,7 +25,7 @@ class MinibatchStddev(nn.Module):
         # Never a bare root: its slope at a batch of equal samples is infinite
         deviation = torch.sqrt(variance + 1e-8).mean(dim=(1, 2, 3))  # (N / group,)
         deviation = deviation.to(x.dtype)
-        return joined(x, deviation.repeat(group)[:, None, None, None].expand(-1, 1, height, width))
+        return concat_channels(x, deviation.repeat(group)[:, None, None, None].expand(-1, 1, height, width))
 
     def extra_repr(self) -> str:
         return f"group={self.group}"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate
 
 
-def doubled(x: Tensor) -> Tensor:
+def upsample(x: Tensor) -> Tensor:
     """(N, C, H, W) to (N, C, 2H, 2W): each new value is 9, 3, 3 and 1 sixteenths of the four nearest, zeros outside.
 
     `upfirdn2d` with [1, 3, 3, 1] and a gain of 4 (Karras et al. 2020, as in the code of R3GAN): the corner of a
@@ -16,16 +16,16 @@ def doubled(x: Tensor) -> Tensor:
     return conv_transpose2d(x, 4 * _kernel(x), stride=2, padding=1, groups=x.shape[1])
 
 
-def interpolated(x: Tensor) -> Tensor:
-    """(N, C, H, W) to (N, C, 2H, 2W): `doubled` with the values of the edge repeated outside, which is bilinear
+def upsample_bilinear(x: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, C, 2H, 2W): `upsample` with the values of the edge repeated outside, which is bilinear
     interpolation. A constant map stays constant."""
     return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def halved(x: Tensor) -> Tensor:
+def downsample(x: Tensor) -> Tensor:
     """(N, C, H, W) to (N, C, H/2, W/2): the mean of 4x4 values weighted by [1, 3, 3, 1] each way, zeros outside.
 
-    The transpose of `doubled`, by 4. Differentiable twice."""
+    The transpose of `upsample`, by 4. Differentiable twice."""
     return conv2d(x, _kernel(x), stride=2, padding=1, groups=x.shape[1])
 
 
@@ -36,7 +36,7 @@ def _kernel(x: Tensor) -> Tensor:
     return (line[:, None] * line).expand(x.shape[1], 1, 4, 4)
 
 
-class MeanOfFour(nn.Module):
+class AvgPool2x2(nn.Module):
     """(N, C, H, W) of even sides to (N, C, H/2, W/2): values and gradients of nn.AvgPool2d(2), bit for bit.
 
     The second derivative of nn.AvgPool2d adds zeros, in the contiguous layout, to the gradient of its input; this one

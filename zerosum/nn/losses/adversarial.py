@@ -1,11 +1,11 @@
-"""The games that a generator and a discriminator can play, as functions of the discriminator's raw outputs.
+"""Adversarial losses of discriminator and generator, as functions of the discriminator's logits.
 
-A discriminator gives one number s(x) a sample and ends in no sigmoid. Where the game reads it as a probability, that is
-D(x) = sigmoid(s), and the losses go through softplus, because log(sigmoid(s)) underflows as soon as one side wins:
+A discriminator returns one logit s(x) per sample, without a sigmoid. Losses that read it as a probability use
+D(x) = sigmoid(s) and are computed with softplus, because log(sigmoid(s)) underflows as soon as one side wins:
 
     -ln D = softplus(-s)        -ln(1 - D) = softplus(s)
 
-Every loss is a mean over the batch (and over the patches of a discriminator that judges several), to be minimised.
+Every loss is a mean over the batch (and over the patches of a patch discriminator), to be minimised.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ class GeneratorLoss(Protocol):
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """One game.
+    """The losses of both players.
 
     name: as in the settings.
-    discriminator: (real logits, fake logits) -> terms, already weighted: their sum is what the discriminator minimises.
-        The terms are `real` and `fake`; the relativistic game has the single term `pair`.
-    generator: (fake logits, real logits) -> what the generator minimises, a scalar.
+    discriminator: (real logits, fake logits) -> terms, already weighted: the discriminator minimises their sum.
+        The terms are `real` and `fake`; the relativistic loss has the single term `pair`.
+    generator: (fake logits, real logits) -> the generator's loss, a scalar.
     probabilistic: sigmoid(logit) estimates the probability that a sample is real. Otherwise the output is a critic's
-        score, without a fixed scale, and is to be logged as such.
+        score without a fixed scale, and is logged as such.
     needs_real: the generator's loss needs the logits of as many real samples.
     """
 
@@ -49,29 +49,29 @@ def _full(logits: Tensor) -> Tensor:
 def cross_entropy(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """-ln D(x) on real samples, -ln(1 - D(G(z))) on fakes (Goodfellow et al. 2014, Algorithm 1).
 
-    The sum of both, as in the paper, not the mean: 2 ln 2 = 1.386 where the discriminator can only guess. Its
-    negative is the value V(D, G)."""
+    The sum of both, as in the paper, not the mean: 2 ln 2 = 1.386 where the discriminator can only guess. The
+    discriminator maximises V(D, G), which is minus this sum."""
     return {"real": softplus(-_full(real)).mean(), "fake": softplus(_full(fake)).mean()}
 
 
 def minimax(fake: Tensor, real: Tensor | None = None) -> Tensor:
-    """ln(1 - D(G(z))), as printed in Algorithm 1. Its gradient in s, -D, fades once the discriminator wins."""
+    """ln(1 - D(G(z))), as printed in Algorithm 1. Its gradient in s, -D, vanishes once the discriminator wins."""
     return -softplus(_full(fake)).mean()
 
 
 def non_saturating(fake: Tensor, real: Tensor | None = None) -> Tensor:
-    """-ln D(G(z)) (Goodfellow et al. 2014, section 3): the same fixed point, but a gradient, D - 1, that lasts."""
+    """-ln D(G(z)) (Goodfellow et al. 2014, section 3): same fixed point, but the gradient, D - 1, does not vanish."""
     return softplus(-_full(fake)).mean()
 
 
 def least_squares(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """½(s(x) - 1)² and ½ s(G(z))² (Mao et al. 2017, equation 9: a = 0, b = 1).
 
-    The best s(x) is p / (p + q) itself, without a sigmoid: a regression, whose outputs may leave [0, 1]."""
+    The optimal s(x) is p / (p + q) itself, without a sigmoid: a regression, whose outputs may leave [0, 1]."""
     return {"real": 0.5 * (_full(real) - 1).square().mean(), "fake": 0.5 * _full(fake).square().mean()}
 
 
-def reach_one(fake: Tensor, real: Tensor | None = None) -> Tensor:
+def lsgan_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
     """½(s(G(z)) - 1)² (Mao et al. 2017, equation 9: c = 1)."""
     return 0.5 * (_full(fake) - 1).square().mean()
 
@@ -79,25 +79,25 @@ def reach_one(fake: Tensor, real: Tensor | None = None) -> Tensor:
 def wasserstein(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """-f(x) and f(G(z)) (Arjovsky et al. 2017): minus their sum estimates the Wasserstein-1 distance.
 
-    Only while f is 1-Lipschitz, which something else must see to: clipped weights, a gradient penalty, spectral
+    Valid only for a 1-Lipschitz f, which must be enforced elsewhere: weight clipping, gradient penalty, spectral
     norm."""
     return {"real": -_full(real).mean(), "fake": _full(fake).mean()}
 
 
-def raise_score(fake: Tensor, real: Tensor | None = None) -> Tensor:
-    """-f(G(z)): the generator's side of the Wasserstein game and of the hinge game."""
+def wasserstein_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
+    """-f(G(z)): the generator's loss of the Wasserstein game, and of the hinge loss."""
     return -_full(fake).mean()
 
 
 def hinge(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """max(0, 1 - s(x)) and max(0, 1 + s(G(z))) (Lim & Ye 2017): the discriminator ignores samples beyond the margin."""
+    """max(0, 1 - s(x)) and max(0, 1 + s(G(z))) (Lim & Ye 2017): samples beyond the margin add nothing."""
     return {"real": relu(1 - _full(real)).mean(), "fake": relu(1 + _full(fake)).mean()}
 
 
-def _lead(real: Tensor, fake: Tensor) -> Tensor:
+def _relativistic_logits(real: Tensor, fake: Tensor) -> Tensor:
     if real.shape != fake.shape:  # (N,) against (N, 1) would silently compare every real with every fake
         raise ValueError(
-            f"the relativistic game pairs real and fake samples one to one, got logits of shapes "
+            f"the relativistic loss pairs real and fake samples one to one, got logits of shapes "
             f"{tuple(real.shape)} and {tuple(fake.shape)}: give it batches of the same size"
         )
     return _full(real) - _full(fake)
@@ -106,15 +106,15 @@ def _lead(real: Tensor, fake: Tensor) -> Tensor:
 def relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """softplus(-(s(x_i) - s(G(z_i)))) (Jolicoeur-Martineau 2018 as paired in R3GAN, Huang et al. 2024, equation 2).
 
-    A real sample has to beat the fake of the same index; nothing asks for an absolute score. ln 2 for a draw."""
-    return {"pair": softplus(-_lead(real, fake)).mean()}
+    Only the difference to the fake of the same index counts, not the absolute logit. ln 2 where both are equal."""
+    return {"pair": softplus(-_relativistic_logits(real, fake)).mean()}
 
 
-def overtake(fake: Tensor, real: Tensor | None = None) -> Tensor:
-    """softplus(-(s(G(z_i)) - s(x_i))): the generator's side of `relativistic`, which needs real logits too."""
+def relativistic_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
+    """softplus(-(s(G(z_i)) - s(x_i))): the generator's loss of `relativistic`. It needs real logits too."""
     if real is None:
-        raise ValueError("the generator's side of the relativistic game needs the logits of real samples, got none")
-    return softplus(_lead(real, fake)).mean()
+        raise ValueError("the generator's relativistic loss needs the logits of real samples, got none")
+    return softplus(_relativistic_logits(real, fake)).mean()
 
 
 ADVERSARIAL: dict[str, AdversarialLoss] = {
@@ -122,9 +122,9 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
     for loss in (
         AdversarialLoss("minimax", cross_entropy, minimax, probabilistic=True),
         AdversarialLoss("non-saturating", cross_entropy, non_saturating, probabilistic=True),
-        AdversarialLoss("least-squares", least_squares, reach_one),
-        AdversarialLoss("wasserstein", wasserstein, raise_score),
-        AdversarialLoss("hinge", hinge, raise_score),
-        AdversarialLoss("relativistic", relativistic, overtake, needs_real=True),
+        AdversarialLoss("least-squares", least_squares, lsgan_generator),
+        AdversarialLoss("wasserstein", wasserstein, wasserstein_generator),
+        AdversarialLoss("hinge", hinge, wasserstein_generator),
+        AdversarialLoss("relativistic", relativistic, relativistic_generator, needs_real=True),
     )
 }

@@ -1,4 +1,4 @@
-"""The distance between images as VGG-19 sees them (Johnson et al. 2016), in the form that pix2pixHD gave it."""
+"""Perceptual loss: L1 distance between VGG-19 features (Johnson et al. 2016), as in pix2pixHD."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights, vgg19
 
-from zerosum.nn.losses.matching import mean_gap
+from zerosum.nn.losses.matching import l1_distance
 from zerosum.utils.errors import DataError
 from zerosum.utils.weights import downloaded, misfit, read_weights
 
@@ -21,13 +21,13 @@ WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 class Perceptual(nn.Module):
     """Σ_i w_i mean |φ_i(real) - φ_i(fake)|, a scalar (Wang et al. 2018, section 4; the w_i are its code's).
 
-    features: the convolutions, such as `vgg19_features` gives. They are taken over, not copied: frozen, and in eval
-    mode for good. cuts: φ_i is what the first cuts[i] of them give; those beyond the last cut are dropped.
+    features: the convolutional layers, as from `vgg19_features`. Used in place, not copied: frozen and kept in eval
+    mode. cuts: φ_i is the output of the first cuts[i] layers; layers beyond the last cut are dropped.
 
-    Images (N, 3, H, W) or (N, 1, H, W), gray in all three channels, in [-1, 1]. They go in as they are, as in the
-    paper's code, while torchvision's weights learnt from values less ImageNet's mean, by its deviation (-2.1 to 2.6):
-    VGG sees them paler than it is used to. The weight of 10 that the paper gives this term was found so.
-    Raises ValueError when cuts do not increase within the features, or have not one weight each."""
+    Images (N, 3, H, W), or gray (N, 1, H, W), repeated to three channels, in [-1, 1]. They are not normalised, as in
+    the paper's code, although torchvision's weights were trained on values standardised by ImageNet's mean and standard
+    deviation (-2.1 to 2.6): VGG gets lower contrast than in training. The paper's weight of 10 was chosen that way.
+    Raises ValueError when cuts do not increase within the features, or when there is not one weight for each."""
 
     def __init__(self, features: nn.Sequential, cuts: Sequence[int] = CUTS, weights: Sequence[float] = WEIGHTS) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Perceptual(nn.Module):
         self.stages = nn.ModuleList(features[start:end] for start, end in pairwise(ends))
         self.weights = tuple(weights)
         pools = sum(isinstance(layer, nn.MaxPool2d) for layer in features[: ends[-1]])
-        self.smallest_side = 2**pools  # pixels: each pool halves, and one must be left
+        self.smallest_side = 2**pools  # pixels: each pooling layer halves, and one pixel must be left
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:
@@ -53,10 +53,10 @@ class Perceptual(nn.Module):
         self._check(real, fake)
         real, fake = real.detach().expand(-1, 3, -1, -1), fake.expand(-1, 3, -1, -1)
         total = torch.zeros((), device=fake.device)
-        # The gap is taken before the next stage, whose first layer may work in place.
+        # Compared before the next stage, whose first layer may work in place.
         for stage, weight in zip(self.stages, self.weights, strict=True):
             real, fake = stage(real), stage(fake)
-            total = total + weight * mean_gap(real, fake)
+            total = total + weight * l1_distance(real, fake)
         return total
 
     def _check(self, real: Tensor, fake: Tensor) -> None:
@@ -65,26 +65,28 @@ class Perceptual(nn.Module):
             raise ValueError(f"VGG compares gray or RGB images of one shape (N, 1 or 3, H, W), got {shapes}")
         if min(real.shape[2:]) < self.smallest_side:
             side, size = self.smallest_side, f"{real.shape[2]}x{real.shape[3]}"
-            raise ValueError(f"VGG down to this stage needs at least {side}x{side} pixels, and these have {size}")
+            raise ValueError(f"VGG down to this stage needs at least {side}x{side} pixels, got {size}")
 
 
 def vgg19_features(weights: str | Path) -> nn.Sequential:
     """The convolutions of torchvision's VGG-19 (Simonyan & Zisserman 2015, table 1, E) with weights, on the CPU.
 
     weights: a file of its state dict, with or without the classifier; or `imagenet`, torchvision's own, which are
-    downloaded unless torch's cache has them. Raises DataError when the file is missing, damaged, or holds other
-    weights; ConfigError when there is nothing to download by."""
+    downloaded unless torch's cache has them. Raises DataError when the file is missing, damaged, or of another
+    network; ConfigError when the download fails."""
     path = weights
     if weights == "imagenet":
         remedy = "Name a file of torchvision's vgg19 that you have, or train without the perceptual term."
         path = downloaded(VGG19_Weights.IMAGENET1K_V1.url, remedy)
-    found = {name: tensor for name, tensor in read_weights(path).items() if not name.startswith("classifier.")}
-    with torch.device("meta"):  # nothing is drawn that the file overwrites
+    stored = {name: tensor for name, tensor in read_weights(path).items() if not name.startswith("classifier.")}
+    with torch.device("meta"):  # no random initialisation: the file overwrites it
         network = vgg19(weights=None)
     features: nn.Sequential = network.features
     own = {f"features.{name}": tensor for name, tensor in features.state_dict().items()}
-    if words := misfit(own, found):
-        raise DataError(f"{path} holds no weights of VGG-19: {words}. Give a file of torchvision's vgg19, without _bn.")
+    if words := misfit(own, stored):
+        raise DataError(
+            f"{path} does not hold the weights of VGG-19: {words}. Give a file of torchvision's vgg19, without _bn."
+        )
     features = features.to_empty(device="cpu")
-    features.load_state_dict({name.removeprefix("features."): tensor for name, tensor in found.items()})
+    features.load_state_dict({name.removeprefix("features."): tensor for name, tensor in stored.items()})
     return features

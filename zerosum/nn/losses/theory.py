@@ -1,6 +1,6 @@
-"""What Goodfellow et al. 2014 prove about the game (section 4), as formulas to check a run against.
+"""Theorems of Goodfellow et al. 2014 (section 4) as formulas to check a run against.
 
-All in nats. p is the density of the data, q that of the generator, given by their values at the same points.
+All in nats. p is the density of the data and q that of the generator, as values at the same points.
 """
 
 import numpy as np
@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-EQUILIBRIUM = -np.log(4.0)  # V(D, G) once the generator is right and the discriminator can only say 1/2
+EQUILIBRIUM = -np.log(4.0)  # V(D, G) when the generator matches the data and D(x) = 1/2 everywhere
 
 
 def optimal_discriminator(p: ArrayLike, q: ArrayLike) -> Array:
-    """D*(x) = p / (p + q), the best answer to a fixed generator (proposition 1); 1/2 where neither has a sample."""
+    """D*(x) = p / (p + q), optimal for a fixed generator (proposition 1); 1/2 where both are 0."""
     p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
     total = p + q
     return np.divide(p, total, out=np.full(total.shape, 0.5), where=total > 0)
@@ -21,7 +21,7 @@ def optimal_discriminator(p: ArrayLike, q: ArrayLike) -> Array:
 def jensen_shannon(p: ArrayLike, q: ArrayLike, weights: ArrayLike = 1.0) -> float:
     """The Jensen-Shannon divergence: from 0, for p = q, to ln 2, for densities that share no point.
 
-    weights: what each point counts for in the integral: the spacing of a grid, or 1 for probabilities. At D* the
+    weights: the weight of each point in the integral: the spacing of a grid, or 1 for probabilities. At D* the
     value of the game is 2 JSD - ln 4 (theorem 1)."""
     p, q, weights = (np.asarray(values, np.float64) for values in (p, q, weights))
     return 0.5 * _divergence(p, (p + q) / 2, weights) + 0.5 * _divergence(q, (p + q) / 2, weights)

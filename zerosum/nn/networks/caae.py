@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from zerosum.nn.layers.layout import Flatten, Unflatten, joined
+from zerosum.nn.layers.layout import Flatten, Unflatten, concat_channels
 from zerosum.nn.layers.leaky import LeakyReLU
 from zerosum.nn.layers.shift import Shift
 from zerosum.nn.networks.sizes import doublings
@@ -62,10 +62,10 @@ class Encoder(nn.Module):
         widths = _widths(n, width, largest)  # 64, 128, 256, 512, 1024 at 128 pixels
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((channels, *widths)):
-            layers += [nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2), *_rectified(outputs, norm)]
+            layers += [nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2), *_norm_relu(outputs, norm)]
         layers += [Flatten(), nn.Linear(widths[-1] * base_height * base_width, latent_dim), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        self.apply(_starter(init))
+        self.apply(_initializer(init))
 
     def forward(self, images: Tensor) -> Tensor:
         latents: Tensor = self.layers(images)
@@ -108,14 +108,14 @@ class Generator(nn.Module):
         layers: list[nn.Module] = [
             nn.Linear(latent_dim + self.labels.width, wide * base_height * base_width),
             Unflatten(wide, base_height, base_width),
-            *_rectified(wide, norm),
+            *_norm_relu(wide, norm),
         ]
         for inputs, outputs in pairwise((wide, *widths)):
-            layers += [nn.ConvTranspose2d(inputs, outputs, kernel, 2, kernel // 2, 1), *_rectified(outputs, norm)]
+            layers += [nn.ConvTranspose2d(inputs, outputs, kernel, 2, kernel // 2, 1), *_norm_relu(outputs, norm)]
         same = partial(nn.ConvTranspose2d, kernel_size=kernel, padding=kernel // 2)
-        layers += [same(width, width // 2), *_rectified(width // 2, norm), same(width // 2, channels), nn.Tanh()]
+        layers += [same(width, width // 2), *_norm_relu(width // 2, norm), same(width // 2, channels), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        self.apply(_starter(init))
+        self.apply(_initializer(init))
 
     def forward(self, latents: Tensor, condition: Tensor) -> Tensor:
         images: Tensor = self.layers(torch.cat((latents, self.labels(condition.to(latents.dtype))), dim=1))
@@ -141,7 +141,7 @@ class LatentDiscriminator(nn.Module):
             layers.append(nn.ReLU(inplace=True))
         layers.append(nn.Linear((latent_dim, *widths)[-1], 1))
         self.layers = nn.Sequential(*layers)
-        self.apply(_starter(init))
+        self.apply(_initializer(init))
 
     def forward(self, latents: Tensor) -> Tensor:
         logits: Tensor = self.layers(latents).squeeze(1)
@@ -184,10 +184,10 @@ class Discriminator(nn.Module):
         self.first = nn.Sequential(
             nn.Conv2d(channels, first, kernel, 2, kernel // 2), *_norm(norm, first), nn.ReLU(inplace=True)
         )
-        joined = first + self.labels.width
+        concat_channels = first + self.labels.width
         last = (height >> halvings) * (image_width >> halvings)
-        self.layers = _looking((joined, *widths), kernel, norm, last, hidden, 1)
-        self.apply(_starter(init))
+        self.layers = _strided_convolutions((concat_channels, *widths), kernel, norm, last, hidden, 1)
+        self.apply(_initializer(init))
         if norm == "spectral":
             for layer in (*self.first, *self.layers):
                 if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -196,11 +196,11 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, condition: Tensor) -> Tensor:
         x: Tensor = self.first(images)
         maps: Tensor = self.labels(condition.to(x.dtype))[:, :, None, None].expand(-1, -1, *x.shape[2:])
-        logits: Tensor = self.layers(joined(x, maps)).squeeze(1)
+        logits: Tensor = self.layers(concat_channels(x, maps)).squeeze(1)
         return logits
 
 
-class Reader(nn.Module):
+class AgeClassifier(nn.Module):
     """Images (N, C, H, W) in [-1, 1] to the logits (N, values) of what they show: the discriminator's convolutions,
     which are told nothing. Not in the paper.
 
@@ -221,8 +221,8 @@ class Reader(nn.Module):
         halvings = min(HALVINGS, doublings(height, image_width)[2])
         last = (height >> halvings) * (image_width >> halvings)
         widths = (channels, *(width << i for i in range(halvings)))
-        self.layers = _looking(widths, kernel, "batch", last, hidden, values)
-        self.apply(_starter(init))
+        self.layers = _strided_convolutions(widths, kernel, "batch", last, hidden, values)
+        self.apply(_initializer(init))
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.layers(images)
@@ -299,7 +299,9 @@ def _check(kernel: int = 3, **numbers: int) -> None:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 
-def _looking(widths: Sequence[int], kernel: int, norm: Norm, places: int, hidden: int, outputs: int) -> nn.Sequential:
+def _strided_convolutions(
+    widths: Sequence[int], kernel: int, norm: Norm, places: int, hidden: int, outputs: int
+) -> nn.Sequential:
     """Convolutions of stride 2 from widths[0] channels to the last, which leave a map of so many places, and two linear
     layers."""
     layers: list[nn.Module] = []
@@ -309,7 +311,7 @@ def _looking(widths: Sequence[int], kernel: int, norm: Norm, places: int, hidden
     return nn.Sequential(*layers)
 
 
-def _rectified(channels: int, norm: bool) -> list[nn.Module]:
+def _norm_relu(channels: int, norm: bool) -> list[nn.Module]:
     """What follows a layer of the encoder or the generator."""
     return [*([nn.BatchNorm2d(channels)] if norm else []), nn.ReLU(inplace=True)]
 
@@ -321,13 +323,13 @@ def _norm(norm: Norm, channels: int) -> list[nn.Module]:
     return [nn.GroupNorm(1, channels, eps=1e-3, affine=False), Shift(channels)] if norm == "layer" else []
 
 
-def _starter(init: Init) -> partial[None]:
+def _initializer(init: Init) -> partial[None]:
     if init not in get_args(Init):
         raise ValueError(f"init must be he or published, got {init!r}")
-    return partial(_start, published=init == "published")
+    return partial(_init_layer, published=init == "published")
 
 
-def _start(layer: nn.Module, published: bool) -> None:
+def _init_layer(layer: nn.Module, published: bool) -> None:
     """Initial weights and biases of a layer, as `Init` says."""
     if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         return

@@ -65,7 +65,7 @@ class Cnn(nn.Module):
         features: Tensor = self.neck(self._maps(images))
         return features
 
-    def maps_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def feature_maps_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The maps (N, F, h, w) that leave the last convolution, and the logits (N, K) that follow from them."""
         maps = self._maps(images)
         return maps, self.head[0](self.neck(maps))
@@ -114,7 +114,7 @@ class Cnn(nn.Module):
                 part.eval()
         return self
 
-    def take_weights(self, weights: Mapping[str, Tensor]) -> None:
+    def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:
         """Load a state dict of this architecture, ours or torchvision's, of any number of classes and channels.
 
         With other classes the head stays as it is. Of weights for colour, channels after the third start at 0.
@@ -148,7 +148,7 @@ def cnn(
     """One of `NETWORKS` for images of shape (C, H, W) and so many classes.
 
     width: channels of the first layer of `small`. Fixed in the others.
-    weights: what it starts from (`Cnn.take_weights`); else it starts at random, from torch's current generator.
+    weights: what it starts from (`Cnn.load_pretrained`); else it starts at random, from torch's current generator.
     Raises ValueError for an unknown name, an image that is too small, fewer than two classes, or weights that do not
     fit."""
     if name not in NETWORKS:
@@ -170,7 +170,7 @@ def cnn(
         parts = _SMALL[name]((channels, height, image_width), classes, **options)
     network = Cnn(parts)
     if weights is not None:
-        network.take_weights(weights)
+        network.load_pretrained(weights)
     return network
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from zerosum.nn.layers.layout import Flatten, Unflatten, map_of
+from zerosum.nn.layers.layout import Flatten, Unflatten, project_to_map
 from zerosum.nn.layers.leaky import LeakyReLU
 from zerosum.nn.networks.sizes import doublings
 
@@ -69,7 +69,7 @@ class Generator(nn.Module):
             layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
         layers += [nn.ConvTranspose2d(widths[-1], channels, kernel, 2, (kernel - 1) // 2, extra, bias=False), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        self.apply(_start_normal)
+        self.apply(_init_normal)
         if self.embed is not None:
             nn.init.normal_(self.embed.weight, 0.0, condition_scale)
 
@@ -79,7 +79,7 @@ class Generator(nn.Module):
             latent = torch.cat(
                 (latent, code[:, :, None, None].expand(-1, -1, *latent.shape[2:]) if latent.ndim == 4 else code), dim=1
             )
-        first = self.project(latent) if latent.ndim == 4 else map_of(latent, self.project.weight)
+        first = self.project(latent) if latent.ndim == 4 else project_to_map(latent, self.project.weight)
         images: Tensor = self.layers(first)
         return images
 
@@ -128,7 +128,7 @@ class Discriminator(nn.Module):
         layers += [Flatten(), nn.Linear(widths[-1] * base_height * base_width, 1, bias=bias)]
         self.layers = nn.Sequential(*layers)
         self.embed = nn.Linear(condition_dim, widths[-1], bias=False) if condition_dim else None
-        self.apply(_start_scaled if norm == "none" else _start_normal)
+        self.apply(_init_he if norm == "none" else _init_normal)
         if norm == "none" and self.embed is not None:
             nn.init.zeros_(self.embed.weight)
         if norm == "spectral":
@@ -167,7 +167,7 @@ def _norm_layers(norm: Norm, channels: int) -> list[nn.Module]:
     return []
 
 
-def _start_normal(layer: nn.Module) -> None:
+def _init_normal(layer: nn.Module) -> None:
     """Weights from N(0, 0.02²) (section 4 of the paper), gains of norms from N(1, 0.02²), shifts 0 (as in its code)."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(layer.weight, 0.0, 0.02)
@@ -177,7 +177,7 @@ def _start_normal(layer: nn.Module) -> None:
         nn.init.zeros_(bias)
 
 
-def _start_scaled(layer: nn.Module) -> None:
+def _init_he(layer: nn.Module) -> None:
     """He et al. 2015 for slope 0.2: without a norm, weights of 0.02 would let the signal fade from layer to layer."""
     if isinstance(layer, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(layer.weight, a=0.2)

@@ -14,7 +14,7 @@ def grad_cam(network: Cnn, images: Tensor) -> tuple[Tensor, Tensor]:
     speaks against the class is left out. A map without anything that speaks for it is 0 everywhere. The network must be
     in eval mode, so that each image is judged on its own."""
     with torch.enable_grad():
-        maps, logits = network.maps_and_logits(images.detach().requires_grad_())  # weights may be frozen
+        maps, logits = network.feature_maps_and_logits(images.detach().requires_grad_())  # weights may be frozen
         (slopes,) = torch.autograd.grad(logits.max(dim=1).values.sum(), maps)
     spoken = (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True).relu().detach()
     seen = interpolate(spoken, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]

@@ -42,13 +42,13 @@ class Generator(nn.Module):
         super().__init__()
         if output not in ("sigmoid", "tanh", "linear"):
             raise ValueError(f"output must be sigmoid, tanh or linear, got {output!r}")
-        self.shape, self.latent_dim, self.output = _checked(shape), latent_dim, output
+        self.shape, self.latent_dim, self.output = _check_shape(shape), latent_dim, output
         layers: list[nn.Module] = []
         for inputs, units in pairwise((latent_dim + condition_dim, *hidden)):
             layers += [nn.Linear(inputs, units), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
         self.last = nn.Linear((latent_dim + condition_dim, *hidden)[-1], math.prod(self.shape))
-        _start_uniform(self, init_range)
+        _init_uniform(self, init_range)
 
     def forward(self, latent: Tensor, condition: Tensor | None = None) -> Tensor:
         if condition is not None:
@@ -61,7 +61,7 @@ class Generator(nn.Module):
         return raw.unflatten(1, self.shape)
 
     @torch.no_grad()
-    def start_from(self, mean: Tensor) -> None:
+    def init_from_mean(self, mean: Tensor) -> None:
         """Set the last bias so that a latent which the layers ignore gives the mean sample: no grey noise at the start.
 
         mean: the average of training samples, in this generator's shape and range; the authors' code does the same with
@@ -95,13 +95,13 @@ class MaxoutDiscriminator(nn.Module):
         condition_dim: int = 0,
     ) -> None:
         super().__init__()
-        self.shape = _checked(shape)
+        self.shape = _check_shape(shape)
         layers: list[nn.Module] = [nn.Flatten(), nn.Dropout(1 - keep_input)]
         for inputs, units in pairwise((math.prod(self.shape) + condition_dim, *hidden)):
             layers += [Maxout(inputs, units, pieces), nn.Dropout(1 - keep_hidden)]
         self.layers = nn.Sequential(*layers)
         self.last = nn.Linear((math.prod(self.shape) + condition_dim, *hidden)[-1], 1)
-        _start_uniform(self, init_range)
+        _init_uniform(self, init_range)
 
     def forward(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
         if len(self.shape) == 3:
@@ -130,7 +130,7 @@ class Discriminator(nn.Module):
         condition_dim: int = 0,
     ) -> None:
         super().__init__()
-        self.shape = _checked(shape)
+        self.shape = _check_shape(shape)
         layers: list[nn.Module] = [nn.Flatten()]
         for inputs, units in pairwise((math.prod(self.shape) + condition_dim, *hidden)):
             layers += [nn.Linear(inputs, units), LeakyReLU(slope)]
@@ -145,7 +145,7 @@ class Discriminator(nn.Module):
         return logits
 
 
-def _checked(shape: Sequence[int]) -> tuple[int, ...]:
+def _check_shape(shape: Sequence[int]) -> tuple[int, ...]:
     if len(shape) not in (1, 3) or min(shape) < 1:
         raise ValueError(
             f"shape must be (channels, height, width) or (dimension,), each at least 1, got {tuple(shape)}"
@@ -153,7 +153,7 @@ def _checked(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _start_uniform(module: nn.Module, init_range: float | None) -> None:
+def _init_uniform(module: nn.Module, init_range: float | None) -> None:
     if init_range is None:
         return
     for layer in module.modules():

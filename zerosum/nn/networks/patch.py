@@ -7,7 +7,7 @@ Fully convolutional: one logit for each place, from a square of the image around
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from zerosum.nn.networks.unet import Norm, biased, norm_layer, start_normal
+from zerosum.nn.networks.unet import Norm, init_normal, needs_bias, norm_layer
 
 
 class Discriminator(nn.Module):
@@ -32,7 +32,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.features, self.smallest = features, smallest_side(layers, padding)
-        bias = biased(norm)
+        bias = needs_bias(norm)
         kernel, padding = (4, padding) if layers else (1, 0)
         self.stages = nn.ModuleList()
         inputs, (*strides, last) = in_channels, _strides(layers)
@@ -44,7 +44,7 @@ class Discriminator(nn.Module):
             inputs = outputs
         # the pixel discriminator's last bias goes with the others, as in the authors' PyTorch code
         self.stages.append(nn.Conv2d(inputs, 1, kernel, last, padding, bias=bias or layers > 0))
-        self.apply(start_normal)
+        self.apply(init_normal)
 
     def forward(self, images: Tensor) -> Tensor | list[Tensor]:
         height, width = images.shape[-2:]
@@ -78,7 +78,7 @@ class MultiScale(nn.Module):
     def forward(self, images: Tensor) -> list[list[Tensor]]:
         outputs = []
         for place, discriminator in enumerate(self.scales):
-            images = halved(images) if place else images
+            images = downsample(images) if place else images
             try:
                 outputs.append(discriminator(images))
             except ValueError as error:
@@ -89,7 +89,7 @@ class MultiScale(nn.Module):
         return outputs
 
 
-def halved(images: Tensor) -> Tensor:
+def downsample(images: Tensor) -> Tensor:
     """Half the sides, rounded up, by means over 3x3 pixels; at the edge over those that are there."""
     return avg_pool2d(images, 3, 2, 1, count_include_pad=False)
 

@@ -1,9 +1,9 @@
-"""The generators of pix2pixHD (Wang, Liu, Zhu, Tao, Kautz & Catanzaro 2018), and what it makes of instances.
+"""The generators of pix2pixHD (Wang, Liu, Zhu, Tao, Kautz & Catanzaro 2018), instance boundaries and styles.
 
-Coarse to fine (section 3.2): a global generator for half the resolution, an enhancer around it for the whole. Labels
-come with the boundaries of instances (section 3.3), and with features that an encoder finds in the image and that are
-equal all over an instance (section 3.4). The global generator is that of Johnson et al. 2016; with two downs it is the
-`resnet_9blocks` of CycleGAN and pix2pix.
+Coarse to fine (section 3.2): a global generator at half the resolution, and an enhancer around it at full resolution.
+The input is the label map, the boundaries of instances (section 3.3), and features that an encoder computes from the
+image and averages over each instance (section 3.4). The global generator is that of Johnson et al. 2016; with two downs
+it is the `resnet_9blocks` of CycleGAN and pix2pix.
 """
 
 from collections import OrderedDict
@@ -12,17 +12,17 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from zerosum.nn.networks.patch import halved
-from zerosum.nn.networks.unet import Norm, biased, check_size, norm_layer, start_normal
+from zerosum.nn.networks.patch import downsample
+from zerosum.nn.networks.unet import Norm, check_size, init_normal, needs_bias, norm_layer
 from zerosum.utils.seeds import rng
 
 
 class Residual(nn.Module):
-    """x + f(x), f: 3x3, norm, ReLU, dropout if any, 3x3, norm; nothing after the sum. Borders are reflected."""
+    """x + f(x), f: 3x3, norm, ReLU, optional dropout, 3x3, norm; no activation after the sum. Reflection padding."""
 
     def __init__(self, width: int, norm: Norm, dropout: float = 0.0) -> None:
         super().__init__()
-        bias = biased(norm)
+        bias = needs_bias(norm)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         layers["conv1"] = nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect", bias=bias)
         layers["norm1"] = norm_layer(norm, width)
@@ -34,23 +34,23 @@ class Residual(nn.Module):
         self.layers = nn.Sequential(layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        changed: Tensor = self.layers(x)
-        return x + changed
+        residual: Tensor = self.layers(x)
+        return x + residual
 
 
 class Trunk(nn.Module):
-    """Images (N, in_channels, H, W) to features (N, width, H, W): down, residual blocks, up again.
+    """Images (N, in_channels, H, W) to features (N, width, H, W): downsampling, residual blocks, upsampling.
 
     Each of the `downs` halvings doubles the channels, without a limit. `coarse`, features (N, width * 2^downs,
-    H / 2^downs, W / 2^downs) from elsewhere, is added before the blocks. H and W are multiples of 2^downs (`multiple`),
-    and at least twice that: the blocks reflect borders."""
+    H / 2^downs, W / 2^downs) of another network, is added before the blocks. H and W are multiples of 2^downs
+    (`multiple`), and at least twice that, for reflection padding."""
 
     def __init__(self, in_channels: int, width: int, downs: int, blocks: int, norm: Norm, dropout: float) -> None:
         super().__init__()
         if downs < 1:
             raise ValueError(f"downs must be at least 1, got {downs}")
         self.width, self.norm, self.multiple = width, norm, 2**downs
-        bias = biased(norm)
+        bias = needs_bias(norm)
         self.entry = _layer(
             nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect", bias=bias), norm, width
         )  # (N, width, H, W)
@@ -78,7 +78,7 @@ class GlobalGenerator(nn.Module):
     blocks at the smallest size. norm: as in `unet.Generator`, over all layers but the last. dropout: within the blocks.
     bounded: tanh at the end. H and W are multiples of 2^downs (`multiple`), and at least twice that.
     182,546,755 parameters with the defaults and 36 channels to 3: 35 classes and boundaries.
-    Raises ValueError for fewer than 1 downs and for images of other sizes."""
+    Raises ValueError if downs is below 1, and for images of other sizes."""
 
     def __init__(
         self,
@@ -93,26 +93,26 @@ class GlobalGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk = Trunk(in_channels, width, downs, blocks, norm, dropout)
-        self.exit = _exit(width, out_channels)
+        self.exit = _output_layer(width, out_channels)
         self.multiple, self.bounded = self.trunk.multiple, bounded
-        self.apply(start_normal)
+        self.apply(init_normal)
 
     def features(self, images: Tensor) -> Tensor:
         """Features (N, width, H, W): all but the last convolution."""
-        found: Tensor = self.trunk(images)
-        return found
+        features: Tensor = self.trunk(images)
+        return features
 
     def forward(self, images: Tensor) -> Tensor:
-        made: Tensor = self.exit(self.features(images))
-        return made.tanh() if self.bounded else made
+        outputs: Tensor = self.exit(self.features(images))
+        return outputs.tanh() if self.bounded else outputs
 
 
 class LocalEnhancer(nn.Module):
     """Images (N, in_channels, H, W) to images (N, out_channels, H, W) in [-1, 1], of twice the global generator's size.
 
-    The global generator sees the images at half their sides; its features are added to the enhancer's, which come down
-    to that size too. It is taken over, not copied, but for its last convolution, which has no use here. width: half the
-    global generator's. blocks: residual blocks on the sum. Norms are those of the global generator.
+    The global generator gets the images at half size; its features are added to the enhancer's, which are downsampled
+    to that size. It is used in place, not copied, without its last convolution. width: half the global generator's.
+    blocks: residual blocks on the sum. Norms are those of the global generator.
     H and W are multiples of twice the global generator's `multiple`.
     182,857,059 parameters around the default generator of 36 channels.
     Raises ValueError when the widths do not match, and for images of other sizes."""
@@ -131,26 +131,26 @@ class LocalEnhancer(nn.Module):
         if inner.width != 2 * width:
             raise ValueError(f"width must be half the global generator's {inner.width}, got {width}")
         self.trunk = Trunk(in_channels, width, 1, blocks, inner.norm, dropout=0.0)
-        self.exit = _exit(width, out_channels)
+        self.exit = _output_layer(width, out_channels)
         self.multiple, self.bounded = 2 * inner.multiple, bounded
-        self.apply(start_normal)
-        self.inner = inner  # after the start, which is not for weights that have been trained
+        self.apply(init_normal)
+        self.inner = inner  # after the initialisation, which must not reset trained weights
 
     def enhancer_parameters(self) -> Iterator[nn.Parameter]:
-        """Those that are not the global generator's: all that is trained at first (section 3.2)."""
+        """The parameters that are not the global generator's; only they are trained at first (section 3.2)."""
         yield from self.trunk.parameters()
         yield from self.exit.parameters()
 
     def forward(self, images: Tensor) -> Tensor:
         check_size(images, self.multiple, 2 * self.multiple)
-        made: Tensor = self.exit(self.trunk(images, self.inner(halved(images))))
-        return made.tanh() if self.bounded else made
+        outputs: Tensor = self.exit(self.trunk(images, self.inner(downsample(images))))
+        return outputs.tanh() if self.bounded else outputs
 
 
 class FeatureEncoder(nn.Module):
     """Images (N, in_channels, H, W) to features (N, out_channels, H, W) in [-1, 1].
 
-    With instances ids (N, H, W), each instance has its mean all over (`instance_means`). H and W are multiples of
+    With instance ids (N, H, W), features are averaged over each instance (`instance_means`). H and W are multiples of
     2^downs (`multiple`), and at least twice that. 788,803 parameters with the defaults and 3 channels."""
 
     def __init__(self, in_channels: int, out_channels: int = 3, width: int = 16, downs: int = 4) -> None:
@@ -164,25 +164,25 @@ class FeatureEncoder(nn.Module):
 
 
 def instance_means(features: Tensor, ids: Tensor) -> Tensor:
-    """Features (N, C, H, W) to the same shape: at each pixel the mean over its instance within its image.
+    """Features (N, C, H, W) to the same shape: each pixel gets the mean over its instance within its image.
 
-    ids: (N, H, W) int64. Equal ids in two images are two instances. Sums are taken in float32 at least."""
-    if features.is_meta:  # shapes alone
+    ids: (N, H, W) int64. Equal ids in two images are different instances. Sums are computed in at least float32."""
+    if features.is_meta:  # shapes only
         return torch.empty_like(features)
     count, channels = features.shape[:2]
-    found, places = ids.unique(return_inverse=True)
+    unique, indices = ids.unique(return_inverse=True)
     images = torch.arange(count, device=ids.device)[:, None]
-    instances = (places.flatten(1) + images * found.numel()).flatten()  # (N * H * W,)
+    instances = (indices.flatten(1) + images * unique.numel()).flatten()  # (N * H * W,)
     rows = features.movedim(1, -1).reshape(-1, channels)
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-    sums = rows.new_zeros(count * found.numel(), channels).index_add(0, instances, rows)
+    sums = rows.new_zeros(count * unique.numel(), channels).index_add(0, instances, rows)
     sizes = instances.bincount(minlength=len(sums))
     means = sums / sizes.clamp_min(1)[:, None]
-    return means[instances].unflatten(0, places.shape).movedim(-1, 1).to(features.dtype)
+    return means[instances].unflatten(0, indices.shape).movedim(-1, 1).to(features.dtype)
 
 
 def boundaries(ids: Tensor) -> Tensor:
-    """Instances ids (N, H, W) to (N, 1, H, W) float32: 1 where one of the 4 neighbours is another instance, else 0."""
+    """Instance ids (N, H, W) to (N, 1, H, W) float32: 1 where one of the 4 neighbours is another instance, else 0."""
     across, down = ids[:, :, 1:] != ids[:, :, :-1], ids[:, 1:] != ids[:, :-1]
     edges = torch.zeros_like(ids, dtype=torch.bool)
     edges[:, :, 1:] |= across
@@ -196,16 +196,16 @@ def _layer(conv: nn.Module, norm: Norm, outputs: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(conv=conv, norm=norm_layer(norm, outputs), rectifier=nn.ReLU(inplace=True)))
 
 
-def _exit(width: int, out_channels: int) -> nn.Module:
+def _output_layer(width: int, out_channels: int) -> nn.Module:
     return nn.Conv2d(width, out_channels, 7, padding=3, padding_mode="reflect")
 
 
-class Painter(nn.Module):
-    """Label maps or pictures, the boundaries of instances and, with an encoder, a look for each instance, to images.
+class Pix2pixHDNetwork(nn.Module):
+    """Label maps or images, with instance boundaries and, with an encoder, style features of instances, to images.
 
-    generator sees the input (N, C, H, W), with `edges` the boundaries of instances as one more channel, and with an
-    encoder its features. styles (classes, clusters, F) are looks found in training images, known (classes,) how many
-    there are of each class; both are filled by `keep_styles`."""
+    The generator gets the input (N, C, H, W); with `edges`, the instance boundaries as one more channel; and with an
+    encoder, its features. styles (classes, clusters, F) are styles of training images, known (classes,) their number
+    for each class; `set_styles` fills both."""
 
     styles: Tensor
     known: Tensor
@@ -220,31 +220,31 @@ class Painter(nn.Module):
             self.register_buffer("styles", torch.zeros(classes, clusters, features))
             self.register_buffer("known", torch.zeros(classes, dtype=torch.int64))
 
-    def seen(self, inputs: Tensor, ids: Tensor | None) -> Tensor:
-        """What both networks see of an input: itself, and the boundaries of its instances."""
+    def with_boundaries(self, inputs: Tensor, ids: Tensor | None) -> Tensor:
+        """The input as both networks get it: with the boundaries of its instances, if `edges`."""
         return (
             torch.cat([inputs, boundaries(ids).to(inputs.dtype)], dim=1) if self.edges and ids is not None else inputs
         )
 
     def forward(self, inputs: Tensor, ids: Tensor | None = None, features: Tensor | None = None) -> Tensor:
-        seen = self.seen(inputs, ids)
-        made: Tensor = self.generator(seen if features is None else torch.cat([seen, features], dim=1))
-        return made
+        inputs = self.with_boundaries(inputs, ids)
+        images: Tensor = self.generator(inputs if features is None else torch.cat([inputs, features], dim=1))
+        return images
 
-    def looks(self, inputs: Tensor, ids: Tensor, style: int) -> Tensor:
-        """Features (N, F, H, W) of the look `style`: for each instance one that its class has among the training
-        images, drawn by the numbers of the style and of the instance; 0 where its class has none."""
+    def sample_styles(self, inputs: Tensor, ids: Tensor, style: int) -> Tensor:
+        """Features (N, F, H, W) for style number `style`: each instance gets one of the styles of its class, chosen at
+        random by the numbers of the style and of the instance; 0 where its class has none."""
         features = self.styles.new_zeros(len(ids), self.styles.shape[2], *ids.shape[1:])
-        for place in range(len(ids)):
-            for number, label in instance_classes(inputs[place], ids[place]).items():
+        for index in range(len(ids)):
+            for number, label in instance_classes(inputs[index], ids[index]).items():
                 count = int(self.known[label]) if label is not None else 0
                 if label is not None and count:
-                    look = self.styles[label, int(rng("style", style, number).integers(count))]
-                    features[place] = torch.where(ids[place] == number, look[:, None, None], features[place])
+                    chosen = self.styles[label, int(rng("style", style, number).integers(count))]
+                    features[index] = torch.where(ids[index] == number, chosen[:, None, None], features[index])
         return features
 
-    def keep_styles(self, styles: Mapping[int, Tensor]) -> None:
-        """Take up looks (k, F) by class, k at most the clusters there is room for."""
+    def set_styles(self, styles: Mapping[int, Tensor]) -> None:
+        """Set the styles (k, F) of each class; k is at most `clusters`."""
         self.styles.zero_()
         self.known.zero_()
         for label, centres in styles.items():
@@ -253,10 +253,10 @@ class Painter(nn.Module):
 
 
 def instance_classes(inputs: Tensor, ids: Tensor) -> dict[int, int | None]:
-    """The class of each instance of one image: the commonest among its pixels in the zeros and ones (C, H, W) of the
-    input, or None where no pixel has one. ids (H, W)."""
-    found = {}
+    """The class of each instance of one image: the most frequent among its pixels in the one-hot input (C, H, W), or
+    None where no pixel has one. ids (H, W)."""
+    classes: dict[int, int | None] = {}
     for number in ids.unique().tolist():
-        counts = inputs[:, ids == number].sum(dim=1, dtype=torch.float32)  # of more pixels than bfloat16 can count
-        found[number] = int(counts.argmax()) if counts.max() > 0 else None
-    return found
+        counts = inputs[:, ids == number].sum(dim=1, dtype=torch.float32)  # more pixels than bfloat16 can count
+        classes[number] = int(counts.argmax()) if counts.max() > 0 else None
+    return classes

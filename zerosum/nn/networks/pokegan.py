@@ -54,7 +54,7 @@ class Generator(nn.Module):
             layers += [*_norm("batch", outputs), nn.ReLU(inplace=True)]
         layers += [nn.ConvTranspose2d(widths[-1], channels, kernel, 2, 1 + extra, extra), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        self.apply(_start)
+        self.apply(_init_layer)
 
     def forward(self, latent: Tensor) -> Tensor:
         images: Tensor = self.layers(latent)
@@ -88,7 +88,7 @@ class Critic(nn.Module):
             layers += [SameConv2d(inputs, outputs, kernel), *(_norm(norm, outputs) if depth else []), LeakyReLU()]
         layers += [Flatten(), nn.Linear(widths[-1] * (height >> halvings) * (image_width >> halvings), 1)]
         self.layers = nn.Sequential(*layers)
-        self.apply(_start)
+        self.apply(_init_layer)
 
     def forward(self, images: Tensor) -> Tensor:
         scores: Tensor = self.layers(images).squeeze(1)
@@ -121,7 +121,7 @@ def _norm(norm: CriticNorm, channels: int) -> list[nn.Module]:
     return [nn.GroupNorm(1, channels, affine=False), Shift(channels)] if norm == "layer" else []
 
 
-def _start(layer: nn.Module) -> None:
+def _init_layer(layer: nn.Module) -> None:
     """Weights from a normal distribution of deviation 0.02, cut at two deviations; biases 0."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.trunc_normal_(layer.weight, 0.0, 0.02, -0.04, 0.04)

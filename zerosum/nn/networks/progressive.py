@@ -3,7 +3,7 @@ tkarras/progressive_growing).
 
 All blocks are built at once; `level`, an argument of forward, says how far the network has grown. Level 2 is 4 pixels,
 level 3 is 8, level L is 2^L; at 3.25 a quarter of the way to 16 pixels is gone: the image of 16 pixels is a mix of what
-the new block makes (one quarter) and of what the old ones made, enlarged.
+the new block makes (one quarter) and of what the old ones made, upsample_nearest.
 """
 
 import math
@@ -18,7 +18,7 @@ from zerosum.nn.layers.layout import Flatten, Unflatten
 from zerosum.nn.layers.leaky import LeakyReLU
 from zerosum.nn.layers.minibatch_stddev import MinibatchStddev
 from zerosum.nn.layers.pixel_norm import PixelNorm
-from zerosum.nn.layers.resample import MeanOfFour
+from zerosum.nn.layers.resample import AvgPool2x2
 from zerosum.nn.layers.shift import Shift
 
 FIRST = 2  # the level of 4 pixels
@@ -29,7 +29,7 @@ def width_at(level: int, base: int = 8192, largest: int = 512) -> int:
     return max(1, min(base >> (level - 1), largest))
 
 
-def blended(images: Tensor, level: float) -> Tensor:
+def real_at_level(images: Tensor, level: float) -> Tensor:
     """Images (N, C, R, R) as a network of this level sees them, (N, C, 2^ceil(level), 2^ceil(level)): shrunk by means
     of 2x2, and between levels mixed with themselves at half the size, since what generators make then has no more
     detail."""
@@ -37,10 +37,10 @@ def blended(images: Tensor, level: float) -> Tensor:
     if images.shape[2] > side:
         images = avg_pool2d(images, images.shape[2] // side)
     share = level - math.floor(level)
-    return images if share == 0 else torch.lerp(enlarged(avg_pool2d(images, 2)), images, share)
+    return images if share == 0 else torch.lerp(upsample_nearest(avg_pool2d(images, 2)), images, share)
 
 
-def enlarged(images: Tensor) -> Tensor:
+def upsample_nearest(images: Tensor) -> Tensor:
     """Each pixel four times."""
     return interpolate(images, scale_factor=2, mode="nearest")
 
@@ -87,11 +87,11 @@ class Generator(nn.Module):
         x = self.blocks[0](self.project(self.norm(latent)))
         before = x
         for block in self.blocks[1 : last + 1]:
-            before, x = x, block(enlarged(x))
+            before, x = x, block(upsample_nearest(x))
         images: Tensor = self.to_image[last](x)
         if share == 0:
             return images
-        return torch.lerp(enlarged(self.to_image[last - 1](before)).to(images.dtype), images, share)
+        return torch.lerp(upsample_nearest(self.to_image[last - 1](before)).to(images.dtype), images, share)
 
 
 class Discriminator(nn.Module):
@@ -123,7 +123,7 @@ class Discriminator(nn.Module):
         for level in range(FIRST + 1, self.levels + 1):
             outputs, width = width, width_at(level, base, largest)
             layers = [EqualizedConv2d(width, width, 3), LeakyReLU(), EqualizedConv2d(width, outputs, 3)]
-            layers += [MeanOfFour(), LeakyReLU()] if fused else [LeakyReLU(), MeanOfFour()]
+            layers += [AvgPool2x2(), LeakyReLU()] if fused else [LeakyReLU(), AvgPool2x2()]
             blocks.append(nn.Sequential(*layers))
             from_image.append(nn.Sequential(EqualizedConv2d(channels, width, 1), LeakyReLU()))
         self.blocks, self.from_image = nn.ModuleList(blocks), nn.ModuleList(from_image)

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from zerosum.nn.layers.resample import doubled, halved, interpolated
+from zerosum.nn.layers.resample import downsample, upsample, upsample_bilinear
 from zerosum.nn.networks.sizes import doublings
 
 LEAKY_GAIN = math.sqrt(2 / (1 + 0.2**2))  # keeps the variance through a leaky rectifier of slope 0.2
@@ -30,7 +30,7 @@ class Block(nn.Module):
         mix = nn.Conv2d(inside, inside, 3, padding=1, groups=inside // group_size)
         reduce = nn.Conv2d(inside, width, 1, bias=False)
         for layer in (expand, mix):
-            _start(layer, LEAKY_GAIN * blocks ** (-1 / 4))
+            _init_layer(layer, LEAKY_GAIN * blocks ** (-1 / 4))
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         nn.init.zeros_(reduce.weight)
@@ -43,7 +43,7 @@ class Block(nn.Module):
         return x + changed
 
 
-class Passage(nn.Module):
+class Transition(nn.Module):
     """From one stage to the next: resampled, and 1x1 to other channels where they differ. Channels change where the map
     is the smaller, which costs least; a 1x1 convolution and a resampling commute."""
 
@@ -52,14 +52,14 @@ class Passage(nn.Module):
         self.resample = resample
         self.change = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else None
         if self.change is not None:
-            _start(self.change)
+            _init_layer(self.change)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.resample is halved:
-            x = halved(x)
+        if self.resample is downsample:
+            x = downsample(x)
         if self.change is not None:
             x = self.change(x)
-        return x if self.resample is halved else self.resample(x)
+        return x if self.resample is downsample else self.resample(x)
 
 
 class Basis(nn.Module):
@@ -96,19 +96,19 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         base, total = _base(shape, widths), blocks * len(widths)
-        upsample = interpolated if replicate else doubled
+        resample = upsample_bilinear if replicate else upsample
         self.latent_dim = latent_dim
         self.embed = nn.Linear(condition_dim, embedding_dim, bias=False) if condition_dim else None
         self.project = nn.Linear(latent_dim + (embedding_dim if condition_dim else 0), widths[0], bias=False)
         self.basis = Basis(widths[0], base)
         layers: list[nn.Module] = [Block(widths[0], group_size, total) for _ in range(blocks)]
         for inputs, width in pairwise(widths):
-            layers += [Passage(inputs, width, upsample), *(Block(width, group_size, total) for _ in range(blocks))]
+            layers += [Transition(inputs, width, resample), *(Block(width, group_size, total) for _ in range(blocks))]
         self.layers = nn.Sequential(*layers)
         self.to_image = nn.Conv2d(widths[-1], shape[0], 1, bias=False)
         for layer in (self.embed, self.project, self.to_image):
             if layer is not None:
-                _start(layer)
+                _init_layer(layer)
 
     def forward(self, latent: Tensor, condition: Tensor | None = None) -> Tensor:
         if self.embed is not None:
@@ -141,15 +141,15 @@ class Discriminator(nn.Module):
         self.from_image = nn.Conv2d(shape[0], mirrored[0], 1, bias=False)
         layers: list[nn.Module] = [Block(mirrored[0], group_size, total) for _ in range(blocks)]
         for inputs, width in pairwise(mirrored):
-            layers += [Passage(inputs, width, halved), *(Block(width, group_size, total) for _ in range(blocks))]
+            layers += [Transition(inputs, width, downsample), *(Block(width, group_size, total) for _ in range(blocks))]
         self.layers = nn.Sequential(*layers)
         self.basis = nn.Conv2d(last, last, base, groups=last, bias=False)  # each channel by itself, to one number
         self.head = nn.Linear(last, last if condition_dim else 1, bias=False)
         self.embed = nn.Linear(condition_dim, last, bias=empty_conditions) if condition_dim else None
         for layer in (self.from_image, self.basis, self.head):
-            _start(layer)
+            _init_layer(layer)
         if self.embed is not None:
-            _start(self.embed, last**-0.5)
+            _init_layer(self.embed, last**-0.5)
             if empty_conditions:
                 nn.init.normal_(self.embed.bias, 0.0, last**-0.5)
 
@@ -166,6 +166,6 @@ def _base(shape: Sequence[int], widths: Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
-def _start(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:
+def _init_layer(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:
     """Weights from N(0, gain² / inputs)."""
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))

@@ -22,7 +22,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
-class Recognised:
+class ReferenceGenerator:
     """A reference generator in our terms.
 
     kind: `unet` (`unet.Generator`), `resnet` (`pix2pixhd.GlobalGenerator`) or `local` (`pix2pixhd.LocalEnhancer`).
@@ -36,12 +36,12 @@ class Recognised:
 
     def network(self) -> nn.Module:
         """Our network with these weights."""
-        built = _built(self.kind, self.arguments, self.inner)
+        built = _build(self.kind, self.arguments, self.inner)
         built.load_state_dict(self.state)
         return built
 
 
-def recognised(state: Mapping[str, Tensor]) -> Recognised:
+def identify_generator(state: Mapping[str, Tensor]) -> ReferenceGenerator:
     """What generator a state dict of the reference code holds.
 
     "module.", which DataParallel puts before every name, is taken away; statistics that old versions of PyTorch kept
@@ -68,7 +68,7 @@ def recognised(state: Mapping[str, Tensor]) -> Recognised:
         if norm == "batch" or last not in STATISTICS:
             names[f"{places[module]}.{last}"] = name
     with torch.device("meta"):
-        own = _built(kind, arguments, inner).state_dict()
+        own = _build(kind, arguments, inner).state_dict()
     renamed = {}
     for ours, name in names.items():
         tensor = state[name]
@@ -83,10 +83,10 @@ def recognised(state: Mapping[str, Tensor]) -> Recognised:
         module, _, last = ours.rpartition(".")
         if ours not in renamed and last != "num_batches_tracked":  # which old versions of PyTorch did not count
             raise ValueError(f"{theirs[module]}.{last} is missing from {described}")
-    return Recognised(kind, arguments, renamed, inner)
+    return ReferenceGenerator(kind, arguments, renamed, inner)
 
 
-def _built(kind: Kind, arguments: Mapping[str, Any], inner: Mapping[str, Any]) -> nn.Module:
+def _build(kind: Kind, arguments: Mapping[str, Any], inner: Mapping[str, Any]) -> nn.Module:
     if kind == "unet":
         return unet.Generator(**arguments)
     if kind == "resnet":

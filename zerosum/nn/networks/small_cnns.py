@@ -51,7 +51,7 @@ def small(shape: Shape, classes: int, width: int) -> Parts:
         pair = [Residual(outputs, outputs)] * (depth == 0)
         stages.append(nn.Sequential(nn.MaxPool2d(2), _convolution(inputs, outputs), *pair))
     parts = Parts(stages, nn.Sequential(nn.AdaptiveMaxPool2d(1), Flatten()), nn.Linear(widths[-1], classes))
-    return _started(parts)
+    return _init_convolutions(parts)
 
 
 def cifar_resnet(shape: Shape, classes: int, depth: int) -> Parts:
@@ -64,7 +64,7 @@ def cifar_resnet(shape: Shape, classes: int, depth: int) -> Parts:
         pairs = [Residual(inputs, outputs)] + [Residual(outputs, outputs) for _ in range((depth - 2) // 6 - 1)]
         stages.append(nn.Sequential(*pairs))
     parts = Parts(stages, nn.Sequential(nn.AdaptiveAvgPool2d(1), Flatten()), nn.Linear(64, classes))
-    return _started(parts)
+    return _init_convolutions(parts)
 
 
 def vgg_small(shape: Shape, classes: int) -> Parts:
@@ -82,7 +82,7 @@ def vgg_small(shape: Shape, classes: int) -> Parts:
         nn.ReLU(inplace=True),
         nn.Dropout(0.5),
     )
-    return _started(Parts(stages, neck, nn.Linear(256, classes)))
+    return _init_convolutions(Parts(stages, neck, nn.Linear(256, classes)))
 
 
 class Residual(nn.Module):
@@ -111,7 +111,7 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-def _started(parts: Parts) -> Parts:
+def _init_convolutions(parts: Parts) -> Parts:
     """Convolutions begin as He et al. 2015 have it, by outputs (equation 14; by inputs it is equation 10)."""
     for stage in parts.stages:
         for layer in stage.modules():

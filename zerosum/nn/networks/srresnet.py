@@ -125,14 +125,14 @@ class Discriminator(nn.Module):
                 layers += [LeakyResidual(inputs), LeakyResidual(inputs)]
         self.layers = nn.Sequential(*layers, Flatten())
         self.head = nn.Linear(inputs * height * image_width, 1 + condition_dim)
-        self.apply(_start)
+        self.apply(_init_layer)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.layers(images))
         return logits
 
 
-def _start(layer: nn.Module) -> None:
+def _init_layer(layer: nn.Module) -> None:
     """He et al. 2015 for slope 0.2, and residual blocks that begin as nothing (Zhang et al. 2019, Fixup).
 
     The paper names no start. With PyTorch's own the signal fades from layer to layer, and after 6,000 portraits of 32

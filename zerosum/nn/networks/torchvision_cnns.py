@@ -39,7 +39,7 @@ class Entry(nn.Module):
 
 def resnet(name: str, channels: int, classes: int) -> Parts:
     """ResNet-18 to -152 (He et al. 2016, table 1)."""
-    body, entry = _built(name, channels, classes)
+    body, entry = _build(name, channels, classes)
     return Parts(
         stages=[
             nn.Sequential(body.conv1, body.bn1, body.relu, body.maxpool),
@@ -70,7 +70,7 @@ def googlenet(name: str, channels: int, classes: int) -> Parts:
 
     torchvision's weights come from a network that sees [-1, 1], so that nothing is normalised; its "5x5"
     branches have 3x3 kernels. The auxiliary classifiers in its file are not trained."""
-    body, entry = _built(name, channels, classes, normalise=False, aux_logits=True, init_weights=True)
+    body, entry = _build(name, channels, classes, normalise=False, aux_logits=True, init_weights=True)
     return Parts(
         stages=[
             nn.Sequential(body.conv1, body.maxpool1, body.conv2, body.conv3, body.maxpool2),
@@ -94,7 +94,7 @@ def googlenet(name: str, channels: int, classes: int) -> Parts:
     )
 
 
-def _built(name: str, channels: int, classes: int, normalise: bool = True, **options: bool) -> tuple[Any, Entry]:
+def _build(name: str, channels: int, classes: int, normalise: bool = True, **options: bool) -> tuple[Any, Entry]:
     """torchvision's network, its first convolution for as many channels as leave the entry, and the entry."""
     body = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
     entry = Entry(channels, normalise)
@@ -113,7 +113,7 @@ def _built(name: str, channels: int, classes: int, normalise: bool = True, **opt
 
 def _with_dense_layers(name: str, channels: int, classes: int, first: type[nn.Module]) -> Parts:
     """AlexNet or VGG, whose convolutions and pools come as one sequence; `first` is the layer that begins a stage."""
-    body, entry = _built(name, channels, classes)
+    body, entry = _build(name, channels, classes)
     layers, pool = list(body.features)[:-1], body.features[-1]
     starts = sorted({0, *(place for place, layer in enumerate(layers) if isinstance(layer, first))})
     stages = [nn.Sequential(*layers[start:end]) for start, end in zip(starts, [*starts[1:], None], strict=True)]

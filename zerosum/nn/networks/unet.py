@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm, instance_norm
 from torch.nn.functional import dropout as drop
 
-from zerosum.nn.layers.layout import joined
+from zerosum.nn.layers.layout import concat_channels
 
 Norm = Literal["batch", "picture", "instance", "none"]
 
@@ -31,7 +31,7 @@ class Generator(nn.Module):
     bounded: tanh at the end; without, the outputs are logits.
     skips: without, the encoder-decoder that the paper compares with.
     Each skip carries a map before its rectifier (appendix). In the PyTorch code the leaky rectifier has changed it in
-    place, which is the same: every joined map meets a rectifier next, and relu(leaky(x)) = relu(x).
+    place, which is the same: every concat_channels map meets a rectifier next, and relu(leaky(x)) = relu(x).
     54,413,955 parameters with the defaults and 3 channels; 41,828,995 at depth 7; 39,075,459 without skips.
     Raises ValueError for a depth below 2 and for images whose sides are not multiples of 2^depth."""
 
@@ -55,7 +55,7 @@ class Generator(nn.Module):
         widths = [width * min(2**level, 8) for level in range(depth)]
         wide = range(depth - 1, 3, -1)  # levels whose way up gives 8 * width channels, innermost first
         dropped = wide[:MOST_DROPPED] if dropout_innermost else wide[1 : MOST_DROPPED + 1]
-        bias = biased(norm)
+        bias = needs_bias(norm)
 
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for level, outputs in enumerate(widths):
@@ -76,7 +76,7 @@ class Generator(nn.Module):
             if dropout and level in dropped:
                 layers["dropout"] = Dropout(dropout, noise)
             self.up.append(nn.Sequential(layers))
-        self.apply(start_normal)
+        self.apply(init_normal)
 
     def forward(self, images: Tensor) -> Tensor:
         check_size(images, self.multiple)
@@ -89,7 +89,7 @@ class Generator(nn.Module):
             x = block(x)
             if maps:
                 skip = maps.pop()
-                x = joined(skip, x) if self.skips else x
+                x = concat_channels(skip, x) if self.skips else x
         return x.tanh() if self.bounded else x
 
 
@@ -107,7 +107,7 @@ class Dropout(nn.Module):
         return f"probability={self.probability}, noise={self.noise}"
 
 
-def without_noise(network: nn.Module) -> nn.Module:
+def disable_noise(network: nn.Module) -> nn.Module:
     """The network with every `Dropout` quiet in eval mode."""
     for layer in network.modules():
         if isinstance(layer, Dropout):
@@ -142,7 +142,7 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
     raise ValueError(f"norm must be batch, picture, instance or none, got {norm!r}")
 
 
-def biased(norm: Norm) -> bool:
+def needs_bias(norm: Norm) -> bool:
     """Whether convolutions have biases beside such norms: the shift of batch norm takes their place."""
     return norm not in ("batch", "picture")
 
@@ -155,7 +155,7 @@ def check_size(images: Tensor, multiple: int, least: int = 1) -> None:
         raise ValueError(f"sides must be multiples of {multiple} pixels{at_least}, got {height}x{width}")
 
 
-def start_normal(layer: nn.Module) -> None:
+def init_normal(layer: nn.Module) -> None:
     """Weights from N(0, 0.02²), gains of batch norm from N(1, 0.02²), biases and shifts 0.
 
     The code of pix2pix; that of pix2pixHD leaves the biases of convolutions at PyTorch's uniform start."""
@@ -167,6 +167,6 @@ def start_normal(layer: nn.Module) -> None:
         nn.init.zeros_(bias)
 
 
-def sees_means(network: nn.Module) -> bool:
+def uses_image_statistics(network: nn.Module) -> bool:
     """Whether the network normalises by means over the picture, which those over a piece of it are not."""
     return any(isinstance(layer, nn.InstanceNorm2d | nn.GroupNorm | PictureNorm) for layer in network.modules())
