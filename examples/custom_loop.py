@@ -19,8 +19,8 @@ from zerosum.engine.ema import Ema
 from zerosum.metrics.features import open_extractor
 from zerosum.metrics.frechet import frechet_distance_of
 from zerosum.metrics.neighbours import precision_recall
-from zerosum.nn.losses.adversarial import overtake, relativistic
-from zerosum.nn.losses.penalties import slope_penalty
+from zerosum.nn.losses.adversarial import relativistic_generator, relativistic
+from zerosum.nn.losses.penalties import r1_from_logits
 from zerosum.nn.networks.dcgan import Discriminator, Generator
 from zerosum.utils.pictures import grid, save_picture
 
@@ -48,7 +48,7 @@ def train(data: Dataset, steps: int, batch: int, gamma: float) -> Ema:
         real.requires_grad_()
         real_logits, fake_logits = discriminator(real), discriminator(fake)  # (batch,) each
         d_loss = relativistic(real_logits, fake_logits)["pair"]
-        penalty = gamma / 2 * slope_penalty(real_logits, real)
+        penalty = gamma / 2 * r1_from_logits(real_logits, real)
         d_optimizer.zero_grad()
         (d_loss + penalty).backward()
         d_optimizer.step()
@@ -57,7 +57,7 @@ def train(data: Dataset, steps: int, batch: int, gamma: float) -> Ema:
         with torch.no_grad():
             real_logits = discriminator(real)
         fake_logits = discriminator(generator(torch.randn(batch, LATENT_DIM)))
-        g_loss = overtake(fake_logits, real_logits)
+        g_loss = relativistic_generator(fake_logits, real_logits)
         g_optimizer.zero_grad()
         g_loss.backward()
         g_optimizer.step()

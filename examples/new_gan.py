@@ -22,7 +22,7 @@ import zerosum
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Batch, GeneratorSpec, Player, System, Terms
 from zerosum.engine.randomness import normal_latents
-from zerosum.recipes.adversarial import adam, plain_game, two_players
+from zerosum.recipes.adversarial import adam, standard_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import AdversarialSettings, GanAdamSettings, LossName
 from zerosum.utils.pictures import grid, save_picture
@@ -100,20 +100,20 @@ def spread(settings: SpreadSettings, data: DatasetInfo) -> System:
 
     def build_players() -> list[Player]:
         discriminator = Discriminator(channels, height, width, settings.units)
-        game = plain_game(generator, discriminator, latents, data.alpha)
-        judge, fool = two_players(settings, generator, discriminator, game, lambda net: adam(settings.optimizer, net))
+        game = standard_game(generator, discriminator, latents, data.alpha)
+        discriminator_player, generator_player = two_players(settings, generator, discriminator, game, lambda net: adam(settings.optimizer, net))
         if not settings.spread:
-            return [judge, fool]
+            return [discriminator_player, generator_player]
 
         def losses(batch: Batch) -> tuple[Terms, Terms]:
             """What the generator minimises, a dict of scalars that are added up; and scalars that are only logged."""
-            terms, scores = fool.losses(batch)
+            terms, scores = generator_player.losses(batch)
             one, other = latents(len(batch["image"])), latents(len(batch["image"]))  # (N, latent_dim) each
             made = generator(one) - generator(other)  # (N, channels, height, width)
             ratio = made.abs().mean() / (one - other).abs().mean()  # how far images differ for latents that do
             return {**terms, "spread": settings.spread / (ratio + 1e-5)}, {**scores, "spread/ratio": ratio}
 
-        return [judge, replace(fool, losses=losses)]
+        return [discriminator_player, replace(generator_player, losses=losses)]
 
     return System(generator, build_players, GeneratorSpec(seeded_latents))
 

@@ -70,8 +70,8 @@ def make(tmp_path):
         training = Training(
             System(modules[1], lambda: players, GeneratorSpec(lambda seeds: torch.zeros(len(seeds), 1))),
             run,
-            draw=lambda player, position, count: {"image": torch.full((count, 1), position / 100)},
-            show=show,
+            next_batch=lambda player, position, count: {"image": torch.full((count, 1), position / 100)},
+            write_samples=show,
             batch=BATCH,
             seed=seed,
             cadence=Cadence(log, sample, checkpoint, seconds),
@@ -181,7 +181,7 @@ def test_noise_is_new_in_every_turn_and_a_function_of_the_seed(make, tmp_path):
 
 def test_what_is_said_of_a_sample_stands_in_the_line_of_its_moment(make):
     training = make(sample=20)
-    training.show = lambda network, images: {"growth/level": 2 + images / 100}
+    training.write_samples = lambda network, images: {"growth/level": 2 + images / 100}
     training.run_until(Goal(images=50), StopRequest())
     said = {line["images"]: line["growth/level"] for line in stats(training) if "growth/level" in line}
     assert said == pytest.approx({0: 2.0, 10: 2.1, 20: 2.2, 40: 2.4, 50: 2.5})
@@ -262,7 +262,7 @@ def test_a_score_that_fails_is_a_warning_and_the_checkpoints_are_kept(make, erro
     assert all(text.startswith("This checkpoint has no score: ") for text in texts)
 
 
-@pytest.mark.parametrize("what", ["show", "finalize"])
+@pytest.mark.parametrize("what", ["write_samples", "finalize"])
 def test_a_picture_that_fails_is_a_warning_whatever_it_raises(make, what):
     def fails(*arguments):
         raise RuntimeError("no such font\nand so on")
@@ -281,7 +281,7 @@ def test_divergence_is_no_warning_wherever_it_is_found(make):
         raise DivergedError("nan")
 
     training = make()
-    training.show = diverges
+    training.write_samples = diverges
     with pytest.raises(DivergedError):
         training.run_until(Goal(images=30), StopRequest())
 
@@ -320,7 +320,7 @@ def killed_at(training, moment, monkeypatch):
 
     training.scorer = Scorer(measure, "eval/fd", False)
     if moment == "after the mark":
-        training.draw = lambda player, position, count, draw=training.draw: (
+        training.next_batch = lambda player, position, count, draw=training.next_batch: (
             dies() if training.progress.images == 20 else draw(player, position, count)
         )
     with pytest.raises(KeyboardInterrupt):
@@ -376,7 +376,7 @@ def test_scores_take_a_share_of_the_time_and_the_last_checkpoint_is_always_score
     """A step takes one second and a score ten: after one, none is due for 200 seconds."""
     clock = Clock()
     training = make(checkpoint=50, clock=clock)
-    draw = training.draw
+    draw = training.next_batch
 
     def drawing(player, position, count):
         clock.now += 0.5  # of two players
@@ -386,7 +386,7 @@ def test_scores_take_a_share_of_the_time_and_the_last_checkpoint_is_always_score
         clock.now += 10
         return {"eval/fd": 1.0}, {}
 
-    training.draw = drawing
+    training.next_batch = drawing
     training.scorer = Scorer(measure, "eval/fd", False)
     training.run_until(Goal(images=5020), StopRequest())
     assert scored(training) == [50, 2050, 4050, 5020]
@@ -409,7 +409,7 @@ def test_the_last_checkpoint_is_scored_also_where_it_was_saved_as_a_regular_one(
 def test_minutes_are_of_training_and_not_of_samples_checkpoints_and_scores(make):
     clock = Clock()
     training = make(checkpoint=20, sample=20, clock=clock)
-    draw = training.draw
+    draw = training.next_batch
 
     def drawing(player, position, count):
         clock.now += 0.5
@@ -419,7 +419,7 @@ def test_minutes_are_of_training_and_not_of_samples_checkpoints_and_scores(make)
         clock.now += 1000
         return {}
 
-    training.draw, training.show, training.finalize = drawing, slow, lambda network: slow(network, 0)
+    training.next_batch, training.write_samples, training.finalize = drawing, slow, lambda network: slow(network, 0)
     training.scorer = Scorer(lambda network, images: (slow(network, images) | {"eval/fd": 1.0}, {}), "eval/fd", False)
     training.run_until(Goal(seconds=8), StopRequest())
     assert training.progress.step == 8
@@ -549,7 +549,7 @@ def test_a_checkpoint_is_also_written_when_time_is_up(make):
 
 def test_a_request_to_stop_saves_without_a_sample(make):
     training, stop = make(), StopRequest()
-    training.draw = lambda player, position, count: (
+    training.next_batch = lambda player, position, count: (
         setattr(stop, "signal", "SIGTERM"),
         {"image": torch.ones(BATCH, 1)},
     )[1]
@@ -646,7 +646,7 @@ def test_pictures_and_lines_that_cannot_be_written_are_warnings(make, monkeypatc
         raise error
 
     training = make()
-    training.show = fails
+    training.write_samples = fails
     monkeypatch.setattr(training.run, "add_stats", fails)
     monkeypatch.setattr(training.run, "add_event", fails)
     assert training.run_until(Goal(images=40), StopRequest()) == "done"

@@ -11,7 +11,7 @@ import yaml
 import zerosum
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.step import frozen
-from zerosum.engine.transfer import counted_back, freeze_first, take_over
+from zerosum.engine.transfer import freeze_first, load_matching, match_from_the_end
 from zerosum.nn.networks import dcgan, mlp, progressive
 from zerosum.recipes.adversarial import freeze
 from zerosum.recipes.registry import get_recipe
@@ -354,7 +354,7 @@ def test_an_augmentation_starts_anew(gray, runs, tmp_path):
 def test_counting_back_ends_where_shapes_differ():
     own = {"a": torch.zeros(3), "b": torch.zeros(2, 2), "c": torch.zeros(4)}
     theirs = {"x": torch.zeros(9), "y": torch.zeros(1), "b": torch.ones(2, 2), "z": torch.ones(4)}
-    found = counted_back(own, theirs)
+    found = match_from_the_end(own, theirs)
     assert list(found) == ["c", "b"]
     assert all(torch.equal(tensor, torch.ones_like(tensor)) for tensor in found.values())
 
@@ -362,16 +362,16 @@ def test_counting_back_ends_where_shapes_differ():
 def test_numbers_that_happen_to_be_as_many_are_no_fit():
     module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
     only_norms = {f"1.{name}": torch.ones(3) for name in ("weight", "bias", "running_mean", "running_var")}
-    found = take_over(module, only_norms)
-    assert found.taken == ("1.weight", "1.bias", "1.running_mean", "1.running_var")
-    assert found.left == ("0.weight", "0.bias", "1.num_batches_tracked")
-    assert not found.fits
-    assert take_over(module, {"0.weight": torch.ones(3, 2)}).fits
+    report = load_matching(module, only_norms)
+    assert report.loaded == ("1.weight", "1.bias", "1.running_mean", "1.running_var")
+    assert report.fresh == ("0.weight", "0.bias", "1.num_batches_tracked")
+    assert not report.fits
+    assert load_matching(module, {"0.weight": torch.ones(3, 2)}).fits
 
 
 def test_what_stands_still_and_begins_anew_is_named():
     module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 3))
     module[0].requires_grad_(False)
-    assert take_over(module, {"0.weight": torch.ones(3, 2)}).held == ("0.bias",)
-    assert take_over(module, {"0.weight": torch.ones(3, 2), "0.bias": torch.ones(3)}).held == ()
+    assert load_matching(module, {"0.weight": torch.ones(3, 2)}).frozen == ("0.bias",)
+    assert load_matching(module, {"0.weight": torch.ones(3, 2), "0.bias": torch.ones(3)}).frozen == ()
     assert torch.equal(module[0].weight, torch.ones(3, 2))

@@ -1,4 +1,4 @@
-"""Time for what training can do without."""
+"""A time budget for optional work."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,23 +6,22 @@ from contextlib import contextmanager
 
 
 class Allowance:
-    """How often something may be done that training can do without, such as a score or a report: it takes less than
-    `share` of the time.
+    """A budget for optional work during training, such as scores or reports: less than `share` of the time.
 
-    After t seconds of it, it is due again t / share later; the first time it is due at once. clock: seconds that only
-    grow."""
+    After t seconds of work it is due again t / share later; the first time it is due at once. clock: monotonic
+    seconds."""
 
     def __init__(self, share: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.share, self.clock = share, clock
         self._next = -float("inf")
 
     def due(self) -> bool:
-        """Whether there is time for it now."""
+        """Whether the budget allows it now."""
         return self.clock() >= self._next
 
     @contextmanager
     def spent(self) -> Iterator[None]:
-        """The time that passes in the block is spent, also when it ends in an error."""
+        """Charge the time of the block to the budget, also when it raises."""
         started = self.clock()
         try:
             yield

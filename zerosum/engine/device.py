@@ -1,4 +1,4 @@
-"""What the program runs on, and settings of the process that make it fast there."""
+"""Choice of the device, out-of-memory errors, and allocator settings."""
 
 import ctypes
 import sys
@@ -11,7 +11,7 @@ from zerosum.utils.errors import ConfigError, ZerosumError
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU. Raises ConfigError when a named device is not there."""
+    """`auto` takes CUDA, then MPS, then the CPU. Raises ConfigError when a named device is not available."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind in available if available[kind]))
@@ -24,7 +24,7 @@ def choose_device(name: str) -> torch.device:
 
 @contextmanager
 def plain_memory_errors() -> Iterator[None]:
-    """Turn memory that runs out, on the CPU or a graphics processor, into a sentence."""
+    """Turn out-of-memory errors, of the CPU or a GPU, into a ZerosumError."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -36,8 +36,8 @@ def plain_memory_errors() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the CPU or a graphics processor."""
-    # The CPU's allocator has no exception of its own, and a size beyond 64 bits never reaches it.
+    """Whether this is an out-of-memory error, of the CPU or a GPU."""
+    # The CPU allocator has no exception type of its own, and sizes beyond 64 bits never reach it.
     words = ("DefaultCPUAllocator", "Storage size calculation overflowed")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and any(word in str(error) for word in words)
@@ -45,8 +45,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def keep_pages() -> None:
-    """Tell glibc to keep freed memory. A training step frees and takes the same large blocks again and again; by
-    default each round trip to the kernel costs tens of thousands of page faults a step (3 to 7 % of its time)."""
+    """Make glibc keep freed memory. A training step frees and allocates the same large blocks again and again; by
+    default that costs tens of thousands of page faults per step (3 to 7 % of its time)."""
     if not sys.platform.startswith("linux"):
         return
     try:

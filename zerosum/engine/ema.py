@@ -7,22 +7,21 @@ from torch import nn
 
 
 def decay_for(images: int, half_life: float) -> float:
-    """The share of the old average that remains after `images` more images: one half after `half_life` of them.
-
-    A half-life of 0 keeps nothing, so the average is the network itself."""
+    """The decay over `images` images: one half after `half_life` of them. With a half-life of 0 the average is the
+    network itself."""
     return 0.5 ** (images / half_life) if half_life > 0 else 0.0
 
 
 def ramped(half_life: float, images_seen: int, ramp: float = 0.05) -> float:
-    """Half-life early in training: at most a share `ramp` of what was seen, else the first average would be mostly
-    the initial weights (Karras et al. 2020, StyleGAN2-ADA, use the same 5 %)."""
+    """The half-life early in training: at most `ramp` times the images seen, or else early averages would be mostly the
+    initial weights (Karras et al. 2020, StyleGAN2-ADA, use the same 5 %)."""
     return min(half_life, ramp * images_seen)
 
 
 class Ema:
     """The average of a network's parameters and floating-point buffers; integer buffers are copied.
 
-    Buffers are averaged too, because running statistics of batch norm belong to the weights they were seen with."""
+    Buffers are averaged too, because running statistics of batch norm belong to the weights."""
 
     def __init__(self, network: nn.Module, half_life: float) -> None:
         self.half_life = half_life
@@ -34,8 +33,8 @@ class Ema:
 
     @torch.no_grad()
     def update(self, network: nn.Module, images: int, images_seen: int, half_life: float | None = None) -> None:
-        """Move towards `network`, of which `images` more images were seen, `images_seen` in all; with this half-life if
-        one is given, else with its own, which is short at first."""
+        """Update after `images` more images, `images_seen` in all; with half_life if given, else with its own, ramped
+        up."""
         weight = 1 - decay_for(images, ramped(self.half_life, images_seen) if half_life is None else half_life)
         average, current = list(self.average.state_dict().values()), list(network.state_dict().values())
         floating = [i for i, tensor in enumerate(average) if tensor.is_floating_point()]

@@ -1,4 +1,4 @@
-"""The loop around the step: time in images, log lines, samples, checkpoints, stopping."""
+"""The training loop: time in images, log lines, samples, checkpoints, stopping."""
 
 import math
 import time
@@ -16,7 +16,7 @@ from zerosum.engine.ema import Ema
 from zerosum.engine.norms import warm_up_statistics
 from zerosum.engine.pace import pace_text
 from zerosum.engine.players import Batch, Player, System
-from zerosum.engine.restored import load_player, refuse_odd_state
+from zerosum.engine.restored import load_player, validate_state
 from zerosum.engine.schedule import due, due_for_sample
 from zerosum.engine.step import seeded_in, training_step
 from zerosum.engine.stopping import StopRequest
@@ -35,31 +35,31 @@ from zerosum.utils.errors import DataError, DivergedError, ZerosumError, error_t
 from zerosum.utils.weights import not_finite
 
 LONGEST_SILENCE = 20.0
-"""Seconds between two log lines at most, whatever `every.log` says: a network may see an image a second."""
+"""Maximum seconds between two log lines, whatever `every.log` says: training may be as slow as an image a second."""
 
 WRITE_ATTEMPTS = 3
-"""Checkpoints in a row that may fail before training ends: a disk that is full for a while is not fatal."""
+"""Training ends when this many checkpoints in a row cannot be written; a temporarily full disk is not fatal."""
 
 SCORING = 0.05
-"""The share of the time that scores at checkpoints may take; that of the last checkpoint is always taken."""
+"""Maximum share of the time for scores at checkpoints; the last checkpoint is always scored."""
 
 
 class Listener(Protocol):
-    """Something that shows how training goes."""
+    """A display of training progress."""
 
     def scalars(
         self, images: int, step: int, values: dict[str, float], fraction: float, seconds_left: float | None
     ) -> None:
-        """One log line: values by name, and how far the run is (fraction of its goal, 0 to 1)."""
+        """One log line: values by name, and progress as a fraction of the goal, 0 to 1."""
 
     def event(self, kind: str, text: str) -> None:
-        """Something happened: a checkpoint, a warning, a signal, the end."""
+        """An event: a checkpoint, a warning, a signal, the end."""
 
 
 @dataclass
 class Progress:
-    """How far a run is. seconds: of training steps, without samples, checkpoints and scores. drawn counts the images
-    that each player took from the data."""
+    """Progress of a run. seconds: time of training steps, without samples, checkpoints and scores. drawn: the number of
+    images each player has taken from the data."""
 
     images: int = 0
     step: int = 0
@@ -69,28 +69,28 @@ class Progress:
 
 @dataclass(frozen=True)
 class Goal:
-    """When to stop: at whichever of images, steps and seconds of training comes first."""
+    """When to stop: at the first of images, steps and seconds of training."""
 
     images: int | None = None
     steps: int | None = None
     seconds: float | None = None
 
     def fraction(self, progress: Progress) -> float:
-        """The share of the goal that is done, 1 or more when it is reached."""
+        """The completed fraction of the goal; 1 or more when it is reached."""
         pairs = ((progress.images, self.images), (progress.step, self.steps), (progress.seconds, self.seconds))
         return max((done / goal for done, goal in pairs if goal is not None), default=0.0)
 
     def length(self, progress: Progress) -> int | None:
-        """How many images the run will see: its goal, or an estimate by the share that is done, if any is."""
+        """The length of the run in images: its goal, or an estimate from the completed fraction; None at the start."""
         if self.images is not None and self.steps is None and self.seconds is None:
             return self.images
-        done = self.fraction(progress)
-        return round(progress.images / done) if done > 0 else None
+        fraction = self.fraction(progress)
+        return round(progress.images / fraction) if fraction > 0 else None
 
 
 @dataclass(frozen=True)
 class Cadence:
-    """How often, in images, to log, to sample and to save; and at most how many seconds may pass between two saves."""
+    """Intervals in images of logging, sampling and saving, and the maximum seconds between two checkpoints."""
 
     log: int
     sample: int
@@ -100,12 +100,12 @@ class Cadence:
 
 @dataclass(frozen=True)
 class Scorer:
-    """How the averaged network is scored at checkpoints, and which of them is therefore the best.
+    """Scores the averaged network at checkpoints and chooses the best one.
 
-    measure(network, images seen) returns scores by name (`eval/...`) and what made them, as JSON-able values; of these
-    `floor` and `reference` tell the watch what to hold the leading score against (Watch.see_score). leading is the
-    score that chooses the best checkpoint: the highest if `higher`, else the lowest. sound(scores) says whether a
-    checkpoint may be the best at all; one that may not is chosen only while no sound one has been seen."""
+    measure(network, images seen) returns scores by name (`eval/...`) and their provenance, as JSON-able values; of the
+    latter, the watch compares the leading score with `floor` and `reference` (Watch.see_score). leading is the score
+    that chooses the best checkpoint: the highest if `higher`, else the lowest. sound(scores): whether a checkpoint is
+    eligible; an ineligible one is chosen only while there is no eligible one."""
 
     measure: Callable[[nn.Module, int], tuple[dict[str, float], dict[str, Any]]]
     leading: str
@@ -113,16 +113,15 @@ class Scorer:
     sound: Callable[[Mapping[str, Any]], bool] = lambda scores: True
 
     def candidate(self, images: int, scores: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What a run keeps of a checkpoint that may be the best, from its scores; None without a finite leading one."""
+        """The record of a checkpoint for choosing the best, from its scores; None without a finite leading score."""
         score = scores.get(self.leading)
         if not isinstance(score, int | float) or not math.isfinite(score):
             return None
-        found = {"images": images, "name": self.leading, "score": score}
-        return found if self.sound(scores) else found | {"sound": False}
+        record = {"images": images, "name": self.leading, "score": score}
+        return record if self.sound(scores) else record | {"sound": False}
 
     def better(self, one: Mapping[str, Any], than: Mapping[str, Any] | None) -> bool:
-        """Whether one candidate is better than another, or than none: a sound one than one that is not, then by
-        score."""
+        """Whether one candidate is better than another or than None: eligible before ineligible, then by score."""
         if than is None or than["name"] != self.leading:
             return True
         sign = 1 if self.higher else -1
@@ -130,28 +129,28 @@ class Scorer:
 
 
 class Training:
-    """A system in training: its progress, its average, its run folder.
+    """A system in training: its progress, moving average and run folder.
 
-    draw(player, position, count) gives the player's next `count` images from its position in the stream of images, a
-    pure function.
-    show(network, images) writes a sample of the averaged network and returns scalars to log.
-    scorer scores it at checkpoints, for at most the share SCORING of the time; None leaves scores and the best
-    checkpoint out. Whether a checkpoint is scored depends on time; the weights do not depend on whether it is.
-    finalize completes it from the data before each checkpoint, where it needs that.
-    Samples, scores, `finalize` and listeners are not worth a run: whatever they raise is a warning.
-    batch is the number of images in a batch, unless the system says otherwise.
-    products: the passes of convolutions that are done as products (engine.autotune.conv_gemm).
-    clock: seconds that only grow.
-    pace(images a second of the steps alone) is asked at each log line; what it returns, if anything, is a warning.
-    progress_of maps images seen and the share of the goal's seconds that is over to what schedules count; None: the
-    images seen."""
+    next_batch(player, position, count) returns the player's next `count` images from its position in the stream of
+    images; a pure function.
+    write_samples(network, images) writes a sample sheet of the averaged network and returns scalars to log.
+    scorer scores the averaged network at checkpoints, for at most the share SCORING of the time; None disables scores
+    and the best checkpoint. Whether a checkpoint is scored depends on time; the weights do not depend on it.
+    finalize completes the averaged network from the data before each checkpoint (`Hooks.finalize_checkpoint`).
+    Errors of samples, scores, `finalize` and listeners are warnings and do not end the run.
+    batch: batch size, unless the system sets it.
+    products: the convolutions that run as matrix products (engine.autotune.conv_gemm).
+    clock: monotonic seconds.
+    pace(images a second of the steps alone) is called at each log line; a non-empty return value is a warning.
+    progress_of(images seen, elapsed share of the goal's seconds) is the argument of schedules; None: the images seen.
+    """
 
     def __init__(
         self,
         system: System,
         run: RunFolder,
-        draw: Callable[[Player, int, int], Batch],
-        show: Callable[[nn.Module, int], dict[str, float]],
+        next_batch: Callable[[Player, int, int], Batch],
+        write_samples: Callable[[nn.Module, int], dict[str, float]],
         *,
         batch: int,
         seed: int,
@@ -169,19 +168,19 @@ class Training:
         pace: Callable[[float], str] | None = None,
         progress_of: Callable[[int, float], int] | None = None,
     ) -> None:
-        self.system, self.run, self.draw, self.show = system, run, draw, show
+        self.system, self.run, self.next_batch, self.write_samples = system, run, next_batch, write_samples
         self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
         self.metadata, self.listeners, self.scorer, self.finalize = metadata, listeners, scorer, finalize
         self.products, self.pace = products or {}, pace
         self.progress_of, self.goal = progress_of, Goal()
         self.ema = Ema(system.network, ema_half_life)
         self.best: dict[str, Any] | None = None  # {"images", "name", "score"} of the best checkpoint
-        self._warming = True
+        self._warming_up = True
         self.progress = Progress(drawn={player.name: 0 for player in system.players})
         self.watch = watch or Watch()
         self._totals: dict[str, Tensor] = {}
         self._steps_in_totals = 0
-        self._pace_told = False
+        self._pace_reported = False
         self._wait = 0.0
         self._clock = clock
         self._logged_images, self._logged_seconds, self._logged_at = 0, 0.0, 0.0
@@ -191,8 +190,8 @@ class Training:
         self._sampled_at = self._saved_at = self._scored_at = self._restored_at = -1  # images seen; -1: not yet
 
     def run_until(self, goal: Goal, stop: StopRequest) -> str:
-        """Train until the goal is reached ("done") or a signal asked to stop ("stopped"); both end with a checkpoint,
-        and a new run begins with one, so that it can be resumed and sampled whenever it is killed.
+        """Train until the goal is reached ("done") or a signal requests a stop ("stopped"). Both end with a checkpoint,
+        and a new run starts with one, so that it can be resumed and sampled whenever it is killed.
 
         Raises DivergedError when a loss or a weight is not finite; the last good checkpoint is then the newest."""
         self.goal = goal
@@ -203,11 +202,11 @@ class Training:
             before = self.progress.images
             silent = self._clock() - self._logged_at > LONGEST_SILENCE
             logging = silent or due(before, before + self._images_a_step(), self.cadence.log)
-            with self._counted():
+            with self._timed():
                 self._step(gradient_norms=logging)
             self.watch.length = goal.length(self.progress)
             if logging:
-                with self._counted():  # the device catches up here
+                with self._timed():  # waits for the device
                     self._log(goal)
             if due_for_sample(before, self.progress.images, self.cadence.sample):
                 self._sample()
@@ -218,19 +217,19 @@ class Training:
         if stop.signal is not None:
             self.event("signal", f"{stop.signal} received: saving and stopping.")
         else:
-            if self._steps_in_totals:  # the steps since the last line, which may be all of a short run
+            if self._steps_in_totals:  # steps since the last line: possibly all of a short run
                 self._log(goal)
             if self._sampled_at != self.progress.images:
                 self._sample()
-        self.save(needed=True, scored=stop.signal is None)  # a signal is not kept waiting by scores
+        self.save(needed=True, scored=stop.signal is None)  # scores are skipped on interrupt
         if stop.signal is None:
             self._report(self.watch.conclude(self.progress.images))
         return "stopped" if stop.signal is not None else "done"
 
     def restore(self) -> None:
-        """Take up the newest intact checkpoint of the run folder, which is left as it is until training goes on.
+        """Load the newest intact checkpoint of the run folder. The folder does not change until training continues.
 
-        Raises DataError when there is none, or when it does not fit the networks that `config.yaml` speaks of."""
+        Raises DataError when there is none, or when it does not match the networks of `config.yaml`."""
         path = newest_intact(self.run.checkpoints, lambda text: self.event("warning", text))
         state = load_state(path)
         scores = list(read_lines(self.run.path / "evaluation.jsonl")) if self.scorer is not None else []
@@ -238,11 +237,11 @@ class Training:
             self.ema.average.load_state_dict(load_model(path))
             for player in self.system.players:
                 load_player(player, state["players"][player.name])
-            refuse_odd_state(state, self.system.players)
+            validate_state(state, self.system.players)
             self.progress = Progress(**state["progress"])
             self.watch.restore(state["watch"])
             self.best = self._best_of(state.get("best"), scores)  # runs of older versions have none
-            self._remember(scores)
+            self._replay_scores(scores)
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
             what = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
             raise DataError(
@@ -253,7 +252,7 @@ class Training:
             self._scored_at = images
 
     def lacks_score(self) -> bool:
-        """Whether the checkpoint that was restored has no score, or the best one no mark, as after a kill."""
+        """Whether the restored checkpoint has no score, or the best one is not marked, as after a kill."""
         if self.scorer is None:
             return False
         if self._scored_at != self.progress.images:
@@ -264,7 +263,7 @@ class Training:
     def _begin(self) -> None:
         if self._restored_at < 0:
             self._sample()
-            self.save(needed=True, scored=False)  # nothing has been learnt that could be scored
+            self.save(needed=True, scored=False)  # an untrained network is not scored
             return
         self.run.forget_after(self._restored_at)
         if self.best is not None and self.scorer is not None:
@@ -272,21 +271,21 @@ class Training:
         self.event("resume", f"Going on from {self._restored_at:,} images seen.")
 
     def save(self, needed: bool = False, scored: bool = True) -> None:
-        """Write a checkpoint, unless this moment has one; then score it, and point `best` at it if its score is the
+        """Write a checkpoint, unless there is one of this time; then score it, and mark it as best if its score is the
         best so far.
 
-        A failure to write is a warning, so that a disk that is full for a while does not end a run, unless this one is
-        needed (the first and the last) or the third that failed. needed: it is scored whatever time that takes.
-        scored: whether it may be scored at all."""
+        A failure to write is only a warning, so that a temporarily full disk does not end a run, unless this checkpoint
+        is needed (the first and the last) or is the third in a row to fail. needed: score it whatever time that takes.
+        scored: whether to score it at all."""
         images = self.progress.images
         name = self._write(needed) if self._saved_at != images else ""
         scoring = scored and self.scorer is not None and self._saved_at == images != self._scored_at
         is_best = scoring and (needed or self._scoring.due()) and self._score()
-        if name:  # once it is scored, so that a report has its score
+        if name:  # after scoring, so that a report has its score
             self.event("checkpoint", f"Saved {name}{', the best so far' if is_best else ''}.")
 
     def _write(self, needed: bool) -> str:
-        """Write a checkpoint. Returns its name, or nothing when it failed and may."""
+        """Write a checkpoint. Returns its name, or an empty string after a tolerated failure."""
         self._check_weights()
         if self.finalize is not None:
             with self._warning("The network was not completed from the data for this checkpoint"):
@@ -320,7 +319,7 @@ class Training:
         return self.batch if self.system.batch is None else self.system.batch(self.progress.images)
 
     def time(self) -> int:
-        """What schedules are a function of now (`players.clock_of`)."""
+        """The current argument of schedules (`players.clock_of`)."""
         if self.progress_of is None or self.goal.seconds is None:
             return self.progress.images
         return self.progress_of(self.progress.images, min(1.0, self.progress.seconds / self.goal.seconds))
@@ -328,7 +327,7 @@ class Training:
     def _step(self, gradient_norms: bool) -> None:
         system = self.system
         half_life = None if system.half_life is None else system.half_life(self.time())
-        self._warming = self._warming and warm_up_statistics(system.network)
+        self._warming_up = self._warming_up and warm_up_statistics(system.network)
         with as_products(self.products, self.precision):
             report = training_step(
                 system.players, self._next_batch, self._turn, system.simultaneous, gradient_norms, system.joint_forward
@@ -344,7 +343,7 @@ class Training:
     def _next_batch(self, player: Player) -> Batch:
         started = self._clock()
         count = self._batch()
-        batch = self.draw(player, self.progress.drawn[player.name], count)
+        batch = self.next_batch(player, self.progress.drawn[player.name], count)
         batch["images_seen"], batch["step"] = self.progress.images, self.progress.step
         batch["clock"] = self.time()
         self.progress.drawn[player.name] += count
@@ -360,29 +359,29 @@ class Training:
         timing = {"time/images_per_second": rate, "time/data_wait": self._wait / seconds}
         names = list(self._totals)
         steps = torch.tensor([1 if name.startswith("grad/") else self._steps_in_totals for name in names])
-        means = torch.stack([self._totals[name].float() for name in names]).cpu() / steps  # the one wait for the device
+        means = torch.stack([self._totals[name].float() for name in names]).cpu() / steps  # the only device sync
         values = dict(zip(names, means.tolist(), strict=True)) | timing
         self._totals, self._steps_in_totals = {}, 0
-        done = goal.fraction(self.progress)
-        left = self.progress.seconds * (1 - done) / done if done > 0 else None
+        fraction = goal.fraction(self.progress)
+        seconds_left = self.progress.seconds * (1 - fraction) / fraction if fraction > 0 else None
         self._write_stats(values)
-        if not self._pace_told and done < 1:
-            self._tell_pace(goal, rate)
+        if not self._pace_reported and fraction < 1:
+            self._report_pace(goal, rate)
         images, step = self.progress.images, self.progress.step
-        self._tell(lambda listener: listener.scalars(images, step, values, min(done, 1.0), left))
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            self._diverged(f"{bad[0]} is {values[bad[0]]}")
+        self._notify(lambda listener: listener.scalars(images, step, values, min(fraction, 1.0), seconds_left))
+        not_finite_names = [name for name, value in values.items() if not math.isfinite(value)]
+        if not_finite_names:
+            self._diverged(f"{not_finite_names[0]} is {values[not_finite_names[0]]}")
         self._warn(values)
-        alone = max(seconds - self._wait, 1e-9)
-        if self.pace is not None and (text := self.pace((self.progress.images - self._logged_images) / alone)):
+        step_seconds = max(seconds - self._wait, 1e-9)
+        if self.pace is not None and (text := self.pace((self.progress.images - self._logged_images) / step_seconds)):
             self.event("warning", text)
         self._logged_images, self._logged_seconds = self.progress.images, self.progress.seconds
         self._logged_at, self._wait = self._clock(), 0.0
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """What happens here is time of training."""
+    def _timed(self) -> Iterator[None]:
+        """Count the time of this block as training time."""
         started = self._clock()
         try:
             yield
@@ -391,7 +390,7 @@ class Training:
 
     @contextmanager
     def _warning(self, what: str) -> Iterator[None]:
-        """Whatever is raised here is a warning that begins with `what`; training goes on."""
+        """Turn errors in this block into warnings that begin with `what`; training continues."""
         try:
             yield
         except DivergedError:
@@ -399,9 +398,9 @@ class Training:
         except Exception as error:
             self.event("warning", f"{what}: {error_text(error)}")
 
-    def _tell_pace(self, goal: Goal, rate: float) -> None:
-        """Say once, at the first log line, how long it will take."""
-        self._pace_told = True
+    def _report_pace(self, goal: Goal, rate: float) -> None:
+        """Report the expected duration, once, at the first log line."""
+        self._pace_reported = True
         left = [] if goal.images is None else [goal.images - self.progress.images]
         left += [] if goal.steps is None else [(goal.steps - self.progress.step) * self._images_a_step()]
         seconds = None if goal.seconds is None else goal.seconds - self.progress.seconds
@@ -412,32 +411,31 @@ class Training:
         self._sampled_at = self.progress.images
         with self._warning("There is no sample of this moment"):
             self.run.refuse_moved()
-            values = self.show(self.ema.average, self.progress.images)
+            values = self.write_samples(self.ema.average, self.progress.images)
             self._write_stats(values)
             self._warn(values)
 
     def _score(self) -> bool:
-        """Score the checkpoint of this moment; whether it is the best so far, which `best` then names."""
+        """Score the current checkpoint. Returns whether it is the best so far; it is then marked as best."""
         assert self.scorer is not None
         scorer, images = self.scorer, self.progress.images
         self._scored_at = images
         candidate = None
         with self._warning("This checkpoint has no score"), self._scoring.spent():
-            values, made_by = scorer.measure(self.ema.average, images)
+            values, provenance = scorer.measure(self.ema.average, images)
             candidate = scorer.candidate(images, values)
-            self._report(self._watched(images, values | made_by))
+            self._report(self._findings_in(images, values | provenance))
             with self._warning("Its score was not written"):
-                self.run.add_scores(images, values, made_by)
+                self.run.add_scores(images, values, provenance)
         if candidate is None or not scorer.better(candidate, self.best):
             return False
-        if not self._mark_best(images):  # an unmarked checkpoint may be pruned: the one before stays the best
+        if not self._mark_best(images):  # an unmarked checkpoint may be pruned, so the previous one stays the best
             return False
         self.best = candidate
         return True
 
-    def _watched(self, images: int, scores: Mapping[str, Any]) -> list[Finding]:
-        """What the watch finds in the scores of a checkpoint, or a line of them; nothing without a floor to hold the
-        leading one against."""
+    def _findings_in(self, images: int, scores: Mapping[str, Any]) -> list[Finding]:
+        """The findings of the watch in the scores of a checkpoint; none if there is no floor for the leading score."""
         assert self.scorer is not None
         name = self.scorer.leading
         parts = (scores, scores.get("floor") or {}, scores.get("reference") or {})
@@ -445,7 +443,7 @@ class Training:
         return self.watch.see_score(images, name, *known) if len(known) == len(parts) else []
 
     def _mark_best(self, images: int) -> bool:
-        """Point `best` at the checkpoint of so many images; whether that could be written."""
+        """Mark the checkpoint at `images` as best. Returns whether that could be written."""
         try:
             mark_best(self.run.checkpoints, images)
         except (ZerosumError, OSError) as error:
@@ -453,17 +451,17 @@ class Training:
             return False
         return True
 
-    def _remember(self, scores: Sequence[Mapping[str, Any]]) -> None:
-        """Let the watch know the scores up to now that it had not seen when the last checkpoint was saved, which is
-        before it is scored. What it found in them was reported then."""
+    def _replay_scores(self, scores: Sequence[Mapping[str, Any]]) -> None:
+        """Give the watch the scores that are newer than its saved state: a checkpoint is saved before it is scored.
+        Their findings were reported at the time."""
         for line in scores:
             images = line.get("images")
             if isinstance(images, int) and self.watch.scored_until < images <= self.progress.images:
-                self._watched(images, line)
+                self._findings_in(images, line)
 
     def _best_of(self, saved: dict[str, Any] | None, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-        """The best of the scored checkpoints that are still there, by the lines of scores up to now (a checkpoint is
-        saved before it is scored) and by what was known when the last was saved."""
+        """The best of the scored checkpoints that still exist, from the score file (a checkpoint is saved before it is
+        scored) and from the saved state."""
         if self.scorer is None:
             return saved
         name = self.scorer.leading
@@ -471,10 +469,10 @@ class Training:
         for line in scores:
             if isinstance(line.get("images"), int) and (one := self.scorer.candidate(line["images"], line)):
                 known.append(one)
-        there = {int(path.name) for path in list_checkpoints(self.run.checkpoints)}
+        existing = {int(path.name) for path in list_checkpoints(self.run.checkpoints)}
         best = None
         for one in sorted(known, key=lambda one: one["images"]):
-            usable = one["images"] in there and one["images"] <= self.progress.images
+            usable = one["images"] in existing and one["images"] <= self.progress.images
             if usable and self.scorer.better(one, best):
                 best = one
         return best
@@ -496,24 +494,23 @@ class Training:
             self.run.add_stats(progress | values)
         except (ZerosumError, OSError) as error:
             text = str(error)
-            self._tell(lambda listener: listener.event("warning", text))
+            self._notify(lambda listener: listener.event("warning", text))
 
     def event(self, kind: str, text: str, **more: Any) -> None:
-        """Tell the listeners and write a line to `events.jsonl`."""
-        said = text if "advice" not in more else f"{text} {more['advice']}"
-        self._tell(lambda listener: listener.event(kind, said))
+        """Notify the listeners and write a line to `events.jsonl`."""
+        message = text if "advice" not in more else f"{text} {more['advice']}"
+        self._notify(lambda listener: listener.event(kind, message))
         try:
             self.run.add_event(kind, text, self.progress.images, **more)
         except (ZerosumError, OSError) as error:
             failure = str(error)
-            self._tell(lambda listener: listener.event("warning", failure))
+            self._notify(lambda listener: listener.event("warning", failure))
 
-    def _tell(self, something: Callable[[Listener], None]) -> None:
-        """Tell every listener. One that fails is no reason to end a run: its first failure is written to
-        `events.jsonl`."""
+    def _notify(self, call: Callable[[Listener], None]) -> None:
+        """Call every listener. A failing one does not end the run: its first failure is written to `events.jsonl`."""
         for listener in self.listeners:
             try:
-                something(listener)
+                call(listener)
             except Exception as error:
                 if id(listener) not in self._failed_listeners:
                     self._failed_listeners.add(id(listener))

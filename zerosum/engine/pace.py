@@ -1,9 +1,9 @@
-"""How long training takes at its present speed."""
+"""Time left at the current speed."""
 
 
 def pace_text(rate: float, images: int, images_left: int | None, seconds_left: float | None) -> str:
-    """What is left at so many images a second, as a sentence; images have been seen. Of what is left of a goal in
-    images and in seconds, one at least, the sooner counts."""
+    """A sentence on the time left at `rate` images a second, after `images` images. At least one of images_left and
+    seconds_left is given; the earlier one counts."""
     speed = f"{rate:,.0f} images a second" if rate >= 10 else f"{rate:.2g} images a second"
     by_images = None if images_left is None else images_left / rate
     if seconds_left is not None and (by_images is None or seconds_left < by_images):
@@ -13,7 +13,7 @@ def pace_text(rate: float, images: int, images_left: int | None, seconds_left: f
 
 
 def _rounded(number: float) -> int:
-    """Down to two digits."""
+    """Round down to two significant digits."""
     unit = 10 ** max(0, len(str(int(number))) - 2)
     return int(number) // unit * unit
 

@@ -1,4 +1,4 @@
-"""Torch's randomness as a function of names, with the global state left as it was found."""
+"""Torch's random numbers as a function of names, without changing the global state."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ from zerosum.utils.seeds import seed_of
 
 @contextmanager
 def seeded(device: torch.device, *parts: int | str) -> Iterator[None]:
-    """Inside the block torch draws from a stream that depends on `parts` alone; afterwards the stream that was there
-    goes on. Latents, dropout masks and the points of a penalty may then be drawn plainly, and a run that was killed
-    and resumed draws the same ones."""
+    """Inside the block, torch's random numbers depend on `parts` alone; afterwards the previous stream continues. So
+    latents, dropout masks and the points of a gradient penalty can use torch.rand directly, and a resumed run gets the
+    same ones."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        # torch.manual_seed takes a millisecond to note it for devices that are not there
+        # torch.manual_seed takes a millisecond, even for devices that are not available
         (torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed)(seed_of(*parts))
         yield
 

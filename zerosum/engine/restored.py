@@ -1,5 +1,5 @@
-"""What `state.pt` holds, checked before training goes on with it: its hash says that it is what was written, and not
-that it makes sense."""
+"""Validation of `state.pt` before training resumes: its hash shows that the file is intact, not that its contents are
+valid."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,36 +59,36 @@ class _State(_Strict):
     best: _Best | None = None
 
 
-def refuse_odd_state(state: Mapping[str, Any], players: Sequence[Player]) -> None:
-    """Raises ValueError, in words, for a state that training cannot go on from, whatever else agrees."""
+def validate_state(state: Mapping[str, Any], players: Sequence[Player]) -> None:
+    """Raises ValueError for a state that training cannot resume from."""
     try:
-        found = _State.model_validate(dict(state))
+        validated = _State.model_validate(dict(state))
     except ValidationError as error:
         problem = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].lower()}") from None
-    if strange := {player.name for player in players} - found.progress.drawn.keys():
-        raise ValueError(f"progress.drawn: no {min(strange)}")
-    if not all(0 <= seen <= found.progress.images for seen in found.watch.images.values()):
-        raise ValueError("watch.images: of a moment that has not been")
-    signs = [sign for kind, sign in found.watch.signs.items() if kind != "not-finite"]
+    if missing := {player.name for player in players} - validated.progress.drawn.keys():
+        raise ValueError(f"progress.drawn: no {min(missing)}")
+    if not all(0 <= seen <= validated.progress.images for seen in validated.watch.images.values()):
+        raise ValueError("watch.images: later than progress.images")
+    signs = [sign for kind, sign in validated.watch.signs.items() if kind != "not-finite"]
     if any(sign.since is None or sign.looks is None for sign in signs):
-        raise ValueError("watch.signs: a sign without its beginning")
-    scores = found.watch.scores
+        raise ValueError("watch.signs: a sign without since or looks")
+    scores = validated.watch.scores
     if any(len(pair) != 2 for pair in scores.seen) or (
         scores.seen and None in (scores.name, scores.floor, scores.reference)
     ):
-        raise ValueError("watch.scores: a score without what it is held against")
+        raise ValueError("watch.scores: a score without name, floor or reference")
 
 
 def load_player(player: Player, saved: Mapping[str, Any]) -> None:
-    """Give a player the weights and the state of its optimiser that were saved. Raises ValueError, RuntimeError,
-    LookupError or TypeError when they do not fit it."""
+    """Load a player's weights and the state of its optimiser. Raises ValueError, RuntimeError, LookupError or TypeError
+    when they do not fit."""
     player.module.load_state_dict(saved["module"])
     own = player.optimizer.state_dict()["param_groups"]
     player.optimizer.load_state_dict(saved["optimizer"])
     for before, after in zip(own, player.optimizer.param_groups, strict=True):
         for name, value in before.items():
-            if name != "params" and not _alike(value, after.get(name, value)):
+            if name != "params" and not _same_kind(value, after.get(name, value)):
                 raise ValueError(f"the optimiser of the {player.name} has {name} {after[name]!r:.80}")
     for weight, values in player.optimizer.state.items():
         for name, value in values.items():
@@ -99,12 +99,12 @@ def load_player(player: Player, saved: Mapping[str, Any]) -> None:
                 )
 
 
-def _alike(one: Any, other: Any) -> bool:
-    """Whether two settings of an optimiser are of one kind: flags (or None), numbers, or as many numbers."""
+def _same_kind(one: Any, other: Any) -> bool:
+    """Whether two settings of an optimiser have the same kind: flags (or None), numbers, or equally many numbers."""
     if isinstance(one, bool | None):
         return isinstance(other, bool | None)
     if isinstance(one, int | float):
         return isinstance(other, int | float)
     if isinstance(one, tuple | list):
-        return isinstance(other, tuple | list) and len(one) == len(other) and all(map(_alike, one, other))
+        return isinstance(other, tuple | list) and len(one) == len(other) and all(map(_same_kind, one, other))
     return isinstance(other, type(one))

@@ -1,10 +1,10 @@
-"""Pure functions of images seen."""
+"""Schedules: pure functions of images seen."""
 
 import math
 
 
 def linear(images: float, start: float, end: float, first: float, last: float) -> float:
-    """`first` until image `start`, `last` from image `end`, a straight line between."""
+    """`first` until image `start`, `last` from image `end`, linear between."""
     if images <= start:
         return first
     return last if images >= end else first + (last - first) * (images - start) / (end - start)
@@ -23,5 +23,5 @@ def due(before: int, now: int, every: int) -> bool:
 
 
 def due_for_sample(before: int, now: int, every: int) -> bool:
-    """Every `every` images, and also at its 1/16, 1/8, 1/4 and 1/2, since most changes in the first minutes."""
+    """Every `every` images, and at 1/16, 1/8, 1/4 and 1/2 of the first interval, when most changes."""
     return due(before, now, every) or any(before < every // part <= now for part in (16, 8, 4, 2))

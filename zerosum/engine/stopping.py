@@ -1,4 +1,4 @@
-"""Stopping on request: the first signal asks, the second Ctrl-C insists."""
+"""Graceful stop on the first signal, immediate stop on the second Ctrl-C."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ SHOW_CURSOR = b"\x1b[?25h"  # a live table hides it
 
 
 class StopRequest:
-    """Holds the name of the signal that asked training to stop, or None."""
+    """The name of the signal that requested a stop, or None."""
 
     def __init__(self) -> None:
         self.signal: str | None = None
@@ -23,24 +23,24 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """SIGTERM, SIGHUP (a terminal that is closed) and the first Ctrl-C set the request, which the loop reads between
-    steps; a second Ctrl-C ends the process at once with 130 (what is saved stays valid, since checkpoints appear whole
-    or not at all). A SIGHUP that is ignored, as under nohup, stays so.
+    """SIGTERM, SIGHUP (closed terminal) and the first Ctrl-C set the request, which the loop reads between steps; a
+    second Ctrl-C ends the process at once with code 130 (saved files stay valid, since checkpoints are written
+    atomically). A SIGHUP that is ignored, as under nohup, stays ignored.
 
-    Python runs its handlers only between two of its own instructions, and would take two Ctrl-C during one long step
-    for one. So the signals are counted by a thread that reads them from the wake-up socket.
+    Python runs signal handlers only between bytecode instructions, and would merge two Ctrl-C during one long step. So
+    a thread reads the signals from the wake-up socket and counts them.
 
-    Outside the main thread, where Python takes no handlers, signals are left alone. Handlers are restored after."""
+    Outside the main thread, where Python allows no handlers, nothing changes. Handlers are restored afterwards."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
 
-    ears, mouth = socket.socketpair()
-    mouth.setblocking(False)
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
 
     def listen() -> None:
-        while number := ears.recv(1):
+        while number := receiver.recv(1):
             if number[0] == signal.SIGINT and request.signal == "SIGINT":
                 with suppress(OSError, ValueError):  # the terminal may be gone
                     if sys.stderr.isatty():
@@ -50,24 +50,24 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     listener = threading.Thread(target=listen, name="signals", daemon=True)
     listener.start()
-    before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
-    previous = {number: signal.signal(number, _heard) for number in (*ending_signals(), signal.SIGINT)}
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    previous = {number: signal.signal(number, _do_nothing) for number in (*ending_signals(), signal.SIGINT)}
     try:
         yield request
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(before)
-        mouth.close()  # ends the thread
+        sender.close()  # ends the thread
         listener.join()
-        ears.close()
+        receiver.close()
 
 
 def ending_signals() -> list[signal.Signals]:
-    """Those by which the system asks a process to end: SIGTERM, and where there is one SIGHUP, unless it is ignored."""
+    """Signals that ask a process to end: SIGTERM, and SIGHUP where it exists and is not ignored."""
     hangup = getattr(signal, "SIGHUP", None)
     return [signal.SIGTERM] + ([hangup] if hangup and signal.getsignal(hangup) is not signal.SIG_IGN else [])
 
 
-def _heard(number: int, frame: FrameType | None) -> None:
-    """The handler in Python has nothing to do; it is there so that the signal does not end the process."""
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """A handler, so that the signal does not end the process."""

@@ -31,7 +31,7 @@ from zerosum.engine.pace import duration
 from zerosum.engine.players import LAYOUTS, Batch, Player, System
 from zerosum.engine.randomness import seeded
 from zerosum.engine.stopping import StopRequest, stop_on_signals
-from zerosum.engine.transfer import Taken, start_from, start_from_tensors
+from zerosum.engine.transfer import TransferReport, start_from, start_from_tensors
 from zerosum.engine.watch import Watch
 from zerosum.models.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.models.generator import Model
@@ -607,25 +607,25 @@ def _start_from(system: System, recipe: Recipe, settings: Settings, info: Datase
     return " ".join([*notes, taken_text(found, init)])
 
 
-def _refuse_to_keep_chance(settings: Settings, parts: Mapping[str, Taken], init: Path) -> None:
+def _refuse_to_keep_chance(settings: Settings, parts: Mapping[str, TransferReport], init: Path) -> None:
     """Raises ConfigError when a layer that was just drawn is to stay as it is."""
     for name, count in settings.frozen_layers.items():
-        if count and (held := parts[name].held):
+        if count and (held := parts[name].frozen):
             raise ConfigError(
                 f"transfer.freeze_{name}={count} would keep {held[0]} as it was drawn: {init} has none of its shape. "
                 "Freeze fewer layers, or none, or take the size and channels of that run."
             )
 
 
-def taken_text(parts: Mapping[str, Taken], init: Path) -> str:
+def taken_text(parts: Mapping[str, TransferReport], init: Path) -> str:
     """How many tensors each network took over, and which start anew."""
-    taken, total = sum(len(part.taken) for part in parts.values()), 0
+    taken, total = sum(len(part.loaded) for part in parts.values()), 0
     each, left = [], []
     for name, part in parts.items():
-        count = len(part.taken) + len(part.left)
+        count = len(part.loaded) + len(part.fresh)
         total += count
-        each.append(f"{name} {len(part.taken):,} of {count:,}")
-        left += [tensor if len(parts) == 1 else f"{name}.{tensor}" for tensor in part.left]
+        each.append(f"{name} {len(part.loaded):,} of {count:,}")
+        left += [tensor if len(parts) == 1 else f"{name}.{tensor}" for tensor in part.fresh]
     by_network = f" ({', '.join(each)})" if len(parts) > 1 else ""
     anew = f"; new: {', '.join(left[:6])}{' and others' if len(left) > 6 else ''}" if left else ""
     return f"Began with {taken:,} of {total:,} tensors from {init}{by_network}{anew}."
@@ -670,8 +670,8 @@ def _prepare(
     return Training(
         system,
         run,
-        draw=_draw(data, rows, settings, seed, device, layout_of(document)),
-        show=task.sheets(run.samples, system, settings, data, seed),
+        next_batch=_draw(data, rows, settings, seed, device, layout_of(document)),
+        write_samples=task.sheets(run.samples, system, settings, data, seed),
         scorer=scorer,
         finalize=None if finalize is None else partial(_finalize, finalize, data, rows, device),
         batch=settings.batch,
