@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from zerosum.data.conditioning.labels import labelled
+from zerosum.data.conditioning.labels import label_by_attribute
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.open import open_dataset
 from zerosum.data.settings import parse_size
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("damage.png"))
     options = parser.parse_args()
     size = None if options.size is None else parse_size(options.size)
-    data = labelled(open_dataset(options.data, size), options.label)
+    data = label_by_attribute(open_dataset(options.data, size), options.label)
     extractor = extractor_for(options.features, data.info, "cpu")
     table = damage_table(data, extractor, options.n)
     print(f"{processor()}; {options.data}, {options.n} images a side, seen by {extractor.name}")

@@ -19,7 +19,7 @@ from zerosum.engine.ema import Ema
 from zerosum.metrics.features import open_extractor
 from zerosum.metrics.frechet import frechet_distance_of
 from zerosum.metrics.neighbours import precision_recall
-from zerosum.nn.losses.adversarial import relativistic_generator, relativistic
+from zerosum.nn.losses.adversarial import relativistic, relativistic_generator
 from zerosum.nn.losses.penalties import r1_from_logits
 from zerosum.nn.networks.dcgan import Discriminator, Generator
 from zerosum.utils.pictures import grid, save_picture

@@ -101,7 +101,9 @@ def spread(settings: SpreadSettings, data: DatasetInfo) -> System:
     def build_players() -> list[Player]:
         discriminator = Discriminator(channels, height, width, settings.units)
         game = standard_game(generator, discriminator, latents, data.alpha)
-        discriminator_player, generator_player = two_players(settings, generator, discriminator, game, lambda net: adam(settings.optimizer, net))
+        discriminator_player, generator_player = two_players(
+            settings, generator, discriminator, game, lambda net: adam(settings.optimizer, net)
+        )
         if not settings.spread:
             return [discriminator_player, generator_player]
 

@@ -26,7 +26,7 @@ from zerosum.data.decode.label_maps import VOID
 from zerosum.data.open import open_dataset
 from zerosum.data.pack.prepare import prepare
 from zerosum.data.records import NoTestPart
-from zerosum.data.scan import survey
+from zerosum.data.scan import scan
 from zerosum.data.settings import PackSettings
 from zerosum.data.synthetic import portraits
 from zerosum.data.tensors import to_input, to_tensors
@@ -466,7 +466,7 @@ def test_prepared_pairs_are_taken_as_they_are(tmp_path: Path) -> None:
         a, count = ("A", 4)
         asked = settings(direction=chosen.direction, maps=a, labels=count)
         assert open_dataset(out, settings=asked, cache=cache).folder == out
-        found = survey(out, PAIRS)  # which training asks before it opens a set
+        found = scan(out, PAIRS)  # which training asks before it opens a set
         assert (found.count, found.native_size, found.auto_size) == (3, (24, 20), (24, 20))
         assert (found.channels, found.dtype) == (report.info.shape[2], "uint8")
     assert not cache.exists()

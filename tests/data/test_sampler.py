@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zerosum.data.sampler import balanced_indices, batch_indices, epoch_order, few, held_out
+from zerosum.data.sampler import balanced_indices, batch_indices, epoch_order, few_per_class, held_out
 
 COUNTS, POSITIONS = st.integers(1, 50), st.integers(0, 400)
 
@@ -92,29 +92,29 @@ def test_a_hundred_classes_of_ten_give_one_each() -> None:
 
 @given(LABELS, st.integers(1, 12), SEEDS)
 def test_few_gives_as_many_of_each_class(labels: np.ndarray, per_class: int, seed: int) -> None:
-    chosen = few(labels, per_class, seed)
+    chosen = few_per_class(labels, per_class, seed)
     assert chosen.tolist() == sorted(set(chosen.tolist()))
     for label in set(labels.tolist()):
         assert np.sum(labels[chosen] == label) == min(per_class, np.sum(labels == label))
-    assert set(chosen.tolist()) <= set(few(labels, per_class + 1, seed).tolist())
+    assert set(chosen.tolist()) <= set(few_per_class(labels, per_class + 1, seed).tolist())
 
 
 @given(LABELS, SEEDS)
 def test_names_of_classes_do_not_matter_to_what_few_gives(labels: np.ndarray, seed: int) -> None:
-    np.testing.assert_array_equal(few(labels, 2, seed), few(10 * labels + 5, 2, seed))
+    np.testing.assert_array_equal(few_per_class(labels, 2, seed), few_per_class(10 * labels + 5, 2, seed))
 
 
 def test_what_is_held_out_depends_on_the_seed_alone() -> None:
     labels = np.arange(200) % 4
-    for draw in (lambda seed: held_out(200, labels, 0.2, seed), lambda seed: few(labels, 10, seed)):
+    for draw in (lambda seed: held_out(200, labels, 0.2, seed), lambda seed: few_per_class(labels, 10, seed)):
         np.testing.assert_array_equal(draw(1), draw(1))
         assert (draw(1) != draw(2)).any()
 
 
 @given(st.integers(1, 200))
 def test_few_takes_every_image_alike(seed: int) -> None:
-    assert few(np.zeros(50, int), 50, seed).tolist() == list(range(50))
-    mean = np.mean([few(np.zeros(50, int), 1, seed + 1000 * n) for n in range(100)])
+    assert few_per_class(np.zeros(50, int), 50, seed).tolist() == list(range(50))
+    mean = np.mean([few_per_class(np.zeros(50, int), 1, seed + 1000 * n) for n in range(100)])
     assert abs(mean - 24.5) < 5 * 14.4 / 10
 
 
@@ -125,7 +125,7 @@ def test_impossible_shares_are_told() -> None:
     with pytest.raises(ValueError, match=r"10 labels, got 0\.5 and 9"):
         held_out(10, np.zeros(9), 0.5, 0)
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        few(np.zeros(9), 0, 0)
+        few_per_class(np.zeros(9), 0, 0)
 
 
 # Classes equally often

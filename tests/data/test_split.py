@@ -11,7 +11,7 @@ from PIL import Image
 from tests.data.made_sets import packed
 from zerosum.data.open import open_dataset
 from zerosum.data.pack.content import Content, content_of, copies_among, store, stored
-from zerosum.data.split import apart, few, held_out, numbers, split_indices
+from zerosum.data.split import disjoint_samples, few_per_class, hashed_numbers, held_out, split_indices
 
 
 def noise(count, seed=0, side=8):
@@ -129,7 +129,7 @@ def test_the_share_is_met_on_average_for_each_seed_anew():
     held = [held_of(noise(2000), share=0.1, seed=seed) for seed in range(10)]
     assert np.mean(held) == pytest.approx(0.1, abs=0.01)
     assert np.mean(held[0] & held[1]) == pytest.approx(0.01, abs=0.008)
-    spread = numbers(np.arange(100_000, dtype=np.uint64), "anything", 0)
+    spread = hashed_numbers(np.arange(100_000, dtype=np.uint64), "anything", 0)
     assert spread.min() >= 0
     assert spread.max() < 1
     assert np.histogram(spread, 10)[0].min() > 9_700
@@ -143,32 +143,32 @@ def test_impossible_shares():
     with pytest.raises(ValueError, match="10 labels, got"):
         held_out(content, np.zeros(9), 0.5, 0)
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        few(content, np.zeros(10), 0, 0)
+        few_per_class(content, np.zeros(10), 0, 0)
 
 
 def test_few_are_chosen_by_what_they_are_and_copies_come_last():
     images = np.concatenate([noise(40), np.repeat(noise(1, seed=9), 40, axis=0)])
     labels = np.arange(80) % 2
     content = packed(images, labels).content
-    chosen = few(content, labels, 6, 0)
+    chosen = few_per_class(content, labels, 6, 0)
     assert np.bincount(labels[chosen]).tolist() == [6, 6]
     assert all(np.sum((chosen >= 40) & (labels[chosen] == label)) <= 1 for label in (0, 1))
-    assert set(chosen) <= set(few(content, labels, 7, 0))
+    assert set(chosen) <= set(few_per_class(content, labels, 7, 0))
     order = np.random.default_rng(0).permutation(40)
-    again = few(packed(images[order], labels[order]).content, labels[order], 6, 0)
-    first = few(packed(images[:40], labels[:40]).content, labels[:40], 6, 0)
+    again = few_per_class(packed(images[order], labels[order]).content, labels[order], 6, 0)
+    first = few_per_class(packed(images[:40], labels[:40]).content, labels[:40], 6, 0)
     assert set(order[again]) == set(first)
-    assert len(few(content, labels, 500, 0)) == 80
+    assert len(few_per_class(content, labels, 500, 0)) == 80
 
 
 def test_lots_share_no_group_and_are_as_before_without_copies():
     order = np.random.default_rng(0).permutation(101)
-    one, other = apart(order, order, 30)
+    one, other = disjoint_samples(order, order, 30)
     np.testing.assert_array_equal(np.concatenate([one, other]), order[:60])
-    one, other = apart(order, order, 1000)
+    one, other = disjoint_samples(order, order, 1000)
     np.testing.assert_array_equal(np.concatenate([one, other]), order[:100])
     groups = order % 20  # every image five times
-    one, other = apart(order, groups, 1000)
+    one, other = disjoint_samples(order, groups, 1000)
     assert len(one) == len(other) >= 45
     assert not set(one % 20) & set(other % 20)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.damage import STRENGTHS, damage_table
-from zerosum.data.conditioning.labels import labelled
+from zerosum.data.conditioning.labels import label_by_attribute
 from zerosum.data.open import open_dataset
 from zerosum.models.feature_extractors import extractor_for
 
@@ -16,7 +16,7 @@ from zerosum.models.feature_extractors import extractor_for
 @pytest.fixture(scope="module")
 def table():
     torch.set_num_threads(1)
-    data = labelled(open_dataset("builtin:portraits:3000", (32, 32)), "hair")
+    data = label_by_attribute(open_dataset("builtin:portraits:3000", (32, 32)), "hair")
     return damage_table(data, extractor_for("random", data.info, "cpu"), 500)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.export.models import AGE, BIT, HAIR, NAMES, tiny
-from zerosum.data.conditioning.conditions import Condition, encoded
+from zerosum.data.conditioning.conditions import Condition, encode_conditions
 from zerosum.data.dataset import Side
 from zerosum.data.decode.label_maps import VOID
 from zerosum.export.base import encoded_places
@@ -111,7 +111,7 @@ def test_places_are_encoded_as_the_library_does_it():
     places = np.array([[0, 0, 1], [1, 1, 0], [2, 1, 2]])
     conditions = (HAIR, BIT, AGE)
     told = encoded_places(tuple(torch.from_numpy(places).T), conditions)
-    np.testing.assert_array_equal(told.numpy(), encoded(places, conditions))
+    np.testing.assert_array_equal(told.numpy(), encode_conditions(places, conditions))
     beyond = encoded_places((torch.tensor([3, -1]),), (HAIR,))
     assert not beyond.any()
 

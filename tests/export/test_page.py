@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zerosum.data.conditioning.conditions import Condition, encoded
+from zerosum.data.conditioning.conditions import Condition, encode_conditions
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.decode.conform import Form, placement
 from zerosum.data.decode.resize import resize_nearest
@@ -150,7 +150,7 @@ def test_the_numbers_are_the_latents_the_directions_and_what_the_seeds_draw(told
     )
     assert np.array_equal(floats[30:36], told.latents([5])[0].numpy())
     assert floats[-1] == 11
-    drawn = encoded(places.reshape(SEEDS, 3)[[5, 999]].astype(np.int64), told.conditions)
+    drawn = encode_conditions(places.reshape(SEEDS, 3)[[5, 999]].astype(np.int64), told.conditions)
     assert np.array_equal(drawn, told.condition([5, 999]).numpy())
 
 

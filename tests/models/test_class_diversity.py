@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 import zerosum
-from zerosum.data.conditioning.conditioning import conditioned
+from zerosum.data.conditioning.conditioning import condition_on
 from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
 from zerosum.data.settings import PackSettings
@@ -35,7 +35,7 @@ def made_set(folder: Path, counts: dict[str, int], side: int = 8) -> Path:
 
 
 def opened(path: Path) -> Dataset:
-    return conditioned(open_dataset(str(path), (8, 8), PackSettings()), ())
+    return condition_on(open_dataset(str(path), (8, 8), PackSettings()), ())
 
 
 class Told(nn.Module):
@@ -118,7 +118,7 @@ def test_of_many_classes_the_commonest_and_the_rarest_are_looked_at(tmp_path: Pa
 
 def test_of_attributes_every_condition_is_held(tmp_path: Path) -> None:
     """So that a generator that makes one image for each combination is found, too."""
-    data = conditioned(open_dataset("builtin:portraits:600", (8, 8), PackSettings()), ("hair", "glasses"))
+    data = condition_on(open_dataset("builtin:portraits:600", (8, 8), PackSettings()), ("hair", "glasses"))
     classes, _ = classes_of(data, 0)
     assert {one.name.split("=")[0] for one in classes} == {"hair", "glasses"}
     assert data.conditions is not None
@@ -134,7 +134,7 @@ def test_a_value_stands_with_its_commonest_company_that_stands_for_no_other(tmp_
         Image.new("L", (8, 8), n).save(tmp_path / f"{n:02d}.png")
     lines = ["file,first,second", *(f"{n:02d}.png,{a},{b}" for n, (a, b) in enumerate(rows))]
     (tmp_path / "tags.csv").write_text("\n".join(lines))
-    data = conditioned(open_dataset(str(tmp_path), (8, 8), PackSettings()), ("first", "second"))
+    data = condition_on(open_dataset(str(tmp_path), (8, 8), PackSettings()), ("first", "second"))
     classes, few = classes_of(data, 0)
     values = [condition.values for condition in data.info.conditions]
     found = {one.name: tuple(held[place] for held, place in zip(values, one.places, strict=True)) for one in classes}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import zerosum
-from zerosum.data.conditioning.conditions import Condition, encoded
+from zerosum.data.conditioning.conditions import Condition, encode_conditions
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import training_step
@@ -70,7 +70,7 @@ def played(name, steps=3, side=8, channels=3, alpha=False, count=4, seed=0, **va
                 batch["input"] = 2 * torch.rand(count, 3, side, side) - 1
             if conditions:
                 places = torch.stack([torch.randint(len(c.values), (count,)) for c in conditions], dim=1)
-                batch["condition"] = torch.from_numpy(encoded(places.numpy(), conditions))
+                batch["condition"] = torch.from_numpy(encode_conditions(places.numpy(), conditions))
         return batch
 
     report = []

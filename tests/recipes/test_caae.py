@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import zerosum
-from zerosum.data.conditioning.conditions import Condition, encoded
+from zerosum.data.conditioning.conditions import Condition, encode_conditions
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.open import open_dataset
 from zerosum.nn.losses.smoothness import total_variation
@@ -53,7 +53,7 @@ def batch_of(count=12, conditions=(AGE,), side=8):
     generator = torch.Generator().manual_seed(1)
     places = np.stack([np.arange(count) // (place + 1) % len(c.values) for place, c in enumerate(conditions)], axis=1)
     images = 2 * torch.rand(count, 3, side, side, generator=generator) - 1
-    condition = torch.from_numpy(encoded(places, conditions))
+    condition = torch.from_numpy(encode_conditions(places, conditions))
     return {"image": images, "input": images, "condition": condition, "images_seen": 0, "step": 0}
 
 

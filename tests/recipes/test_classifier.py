@@ -111,7 +111,7 @@ def test_older_runs_are_split_as_they_were():
     training, held = split(settings, data, 3)
     assert np.array_equal(held, np.flatnonzero(order.held_out(160, labels, 0.2, 3)))
     left = np.setdiff1d(np.arange(160), held)
-    assert np.array_equal(training, left[order.few(labels[left], 5, 3)])
+    assert np.array_equal(training, left[order.few_per_class(labels[left], 5, 3)])
 
 
 def test_only_the_head_learns_on_fixed_features(stripes, tmp_path):

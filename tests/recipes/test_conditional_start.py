@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zerosum.data.conditioning.conditions import Condition, encoded
+from zerosum.data.conditioning.conditions import Condition, encode_conditions
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import training_step
@@ -77,7 +77,9 @@ def first_steps(name, values, conditional, steps=6, count=16, side=16):
         image[torch.arange(count), kinds] += 0.5  # a colour for each kind
         batch = {"image": image, "images_seen": count * len(reports), "step": len(reports)}
         if conditional:
-            batch["condition"] = torch.from_numpy(encoded(torch.stack([kinds, glasses], 1).numpy(), CONDITIONS))
+            batch["condition"] = torch.from_numpy(
+                encode_conditions(torch.stack([kinds, glasses], 1).numpy(), CONDITIONS)
+            )
         return batch
 
     reports = []

@@ -57,7 +57,7 @@ def batch_of(count=4, side=16, channels=3, images_seen=0, conditions=(), place=0
     noise = torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(5)) * 2 - 1
     batch = {"image": noise, "images_seen": images_seen, "step": step}
     if conditions:
-        parts = [torch.eye(len(c.values))[place % len(c.values)][1 if c.is_bit else 0 :] for c in conditions]
+        parts = [torch.eye(len(c.values))[place % len(c.values)][1 if c.is_binary else 0 :] for c in conditions]
         batch["condition"] = torch.cat(parts).expand(count, -1)
     return batch
 

@@ -13,7 +13,7 @@ import zerosum
 from zerosum.cli.main import main
 from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
-from zerosum.data.scan import survey
+from zerosum.data.scan import scan
 from zerosum.models import sample_sheets as show
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.recipes.settings import AdversarialSettings
@@ -151,7 +151,7 @@ def test_points_are_not_varied():
 
 @pytest.mark.parametrize("name", ["pix2pix", "pix2pixhd", "segmenter", "caae", "classifier"])
 def test_other_recipes_are_left_alone(name):
-    recipe, few = get_recipe(name), survey("builtin:portraits:20")
+    recipe, few = get_recipe(name), scan("builtin:portraits:20")
     settings = recipe.configure({})
     assert fitted(recipe, settings, {}, few, None) == (settings, [])
 

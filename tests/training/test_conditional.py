@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import zerosum
 from zerosum.cli.main import app
-from zerosum.data.conditioning.conditioning import conditioned
+from zerosum.data.conditioning.conditioning import condition_on
 from zerosum.models.generator import conditions_of
 from zerosum.runs.folder import read_lines
 from zerosum.utils.errors import ConfigError, DataError
@@ -140,7 +140,7 @@ def test_images_without_a_value_are_not_trained_on_and_rare_values_are_named(tmp
     assert "6 of 48 images have no value" in warnings
     assert "fewer images than a batch (15)" in warnings
     assert "brown (14), green (14), red (14)" in warnings
-    dataset = conditioned(zerosum.open_dataset(data), ("hair",))
+    dataset = condition_on(zerosum.open_dataset(data), ("hair",))
     assert (dataset.conditions < 0).sum() == 6
     assert sum(dataset.info.conditions[0].counts) == 42
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zerosum.data.conditioning.conditions import Condition, Together, encoded
+from zerosum.data.conditioning.conditions import Condition, Together, encode_conditions
 from zerosum.data.npy import opened_npz
 from zerosum.data.pack import intact
 from zerosum.data.pack.content import FILE, Content, content_of, store, stored
@@ -173,7 +173,7 @@ class Dataset:
     def __len__(self) -> int:
         return self.info.count
 
-    def told(self, info: DatasetInfo, **arrays: np.ndarray | None) -> "Dataset":
+    def with_info(self, info: DatasetInfo, **arrays: np.ndarray | None) -> "Dataset":
         """The same images with another description, and other labels, conditions or inputs by name."""
         other = copy.copy(self)
         vars(other).update(arrays, info=info)
@@ -219,7 +219,7 @@ class Dataset:
         if self.labels is not None:
             batch["label"] = self.labels[indices]
         if self.conditions is not None:
-            batch["condition"] = encoded(self.conditions[indices], self.info.conditions)
+            batch["condition"] = encode_conditions(self.conditions[indices], self.info.conditions)
         return batch
 
     def _refuse_cut(self) -> None:

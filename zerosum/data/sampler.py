@@ -27,14 +27,14 @@ def batch_indices(count: int, batch: int, position: int, seed: int) -> np.ndarra
         raise ValueError(
             f"need count and batch of at least 1 and position of at least 0, got {count}, {batch}, {position}"
         )
-    parts = []
+    split_by_order = []
     while batch:
         epoch, start = divmod(position, count)
         part = epoch_order(count, seed, epoch)[start : start + batch]
-        parts.append(part)
+        split_by_order.append(part)
         position += len(part)
         batch -= len(part)
-    return np.concatenate(parts)
+    return np.concatenate(split_by_order)
 
 
 def balanced_indices(
@@ -76,10 +76,10 @@ def held_out(count: int, labels: np.ndarray | None, share: float, seed: int) -> 
     gives = np.empty(len(sizes), np.int64)
     gives[turns] = np.diff(np.floor(np.cumsum(quotas[turns]) + 0.5), prepend=0)
     gives = np.minimum(gives, sizes - 1)  # the last bits of the running total must not cost a class its last image
-    return _places(labels, seed) < gives[classes]
+    return _ranks_in_class(labels, seed) < gives[classes]
 
 
-def parts(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_by_order(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The places of those to train on and of those held out by `held_out`, ascending: one at least where a share is
     asked for; of one alone none."""
     if not share or count < 2:
@@ -88,17 +88,17 @@ def parts(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def few(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
+def few_per_class(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
     """The indices of `per_class` images of each class, sorted int64; a class that has fewer gives all it has.
 
     The choice of fewer is a part of the choice of more, so that experiments with 5 and 10 images differ by what was
     added. labels (N,). Raises ValueError when per_class is below 1."""
     if per_class < 1:
         raise ValueError(f"per_class must be at least 1, got {per_class}")
-    return np.flatnonzero(_places(labels, seed) < per_class)
+    return np.flatnonzero(_ranks_in_class(labels, seed) < per_class)
 
 
-def _places(labels: np.ndarray, seed: int) -> np.ndarray:
+def _ranks_in_class(labels: np.ndarray, seed: int) -> np.ndarray:
     """Where each image stands in a shuffle of its class, from 0, (N,) int64."""
     order = rng("classes", seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]  # class by class

@@ -28,7 +28,7 @@ DEPTHS = {"8": "uint8", "16": "uint16", "float": "float32"}
 
 
 @dataclass(frozen=True)
-class Survey:
+class Scan:
     """What the images of a source say of themselves.
 
     count        of images with a header that can be read, or of points
@@ -78,9 +78,9 @@ class Survey:
         )
 
 
-def survey(
+def scan(
     source: Source | str | Path, settings: PackSettings = DEFAULT_SETTINGS, progress: Progress | None = None
-) -> Survey:
+) -> Scan:
     """Read every header of DATA, or of a source that is open already; of pairs, what is made. Raises DataError when not
     one can be read."""
     if not isinstance(source, Source):
@@ -89,7 +89,7 @@ def survey(
             return _of_packed(info)
         source = open_source(source, settings=settings)
     if source.vectors is not None:
-        return Survey(source.count, Counter(), Counter(), (), None, (1, 1), 1, False, "float32", True, True, (), source)
+        return Scan(source.count, Counter(), Counter(), (), None, (1, 1), 1, False, "float32", True, True, (), source)
     headers: Counter[Header] = Counter()
     skipped: list[Skip] = []
     if source.header is not None:
@@ -109,7 +109,7 @@ def survey(
     channels, alpha = _most_channels(headers) if settings.channels == "auto" else CHANNELS[settings.channels]
     usual_depth = _most_depth(headers)
     sizes = _tally(headers, lambda header: (header.height, header.width))
-    return Survey(
+    return Scan(
         headers.total(),
         sizes,
         _tally(headers, lambda header: header.mode),
@@ -126,12 +126,12 @@ def survey(
     )
 
 
-def _of_packed(info: DatasetInfo) -> Survey:
+def _of_packed(info: DatasetInfo) -> Scan:
     height, width, channels = info.shape
     size, floats = (height, width), info.dtype == "float32"
     kind = mode_words(channels, info.alpha, info.dtype)
     sizes, modes = Counter({size: info.count}), Counter({kind: info.count})
-    return Survey(info.count, sizes, modes, (), size, size, channels, info.alpha, info.dtype, floats, False, ())
+    return Scan(info.count, sizes, modes, (), size, size, channels, info.alpha, info.dtype, floats, False, ())
 
 
 def nothing_readable(source: Source, skipped: list[Skip]) -> DataError:
@@ -142,12 +142,12 @@ def nothing_readable(source: Source, skipped: list[Skip]) -> DataError:
     return DataError(f"None of the {source.count:,} images in {source.text} can be used. The first is {first}")
 
 
-def input_survey(source: Source, settings: PackSettings) -> Survey:
-    """The inputs of a source of pairs, as `survey` is of what is made from them. What cannot be read is left out."""
+def scan_inputs(source: Source, settings: PackSettings) -> Scan:
+    """The inputs of a source of pairs, as `scan` is of what is made from them. What cannot be read is left out."""
     assert source.pairs is not None
     settings = settings.model_copy(update={"channels": settings.input_channels})
     if source.pairs.halves:
-        return survey(source, settings)
+        return scan(source, settings)
 
     def inputs() -> Iterator[Record]:
         for record in source.records():
@@ -155,7 +155,7 @@ def input_survey(source: Source, settings: PackSettings) -> Survey:
             assert record.beside.input is not None
             yield replace(record, open=record.beside.input)
 
-    return survey(replace(source, records=inputs, header=source.pairs.input_header, pairs=None), settings)
+    return scan(replace(source, records=inputs, header=source.pairs.input_header, pairs=None), settings)
 
 
 def _header(record: Record, halves: bool) -> Header | Skip:

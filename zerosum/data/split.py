@@ -23,7 +23,7 @@ SplitBy = Literal["content", "order"]
 """What decides which images are held out: what they are; or, as versions before did, their places in the set."""
 
 
-def numbers(keys: np.ndarray, purpose: str, seed: int) -> np.ndarray:
+def hashed_numbers(keys: np.ndarray, purpose: str, seed: int) -> np.ndarray:
     """A number in [0, 1) for each key (N,) uint64, as if drawn for this purpose and seed (the finaliser of SplitMix64;
     Steele, Lea & Flood 2014)."""
     mixed = keys ^ np.uint64(seed_of(purpose, seed))
@@ -48,7 +48,7 @@ def held_out(
         raise ValueError(f"need a share between 0 and 1 and {count} labels, got {share} and {len(labels)} labels")
     if not count:
         return np.zeros(0, bool)
-    places = numbers(content.keys, "held out by content", seed)
+    places = hashed_numbers(content.keys, "held out by content", seed)
     _, classes = np.unique(labels, return_inverse=True)
     lowest = np.full(classes.max() + 1, 2.0)
     np.minimum.at(lowest, classes, places)
@@ -82,20 +82,20 @@ def split_indices(
         if labels is not None:
             held = order.held_out(len(rows), labels, share, seed)
         else:
-            held[order.parts(len(rows), share, seed)[1]] = True
+            held[order.split_by_order(len(rows), share, seed)[1]] = True
         if data.trained is not None:
             held &= ~np.isin(data.content.keys[rows], data.trained)
     return rows[~held], rows[held]
 
 
-def few(content: Content, labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
+def few_per_class(content: Content, labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
     """The indices of `per_class` images of each class, sorted int64; a class that has fewer gives all it has. Copies of
     an image that is taken come last.
 
     The choice of fewer is a part of the choice of more. labels (N,). Raises ValueError when per_class is below 1."""
     if per_class < 1:
         raise ValueError(f"per_class must be at least 1, got {per_class}")
-    places = numbers(content.keys, "few by content", seed)
+    places = hashed_numbers(content.keys, "few by content", seed)
     ascending = np.lexsort((places, labels))
     _, first = np.unique(np.stack([labels, content.groups])[:, ascending], axis=1, return_index=True)
     again = np.ones(len(labels), bool)  # that a copy of it is taken before it
@@ -106,7 +106,7 @@ def few(content: Content, labels: np.ndarray, per_class: int, seed: int) -> np.n
     return np.flatnonzero(ranks < per_class)
 
 
-def apart(places: np.ndarray, groups: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def disjoint_samples(places: np.ndarray, groups: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Two lots of at most `most` of these places (N,), of one size, the first ones first; groups (N,) are those of the
     places in that order, and no group is in both lots."""
     _, numbered, counts = np.unique(groups, return_inverse=True, return_counts=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from zerosum.data.conditioning.labels import matched
+from zerosum.data.conditioning.labels import map_labels
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.decode.label_maps import levels_of
 from zerosum.data.open import open_dataset
@@ -204,7 +204,7 @@ def true_labels(dataset: Dataset, rows: np.ndarray, names: Sequence[str]) -> np.
         raise DataError(
             f"{source} has no classes to test against: put the images of each class in a folder of its own."
         )
-    return matched(dataset.labels[rows], dataset.info.classes, names, source)
+    return map_labels(dataset.labels[rows], dataset.info.classes, names, source)
 
 
 def form_words(shape: tuple[int, ...], dtype: str, labels: Sequence[str] = ()) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from zerosum.data.conditioning.labels import known_rows, matched
+from zerosum.data.conditioning.labels import known_rows, map_labels
 from zerosum.data.open import open_dataset
 from zerosum.data.scan import Progress
 from zerosum.engine.loop import Listener
@@ -203,7 +203,7 @@ def labelled_samples(generator: Model, eye: Classifier, count: int) -> tuple[np.
     if place is not None:
         places, values = conditions_of(generator.info, range(count)), generator.info.conditions[place].values
         assert places is not None
-        asked = matched(places[:, place], values, eye.info.classes, str(generator.info.source))
+        asked = map_labels(places[:, place], values, eye.info.classes, str(generator.info.source))
     for start in range(0, count, BATCH):
         part = slice(start, min(start + BATCH, count))
         images[part] = generator.sample(seeds=range(part.start, part.stop))

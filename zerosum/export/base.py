@@ -139,7 +139,7 @@ def encoded_places(places: Sequence[Tensor], conditions: Sequence[Condition]) ->
     values is none of them."""
     columns = []
     for place, condition in zip(places, conditions, strict=True):
-        values = torch.arange(1 if condition.is_bit else 0, len(condition.values))
+        values = torch.arange(1 if condition.is_binary else 0, len(condition.values))
         columns.append((place[:, None] == values).to(torch.float32))
     return torch.cat(columns, dim=1) if columns else None
 

@@ -102,7 +102,7 @@ def described(
                 "name": condition.name,
                 "values": list(condition.values),
                 "ordered": condition.ordered,
-                "bit": condition.is_bit,
+                "bit": condition.is_binary,
             }
             for condition in info.conditions
         ],

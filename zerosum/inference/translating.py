@@ -10,7 +10,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from zerosum.data.conditioning.conditions import Condition, Wish, as_word, condition_named, find_condition, places_of
+from zerosum.data.conditioning.conditions import (
+    Condition,
+    ConditionValue,
+    as_word,
+    condition_indices,
+    condition_named,
+    find_condition,
+)
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.decode.conform import Form, conform
 from zerosum.data.decode.decoded import MAX_PIXELS, BadImage
@@ -68,7 +75,7 @@ def translate(
     styles: int | None = None,
     instances: str | Path | None = None,
     tile: int | None = None,
-    asked: Mapping[str, Wish | Sequence[Wish] | np.ndarray] | None = None,
+    asked: Mapping[str, ConditionValue | Sequence[ConditionValue] | np.ndarray] | None = None,
     checkpoint: Checkpoint = "latest",
     device: str = "auto",
     precision: str = "fp32",
@@ -191,7 +198,7 @@ def value_of(wishes: Mapping[str, str]) -> str:
 
 
 def _columns(
-    model: Translator, asked: Mapping[str, Wish | Sequence[Wish] | np.ndarray]
+    model: Translator, asked: Mapping[str, ConditionValue | Sequence[ConditionValue] | np.ndarray]
 ) -> tuple[list[dict[str, str]], bool]:
     """What is asked for, once or for each of several values, and whether it is several. Raises ConfigError for what
     cannot be asked for, and for what is missing."""
@@ -219,13 +226,13 @@ def _columns(
         several = several or not one
         columns = [wishes | {condition.name: value} for wishes in columns for value in values]
     for wishes in columns or [{}]:
-        places = places_of(wishes, model.conditions)
+        places = condition_indices(wishes, model.conditions)
         if missing := [condition for condition in model.conditions if condition.name not in places]:
             raise ConfigError(_say_which(missing[0]))
     return columns, several
 
 
-def _each(wish: Wish | Sequence[Wish] | np.ndarray) -> Sequence[Wish]:
+def _each(wish: ConditionValue | Sequence[ConditionValue] | np.ndarray) -> Sequence[ConditionValue]:
     if isinstance(wish, np.ndarray):
         return list(wish.flat)
     return [wish] if isinstance(wish, str) or not isinstance(wish, Sequence) else wish

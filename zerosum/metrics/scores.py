@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from zerosum.data.conditioning.conditioning import complete
+from zerosum.data.conditioning.conditioning import complete_indices
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.sampler import epoch_order
-from zerosum.data.split import apart
+from zerosum.data.split import disjoint_samples
 from zerosum.data.tensors import to_float, to_stored
 from zerosum.metrics.features import SMALLEST, Extractor
 from zerosum.metrics.frechet import frechet_distance_of
@@ -63,7 +63,7 @@ def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     the set has too few, ConfigError when fewer are asked for than can be scored."""
     if n < FEWEST:
         raise ConfigError(f"n is {n}; scores need {FEWEST} images a side or more, and mean little below a thousand.")
-    rows = complete(data)
+    rows = complete_indices(data)
     most = min(n, len(rows) // 2)
     if most < FEWEST:
         raise DataError(
@@ -71,7 +71,7 @@ def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
             "thousand."
         )
     order = rows[epoch_order(len(rows), seed, 0)]
-    against, others = apart(order, data.content.groups[order], most)
+    against, others = disjoint_samples(order, data.content.groups[order], most)
     if len(against) < FEWEST:
         raise DataError(
             f"{data.info.source} has {len(rows)} images, nearly all of them copies of a few others; scores need "
@@ -82,12 +82,12 @@ def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def why_unscored(data: Dataset, features: str) -> str:
     """Why generated images cannot be scored against these as `features` sees them, or nothing where they can."""
-    count = len(complete(data))
+    count = len(complete_indices(data))
     if count < 2 * FEWEST:
         whole = " that have a value for each condition" if count < len(data) else ""
         return f"scores need {2 * FEWEST} images or more{whole}, and there are {count}."
-    rows = complete(data)
-    if len(apart(rows, data.content.groups[rows], len(rows) // 2)[0]) < FEWEST:
+    rows = complete_indices(data)
+    if len(disjoint_samples(rows, data.content.groups[rows], len(rows) // 2)[0]) < FEWEST:
         return f"nearly all of the {count} images are copies of a few others; scores need {2 * FEWEST} different ones."
     if features == "random" and min(data.info.shape[:2]) < SMALLEST:
         return (

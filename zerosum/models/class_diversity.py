@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zerosum.data.conditioning.conditioning import complete
-from zerosum.data.conditioning.conditions import Condition, encoded
+from zerosum.data.conditioning.conditioning import complete_indices
+from zerosum.data.conditioning.conditions import Condition, encode_conditions
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.sampler import epoch_order
 from zerosum.data.tensors import to_float
@@ -56,7 +56,7 @@ def classes_of(data: Dataset, seed: int) -> tuple[list[Class], dict[str, int]]:
     few: dict[str, int] = {}
     if data.conditions is None:
         return found, few
-    known = complete(data)
+    known = complete_indices(data)
     rows = known[epoch_order(len(known), seed_of(seed, "within classes"), 0)]
     places = data.conditions[rows]
     several = len(data.info.conditions) > 1
@@ -90,7 +90,7 @@ def as_known(data: Dataset, conditions: Sequence[Condition]) -> Dataset:
             place, known = own[condition.name], {value: i for i, value in enumerate(condition.values)}
             moved = [known.get(value, -1) for value in data.info.conditions[place].values]
             places[:, column] = np.array([*moved, -1])[data.conditions[:, place]]  # the last is that of -1
-    return data.told(replace(data.info, conditions=tuple(conditions), together=()), conditions=places)
+    return data.with_info(replace(data.info, conditions=tuple(conditions), together=()), conditions=places)
 
 
 class DiversityWithin:
@@ -126,7 +126,7 @@ class DiversityWithin:
             return []
         latents = self.system.generator.latents(range(self.samples)).repeat(len(self.classes), 1)
         asked = np.repeat(np.array([one.places for one in self.classes]), self.samples, axis=0)
-        condition = torch.from_numpy(encoded(asked, self.info.conditions))
+        condition = torch.from_numpy(encode_conditions(asked, self.info.conditions))
         made = [
             made_of(self.system, network, self.info, *part, images_seen).cpu()
             for part in zip(latents.split(BATCH), condition.split(BATCH), strict=True)

@@ -13,7 +13,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from zerosum.data.conditioning.conditions import Condition, drawn, encoded, places_of, width_of
+from zerosum.data.conditioning.conditions import (
+    Condition,
+    condition_indices,
+    encode_conditions,
+    sample_conditions,
+    width_of,
+)
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.tensors import to_stored
 from zerosum.engine.players import GeneratorSpec, System
@@ -49,7 +55,7 @@ def generated(
     places = conditions_of(info, seeds, asked)
     for start in range(0, len(seeds), BATCH):
         part = slice(start, start + BATCH)
-        condition = None if places is None else torch.from_numpy(encoded(places[part], info.conditions))
+        condition = None if places is None else torch.from_numpy(encode_conditions(places[part], info.conditions))
         latents = truncation * system.generator.latents(seeds[part])
         yield checked(raw_of(system, network, latents, condition, images_seen), info).cpu()
 
@@ -88,7 +94,7 @@ def conditions_of(info: DatasetInfo, seeds: Sequence[int], asked: Asked | None =
     Raises ConfigError as `generated` does, and for lists of another length than the seeds."""
     asked = dict(asked or {})
     if not info.conditions:
-        places_of(dict.fromkeys(asked, ""), ())  # which raises if anything is asked for
+        condition_indices(dict.fromkeys(asked, ""), ())  # which raises if anything is asked for
         return None
     lists = {name: values for name, values in asked.items() if not isinstance(values, str)}
     for name, values in lists.items():
@@ -96,9 +102,11 @@ def conditions_of(info: DatasetInfo, seeds: Sequence[int], asked: Asked | None =
             raise ConfigError(f"{name} has {len(values)} values for {len(seeds)} images; give one, or one for each.")
     same = {name: values for name, values in asked.items() if isinstance(values, str)}
     if not lists:
-        return drawn(seeds, info.conditions, info.together, same)
+        return sample_conditions(seeds, info.conditions, info.together, same)
     each = [same | {name: values[place] for name, values in lists.items()} for place in range(len(seeds))]
-    rows = [drawn([seed], info.conditions, info.together, row) for seed, row in zip(seeds, each, strict=True)]
+    rows = [
+        sample_conditions([seed], info.conditions, info.together, row) for seed, row in zip(seeds, each, strict=True)
+    ]
     return np.concatenate(rows) if rows else np.empty((0, len(info.conditions)), np.int64)
 
 
@@ -179,7 +187,7 @@ class Model(Loaded):
         """What the images of the seeds are to show, as the generator is told, (N, A); None for one that is told
         nothing. asked: as in `sample`. Between two rows lies what is between their values."""
         places = conditions_of(self.info, seeds, asked)
-        return None if places is None else torch.from_numpy(encoded(places, self.info.conditions))
+        return None if places is None else torch.from_numpy(encode_conditions(places, self.info.conditions))
 
     @overload
     def generate(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zerosum.data.conditioning.conditions import Condition, Wish, encoded, places_of
+from zerosum.data.conditioning.conditions import Condition, ConditionValue, condition_indices, encode_conditions
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.decode.label_maps import VOID
 from zerosum.data.tensors import one_hot, to_input, to_stored
@@ -32,7 +32,7 @@ def at_every_value(
     for value in range(len(info.conditions[0].values)):
         asked = places.copy()
         asked[:, 0] = value
-        condition = torch.from_numpy(encoded(asked, info.conditions)).to(device)
+        condition = torch.from_numpy(encode_conditions(asked, info.conditions)).to(device)
         yield stored_made(translated(system, network, batch | {"condition": condition}), info)
 
 
@@ -70,7 +70,7 @@ class Translator(Loaded):
         seed: int = 0,
         style: int | None = None,
         tile: int | None = None,
-        asked: Mapping[str, Wish] | None = None,
+        asked: Mapping[str, ConditionValue] | None = None,
     ) -> np.ndarray:
         """What it makes of inputs, (N, H, W, C) in the depth of the training data; label maps are (N, H, W, 1) uint8.
 
@@ -110,14 +110,14 @@ class Translator(Loaded):
             batch["style"] = style
         return batch
 
-    def _condition(self, asked: Mapping[str, Wish]) -> Tensor | None:
-        places = places_of(asked, self.conditions)
+    def _condition(self, asked: Mapping[str, ConditionValue]) -> Tensor | None:
+        places = condition_indices(asked, self.conditions)
         if missing := [condition for condition in self.conditions if condition.name not in places]:
             raise ConfigError(f"It has to be told the {missing[0].name} to make: {', '.join(missing[0].values[:40])}.")
         if not places:
             return None
         row = np.array([[places[condition.name] for condition in self.conditions]])
-        return torch.from_numpy(encoded(row, self.conditions)).to(self.device)
+        return torch.from_numpy(encode_conditions(row, self.conditions)).to(self.device)
 
     def _check(self, inputs: np.ndarray, instances: np.ndarray | None) -> None:
         channels = 1 if self.input.labels else self.input.channels

@@ -10,8 +10,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from zerosum.data.conditioning.binning import Bins, bins_of
-from zerosum.data.conditioning.conditioning import complete
+from zerosum.data.conditioning.binning import Bins, parse_bins
+from zerosum.data.conditioning.conditioning import complete_indices
 from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.records import listed
@@ -132,7 +132,7 @@ class CaaeSettings(Settings):
     @field_validator("bins", mode="before")
     @classmethod
     def _readable_bins(cls, value: Any) -> Any:
-        return bins_of(value)
+        return parse_bins(value)
 
     @field_validator("loss")
     @classmethod
@@ -341,5 +341,5 @@ def other_age(ages: Tensor) -> Tensor:
 def split(settings: CaaeSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training and of the held-out images, among those with all attributes that condition the
     generator."""
-    known = complete(data)
+    known = complete_indices(data)
     return split_indices(data, known, held_share(settings.validation, len(known)), seed, settings.split)

@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from zerosum.data import sampler as order
-from zerosum.data.conditioning.binning import Bins, bins_of
+from zerosum.data.conditioning.binning import Bins, parse_bins
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.settings import Size
-from zerosum.data.split import SplitBy, few, split_indices
+from zerosum.data.split import SplitBy, few_per_class, split_indices
 from zerosum.engine.adam import Adam
 from zerosum.engine.players import Batch, Hooks, Player, Schedule, System, Terms
 from zerosum.engine.schedule import cosine, linear
@@ -101,7 +101,7 @@ class ClassifierSettings(Settings):
     @field_validator("bins", mode="before")
     @classmethod
     def _readable_bins(cls, value: Any) -> Any:
-        return None if value is None else bins_of(value)
+        return None if value is None else parse_bins(value)
 
     @model_validator(mode="after")
     def _has_a_length(self) -> Self:
@@ -223,9 +223,9 @@ def split(settings: ClassifierSettings, data: Dataset, seed: int) -> tuple[np.nd
     known = np.flatnonzero(data.labels >= 0)
     training, held = split_indices(data, known, settings.validation, seed, settings.split, data.labels[known])
     if settings.per_class is not None and settings.split == "content":
-        training = training[few(data.content.of(training), data.labels[training], settings.per_class, seed)]
+        training = training[few_per_class(data.content.of(training), data.labels[training], settings.per_class, seed)]
     elif settings.per_class is not None:
-        training = training[order.few(data.labels[training], settings.per_class, seed)]
+        training = training[order.few_per_class(data.labels[training], settings.per_class, seed)]
     return training, held
 
 

@@ -182,7 +182,7 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
             if part.kind == "dcgan":
                 discriminator = dcgan.Discriminator(shape, part.width, part.largest, 4, "none", condition_dim)
             else:
-                empty = all(condition.is_bit for condition in data.conditions)
+                empty = all(condition.is_binary for condition in data.conditions)
                 discriminator = r3gan.Discriminator(shape, widths, part.blocks, part.group_size, condition_dim, empty)
         except ValueError as error:
             raise ConfigError(f"These networks cannot be built: {error}.") from error

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zerosum.data.records import counted
-from zerosum.data.scan import Survey
+from zerosum.data.scan import Scan
 from zerosum.data.settings import Size
 from zerosum.engine.loop import Goal
 from zerosum.metrics.neighbours import FEW
@@ -20,7 +20,7 @@ def fitted(
     recipe: Recipe,
     settings: Settings,
     values: Mapping[str, Any],
-    found: Survey,
+    found: Scan,
     asked: Goal | None,
     size: Size | None = None,
 ) -> tuple[Settings, list[str]]:

@@ -20,7 +20,7 @@ from zerosum.data.open import open_dataset
 from zerosum.data.pack.choices import choose
 from zerosum.data.records import counted, listed
 from zerosum.data.sampler import balanced_indices, batch_indices, epoch_order
-from zerosum.data.scan import Progress, Survey, survey
+from zerosum.data.scan import Progress, Scan, scan
 from zerosum.data.settings import PackSettings, Size
 from zerosum.data.tensors import to_float, to_tensors
 from zerosum.engine.allowance import Allowance
@@ -94,7 +94,7 @@ class Plan:
     source: str
     size: Size | None
     goal: Goal
-    survey: Survey
+    scan: Scan
     expected: DatasetInfo
     chosen: tuple[str, ...] = ()
     init: str | None = None
@@ -121,7 +121,7 @@ class Plan:
         return {
             "recipe": self.recipe.name,
             "source": self.source,
-            "images_found": self.survey.count,
+            "images_found": self.scan.count,
             "size": list(self.size) if self.size else None,
             "length": self.length,
             **({"time": time} if time else {}),
@@ -157,7 +157,7 @@ def plan(
         _origin(Path(init), chosen, resolved)
     if resolved.data.pairs and not chosen.task.pairs:
         raise ConfigError(f"{recipe} learns from images by themselves, not from pairs; leave data.pairs out.")
-    found = survey(str(data), resolved.data)
+    found = scan(str(data), resolved.data)
     if found.vector and not chosen.vectors:
         raise ConfigError(f"{recipe} learns images, and {data} holds vectors; use gan for them.")
     if found.vector and resolved.preset == "default":
@@ -339,7 +339,7 @@ def train(
             system.hooks.init_from_data(_many(dataset, seed, where))
         training.ema.restart(system.network)
         conditions = dataset.info.conditions  # of ordered values also the bins, which are chosen by the data
-        words = listed([condition.told if condition.ordered else condition.name for condition in conditions])
+        words = listed([condition.summary if condition.ordered else condition.name for condition in conditions])
         also = f", told {words}" if words else ""
         kind = "point" if dataset.info.is_vectors else planned.recipe.task.unit
         training.event(
@@ -534,7 +534,7 @@ def _note_trained_on(run: RunFolder, recipe: Recipe, settings: Settings, data: D
 
 
 def _packing(
-    data: str | Path, found: Survey, size: Size | None, settings: PackSettings
+    data: str | Path, found: Scan, size: Size | None, settings: PackSettings
 ) -> tuple[PackSettings, tuple[str, ...]]:
     """The settings with what the images decide, or decided when they were prepared, so that others are brought to the
     same; and what was chosen, in sentences."""

@@ -11,7 +11,7 @@ import torch
 
 from zerosum.data.conditioning.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
-from zerosum.data.scan import Survey
+from zerosum.data.scan import Scan
 from zerosum.data.settings import Size, size_text
 from zerosum.engine.autotune.precision import on_shapes_alone
 from zerosum.engine.players import Batch, System
@@ -79,7 +79,7 @@ def _drawn(shape: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def expected_info(
-    recipe: Recipe, settings: Settings, source: str | Path, found: Survey, size: Size | None
+    recipe: Recipe, settings: Settings, source: str | Path, found: Scan, size: Size | None
 ) -> DatasetInfo:
     """What a set will be like when it is packed, by what the survey found in it; how many classes or values there are
     is guessed where only reading all of it would tell, and it has no hash."""

@@ -7,7 +7,14 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from zerosum.data.conditioning.conditions import NO_YES, Condition, drawn, encoded, places_of, width_of
+from zerosum.data.conditioning.conditions import (
+    NO_YES,
+    Condition,
+    condition_indices,
+    encode_conditions,
+    sample_conditions,
+    width_of,
+)
 from zerosum.utils.errors import ConfigError
 
 HAIR = Condition("hair", ("black", "Blond", "red"), (60, 30, 10))
@@ -21,41 +28,42 @@ SEASON = Condition("season", ("spring", "summer"), (1, 1), (), (0, 1))
 @pytest.mark.parametrize("values", NO_YES)
 def test_no_and_yes_take_one_number(values: tuple[str, str]) -> None:
     condition = Condition("smile", values, (1, 1))
-    assert condition.is_bit
+    assert condition.is_binary
     assert condition.width == 1
-    assert encoded(np.array([[0], [1]]), [condition]).tolist() == [[0], [1]]
+    assert encode_conditions(np.array([[0], [1]]), [condition]).tolist() == [[0], [1]]
 
 
 @pytest.mark.parametrize("values", [("blue", "green"), ("yes", "no"), ("0", "1", "2"), ("no",), ("1", "2")])
 def test_other_values_take_one_each(values: tuple[str, ...]) -> None:
     condition = Condition("thing", values, (1,) * len(values))
-    assert not condition.is_bit
+    assert not condition.is_binary
     assert condition.width == len(values)
 
 
 def test_encoded() -> None:
     places = np.array([[0, 0, 1], [2, 1, 0]])
-    found = encoded(places, ALL)
+    found = encode_conditions(places, ALL)
     assert found.dtype == np.float32
     assert found.tolist() == [[1, 0, 0, 0, 0, 1], [0, 0, 1, 1, 1, 0]]
     assert found.shape == (2, width_of(ALL)) == (2, 6)
-    assert encoded(np.empty((0, 3), np.int64), ALL).shape == (0, 6)
+    assert encode_conditions(np.empty((0, 3), np.int64), ALL).shape == (0, 6)
     with pytest.raises(ValueError, match=r"shorter|longer"):
-        encoded(places[:, :2], ALL)
+        encode_conditions(places[:, :2], ALL)
 
 
 def test_what_a_seed_makes_depends_on_the_seed_alone() -> None:
-    all_of_them = drawn(range(50), ALL)
+    all_of_them = sample_conditions(range(50), ALL)
     assert all_of_them.shape == (50, 3)
     assert all_of_them.dtype == np.int64
-    assert np.array_equal(drawn([7, 3, 7], ALL), all_of_them[[7, 3, 7]])
-    assert np.array_equal(drawn(range(50), (EYES, HAIR)), all_of_them[:, [2, 0]])  # nor on the other conditions
-    assert np.array_equal(drawn(np.arange(50), ALL), all_of_them)  # NumPy's integers too
-    assert drawn([], ALL).shape == (0, 3)
+    assert np.array_equal(sample_conditions([7, 3, 7], ALL), all_of_them[[7, 3, 7]])
+    # nor on the other conditions
+    assert np.array_equal(sample_conditions(range(50), (EYES, HAIR)), all_of_them[:, [2, 0]])
+    assert np.array_equal(sample_conditions(np.arange(50), ALL), all_of_them)  # NumPy's integers too
+    assert sample_conditions([], ALL).shape == (0, 3)
 
 
 def test_values_are_as_frequent_as_in_the_data_and_independent() -> None:
-    found = drawn(range(4000), ALL)
+    found = sample_conditions(range(4000), ALL)
     for column, condition in zip(found.T, ALL, strict=True):
         shares = np.bincount(column, minlength=len(condition.values)) / 4000
         wanted = np.array(condition.counts) / sum(condition.counts)
@@ -65,43 +73,43 @@ def test_values_are_as_frequent_as_in_the_data_and_independent() -> None:
 
 
 def test_what_was_asked_for_wins_and_changes_nothing_else() -> None:
-    free, found = drawn(range(50), ALL), drawn(range(50), ALL, asked={"hair": "red"})
+    free, found = sample_conditions(range(50), ALL), sample_conditions(range(50), ALL, asked={"hair": "red"})
     assert (found[:, 0] == 2).all()
     assert np.array_equal(found[:, 1:], free[:, 1:])
-    found = drawn([0, 1], ALL, asked={"EYES": "Green", "hair": "BLOND", "glasses": "Yes"})
+    found = sample_conditions([0, 1], ALL, asked={"EYES": "Green", "hair": "BLOND", "glasses": "Yes"})
     assert found.tolist() == [[1, 1, 1]] * 2
 
 
 @pytest.mark.parametrize("values", NO_YES)
 @pytest.mark.parametrize(("word", "place"), [("yes", 1), ("No", 0), ("TRUE", 1), ("false", 0), ("1", 1), ("0", 0)])
 def test_bits_understand_every_yes_and_no(values: tuple[str, str], word: str, place: int) -> None:
-    assert places_of({"smile": word}, [Condition("smile", values, (1, 1))]) == {"smile": place}
+    assert condition_indices({"smile": word}, [Condition("smile", values, (1, 1))]) == {"smile": place}
 
 
 def test_errors_list_what_there_is() -> None:
     with pytest.raises(ConfigError, match="hat cannot be asked for: this run knows hair, Glasses, eyes"):
-        places_of({"hat": "yes"}, ALL)
+        condition_indices({"hat": "yes"}, ALL)
     with pytest.raises(ConfigError, match="hair=green cannot be asked for; hair is black, Blond, red"):
-        places_of({"hair": "green"}, ALL)
+        condition_indices({"hair": "green"}, ALL)
     with pytest.raises(ConfigError, match="glasses=maybe cannot be asked for; Glasses is no, yes"):
-        drawn([0], ALL, asked={"glasses": "maybe"})
+        sample_conditions([0], ALL, asked={"glasses": "maybe"})
     with pytest.raises(ConfigError, match="eyes=yes cannot be asked for"):  # two values, but no bit
-        places_of({"eyes": "yes"}, ALL)
+        condition_indices({"eyes": "yes"}, ALL)
     with pytest.raises(ConfigError, match=r"knows no labels\. Train with conditional=true"):
-        places_of({"class": "cat"}, ())
+        condition_indices({"class": "cat"}, ())
 
 
 def test_a_long_list_is_cut() -> None:
     many = Condition("class", tuple(f"c{i}" for i in range(100)), (1,) * 100)
     with pytest.raises(ConfigError, match="c38, c39 or one of 60 more"):
-        places_of({"class": "dog"}, [many])
-    assert places_of({"class": "c99"}, [many]) == {"class": 99}
+        condition_indices({"class": "dog"}, [many])
+    assert condition_indices({"class": "c99"}, [many]) == {"class": 99}
 
 
 def test_a_value_that_is_written_exactly_is_meant() -> None:
     """Letters are such classes."""
     letters = Condition("class", ("A", "B", "a", "b"), (1,) * 4)
-    assert places_of({"class": "a"}, [letters]) == {"class": 2}
+    assert condition_indices({"class": "a"}, [letters]) == {"class": 2}
 
 
 def test_json_there_and_back() -> None:
@@ -119,23 +127,23 @@ def test_json_there_and_back() -> None:
     [("6-10", 1), ("0", 0), ("5", 0), ("5.01", 1), ("10", 1), ("1e1", 1), ("10.5", 2), ("116", 2), ("11+", 2)],
 )
 def test_a_number_falls_into_its_bin(text: str, place: int) -> None:
-    assert places_of({"Age": text}, [AGE]) == {"age": place}
-    assert drawn([0], [AGE], asked={"age": text}).tolist() == [[place]]
+    assert condition_indices({"Age": text}, [AGE]) == {"age": place}
+    assert sample_conditions([0], [AGE], asked={"age": text}).tolist() == [[place]]
 
 
 @pytest.mark.parametrize("text", ["-1", "old", "nan", "inf", "", "6 to 10"])
 def test_no_bin_but_the_usual_words(text: str) -> None:
     with pytest.raises(ConfigError, match=f"age={text} cannot be asked for; age is 0-5, 6-10, 11\\+"):
-        places_of({"age": text}, [AGE])
+        condition_indices({"age": text}, [AGE])
 
 
 def test_only_numbers_in_bins_can_be_asked_for_by_number() -> None:
     with pytest.raises(ConfigError, match="season is spring, summer"):
-        places_of({"season": "1"}, [SEASON])
+        condition_indices({"season": "1"}, [SEASON])
     cold = Condition("cold", ("up to -5", "-4 to 3", "4+"), (1, 1, 1), (-5, 3), (-9, 0, 7))
-    assert [places_of({"cold": text}, [cold])["cold"] for text in ("-40", "-5", "-4.5", "99")] == [0, 0, 1, 2]
+    assert [condition_indices({"cold": text}, [cold])["cold"] for text in ("-40", "-5", "-4.5", "99")] == [0, 0, 1, 2]
     mixed = Condition("cold", ("up to 3", "4+"), (1, 1), (3,), (-9, 7))
-    assert places_of({"cold": "-12"}, [mixed]) == {"cold": 0}
+    assert condition_indices({"cold": "-12"}, [mixed]) == {"cold": 0}
 
 
 def test_ordered_ones_have_centres_and_are_no_bits() -> None:
@@ -143,7 +151,7 @@ def test_ordered_ones_have_centres_and_are_no_bits() -> None:
     assert SEASON.ordered
     assert not any(condition.ordered for condition in ALL)
     worn = Condition("worn", ("no", "yes"), (1, 1), (), (0, 1))
-    assert not worn.is_bit
+    assert not worn.is_binary
     assert worn.width == 2
 
 

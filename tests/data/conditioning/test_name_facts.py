@@ -7,9 +7,9 @@ import pytest
 
 from tests.data.made_images import folder_of, some_pngs
 from tests.data.sources.test_find import zip_of
-from zerosum.data.conditioning.conditioning import conditioned
-from zerosum.data.conditioning.labels import labelled
-from zerosum.data.conditioning.name_facts import attribute_names, attribute_of, facts_of_names
+from zerosum.data.conditioning.conditioning import condition_on
+from zerosum.data.conditioning.labels import label_by_attribute
+from zerosum.data.conditioning.name_facts import attribute_names, attribute_of, attributes_from_names
 from zerosum.data.open import open_dataset
 from zerosum.utils.errors import DataError
 
@@ -27,7 +27,7 @@ FIRST = "26_1_0_20170116171048641.jpg"
     ],
 )
 def test_a_name_that_tells(name: str, age: int, gender: str) -> None:
-    facts = facts_of_names([name])
+    facts = attributes_from_names([name])
     assert set(facts) == {"age", "gender"}
     assert facts["age"].dtype == np.int64
     assert facts["age"].tolist() == [age]
@@ -55,16 +55,16 @@ def test_a_name_that_tells(name: str, age: int, gender: str) -> None:
     ],
 )
 def test_a_name_that_tells_nothing(name: str) -> None:
-    assert facts_of_names([name]) == {}
-    facts = facts_of_names([FIRST, name])
+    assert attributes_from_names([name]) == {}
+    facts = attributes_from_names([FIRST, name])
     np.testing.assert_array_equal(facts["age"], [26, np.nan])
     assert facts["gender"].tolist() == ["female", ""]
 
 
 def test_half_of_the_names_must_fit() -> None:
-    assert facts_of_names([]) == {}
-    assert len(facts_of_names([FIRST, FIRST, "a.png", "b.png"])["age"]) == 4
-    assert facts_of_names([FIRST, FIRST, "a.png", "b.png", "c.png"]) == {}
+    assert attributes_from_names([]) == {}
+    assert len(attributes_from_names([FIRST, FIRST, "a.png", "b.png"])["age"]) == 4
+    assert attributes_from_names([FIRST, FIRST, "a.png", "b.png", "c.png"]) == {}
 
 
 def faces(ages: str) -> dict[str, bytes]:
@@ -87,19 +87,19 @@ def test_facts_are_attributes_of_a_set(tmp_path: Path, kind: str) -> None:
     assert ages is not None
     assert dict(zip(data.names, ages.tolist(), strict=True)) == dict(zip(files, (30, 4, 61), strict=True))
     assert attribute_of(data, "race") is None
-    by_gender = labelled(data, "gender")
+    by_gender = label_by_attribute(data, "gender")
     assert by_gender.info.classes == ("female", "male")
     assert by_gender.labels is not None
     assert [name.split("_")[1] for name in data.names] == [str(1 - label) for label in by_gender.labels.tolist()]
     assert by_gender.info.hash != data.info.hash
     with pytest.raises(DataError, match=r"no attribute 'race'; it has age, gender\.$"):
-        labelled(data, "race")
-    told = conditioned(data, ("gender",))
+        label_by_attribute(data, "race")
+    told = condition_on(data, ("gender",))
     assert told.info.conditions[0].values == ("female", "male")
     with pytest.raises(DataError, match=r"asked by\. Name attributes \(age, gender\), put the images"):
-        conditioned(data, ())
+        condition_on(data, ())
     with pytest.raises(DataError, match="or name attributes: age, gender"):
-        conditioned(data, ("class",))
+        condition_on(data, ("class",))
 
 
 def test_a_table_is_believed_before_the_names(tmp_path: Path) -> None:

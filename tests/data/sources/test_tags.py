@@ -10,7 +10,7 @@ import pytest
 
 from tests.data.made_images import folder_of, some_pngs
 from tests.data.sources.test_find import tar_of, zip_of
-from zerosum.data.conditioning.labels import known_rows, labelled, matched
+from zerosum.data.conditioning.labels import known_rows, label_by_attribute, map_labels
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.open import open_dataset
 from zerosum.data.pack.prepare import prepare
@@ -254,18 +254,18 @@ def with_attribute(values: list[object], labels: np.ndarray | None = None, name:
     ],
 )
 def test_a_missing_value_is_no_class(values: list[object], classes: tuple[str, ...], labels: list[int]) -> None:
-    data = labelled(with_attribute(values), "hair")
+    data = label_by_attribute(with_attribute(values), "hair")
     assert data.info.classes == classes
     assert data.labels is not None
     assert data.labels.tolist() == labels
     assert known_rows(data).tolist() == [place for place, label in enumerate(labels) if label >= 0]
-    assert matched(data.labels, classes, classes[::-1], "set").tolist() == [1 - n if n >= 0 else -1 for n in labels]
+    assert map_labels(data.labels, classes, classes[::-1], "set").tolist() == [1 - n if n >= 0 else -1 for n in labels]
 
 
 def test_the_hash_follows_the_labels() -> None:
     """Who holds images out by their labels must see that the labels are others."""
     values = [["a", "b", ""], ["a", "b", "b"], ["a", "b", ""]]
-    hashes = [labelled(with_attribute(value), "hair").info.hash for value in values]
+    hashes = [label_by_attribute(with_attribute(value), "hair").info.hash for value in values]
     assert hashes[0] == hashes[2] != hashes[1]
 
 
@@ -285,15 +285,15 @@ def test_the_hash_follows_the_labels() -> None:
 )
 def test_what_cannot_be_told_apart(values: list[object], words: str) -> None:
     with pytest.raises(DataError) as caught:
-        labelled(with_attribute(values), "hair")
+        label_by_attribute(with_attribute(values), "hair")
     assert words in str(caught.value)
 
 
 def test_classes_come_from_folders_before_a_column_of_that_name() -> None:
     labels = np.array([0, 1])
-    assert labelled(with_attribute(["x", "y"], labels, "class"), "class").labels is labels
-    assert labelled(with_attribute(["x", "y"], None, "class"), "class").info.classes == ("x", "y")
-    assert labelled(with_attribute(["x", "y"]), "class").labels is None
+    assert label_by_attribute(with_attribute(["x", "y"], labels, "class"), "class").labels is labels
+    assert label_by_attribute(with_attribute(["x", "y"], None, "class"), "class").info.classes == ("x", "y")
+    assert label_by_attribute(with_attribute(["x", "y"]), "class").labels is None
 
 
 @pytest.mark.skipif(not ANIME.exists(), reason="the anime faces are not beside the repository")

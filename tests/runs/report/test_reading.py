@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from zerosum.data.conditioning.conditions import Condition, condition_named, places_of
+from zerosum.data.conditioning.conditions import Condition, condition_indices, condition_named
 from zerosum.data.records import listed
 from zerosum.evaluation.compare import PAGE, cells
 from zerosum.runs.report.page import asset
@@ -59,7 +59,7 @@ def test_lists_of_a_users_names_end():
     many = [Condition(name, ("a", "b"), (1, 1)) for name in names]
     for asked, known in (({"kind": "z"}, [condition]), ({"z": "z"}, many)):
         with pytest.raises(ConfigError) as found:
-            places_of(asked, known)
+            condition_indices(asked, known)
         assert len(str(found.value)) < 1_000
     with pytest.raises(ConfigError) as found:
         condition_named("z", many, "swept")

@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from zerosum.data.conditioning.conditioning import condition_of, told, whole_rows
-from zerosum.data.conditioning.conditions import Condition, bit_of
-from zerosum.data.conditioning.labels import matched, what_there_is, with_classes
-from zerosum.data.conditioning.name_facts import attribute_names, attribute_of, names_that_tell
+from zerosum.data.conditioning.conditioning import complete_rows, condition_of, with_conditions
+from zerosum.data.conditioning.conditions import Condition, parse_bit
+from zerosum.data.conditioning.labels import available_attributes, map_labels, with_classes
+from zerosum.data.conditioning.name_facts import attribute_names, attribute_of, count_names_with_age
 from zerosum.data.dataset import Dataset
 from zerosum.data.records import listed
 from zerosum.utils.errors import DataError
@@ -27,7 +27,7 @@ MOST_SHOWN = 10  # words in a message
 FEWEST_DIGITS, EXACT_DIGITS = 6, 17  # 17 tell any two floats apart
 
 
-def bins_of(setting: object) -> Bins:
+def parse_bins(setting: object) -> Bins:
     """Bins as a setting gives them: `auto`; upper ends as `5,10,20`, [5, 10, 20] or 5; words as `new,worn,broken` or a
     list. Raises ValueError that says what is wrong with them."""
     if isinstance(setting, str):
@@ -66,7 +66,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def ordered(dataset: Dataset, attribute: str, bins: Bins = "auto") -> tuple[Condition, np.ndarray]:
+def bin_attribute(dataset: Dataset, attribute: str, bins: Bins = "auto") -> tuple[Condition, np.ndarray]:
     """The attribute (`class`: the folders) as an ordered condition, and the bin of each image, (N,) int64, -1 where it
     has no value, or none that is finite.
 
@@ -76,41 +76,42 @@ def ordered(dataset: Dataset, attribute: str, bins: Bins = "auto") -> tuple[Cond
     in `6-10`.
 
     Raises DataError when there is no such attribute, all images have one value, a bin that was given has no image, or
-    words were not put in order; ValueError as `bins_of` does."""
-    return _ordered(dataset, attribute, bins, np.ones(len(dataset), bool))
+    words were not put in order; ValueError as `parse_bins` does."""
+    return _bin_attribute(dataset, attribute, bins, np.ones(len(dataset), bool))
 
 
-def ordered_labels(dataset: Dataset, attribute: str, bins: Bins = "auto") -> Dataset:
-    """The set with the bins of an attribute as its classes, in order. Raises DataError as `ordered` does."""
-    condition, places = ordered(dataset, attribute, bins)
-    return in_bins(dataset, condition, places)
+def binned_labels(dataset: Dataset, attribute: str, bins: Bins = "auto") -> Dataset:
+    """The set with the bins of an attribute as its classes, in order. Raises DataError as `bin_attribute` does."""
+    condition, places = bin_attribute(dataset, attribute, bins)
+    return with_binned_classes(dataset, condition, places)
 
 
-def in_bins(dataset: Dataset, scale: Condition, places: np.ndarray | None = None) -> Dataset:
+def with_binned_classes(dataset: Dataset, scale: Condition, places: np.ndarray | None = None) -> Dataset:
     """The set with the values of an ordered attribute as its classes, those of another set where the place of each
-    image (N,) is not given. Raises DataError as `with_known` does."""
+    image (N,) is not given. Raises DataError as `with_known_conditions` does."""
     if places is None:
-        known = with_known(dataset, [scale]).conditions
+        known = with_known_conditions(dataset, [scale]).conditions
         assert known is not None
         places = known[:, 0]
     found = with_classes(dataset, scale.values, places)
-    return found.told(replace(found.info, scale=scale))
+    return found.with_info(replace(found.info, scale=scale))
 
 
-def with_order(dataset: Dataset, attribute: str, bins: Bins = "auto", also: Sequence[str] = ()) -> Dataset:
+def with_ordered_condition(dataset: Dataset, attribute: str, bins: Bins = "auto", also: Sequence[str] = ()) -> Dataset:
     """The set with an ordered attribute as its first condition, and those named in `also` as `conditioned` makes them.
 
-    The bins are those of the images that have a value for each. Raises DataError as `ordered` and `conditioned` do."""
+    The bins are those of the images that have a value for each. Raises DataError as `bin_attribute` and `conditioned`
+    do."""
     if attribute.lower() in map(str.lower, also):
         raise DataError(f"{attribute} is told in its order already; take it out of the further attributes.")
     others = [condition_of(dataset, name) for name in also]
-    whole = whole_rows(dataset, [ordered(dataset, attribute, bins), *others])
-    return told(dataset, [_ordered(dataset, attribute, bins, whole), *others])
+    whole = complete_rows(dataset, [bin_attribute(dataset, attribute, bins), *others])
+    return with_conditions(dataset, [_bin_attribute(dataset, attribute, bins, whole), *others])
 
 
-def _ordered(dataset: Dataset, attribute: str, bins: Bins, among: np.ndarray) -> tuple[Condition, np.ndarray]:
-    """As `ordered`, of the images `among` (N,) bool; the others have -1."""
-    bins, numbers = bins_of(bins), _numbers(dataset, attribute)
+def _bin_attribute(dataset: Dataset, attribute: str, bins: Bins, among: np.ndarray) -> tuple[Condition, np.ndarray]:
+    """As `bin_attribute`, of the images `among` (N,) bool; the others have -1."""
+    bins, numbers = parse_bins(bins), _numbers(dataset, attribute)
     if numbers is None:
         return _in_words(dataset, attribute, bins, among)
     there = np.isfinite(numbers) & among
@@ -142,7 +143,7 @@ def _ordered(dataset: Dataset, attribute: str, bins: Bins, among: np.ndarray) ->
 
 
 def _in_words(dataset: Dataset, attribute: str, bins: Bins, among: np.ndarray) -> tuple[Condition, np.ndarray]:
-    """As `_ordered`, of an attribute in words."""
+    """As `_bin_attribute`, of an attribute in words."""
     known, labels = condition_of(dataset, attribute)
     source = dataset.info.source
     words = () if isinstance(bins, str) else tuple(word for word in bins if isinstance(word, str))
@@ -152,14 +153,14 @@ def _in_words(dataset: Dataset, attribute: str, bins: Bins, among: np.ndarray) -
             f"{attribute} of {source} is words, and their order must be told: {_listed(known.values, 'and')}. Give "
             f"them from the least to the most, as in bins={'no,yes' if is_bit else 'new,worn,broken'}."
         )
-    if is_bit and sorted(-1 if (bit := bit_of(word)) is None else bit for word in words) == [0, 1]:
-        words = tuple(known.values[bit_of(word) or 0] for word in words)
+    if is_bit and sorted(-1 if (bit := parse_bit(word)) is None else bit for word in words) == [0, 1]:
+        words = tuple(known.values[parse_bit(word) or 0] for word in words)
     if more := [word for word in known.values if word not in words]:
         raise DataError(
             f"bins={','.join(words)} leaves out what {attribute} of {source} has: {_listed(more, 'and')}. Put it where "
             "it belongs in the order."
         )
-    places = matched(np.where(among, labels, -1), known.values, words, source)
+    places = map_labels(np.where(among, labels, -1), known.values, words, source)
     counts = np.bincount(places[places >= 0], minlength=len(words))
     have = [word for word, count in zip(words, counts, strict=True) if count]
     if len(have) < 2:
@@ -199,12 +200,12 @@ def _refuse_odd(dataset: Dataset, attribute: str, words: Sequence[str]) -> None:
 def _remedy(dataset: Dataset, attribute: str) -> str:
     """What there is instead, or what would give ages."""
     if not _is_age(attribute):
-        return what_there_is(dataset)
+        return available_attributes(dataset)
     others = [name for name in attribute_names(dataset) if name.lower() != attribute.lower()]
     if dataset.labels is not None and "class" not in others:
         others.append("class")
     has = f"it has {listed(others)} (to train caae on that, give attribute={others[0]}); " if others else ""
-    if named := names_that_tell(dataset.names):
+    if named := count_names_with_age(dataset.names):
         return (
             f"{has}{named:,} of its {len(dataset):,} file names tell an age, and at least half of them must: leave the "
             f"others out, or put a tags.csv beside the images, with columns file and {attribute}."
@@ -292,7 +293,7 @@ def _listed(words: Sequence[str], last: str) -> str:
     return f" {last} ".join([part for part in (", ".join(words[:-1]), words[-1]) if part])
 
 
-def with_known(dataset: Dataset, conditions: Sequence[Condition]) -> Dataset:
+def with_known_conditions(dataset: Dataset, conditions: Sequence[Condition]) -> Dataset:
     """The set told by the conditions of another, such as that of a run: the place of each image among their values, -1
     where it has no value or another. Raises DataError when the set has no such attribute, or words in place of
     numbers."""
@@ -307,7 +308,7 @@ def with_known(dataset: Dataset, conditions: Sequence[Condition]) -> Dataset:
         places = {value: place for place, value in enumerate(condition.values)}
         columns.append(np.array([places.get(word, -1) for word in _words_of(dataset, condition.name)], np.int64))
     info = replace(dataset.info, conditions=tuple(conditions), together=())
-    return dataset.told(info, conditions=np.stack(columns, axis=1))
+    return dataset.with_info(info, conditions=np.stack(columns, axis=1))
 
 
 def _words_of(dataset: Dataset, name: str) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from zerosum.data.conditioning.conditions import MOST_TOGETHER, Condition
-from zerosum.data.conditioning.labels import known_rows, labelled
+from zerosum.data.conditioning.labels import known_rows, label_by_attribute
 from zerosum.data.conditioning.name_facts import attribute_names
 from zerosum.data.dataset import Dataset
 from zerosum.data.records import listed
@@ -18,19 +18,21 @@ LEAST_KNOWN = 0.8  # share of the images that have a value of it: the others wou
 PORTRAIT = ("hair", "eyes", "glasses", "smiling")  # of the many attributes of a drawn portrait, those one sees at once
 
 
-def conditioned(dataset: Dataset, names: Sequence[str]) -> Dataset:
+def condition_on(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """The set with its classes (`class`) or attributes of these names as conditions; without names, with all its
     attributes that are words of few values and that most images have, or, where there is none, with its classes.
 
     An image without a value has -1 there, and so has one of a value that only incomplete images have. Raises DataError
     when there is no such attribute, or it has no values to tell apart, or too many."""
-    return told(dataset, [condition_of(dataset, name) for name in tuple(names) or usual(dataset)])
+    return with_conditions(
+        dataset, [condition_of(dataset, name) for name in tuple(names) or default_attributes(dataset)]
+    )
 
 
 def condition_of(dataset: Dataset, name: str) -> tuple[Condition, np.ndarray]:
     """The classes (`class`) or the values of an attribute as a condition, and which of them each image has, (N,) int64,
-    -1 where it has none. Raises DataError as `conditioned` does."""
-    found = labelled(dataset, name)
+    -1 where it has none. Raises DataError as `condition_on` does."""
+    found = label_by_attribute(dataset, name)
     if found.labels is None:
         known = f"; or name attributes: {listed(names)}" if (names := attribute_names(dataset)) else ""
         raise DataError(
@@ -40,13 +42,13 @@ def condition_of(dataset: Dataset, name: str) -> tuple[Condition, np.ndarray]:
     return Condition(name, found.info.classes, tuple(counts.tolist())), found.labels
 
 
-def told(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> Dataset:
+def with_conditions(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> Dataset:
     """The set with these conditions, each with its place for every image, (N,) int64, -1 where an image has none.
 
     A value that no complete image has is left out; no bin of an ordered condition may be such a value. Raises DataError
     when no image is complete, or all of them have the same value."""
     places = np.stack([column for _, column in found], axis=1)
-    whole = whole_rows(dataset, found)
+    whole = complete_rows(dataset, found)
     conditions = []
     for column, (condition, _) in enumerate(found):
         name, values = condition.name, condition.values
@@ -67,10 +69,10 @@ def told(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> Dat
     info = replace(
         dataset.info, conditions=tuple(conditions), together=together if len(together) <= MOST_TOGETHER else ()
     )
-    return dataset.told(info, conditions=places)
+    return dataset.with_info(info, conditions=places)
 
 
-def whole_rows(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> np.ndarray:
+def complete_rows(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> np.ndarray:
     """(N,) bool, which images have a place in each of the conditions. Raises DataError when none has."""
     whole: np.ndarray = np.all([column >= 0 for _, column in found], axis=0)
     if not whole.any():
@@ -81,20 +83,20 @@ def whole_rows(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) 
     return whole
 
 
-def complete(dataset: Dataset) -> np.ndarray:
+def complete_indices(dataset: Dataset) -> np.ndarray:
     """The places of the images that have a value for each condition, ascending; of a set without conditions all."""
     if dataset.conditions is None:
         return np.arange(len(dataset))
     return np.flatnonzero((dataset.conditions >= 0).all(axis=1))
 
 
-def usual(dataset: Dataset) -> tuple[str, ...]:
+def default_attributes(dataset: Dataset) -> tuple[str, ...]:
     """The attributes that are taken when none is named, or else `class`. Raises DataError when there is neither."""
     chosen = []
     words = [name for name, values in dataset.attributes.items() if values.dtype.kind in "Ub"]  # no counts, no years
     for name in PORTRAIT if dataset.info.source.startswith("builtin:portraits") else words:
         with suppress(DataError):  # a measure, or one value only
-            found = labelled(dataset, name)
+            found = label_by_attribute(dataset, name)
             known = len(known_rows(found)) >= LEAST_KNOWN * len(dataset)
             if known and len(found.info.classes) <= MOST_BY_ITSELF:
                 chosen.append(name)

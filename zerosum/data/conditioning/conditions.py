@@ -23,9 +23,9 @@ Together = tuple[tuple[int, ...], int]
 """A combination of values, as the place of each among those of its condition, and how many images have it."""
 MOST_TOGETHER = 1000  # combinations that a run keeps
 
-MOST_TOLD = 12  # values in a line
+MOST_LISTED = 12  # values in a line
 
-Wish = str | float | np.generic
+ConditionValue = str | float | np.generic
 """A value that is asked for: a word, or a number, also NumPy's."""
 
 NO_YES = (("False", "True"), ("0", "1"), ("false", "true"), ("no", "yes"))
@@ -56,20 +56,20 @@ class Condition:
         return ",".join([repr(edge).removesuffix(".0") for edge in self.edges] or self.values)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Its name and its values in a line: `age (0-60, 61+)`."""
-        more = len(self.values) - MOST_TOLD
-        return f"{self.name} ({', '.join(self.values[:MOST_TOLD])}{f' and {more} more' if more > 0 else ''})"
+        more = len(self.values) - MOST_LISTED
+        return f"{self.name} ({', '.join(self.values[:MOST_LISTED])}{f' and {more} more' if more > 0 else ''})"
 
     @property
-    def is_bit(self) -> bool:
+    def is_binary(self) -> bool:
         """Whether its values are no and yes, which take one number; ordered values take one each, however few."""
         return not self.ordered and self.values in NO_YES
 
     @property
     def width(self) -> int:
         """How many numbers it takes for a network."""
-        return 1 if self.is_bit else len(self.values)
+        return 1 if self.is_binary else len(self.values)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Condition":
@@ -93,16 +93,16 @@ def width_of(conditions: Sequence[Condition]) -> int:
     return sum(condition.width for condition in conditions)
 
 
-def encoded(places: np.ndarray, conditions: Sequence[Condition]) -> np.ndarray:
+def encode_conditions(places: np.ndarray, conditions: Sequence[Condition]) -> np.ndarray:
     """Places (N, G) as networks see them, (N, A) float32 of zeros and ones."""
     columns = []
     for column, condition in zip(places.T, conditions, strict=True):
         one_hot = np.eye(len(condition.values), dtype=np.float32)[column]
-        columns.append(one_hot[:, 1:] if condition.is_bit else one_hot)
+        columns.append(one_hot[:, 1:] if condition.is_binary else one_hot)
     return np.concatenate(columns, axis=1)
 
 
-def drawn(
+def sample_conditions(
     seeds: Sequence[int],
     conditions: Sequence[Condition],
     together: Sequence[Together] = (),
@@ -112,31 +112,31 @@ def drawn(
 
     They are drawn from the combinations that the data has with what was asked for, as often as it has them; where it
     has none, or there were too many to keep (`together` is empty), each condition by itself. Raises ConfigError as
-    `places_of` does."""
-    fixed = places_of(asked or {}, conditions)
+    `condition_indices` does."""
+    fixed = condition_indices(asked or {}, conditions)
     columns = np.empty((len(seeds), len(conditions)), np.int64)
     known = [
         row for row in together if all(row[0][i] == fixed.get(c.name, row[0][i]) for i, c in enumerate(conditions))
     ]
     if known:
         rows, counts = np.array([row for row, _ in known]), np.array([count for _, count in known])
-        columns[:] = rows[_chosen(seeds, counts, "together")]
+        columns[:] = rows[_sample_values(seeds, counts, "together")]
         return columns
     for place, condition in enumerate(conditions):
         columns[:, place] = fixed.get(condition.name, 0)
         if condition.name not in fixed:
-            columns[:, place] = _chosen(seeds, np.array(condition.counts), condition.name)
+            columns[:, place] = _sample_values(seeds, np.array(condition.counts), condition.name)
     return columns
 
 
-def _chosen(seeds: Sequence[int], counts: np.ndarray, name: str) -> np.ndarray:
+def _sample_values(seeds: Sequence[int], counts: np.ndarray, name: str) -> np.ndarray:
     """A place for each seed, as often as its count says."""
     limits = np.cumsum(counts) / counts.sum()
     shares = [rng("condition", name, seed).random() for seed in seeds]
     return np.minimum(np.searchsorted(limits, shares, side="right"), len(counts) - 1)
 
 
-def places_of(asked: Mapping[str, Wish], conditions: Sequence[Condition]) -> dict[str, int]:
+def condition_indices(asked: Mapping[str, ConditionValue], conditions: Sequence[Condition]) -> dict[str, int]:
     """The place of each value asked for among the values of its condition. Upper and lower case are one, unless a value
     is written exactly so; yes, no, true, false, 1 and 0 are understood of bits, and numbers of bins: each falls into
     its own, or beyond all the data's into the nearest. Raises ConfigError that lists what there is."""
@@ -148,9 +148,9 @@ def places_of(asked: Mapping[str, Wish], conditions: Sequence[Condition]) -> dic
             found[condition.name] = condition.values.index(value)
         elif value.lower() in words:
             found[condition.name] = words.index(value.lower())
-        elif set(condition.values) in map(set, NO_YES) and (bit := bit_of(value)) is not None:
-            found[condition.name] = next(place for place, word in enumerate(condition.values) if bit_of(word) == bit)
-        elif (bin_ := _bin(value, condition)) is not None:
+        elif set(condition.values) in map(set, NO_YES) and (bit := parse_bit(value)) is not None:
+            found[condition.name] = next(place for place, word in enumerate(condition.values) if parse_bit(word) == bit)
+        elif (bin_ := _bin_of(value, condition)) is not None:
             found[condition.name] = bin_
         else:
             number = ", or a number, which falls into one of them" if condition.edges else ""
@@ -160,7 +160,7 @@ def places_of(asked: Mapping[str, Wish], conditions: Sequence[Condition]) -> dic
     return found
 
 
-def as_word(name: str, wish: Wish) -> str:
+def as_word(name: str, wish: ConditionValue) -> str:
     """What is asked of an attribute of that name, as one would type it. Raises ConfigError when it is neither a word
     nor a number."""
     value = wish.item() if isinstance(wish, np.generic) else wish
@@ -199,7 +199,7 @@ def _spaced(name: str) -> str:
     return re.sub(r"[-_\s]+", " ", name.lower())
 
 
-def bit_of(value: str) -> int | None:
+def parse_bit(value: str) -> int | None:
     """0 of a no and 1 of a yes, in any of their spellings; None of other words."""
     for pair in NO_YES:
         if value.lower() in pair:
@@ -207,7 +207,7 @@ def bit_of(value: str) -> int | None:
     return None
 
 
-def _bin(value: str, condition: Condition) -> int | None:
+def _bin_of(value: str, condition: Condition) -> int | None:
     """The bin that a number falls into; None for words, without bins, and below zero where no bin lies."""
     try:
         number = float(value)

@@ -14,7 +14,7 @@ from zerosum.utils.errors import DataError
 MOST_CLASSES = 1000
 
 
-def labelled(dataset: Dataset, attribute: str) -> Dataset:
+def label_by_attribute(dataset: Dataset, attribute: str) -> Dataset:
     """The set with the values of an attribute, or of what its file names tell, as its classes. An image without a value
     has label -1.
 
@@ -28,7 +28,7 @@ def labelled(dataset: Dataset, attribute: str) -> Dataset:
     source = dataset.info.source
     values = attribute_of(dataset, attribute)
     if values is None:
-        raise DataError(f"{source} has no attribute {attribute!r}; {what_there_is(dataset)}")
+        raise DataError(f"{source} has no attribute {attribute!r}; {available_attributes(dataset)}")
     there = ~np.isnan(values) if values.dtype.kind == "f" else values != "" if values.dtype.kind == "U" else None
     known = np.arange(len(values)) if there is None else np.flatnonzero(there)
     distinct, places = np.unique(values[known], return_inverse=True)
@@ -55,7 +55,7 @@ def with_classes(dataset: Dataset, names: tuple[str, ...], labels: np.ndarray) -
     """The set with these classes; labels (N,) int64, -1 for none. Its hash follows them."""
     content = hashlib.sha256(f"{dataset.info.hash} {names}".encode() + labels.tobytes())
     info = replace(dataset.info, classes=names, hash=content.hexdigest())
-    return dataset.told(info, labels=labels)
+    return dataset.with_info(info, labels=labels)
 
 
 def known_rows(dataset: Dataset) -> np.ndarray:
@@ -63,14 +63,14 @@ def known_rows(dataset: Dataset) -> np.ndarray:
     return np.arange(len(dataset)) if dataset.labels is None else np.flatnonzero(dataset.labels >= 0)
 
 
-def what_there_is(dataset: Dataset) -> str:
+def available_attributes(dataset: Dataset) -> str:
     """Which attributes the set has, or what would give it some: the second half of a sentence."""
     if names := attribute_names(dataset):
         return f"it has {listed(names)}."
     return "it has none. A tags.csv with a column `file` beside the images would give them."
 
 
-def matched(labels: np.ndarray, names: Sequence[str], wanted: Sequence[str], source: str) -> np.ndarray:
+def map_labels(labels: np.ndarray, names: Sequence[str], wanted: Sequence[str], source: str) -> np.ndarray:
     """Labels that number `names` as places in `wanted`, which the classes of another set are called by; -1 stays -1.
 
     Raises DataError that names the classes that are not among them."""

@@ -16,7 +16,7 @@ LEAST_NAMED = 0.5  # share of the names that tell facts; fewer do so by chance
 _FACES = re.compile(r"([0-9]{1,3})_([01])(?:_[0-9])?_[0-9]{14,20}(?:\.[a-z0-9]+)+", re.IGNORECASE)
 
 
-def facts_of_names(names: Sequence[str]) -> dict[str, np.ndarray]:
+def attributes_from_names(names: Sequence[str]) -> dict[str, np.ndarray]:
     """What file names, with or without folders, tell: `age` in years, (N,) int64, or float64 with NaN where a name
     tells none, and `gender`, (N,) words, "" where a name tells none. Empty where fewer than half of the names fit."""
     ages, genders = np.full(len(names), np.nan), [""] * len(names)
@@ -29,8 +29,8 @@ def facts_of_names(names: Sequence[str]) -> dict[str, np.ndarray]:
     return {"age": ages.astype(np.int64) if known == len(names) else ages, "gender": np.array(genders, np.str_)}
 
 
-def names_that_tell(names: Sequence[str]) -> int:
-    """How many file names tell an age, though they be too few for `facts_of_names`."""
+def count_names_with_age(names: Sequence[str]) -> int:
+    """How many file names tell an age, though they be too few for `attributes_from_names`."""
     return sum(_face(name) is not None for name in names)
 
 
@@ -47,9 +47,9 @@ def attribute_of(dataset: Dataset, name: str) -> np.ndarray | None:
     alike = [values for other, values in dataset.attributes.items() if other.lower() == name.lower()]
     if len(alike) == 1:
         return alike[0]
-    return facts_of_names(dataset.names).get(name)
+    return attributes_from_names(dataset.names).get(name)
 
 
 def attribute_names(dataset: Dataset) -> list[str]:
     """What `attribute_of` finds, sorted."""
-    return sorted({*dataset.attributes, *facts_of_names(dataset.names)})
+    return sorted({*dataset.attributes, *attributes_from_names(dataset.names)})

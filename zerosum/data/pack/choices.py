@@ -9,7 +9,7 @@ from zerosum.data.decode.conform import TOP, placement
 from zerosum.data.decode.decoded import BadImage, Decoded
 from zerosum.data.decode.images import decode, own_pixel_cap
 from zerosum.data.records import Source
-from zerosum.data.scan import Survey
+from zerosum.data.scan import Scan
 from zerosum.data.settings import PackSettings, Size
 
 LOOKED_AT = 48  # images, spread over the set
@@ -20,7 +20,7 @@ MIDDLE = 256  # pixels a side, whose colours are counted
 MOST_PIXELS = 1024 * 1024  # of what may be pixel art, or a sprite: larger pictures are not decoded to find out
 
 
-def choose(source: Source, seen: Survey, size: Size, settings: PackSettings) -> tuple[PackSettings, tuple[str, ...]]:
+def choose(source: Source, seen: Scan, size: Size, settings: PackSettings) -> tuple[PackSettings, tuple[str, ...]]:
     """The settings with fit and resample as they suit images of these kinds at this size, and what was chosen, in
     sentences that say how to have it otherwise.
 
@@ -62,7 +62,7 @@ def _most(found: list[bool]) -> bool:
     return 2 * sum(found) > len(found)
 
 
-def _is_cut(image: Decoded, size: Size, settings: PackSettings, seen: Survey) -> bool:
+def _is_cut(image: Decoded, size: Size, settings: PackSettings, seen: Scan) -> bool:
     """Whether cropping to the shape of the set would lose what can be seen, of an image that is in part transparent."""
     if not image.header.alpha:
         return False

@@ -14,7 +14,7 @@ from zerosum.data.decode.label_maps import VOID, as_labels, decode_map, gray_lev
 from zerosum.data.decode.resize import resize_nearest
 from zerosum.data.pack.packer import LOSSY_MAP, Packed, PairForm
 from zerosum.data.records import Opened, Pairs, Record, Skip, Source
-from zerosum.data.scan import input_survey
+from zerosum.data.scan import scan_inputs
 from zerosum.data.settings import PackSettings, Size
 from zerosum.utils.errors import ConfigError
 
@@ -25,7 +25,7 @@ def pair_form(source: Source, facts: Pairs, form: Form, settings: PackSettings) 
         raise ConfigError(
             f"data.labels={settings.labels}: a label map here has at most {VOID} classes, 0 to {VOID - 1}."
         )
-    given = input_survey(source, settings).form(form.size, settings)
+    given = scan_inputs(source, settings).form(form.size, settings)
     labels = facts.classes or tuple(map(str, range(settings.labels or 0)))
     if not facts.classes and (facts.input_maps or facts.target_maps) and not facts.halves:
         levels = settings.shades  # those of a run, so that other data has them, too

@@ -22,7 +22,7 @@ from zerosum.data.pack.page import page
 from zerosum.data.pack.pair_packing import convert_pair, map_form, pair_form
 from zerosum.data.parallel import in_order
 from zerosum.data.records import Record, Skip, Source
-from zerosum.data.scan import Progress, nothing_readable, survey
+from zerosum.data.scan import Progress, nothing_readable, scan
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
 from zerosum.data.sources.find import open_source
 from zerosum.utils.errors import ConfigError, DataError
@@ -93,7 +93,7 @@ def _pack_images(
     strict: bool,
     progress: Progress | None,
 ) -> Report:
-    seen = survey(source, settings, progress)
+    seen = scan(source, settings, progress)
     settings, chosen = choose(source, seen, size or seen.auto_size, settings)
     form = seen.form(size, settings)
     pairs = None if source.pairs is None else pair_form(source, source.pairs, form, settings)

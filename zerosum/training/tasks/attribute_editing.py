@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from zerosum.data.conditioning.binning import with_known, with_order
-from zerosum.data.conditioning.conditioning import complete
+from zerosum.data.conditioning.binning import with_known_conditions, with_ordered_condition
+from zerosum.data.conditioning.conditioning import complete_indices
 from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
-from zerosum.data.scan import Survey
+from zerosum.data.scan import Scan
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.models.sample_sheets import ChangeSheets
@@ -23,7 +23,7 @@ class AttributeEditingTraining(TrainingTask):
     """It learns from images that have the attribute, but for those held out; how near these come to themselves scores
     it."""
 
-    def expected(self, settings: CaaeSettings, info: DatasetInfo, found: Survey) -> DatasetInfo:
+    def expected(self, settings: CaaeSettings, info: DatasetInfo, found: Scan) -> DatasetInfo:
         """An image as its own input, and an attribute of so many bins."""
         count = settings.bins if isinstance(settings.bins, int) else GUESSED
         edges = tuple(map(float, range(count)))
@@ -32,15 +32,15 @@ class AttributeEditingTraining(TrainingTask):
 
     def prepare(self, data: Dataset, settings: CaaeSettings) -> Dataset:
         """Pairs of an image and itself, with its values."""
-        return its_own_input(with_order(data, settings.attribute, settings.bins, settings.also))
+        return its_own_input(with_ordered_condition(data, settings.attribute, settings.bins, settings.also))
 
     def prepare_like(self, data: Dataset, settings: CaaeSettings, known: DatasetInfo) -> Dataset:
         """By the values that the run knows, which may not be those of this set."""
-        return its_own_input(with_known(data, known.conditions))
+        return its_own_input(with_known_conditions(data, known.conditions))
 
     def known_rows(self, data: Dataset) -> np.ndarray:
         """Those that have a value for each attribute. Raises DataError when none has."""
-        known = complete(data)
+        known = complete_indices(data)
         if not len(known):
             raise DataError(
                 f"No image of {data.info.source} has the {data.info.conditions[0].name} that the run knows: there is "
@@ -70,7 +70,7 @@ def own_input(info: DatasetInfo) -> Side:
 def its_own_input(data: Dataset) -> Dataset:
     """The set as pairs of an image and itself."""
     info = replace(data.info, input=own_input(data.info))
-    return data.told(info, inputs=data.images)
+    return data.with_info(info, inputs=data.images)
 
 
 TRAINING.add(ATTRIBUTE_EDITING, AttributeEditingTraining())

@@ -10,7 +10,7 @@ from torch import nn
 
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.sampler import epoch_order
-from zerosum.data.scan import Survey
+from zerosum.data.scan import Scan
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.metrics.scores import NETWORK
@@ -32,13 +32,13 @@ class TrainingTask(ABC):
         from the weights of `init`."""
         settings.validate_start(init)
 
-    def check_data(self, settings: Any, found: Survey, source: str) -> None:  # noqa: B027
+    def check_data(self, settings: Any, found: Scan, source: str) -> None:  # noqa: B027
         """Before the data is packed. Raises DataError when it cannot be learnt from."""
 
     def check_restored(self, found: DatasetInfo, known: DatasetInfo, source: str, run: str | Path) -> None:  # noqa: B027
         """Before a run goes on. Raises DataError when its data has changed in what the networks depend on."""
 
-    def expected(self, settings: Any, info: DatasetInfo, found: Survey) -> DatasetInfo:
+    def expected(self, settings: Any, info: DatasetInfo, found: Scan) -> DatasetInfo:
         """What `prepare` will make of a set that is not packed yet; how many classes or values it has is guessed where
         only reading all of it would tell."""
         return info

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from zerosum.data.conditioning.binning import in_bins, ordered_labels
-from zerosum.data.conditioning.labels import known_rows, labelled
+from zerosum.data.conditioning.binning import binned_labels, with_binned_classes
+from zerosum.data.conditioning.labels import known_rows, label_by_attribute
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.records import listed
 from zerosum.data.sampler import epoch_order
-from zerosum.data.scan import Survey
+from zerosum.data.scan import Scan
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.metrics.classification import classification_scores
@@ -30,7 +30,7 @@ MOST_VALIDATED = 10_000  # held-out images scored at a checkpoint
 class ClassificationTraining(TrainingTask):
     """A classifier learns from all images that have a class but those held out, on which its accuracy scores it."""
 
-    def check_data(self, settings: ClassifierSettings, found: Survey, source: str) -> None:
+    def check_data(self, settings: ClassifierSettings, found: Scan, source: str) -> None:
         """Raises DataError for a set without classes."""
         if not found.classes and settings.label == "class":
             raise DataError(no_classes_text(source))
@@ -43,19 +43,19 @@ class ClassificationTraining(TrainingTask):
                 f"Restore the data, or train anew with --init {run}."
             )
 
-    def expected(self, settings: ClassifierSettings, info: DatasetInfo, found: Survey) -> DatasetInfo:
+    def expected(self, settings: ClassifierSettings, info: DatasetInfo, found: Scan) -> DatasetInfo:
         """The classes of the folders; of attributes a guess."""
         return replace(info, classes=found.classes or tuple(map(str, range(GUESSED))))
 
     def prepare(self, data: Dataset, settings: ClassifierSettings) -> Dataset:
         """The set with the classes that are told apart: those it has, the values of an attribute, or bins of them."""
         if settings.bins is None:
-            return labelled(data, settings.label)
-        return ordered_labels(data, settings.label, settings.bins)
+            return label_by_attribute(data, settings.label)
+        return binned_labels(data, settings.label, settings.bins)
 
     def prepare_like(self, data: Dataset, settings: ClassifierSettings, known: DatasetInfo) -> Dataset:
         """In the bins that were chosen by the data of the run."""
-        return self.prepare(data, settings) if known.scale is None else in_bins(data, known.scale)
+        return self.prepare(data, settings) if known.scale is None else with_binned_classes(data, known.scale)
 
     def known_rows(self, data: Dataset) -> np.ndarray:
         """Those that have a class."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from zerosum.data.conditioning.conditioning import complete, conditioned
+from zerosum.data.conditioning.conditioning import complete_indices, condition_on
 from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import Dataset, DatasetInfo
-from zerosum.data.scan import Survey
+from zerosum.data.scan import Scan
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.engine.watch import COLLAPSED
@@ -46,7 +46,7 @@ class GenerationTraining(TrainingTask):
         if settings.score.images and not info.is_vectors:
             check_features(settings.score.features, info)
 
-    def expected(self, settings: AdversarialSettings, info: DatasetInfo, found: Survey) -> DatasetInfo:
+    def expected(self, settings: AdversarialSettings, info: DatasetInfo, found: Scan) -> DatasetInfo:
         """The classes as conditions, of generators that have any."""
         if settings.condition_names is None:
             return info
@@ -57,7 +57,7 @@ class GenerationTraining(TrainingTask):
         """The set with the conditions that the settings name, if any."""
         if settings.condition_names is None:
             return data
-        found = conditioned(data, settings.condition_names)
+        found = condition_on(data, settings.condition_names)
         settings.balanced_column(found.info)  # raises before training what it would raise then
         return found
 
@@ -74,7 +74,7 @@ class GenerationTraining(TrainingTask):
 
     def split(self, settings: AdversarialSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """The images that have a value for each condition; none is held out."""
-        return complete(data), np.empty(0, np.int64)
+        return complete_indices(data), np.empty(0, np.int64)
 
     def sheets(
         self, folder: Path, system: System, settings: AdversarialSettings, data: Dataset, seed: int

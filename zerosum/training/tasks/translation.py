@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from zerosum.data.dataset import Dataset, DatasetInfo, Side, is_prepared, load_dataset
-from zerosum.data.scan import CHANNELS, Survey
+from zerosum.data.scan import CHANNELS, Scan
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.models.sample_sheets import PairSheets
@@ -18,7 +18,7 @@ from zerosum.training.tasks.base import GUESSED, TRAINING, TrainingTask, paired_
 class TranslationTraining(TrainingTask):
     """A translator learns from all pairs but those held out; how near it comes to their images scores it."""
 
-    def expected(self, settings: TranslationSettings, info: DatasetInfo, found: Survey) -> DatasetInfo:
+    def expected(self, settings: TranslationSettings, info: DatasetInfo, found: Scan) -> DatasetInfo:
         """Inputs, and label maps with their classes, as pairs are read."""
         opened, chosen = found.source, settings.data
         if is_prepared(Path(info.source)):
