@@ -5,9 +5,9 @@
 
 The customary ways are the network as it was built (contiguous, float32), asked with gradients on, as in a notebook, or
 without.
-zerosum's are `sample --precision fp32` and what `--precision auto` takes for many pictures (bf16 where it is faster,
-with what is faster as matrix products), with what belongs to a user's call: seeds to latents, and pixels as they are
-stored. They take turns; the table has medians over rounds.
+zerosum's are `sample --precision fp32` and what `--precision auto` takes for many pictures (bf16 where it is faster),
+with what belongs to a user's call: seeds to latents, and pixels as they are stored. They take turns; the table has
+medians over rounds.
 """
 
 import argparse

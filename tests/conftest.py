@@ -90,7 +90,7 @@ def untried(monkeypatch):
     """Nothing is tried on shapes before training: for files in which training itself would find what does not fit, or
     plans are about something else. tests/recipes/test_recipes.py tries every recipe."""
     monkeypatch.setattr(training, "trial_step", lambda *asked: None)
-    monkeypatch.setattr(choice, "convolutions", lambda *asked: (Counter(), Counter()))
+    monkeypatch.setattr(choice, "convolutions", lambda *asked: Counter())
 
 
 @pytest.fixture

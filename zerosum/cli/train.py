@@ -61,8 +61,8 @@ def train(
     products: Annotated[
         str | None,
         typer.Option(
-            help="auto (convolutions as matrix products where that is faster here, measured) or off; by default as "
-            "--precision is: off where it names a format."
+            help="For pix2pix, on a CPU: auto (convolutions as matrix products where that is faster here, measured) "
+            "or off; by default as --precision is: off where it names a format. Other recipes have none."
         ),
     ] = None,
     threads: Annotated[

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine.allowance import Allowance
-from zerosum.engine.autotune.conv_gemm import as_products
+from zerosum.engine.autotune.conv_gemm import by_gemm
 from zerosum.engine.ema import Ema
 from zerosum.engine.norms import warm_up_statistics
 from zerosum.engine.pace import pace_text
@@ -139,7 +139,7 @@ class Training:
     finalize completes the averaged network from the data before each checkpoint (`Hooks.finalize_checkpoint`).
     Errors of samples, scores, `finalize` and listeners are warnings and do not end the run.
     batch: batch size, unless the system sets it.
-    products: the convolutions that run as matrix products (engine.autotune.conv_gemm).
+    conv_gemm: the convolutions that run as matrix products (engine.autotune.conv_gemm).
     clock: monotonic seconds.
     pace(images a second of the steps alone) is called at each log line; a non-empty return value is a warning.
     progress_of(images seen, elapsed share of the goal's seconds) is the argument of schedules; None: the images seen.
@@ -162,7 +162,7 @@ class Training:
         listeners: list[Listener],
         scorer: Scorer | None = None,
         finalize: Callable[[nn.Module], None] | None = None,
-        products: Mapping[str, int] | None = None,
+        conv_gemm: Mapping[str, int] | None = None,
         watch: Watch | None = None,
         clock: Callable[[], float] = time.perf_counter,
         pace: Callable[[float], str] | None = None,
@@ -171,7 +171,7 @@ class Training:
         self.system, self.run, self.next_batch, self.write_samples = system, run, next_batch, write_samples
         self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
         self.metadata, self.listeners, self.scorer, self.finalize = metadata, listeners, scorer, finalize
-        self.products, self.pace = products or {}, pace
+        self.conv_gemm, self.pace = conv_gemm or {}, pace
         self.progress_of, self.goal = progress_of, Goal()
         self.ema = Ema(system.network, ema_half_life)
         self.best: dict[str, Any] | None = None  # {"images", "name", "score"} of the best checkpoint
@@ -328,7 +328,7 @@ class Training:
         system = self.system
         half_life = None if system.half_life is None else system.half_life(self.time())
         self._warming_up = self._warming_up and warm_up_statistics(system.network)
-        with as_products(self.products, self.precision):
+        with by_gemm(self.conv_gemm, self.precision):
             report = training_step(
                 system.players, self._next_batch, self._turn, system.simultaneous, gradient_norms, system.joint_forward
             )

@@ -103,6 +103,7 @@ CODE: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "dropout_in
     presets={"paper": PAPER, "code": CODE},
     task=TRANSLATION,
     bf16=lambda settings: settings.generator.kind == "unet",
+    conv_gemm=True,
     older={**ORDER_BEFORE, "data": {"halves": True}, "half_squares": True, "sharp_jitter": True},
 )
 def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:

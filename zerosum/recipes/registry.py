@@ -28,8 +28,9 @@ class Recipe:
     that the networks support; `size=auto` goes up to largest_default on the longer side, and enlarges images whose
     shorter side is below smallest_side of the settings. example_shape, (H, W, C), is the shape in the recipe's
     description. bf16: whether training with such settings has been shown to be as good in bfloat16 as in float32
-    (docs/performance.md), so that precision `auto` may choose it. older: values of settings that stored settings of
-    older versions lack."""
+    (docs/performance.md), so that precision `auto` may choose it. conv_gemm: whether convolutions as matrix products
+    have been shown to make its whole step at least 1.15 times as fast (docs/performance.md), so that they are timed.
+    older: values of settings that stored settings of older versions lack."""
 
     name: str
     summary: str
@@ -44,6 +45,7 @@ class Recipe:
     task: Task = GENERATION
     smallest_side: Callable[[Any], int] = lambda settings: 1
     bf16: Callable[[Any], bool] = lambda settings: False
+    conv_gemm: bool = False
     older: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -96,6 +98,7 @@ def recipe(
     task: Task = GENERATION,
     smallest_side: Callable[[Any], int] = lambda settings: 1,
     bf16: Callable[[Any], bool] = lambda settings: False,
+    conv_gemm: bool = False,
     older: Mapping[str, Any] | None = None,
 ) -> Callable[[Build], Build]:
     """Register the decorated function as the recipe `name`, on the command line, in the library and in the docs."""
@@ -115,6 +118,7 @@ def recipe(
             task,
             smallest_side,
             bf16,
+            conv_gemm,
             merged(OLDER, older or {}),
         )
         return build

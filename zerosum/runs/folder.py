@@ -60,7 +60,7 @@ class RunConfig(BaseModel):
     device: Literal["cpu", "cuda", "mps"]
     precision: Literal["fp32", "bf16"]
     layout: Literal["contiguous", "channels_last"] = "channels_last"  # as runs of older versions are
-    products: dict[str, int] = {}  # passes of convolutions, as engine.products names them
+    products: dict[str, int] = {}  # operations of convolutions, as engine/autotune/conv_gemm.py names them
     threads: int | None = Field(None, ge=1, le=MOST_THREADS)  # of the CPU; runs of older versions do not say
     budget: Budget
     schedule: Literal["images", "time"] = "images"  # what schedules follow; runs of older versions do not say

@@ -12,7 +12,6 @@ import torch
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.autotune.choice import Speed, choose_speed
-from zerosum.engine.autotune.conv_gemm import as_products
 from zerosum.engine.device import choose_device, keep_pages
 from zerosum.engine.players import LAYOUTS, Batch, Player, System
 from zerosum.engine.step import seeded_in, training_step
@@ -72,10 +71,7 @@ def step_rate(system: System, batch: Batch, chosen: Speed, device: torch.device)
         return seeded_in(device, chosen.precision, "doctor", i)
 
     def step() -> None:
-        with as_products(chosen.products, chosen.precision):
-            training_step(
-                system.players, lambda player: batch | {"image": image}, turn, joint_forward=system.joint_forward
-            )
+        training_step(system.players, lambda player: batch | {"image": image}, turn, joint_forward=system.joint_forward)
 
     return len(image) / _seconds(step, device)
 

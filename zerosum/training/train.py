@@ -233,11 +233,11 @@ def train(
     settings are those of the recipe, nested (`generator={"width": 32}`) or dotted (`**{"generator.width": 32}`);
     overrides are the same as text (`["generator.width=32"]`). out is the run folder, by default the next
     `runs/00001-dcgan-photos`. init is an earlier run of the same recipe to take the weights from. precision and
-    products: as `speed.choose_speed` takes them. threads: a number, or "auto" for as many of those that torch is set to
-    use as there are cores that no other program uses; torch is given its own number back. listeners are told how it
-    goes (docs/training.md), packing(what, done, total) how far the data is packed; by default progress is shown below
-    the cell of a notebook or on stderr, and listeners=[] shows nothing. Raises ConfigError, DataError, DivergedError,
-    or ZerosumError when the disk fails."""
+    products: as `engine.autotune.choice.choose_speed` takes them. threads: a number, or "auto" for as many of those
+    that torch is set to use as there are cores that no other program uses; torch is given its own number back.
+    listeners are told how it goes (docs/training.md), packing(what, done, total) how far the data is packed; by default
+    progress is shown below the cell of a notebook or on stderr, and listeners=[] shows nothing. Raises ConfigError,
+    DataError, DivergedError, or ZerosumError when the disk fails."""
     if listeners is None:
         with shown(f"{recipe} on {data}", asked_text(images, steps, minutes)) as (listeners, packing):
             return train(
@@ -305,6 +305,7 @@ def train(
             partial(_example, dataset, resolved, resolved.images),
             where,
             products=products,
+            gains_by_gemm=planned.recipe.conv_gemm,
         )
         system = _system(planned.recipe, resolved, dataset.info, seed, where, speed.layout)
     started = system.hooks.load_weights()
@@ -681,7 +682,7 @@ def _prepare(
         device=device,
         precision=document["precision"],
         progress_of=settings.clock if document.get("schedule") == "time" else None,  # older versions do not say: images
-        products=document.get("products", {}),  # runs of older versions had none
+        conv_gemm=document.get("products", {}),  # runs of older versions had none
         pace=threads.pace(run.path) if device.type == "cpu" else None,
         watch=watch_of(get_recipe(document["recipe"]), settings, data.info),
         metadata={"recipe": document["recipe"]},  # one entry: the order of several differs from process to process

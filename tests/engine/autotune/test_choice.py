@@ -1,6 +1,8 @@
 """What a run trains in follows the machine, is remembered, told, and kept when the run goes on; sampling in bf16."""
 
 import json
+import shutil
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -13,11 +15,11 @@ from zerosum.data.dataset import DatasetInfo
 from zerosum.data.open import open_dataset
 from zerosum.engine.autotune import choice
 from zerosum.engine.autotune.choice import choose_speed
-from zerosum.engine.autotune.conv_gemm import Products, name_in
+from zerosum.engine.autotune.conv_gemm import Faster, name_in
 from zerosum.engine.autotune.precision import Timings
 from zerosum.models import precision
 from zerosum.models.precision import in_precision
-from zerosum.recipes.registry import get_recipe
+from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.runs.folder import read_lines
 from zerosum.training import doctor
 from zerosum.training import train as training
@@ -43,9 +45,9 @@ def machine(monkeypatch, tmp_path):
     timed = []
 
     def be(measured, by_product=False, rounds=QUIET, others=0.0):
-        def faster(passes, precision):
-            named = {name_in(part, convolution): convolution.images[0] for part, convolution in passes}
-            return Products({name: count for name, count in named.items() if name and by_product})
+        def faster(ops, precision):
+            named = {name_in(op, convolution): convolution.images[0] for op, convolution in ops}
+            return Faster({name: count for name, count in named.items() if name and by_product})
 
         def timings(chosen, device, dtypes):
             timed.append(chosen)
@@ -56,20 +58,26 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.setattr(choice.time, "perf_counter", lambda: next(moments))
         moments = count(0.0, 10.0)
         monkeypatch.setattr(choice, "timings", timings)
-        monkeypatch.setattr(choice, "faster_as_products", faster)
+        monkeypatch.setattr(choice.conv_gemm, "faster_by_gemm", faster)
         return timed
 
     return be
 
 
-def choose(asked="auto", shown=True, **more):
+def choose(asked="auto", shown=True, gains_by_gemm=True, **more):
     recipe = get_recipe("dcgan")
     info = DatasetInfo("test", 8, (16, 16, 3), "uint8", (0, 255), False, (), "")
     batch = {"image": torch.zeros(8, 3, 16, 16), "images_seen": 0, "step": 0}
     settings = recipe.configure(SMALL)
-    return choose_speed(
-        asked, shown, lambda: recipe.build(settings, info), lambda count: batch, torch.device("cpu"), **more
-    )
+    build = partial(recipe.build, settings, info)
+    more |= {"gains_by_gemm": gains_by_gemm}
+    return choose_speed(asked, shown, build, lambda count: batch, torch.device("cpu"), **more)
+
+
+def same_weights(one, other):
+    """Whether the networks of two runs are the same, to the bit."""
+    first, second = (zerosum.load(run).network.state_dict() for run in (one, other))
+    return all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +114,37 @@ def test_a_precision_by_name_depends_on_no_timing(machine, monkeypatch, asked):
     assert choose(asked, products="off").products == choose("auto", products="off").products == {}
     with pytest.raises(ConfigError, match="products is 'some'; expected auto or off"):
         choose(asked, products="some")
+
+
+@pytest.mark.parametrize("asked", ["auto", "fp32", "bf16"])
+def test_of_recipes_that_do_not_gain_by_products_none_is_timed(machine, monkeypatch, asked):
+    machine(HALF, by_product=True)
+    assert choose(asked, products="auto").products
+    monkeypatch.setattr(choice.conv_gemm, "faster_by_gemm", lambda *_: pytest.fail("timed"))
+    for products in (None, "auto", "off"):
+        assert choose(asked, gains_by_gemm=False, products=products, anew=True).products == {}
+
+
+def test_only_pix2pix_gains_by_products():
+    assert [recipe.name for recipe in list_recipes() if recipe.conv_gemm] == ["pix2pix"]
+
+
+def test_a_torch_that_hands_out_no_kernels_trains_without_products(machine, tmp_path, monkeypatch):
+    """Also a run that was begun with products, or by an older version with operations that there are no longer."""
+    machine(HALF, by_product=True)
+    monkeypatch.delattr(torch.library, "get_kernel")
+    monkeypatch.setattr(choice.conv_gemm, "faster_by_gemm", lambda *_: pytest.fail("timed"))
+    assert choose().products == choose("fp32", products="auto").products == {}
+    whole, other = tmp_path / "whole", tmp_path / "other"
+    zerosum.train("pix2pix", "builtin:portraits:64", out=whole, steps=1, precision="fp32", products="auto", **SMALL)
+    config = yaml.safe_load((whole / "config.yaml").read_text())
+    assert config["products"] == {}
+    shutil.copytree(whole, other)
+    shapes = "16x8x4x4 over 8x8, stride 2x2, padding 1x1"
+    names = (f"weight {shapes}", f"double-backward {shapes}")
+    (other / "config.yaml").write_text(yaml.safe_dump(config | {"products": dict.fromkeys(names, 8)}))
+    one, two = (zerosum.resume(run, steps=2).path for run in (whole, other))
+    assert same_weights(one, two)
 
 
 @pytest.mark.parametrize("disturbance", [{"rounds": NOISY}, {"others": 1.9}])
@@ -197,18 +236,20 @@ def test_another_word_is_refused_before_the_data_is_packed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("measured", "by_product", "precision", "layout"),
+    ("recipe", "measured", "by_product", "precision", "layout"),
     [
-        (HALF, False, "bf16", "channels_last"),
-        (HALF, True, "bf16", "channels_last"),
-        (PLAIN, False, "fp32", "contiguous"),
+        ("dcgan", HALF, False, "bf16", "channels_last"),
+        ("pix2pix", HALF, True, "bf16", "channels_last"),
+        ("dcgan", PLAIN, False, "fp32", "contiguous"),
     ],
 )
-def test_a_run_keeps_its_choice_when_it_goes_on_elsewhere(machine, tmp_path, measured, by_product, precision, layout):
+def test_a_run_keeps_its_choice_when_it_goes_on_elsewhere(
+    machine, tmp_path, recipe, measured, by_product, precision, layout
+):
     machine(measured, by_product)
     for name, images in (("whole", 48), ("parts", 24)):
-        fixed = {"decay.images": 1000}  # else it follows the goal, which moves
-        zerosum.train("dcgan", "builtin:portraits:64", out=tmp_path / name, images=images, **fixed, **SMALL)
+        fixed = {"decay": 0} if recipe == "pix2pix" else {"decay.images": 1000}  # else it follows the goal, which moves
+        zerosum.train(recipe, "builtin:portraits:64", out=tmp_path / name, images=images, **fixed, **SMALL)
     machine(WHOLE)  # another computer
     zerosum.resume(tmp_path / "parts", images=48)
     for name in ("whole", "parts"):
@@ -218,8 +259,7 @@ def test_a_run_keeps_its_choice_when_it_goes_on_elsewhere(machine, tmp_path, mea
         env = json.loads((tmp_path / name / "env.json").read_text())
         assert env["speed"]["milliseconds"]["fp32 contiguous"] == 1000 * measured["fp32", "contiguous"]
         assert [e["text"] for e in read_lines(tmp_path / name / "events.jsonl") if e["text"].startswith("Trains in")]
-    whole, parts = (zerosum.load(tmp_path / name).network.state_dict() for name in ("whole", "parts"))
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert same_weights(tmp_path / "whole", tmp_path / "parts")
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])

@@ -1,4 +1,4 @@
-"""Passes of convolutions as matrix products: the same values, gradients and second derivatives, where asked for."""
+"""Convolutions as matrix products: the same values, gradients and second derivatives, where chosen."""
 
 from dataclasses import replace
 
@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch.nn.functional import conv1d, conv2d, conv3d
 
-from zerosum.engine.autotune import conv_gemm as products
-from zerosum.engine.autotune.conv_gemm import as_products, faster_as_products, name_of
+from zerosum.engine.autotune import conv_gemm
+from zerosum.engine.autotune.conv_gemm import LAST, OPS, by_gemm, faster_by_gemm, op_name
 from zerosum.engine.autotune.precision import Convolution, convolutions_in
 
-ALL = ("forward", "weight", "double-backward")
 ONE = (1, 1)
 PLAIN = Convolution((3, 4, 9, 8), (5, 4, 5, 3), (2, 1), (1, 2), ONE, False, (0, 0), 1)
 CONVOLUTIONS = {
@@ -30,9 +29,9 @@ UNSUITED = {
 }
 
 
-def names_of(convolution, parts=ALL):
-    """The passes of a convolution by name, with its number of images, whatever would be faster."""
-    names = (products.name_in(part, convolution) for part in parts)
+def names_of(convolution, ops=OPS):
+    """The operations of a convolution by name, with its number of images, whatever would be faster."""
+    names = (conv_gemm.name_in(op, convolution) for op in ops)
     return {name: convolution.images[0] for name in names if name is not None}
 
 
@@ -47,7 +46,7 @@ def passes(convolution, names, bias=True, precision="fp32"):
     images, weight = drawn(convolution.images), drawn(convolution.weight)
     shift = drawn((convolution.weight[1 if convolution.transposed else 0],)) if bias else None
     c = convolution
-    with as_products(names, precision):
+    with by_gemm(names, precision):
         made = torch.convolution(
             images, weight, shift, c.stride, c.padding, c.dilation, c.transposed, c.output_padding, c.groups
         )
@@ -59,15 +58,15 @@ def passes(convolution, names, bias=True, precision="fp32"):
 
 @pytest.fixture
 def taken(monkeypatch):
-    """The passes that were done otherwise, by name."""
+    """The operations that were done as products, by name."""
     names = []
 
-    def asked(part, weight, large, count, how, is_chosen=products._is_chosen):
-        if chosen := is_chosen(part, weight, large, count, how):
-            names.append(name_of(part, weight, large.shape, *how[:2]))
+    def recorded(op, weight, large, how, is_chosen=conv_gemm._is_chosen):
+        if chosen := is_chosen(op, weight, large, how):
+            names.append(op_name(op, weight, large.shape, *how[:2]))
         return chosen
 
-    monkeypatch.setattr(products, "_is_chosen", asked)
+    monkeypatch.setattr(conv_gemm, "_is_chosen", recorded)
     return names
 
 
@@ -76,7 +75,7 @@ def taken(monkeypatch):
 def test_values_gradients_and_second_derivatives_are_those_of_torch(name, bias, taken):
     convolution = CONVOLUTIONS[name]
     names = names_of(convolution)
-    assert len(names) == (2 if convolution.transposed else 3)
+    assert len(names) == 2
     expected = passes(convolution, {}, bias)
     for some in (names, *({one: count} for one, count in names.items())):
         taken.clear()
@@ -86,9 +85,12 @@ def test_values_gradients_and_second_derivatives_are_those_of_torch(name, bias, 
 
 
 def test_a_gradient_lies_as_the_weight_does():
-    convolution = CONVOLUTIONS["halving"]
-    for gradient in passes(convolution, names_of(convolution), bias=False)[2:]:
-        assert gradient.is_contiguous(memory_format=torch.channels_last)
+    images, weight = (torch.randn(shape).contiguous(memory_format=LAST) for shape in (PLAIN.images, PLAIN.weight))
+    with by_gemm(names_of(PLAIN), "fp32"):
+        made = conv2d(images, weight.requires_grad_(), None, PLAIN.stride, PLAIN.padding)
+        assert made.is_contiguous(memory_format=LAST)
+        (gradient,) = torch.autograd.grad(made.sum(), weight)
+    assert gradient.is_contiguous(memory_format=LAST)
 
 
 def test_products_are_taken_inside_the_block_alone_for_what_was_measured(taken):
@@ -110,7 +112,7 @@ def test_other_convolutions_stay_with_the_library(name, taken):
     convolution = UNSUITED[name]
     assert names_of(convolution) == {}
     sides = (convolution.weight, convolution.images, convolution.stride, convolution.padding)
-    asked = {name_of(part, *sides): 99 for part in ("forward", "weight")}
+    asked = {op_name(op, *sides): 99 for op in OPS}
     expected = passes(convolution, {})
     taken.clear()
     if name != "of one place":  # which could be done so, but is one product already
@@ -118,13 +120,20 @@ def test_other_convolutions_stay_with_the_library(name, taken):
         assert taken == []
 
 
-def test_a_convolution_with_a_bias_is_none_of_a_double_backward():
-    """A 1x1 convolution of a map of one place looks like one: its kernel is as large as its small map."""
-    images, weight, bias = torch.randn(64, 64, 4, 4), torch.randn(32, 64, 1, 1), torch.randn(32)
-    images = images.contiguous(memory_format=torch.channels_last)
-    names = {name_of("double-backward", (32, 64, 4, 4), (64, 64, 4, 4), ONE, (0, 0)): 64}
-    with as_products(names, "fp32"):
-        torch.testing.assert_close(conv2d(images, weight, bias), conv2d(images, weight) + bias[:, None, None])
+def test_operations_of_older_versions_are_ignored(monkeypatch, taken):
+    monkeypatch.setattr(conv_gemm, "_install", lambda: pytest.fail("torch's kernels are replaced for nothing"))
+    older = {"double-backward 5x4x5x3 over 9x8, stride 2x1, padding 1x2": 99}
+    assert all(torch.equal(*pair) for pair in zip(passes(PLAIN, {}), passes(PLAIN, older), strict=True))
+    assert taken == []
+
+
+def test_a_torch_that_hands_out_no_kernels_convolves_in_its_own_way(monkeypatch, taken):
+    monkeypatch.delattr(torch.library, "get_kernel")
+    monkeypatch.setattr(conv_gemm, "_seconds", lambda run, ops, precision: pytest.fail("timed"))
+    assert faster_by_gemm([(op, PLAIN) for op in OPS], "fp32") == conv_gemm.Faster({})
+    expected = passes(PLAIN, {})
+    assert all(torch.equal(*pair) for pair in zip(expected, passes(PLAIN, names_of(PLAIN)), strict=True))
+    assert taken == []
 
 
 def test_all_that_torch_convolves_goes_on_as_before():
@@ -142,14 +151,9 @@ def test_all_that_torch_convolves_goes_on_as_before():
         lambda: conv2d(plane[:0], kernel, padding=1).shape,
     ]
     expected = [(2, 4, 7), (2, 4, 3, 3, 3), (2, 4, 7, 7), (2, 4, 9, 9), (4, 9, 9), (0, 4, 9, 9)]
-    with as_products(every, "fp32"):
+    with by_gemm(every, "fp32"):
         assert [tuple(call()) for call in calls] == expected
     assert [tuple(call()) for call in calls] == expected
-
-
-def test_where_torch_cuts_the_kernel_of_a_double_backward_it_is_left_alone():
-    odd = replace(PLAIN, images=(3, 4, 10, 8))  # 10 + 2 - 5 is no multiple of the stride of 2
-    assert len(names_of(odd)) == 2
 
 
 @pytest.mark.parametrize(("slower", "chosen"), [(0.5, True), (1.0, False), (2.0, False)])
@@ -160,29 +164,31 @@ def test_a_product_is_chosen_where_it_is_clearly_faster(monkeypatch, slower, cho
         calls.append(names)
         return slower if names else 1.0
 
-    monkeypatch.setattr(products, "_seconds", seconds)
+    monkeypatch.setattr(conv_gemm, "_seconds", seconds)
     asked = [("weight", PLAIN), ("weight", UNSUITED["in groups"]), ("forward", PLAIN), ("weight", PLAIN)]
-    found = faster_as_products(asked, "fp32")
-    assert found.names == (names_of(PLAIN, ("weight", "forward")) if chosen else {})
+    found = faster_by_gemm(asked, "fp32")
+    assert found.ops == (names_of(PLAIN, ("weight", "forward")) if chosen else {})
     assert found.steady
-    assert len(calls) == 2 * 2 * (1 + (products.ENOUGH if slower > 1 else products.ROUNDS))
+    assert len(calls) == 2 * 2 * (1 + (conv_gemm.ENOUGH if slower > 1 else conv_gemm.ROUNDS))
 
 
-def test_a_pass_is_measured_for_the_largest_of_its_batches(monkeypatch):
-    monkeypatch.setattr(products, "_seconds", lambda run, names, precision: 0.1 if names else 1.0)
+def test_an_operation_is_measured_for_the_largest_of_its_batches(monkeypatch):
+    monkeypatch.setattr(conv_gemm, "_seconds", lambda run, names, precision: 0.1 if names else 1.0)
     batches = [("weight", replace(PLAIN, images=(count, 4, 9, 8))) for count in (3, 8, 4)]
-    assert list(faster_as_products(batches, "fp32").names.values()) == [8]
+    assert list(faster_by_gemm(batches, "fp32").ops.values()) == [8]
 
 
 def test_what_is_cut_short_chooses_nothing_and_is_not_steady(monkeypatch):
     moments = iter(range(1000))
-    monkeypatch.setattr(products, "_seconds", lambda run, names, precision: next(moments) * 0 + (0.1 if names else 1.0))
-    monkeypatch.setattr(products.time, "perf_counter", lambda: float(next(moments)))
-    every = [(part, convolution) for convolution in CONVOLUTIONS.values() for part in ALL]
+    monkeypatch.setattr(
+        conv_gemm, "_seconds", lambda run, names, precision: next(moments) * 0 + (0.1 if names else 1.0)
+    )
+    monkeypatch.setattr(conv_gemm.time, "perf_counter", lambda: float(next(moments)))
+    every = [(op, convolution) for convolution in CONVOLUTIONS.values() for op in OPS]
     for budget in (0, 20, 40, 999):
         moments = iter(range(1000))
-        found = faster_as_products(every, "fp32", budget)
-        assert (found.names != {}, found.steady) == (budget == 999, budget == 999)
+        found = faster_by_gemm(every, "fp32", budget)
+        assert (found.ops != {}, found.steady) == (budget == 999, budget == 999)
 
 
 def test_what_varies_from_round_to_round_chooses_nothing(monkeypatch):
@@ -192,15 +198,15 @@ def test_what_varies_from_round_to_round_chooses_nothing(monkeypatch):
     def seconds(run, names, precision):
         return (0.1 if names else 1.0) * noise.choice([1.0, 1.0, 5.0])
 
-    every = [(part, convolution) for convolution in CONVOLUTIONS.values() for part in ALL]
-    monkeypatch.setattr(products, "_seconds", seconds)
-    found = faster_as_products(every, "fp32")
-    assert (found.names, found.steady) == ({}, False)
+    every = [(op, convolution) for convolution in CONVOLUTIONS.values() for op in OPS]
+    monkeypatch.setattr(conv_gemm, "_seconds", seconds)
+    found = faster_by_gemm(every, "fp32")
+    assert (found.ops, found.steady) == ({}, False)
 
 
 def test_four_quiet_machines_choose_the_same_set(monkeypatch):
-    """Passes that are clearly faster as products, or clearly not, timed with 5 % of noise and a hiccup now and then."""
-    every = [(part, convolution) for convolution in CONVOLUTIONS.values() for part in ALL]
+    """Operations that are clearly faster as products, or clearly not, timed with 5 % of noise and some hiccups."""
+    every = [(op, convolution) for convolution in CONVOLUTIONS.values() for op in OPS]
     sets = []
     for seed in range(4):
         noise = np.random.default_rng(seed)
@@ -210,10 +216,10 @@ def test_four_quiet_machines_choose_the_same_set(monkeypatch):
             taken = 1.0 if not names else 0.6 if fast else 1.05
             return taken * (1 + abs(noise.normal(0, 0.05))) * (4 if noise.random() < 0.02 else 1)
 
-        monkeypatch.setattr(products, "_seconds", seconds)
-        found = faster_as_products(every, "fp32")
+        monkeypatch.setattr(conv_gemm, "_seconds", seconds)
+        found = faster_by_gemm(every, "fp32")
         assert found.steady
-        sets.append(found.names)
+        sets.append(found.ops)
     assert all(one == sets[0] for one in sets)
     assert {name.split()[0] for name in sets[0]} == {"weight"}
 

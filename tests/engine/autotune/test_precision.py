@@ -21,7 +21,7 @@ def dcgan(size=32, batch=8):
     settings = recipe.configure({"generator": {"width": 8}, "discriminator": {"width": 8}})
     info = DatasetInfo("test", 8, (size, size, 3), "uint8", (0, 255), False, (), "")
     batch = {"image": torch.empty(batch, 3, size, size, device="meta"), "images_seen": 0, "step": 0}
-    return convolutions(lambda: recipe.build(settings, info), lambda count: batch)[0]
+    return convolutions(lambda: recipe.build(settings, info), lambda count: batch)
 
 
 def test_bf16_where_it_is_twice_as_fast_and_allowed():
@@ -181,8 +181,6 @@ def test_any_game_is_looked_through(name):
         asked.append(count)
         return {"image": torch.zeros(count or 4, 3, 32, 32), "images_seen": 10**6, "step": 0}
 
-    found, differentiated = convolutions(lambda: recipe.build(recipe.configure({}), info), draw)
-    assert bool(differentiated) == (name in ("r3gan", "progressive", "pokegan"))  # which have penalties
-    assert differentiated.keys() <= found.keys()
+    found = convolutions(lambda: recipe.build(recipe.configure({}), info), draw)
     assert bool(found) == (name != "gan")
     assert asked == ([None, 16] if name == "progressive" else [None])  # its batch at the full size

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from zerosum.engine.autotune.conv_gemm import faster_as_products
+from zerosum.engine.autotune import conv_gemm
 from zerosum.engine.autotune.precision import (
     DTYPES,
     Convolution,
@@ -52,7 +52,7 @@ DISTURBED = (
 class Speed:
     """precision, "fp32" or "bf16"; layout, "contiguous" or "channels_last"; the milliseconds that the heaviest
     convolutions of a round of turns take, forward and backward, in each way, by names such as "bf16 channels_last";
-    the operations that this is, in 1e9; why, a sentence; and the passes of convolutions that are done as matrix
+    the operations that this is, in 1e9; why, a sentence; and the operations of convolutions that are done as matrix
     products, as `engine.autotune.conv_gemm` names them. Formats that the recipe may not take are not timed. kept:
     whether what was timed is in the cache, so that the next run takes the same."""
 
@@ -69,55 +69,56 @@ class Speed:
         return asdict(self)
 
 
-def check_precision(asked: str, products: str | None = None) -> None:
+def check_precision(requested: str, products: str | None = None) -> None:
     """Raises ConfigError for what is no precision, or no word for products."""
-    if asked not in PRECISIONS:
-        raise ConfigError(f"precision is {asked!r}; expected auto, fp32 or bf16.")
+    if requested not in PRECISIONS:
+        raise ConfigError(f"precision is {requested!r}; expected auto, fp32 or bf16.")
     if products is not None and products not in PRODUCTS:
         raise ConfigError(f"products is {products!r}; expected auto or off.")
 
 
 def choose_speed(
-    asked: str,
+    requested: str,
     learns_in_bf16: bool,
     build: Callable[[], System],
     draw: Callable[[int | None], Batch],
     device: torch.device,
     anew: bool = False,
     products: str | None = None,
+    gains_by_gemm: bool = False,
 ) -> Speed:
-    """How a system is to train: in the precision that was asked for, or for `auto` in the fastest in which its recipe
+    """How a system is to train: in the precision that was requested, or for `auto` in the fastest in which its recipe
     has been shown to learn as well.
 
-    build and draw: as `engine.autotune.precision.convolutions` takes them. products: "auto" for the convolutions
-    that are faster as matrix products on this machine, "off" for none; None is "auto" where the precision is, else
-    "off", so that a precision by name depends on no timing (nor does the layout then). What was measured is kept in the
-    cache, so that the same command on the same machine trains to the same bits; anew measures again. Raises
+    build and draw: as `engine.autotune.precision.convolutions` takes them. gains_by_gemm: whether its recipe trains
+    faster with convolutions as matrix products (`Recipe.conv_gemm`); of others none are timed, whatever products says.
+    products: "auto" for those that are faster on this machine, "off" for none; None is "auto" where the precision is,
+    else "off", so that a precision by name depends on no timing (nor does the layout then). What was measured is kept
+    in the cache, so that the same command on the same machine trains to the same bits; anew measures again. Raises
     ConfigError as `check_precision` does."""
-    check_precision(asked, products)
-    measures_products = products == "auto" or (products is None and asked == "auto")
-    if asked != "auto" and not measures_products:
-        return Speed(asked, "channels_last", {}, 0.0, f"Trains in {asked}, channels_last, as asked.")
-    found, differentiated = convolutions(build, draw)
+    check_precision(requested, products)
+    times_gemm = gains_by_gemm and (products or ("auto" if requested == "auto" else "off")) == "auto"
+    times_gemm = times_gemm and device.type == "cpu" and conv_gemm.available()
+    if requested != "auto" and not times_gemm:
+        return Speed(requested, "channels_last", {}, 0.0, f"Trains in {requested}, channels_last, as asked.")
+    found = convolutions(build, draw)
     measured: Mapping[Way, Sequence[float]] = {}
-    named: dict[str, int] = {}
-    kept = products_kept = True
+    ops: dict[str, int] = {}
+    kept = ops_kept = True
     chosen = heaviest(found)
-    allowed = (asked,) if asked != "auto" else ("fp32", "bf16") if learns_in_bf16 else ("fp32",)
+    allowed = (requested,) if requested != "auto" else ("fp32", "bf16") if learns_in_bf16 else ("fp32",)
     timed = device.type != "mps" and work_of(found) >= LEAST
-    if timed and asked == "auto":
+    if timed and requested == "auto":
         measured, kept = _measured(chosen, device, tuple(DTYPES) if anew else allowed, anew)
     precision, layout = fastest(measured, allowed)
-    if timed and measures_products and device.type == "cpu" and layout == "channels_last":
-        passes = [("double-backward", one) for one in _by_work(differentiated)]
-        passes += [(part, one) for one in _by_work(found) for part in ("weight", "forward")]
-        named, products_kept = _products(passes, precision, anew)
+    if timed and times_gemm and layout == "channels_last":
+        ops, ops_kept = _faster_by_gemm(found, precision, anew)
     best = {way: min(seconds) for way, seconds in measured.items()}
     milliseconds = {" ".join(way): round(1000 * seconds, 3) for way, seconds in best.items()}
     gflop = BACKWARD * work_of(chosen) / 1e9
-    kept = kept and products_kept
-    why = _why(asked, learns_in_bf16, precision, layout, best, len(named), kept)
-    return Speed(precision, layout, milliseconds, gflop, why, named, kept)
+    kept = kept and ops_kept
+    why = _why(requested, learns_in_bf16, precision, layout, best, len(ops), kept)
+    return Speed(precision, layout, milliseconds, gflop, why, ops, kept)
 
 
 def work_of(found: Mapping[Convolution, int]) -> float:
@@ -149,21 +150,25 @@ def _rounds(value: Mapping[str, Any]) -> dict[str, list[float]]:
     return rounds
 
 
-def _by_work(found: Mapping[Convolution, int]) -> list[Convolution]:
-    return sorted(found, key=lambda one: found[one] * one.operations(), reverse=True)
+def conv_ops(found: Mapping[Convolution, int]) -> list[tuple[str, Convolution]]:
+    """What `engine.autotune.conv_gemm` may do of these convolutions, that of the heaviest first."""
+    by_work = sorted(found, key=lambda one: found[one] * one.operations(), reverse=True)
+    return [(op, one) for one in by_work for op in conv_gemm.OPS]
 
 
-def _products(passes: Sequence[tuple[str, Convolution]], precision: str, anew: bool) -> tuple[dict[str, int], bool]:
-    """Those of these passes that are faster as products, from the cache likewise; none where timing was disturbed."""
+def _faster_by_gemm(found: Mapping[Convolution, int], precision: str, anew: bool) -> tuple[dict[str, int], bool]:
+    """The operations of these convolutions that are faster as products, from the cache likewise; none where timing was
+    disturbed."""
+    ops = conv_ops(found)
 
     def measure() -> tuple[dict[str, Any], bool]:
-        found = faster_as_products(passes, precision)
-        return found.names, found.steady
+        faster = conv_gemm.faster_by_gemm(ops, precision)
+        return faster.ops, faster.steady
 
     def read(value: Mapping[str, Any]) -> dict[str, int]:
         return {name: int(count) for name, count in value.items()}
 
-    work = [(part, asdict(one)) for part, one in passes]
+    work = [(op, asdict(one)) for op, one in ops]
     names, kept = _remembered("products", [precision, work], torch.device("cpu"), measure, read, anew)
     return (names if kept else {}), kept
 
@@ -209,29 +214,29 @@ def _machine(device: torch.device) -> str:
 
 
 def _why(
-    asked: str,
+    requested: str,
     learns_in_bf16: bool,
     precision: str,
     layout: str,
     measured: Mapping[Way, float],
-    products: int,
+    by_gemm: int,
     kept: bool,
 ) -> str:
     """The choice as a sentence."""
-    chosen = f"Trains in {precision}, {layout}{'' if asked == 'auto' else ', as asked'}"
-    if asked != "auto":
-        return f"{chosen}{_by_matrix(products)}.{'' if kept else DISTURBED}"
+    chosen = f"Trains in {precision}, {layout}{'' if requested == 'auto' else ', as asked'}"
+    if requested != "auto":
+        return f"{chosen}{_by_matrix(by_gemm)}.{'' if kept else DISTURBED}"
     if not measured:
         return f"{chosen}; its convolutions were not timed: they are small or few, or the device is no CPU or CUDA."
     found = f"its convolutions take {1000 * measured[precision, layout]:.0f} ms in it here"
     for other in {dtype for dtype, _ in measured} - {precision}:
         took = min(seconds for (dtype, _), seconds in measured.items() if dtype == other)
         found += f", {1000 * took:.0f} ms in {other}"
-    found += _by_matrix(products)
+    found += _by_matrix(by_gemm)
     if not learns_in_bf16:
         found += "; with these settings it has not been shown to learn as well in bf16"
     return f"{chosen}: {found}.{'' if kept else DISTURBED}"
 
 
-def _by_matrix(products: int) -> str:
-    return f"; {products} of their passes by matrix products, which is faster here" if products else ""
+def _by_matrix(ops: int) -> str:
+    return f"; {ops} of their passes by matrix products, which is faster here" if ops else ""

@@ -91,20 +91,17 @@ COMPOSITE = (
 
 
 class _Recorder(TorchDispatchMode):
-    """Counts the convolutions that go by, and those that are gone back through, as for a gradient penalty."""
+    """Counts the convolutions that go by."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: Counter[Convolution] = Counter()
-        self.differentiated: Counter[Convolution] = Counter()
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if function is aten.convolution.default and args[0].dim() == 4:
             self.found[_convolution(args[0], args[1], *args[3:])] += 1
-        if function is aten.convolution_backward.default and args[1].dim() == 4:
-            self.differentiated[_convolution(args[1], args[2], *args[4:10])] += 1
         if function in COMPOSITE:  # in inference mode
             with self:
                 return function.decompose(*args, **(kwargs or {}))
@@ -119,12 +116,10 @@ def on_shapes_alone() -> Iterator[None]:
         yield
 
 
-def convolutions(
-    build: Callable[[], System], draw: Callable[[int | None], Batch]
-) -> tuple[Counter[Convolution], Counter[Convolution]]:
-    """The convolutions of one turn of every player, and how often each occurs; and those that a loss goes back through,
-    for a gradient penalty. Found without memory or arithmetic, on shapes alone. build makes the system anew; draw gives
-    a batch as it is trained on, late in training, of as many images as it is told, or of the usual number."""
+def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch]) -> Counter[Convolution]:
+    """The convolutions of one turn of every player, and how often each occurs. Found without memory or arithmetic, on
+    shapes alone. build makes the system anew; draw gives a batch as it is trained on, late in training, of as many
+    images as it is told, or of the usual number."""
     batch = draw(None)
     with on_shapes_alone():
         system = build()
@@ -139,7 +134,7 @@ def convolutions(
                 # it reads values (its networks are mostly through by then), or lacks what such a one was to make
                 with suppress(RuntimeError, KeyError):
                     player.losses(told)
-    return recorder.found, recorder.differentiated
+    return recorder.found
 
 
 def convolutions_in(run: Callable[[], object]) -> Counter[Convolution]:
