@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import zerosum
+from tools import oldest
 
 ROOT = Path(zerosum.__file__).parent.parent
 
@@ -38,6 +39,22 @@ def test_hooks_run_what_make_lint_runs_and_fetch_nothing():
     assert [hook["entry"].replace(" --force-exclude", " .") for hook in hooks] == [
         line.strip().replace("$(BIN)", ".venv/bin") for line in lint.splitlines()
     ]
+
+
+def test_the_oldest_versions_are_those_that_pyproject_allows():
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert (ROOT / "constraints-oldest.txt").read_text("utf-8") == oldest.constraints(text)
+    with pytest.raises(SystemExit, match=r"'numpy' has no lowest version; write it as numpy>=VERSION"):
+        oldest.constraints('[project]\nname = "x"\ndependencies = ["numpy"]')
+
+
+def test_development_has_one_version_of_each_tool():
+    """What `make coverage` and the others install is named in constraints.txt."""
+    named = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()[1:]}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    tools = {one.lower() for one in extras["dev"] if not one.startswith("zerosum")}
+    assert tools <= named
+    assert {"coverage", "pytest-cov"} <= named
 
 
 FORMS = sorted(path.name for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")

@@ -235,7 +235,7 @@ def test_both_sides_can_be_label_maps(tmp_path: Path) -> None:
 def test_a_palette_of_colours_is_a_map_of_its_numbers(tmp_path: Path) -> None:
     files = with_maps()
     for n in range(3):
-        image = Image.fromarray(classes(n), "L").convert("P")
+        image = Image.fromarray(classes(n)).convert("P")
         image.putpalette([(90 * i + c) % 256 for i in range(256) for c in (0, 90, 180)])
         files[f"label/{n}.png"] = encoded(image)
     data = packed(tmp_path, files)

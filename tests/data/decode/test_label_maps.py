@@ -44,14 +44,14 @@ CLASSES = np.array([[0, 1, 2], [7, 33, 255]], np.uint8)
 
 @pytest.mark.parametrize("format", ["PNG", "GIF", "BMP", "TIFF"])
 def test_a_palette_image_gives_numbers_not_colours(format: str) -> None:
-    image = Image.fromarray(CLASSES, "L").convert("P")
+    image = Image.fromarray(CLASSES).convert("P")
     image.putpalette([(37 * i + c) % 256 for i in range(256) for c in (0, 90, 180)])
     options = {"optimize": False} if format == "GIF" else {}  # else Pillow numbers the colours anew
     np.testing.assert_array_equal(decoded(encoded(image, format, **options)), CLASSES)
 
 
 def test_transparency_of_a_palette_changes_no_number() -> None:
-    image = Image.fromarray(CLASSES, "L").convert("P")
+    image = Image.fromarray(CLASSES).convert("P")
     image.putpalette([255] * 768)
     np.testing.assert_array_equal(decoded(encoded(image, transparency=0)), CLASSES)
 
@@ -95,7 +95,7 @@ def test_floats_that_are_whole_are_numbers() -> None:
 
 
 def test_a_picture_in_memory_is_taken_by_its_numbers() -> None:
-    image = Image.fromarray(CLASSES, "L").convert("P")
+    image = Image.fromarray(CLASSES).convert("P")
     np.testing.assert_array_equal(decode_map(lambda: image), CLASSES)
 
 
@@ -128,7 +128,7 @@ NOISE = np.random.default_rng(0).integers(0, 200, (64, 64), np.uint8)
 
 @pytest.mark.parametrize(
     "content",
-    [encoded(Image.fromarray(NOISE)), encoded(Image.fromarray(NOISE, "L").convert("P")), npy(NOISE), tiff(NOISE)],
+    [encoded(Image.fromarray(NOISE)), encoded(Image.fromarray(NOISE).convert("P")), npy(NOISE), tiff(NOISE)],
 )
 def test_damaged_files_have_reasons(content: bytes) -> None:
     assert reason(b"") == "empty file"

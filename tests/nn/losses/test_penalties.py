@@ -139,6 +139,7 @@ def test_over_spectral_norm() -> None:
     assert r1(network, samples()).item() > 0
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch 2.11, of its own code
 def test_the_whole_penalty_compiles_without_a_break() -> None:
     pytest.importorskip("torch._dynamo")
     network, points = critic(), samples()

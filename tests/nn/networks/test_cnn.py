@@ -139,8 +139,8 @@ def test_the_smallest_image(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=rf"images of {side}x{side - 1} pixels .* needs {side} each way: enlarge"):
         cnn(name, (3, side, side - 1))
     monkeypatch.setattr(cnn_module, "smallest_side", lambda name: 0)
-    with pytest.raises((RuntimeError, ValueError)), torch.device("meta"):
-        cnn(name, (3, side, side - 1))(torch.empty(2, 3, side, side - 1))
+    with pytest.raises((RuntimeError, ValueError)):  # with memory: torch 2.11 convolves any shape without
+        on_paper(name, (3, side, side - 1)).to_empty(device="cpu")(torch.zeros(2, 3, side, side - 1))
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (2, 33, 17), (6, 16, 31)])

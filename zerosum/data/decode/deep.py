@@ -68,6 +68,8 @@ def decode(file: BinaryIO, draft: Size | None) -> Decoded:
     else:
         pixels = imagecodecs.jpeg2k_decode(content)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixels.shape[2] == facts.channels - 2:  # gray, which Pillow 11 calls RGB in AVIF
+        pixels = np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
     if pixels.shape[2] != facts.channels or pixels.dtype.kind != "u":
         raise BadImage(f"{pixels.shape[2]} channels of {pixels.dtype} where its header promises {facts.mode}")
     if 8 < depth < 16:

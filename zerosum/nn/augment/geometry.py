@@ -10,6 +10,8 @@ from zerosum.nn.augment.draws import around_zero
 from zerosum.nn.augment.opacity import by_opacity
 from zerosum.nn.augment.settings import AugmentSettings
 
+# `where` of torch 2.11 has no unsigned integers but of 8 bits; the bits are copied as they are
+_SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32}
 _PADDING = {"nearest": "border", "reflect": "reflection", "constant": "zeros"}  # what grid_sample calls them
 
 
@@ -105,7 +107,8 @@ def _nearest(tensor: Tensor, y: Tensor, x: Tensor, fill: str, outside: Sequence[
     if fill == "constant":
         within = (y >= 0) & (y < height) & (x >= 0) & (x < width)
         beyond = torch.tensor(outside, dtype=tensor.dtype, device=tensor.device)
-        found = torch.where(within[..., None], found, beyond)
+        bits = _SIGNED.get(tensor.dtype, tensor.dtype)
+        found = torch.where(within[..., None], found.view(bits), beyond.view(bits)).view(tensor.dtype)
     return found.permute(0, 3, 1, 2)
 
 
