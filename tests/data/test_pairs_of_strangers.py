@@ -44,7 +44,7 @@ def test_folders_of_the_names_that_sets_have(tmp_path: Path, given: str, made: s
     assert not source.pairs.halves
     for record in source.records():
         assert record.name.startswith(made)
-        assert record.beside is not None
+        assert record.counterpart is not None
 
 
 def test_pairs_that_are_read_as_classes_are_noted(tmp_path: Path) -> None:

@@ -368,7 +368,7 @@ def test_words_without_an_order(tmp_path):
     rows = "\n".join(f"{place}.png,{wear}" for place, wear in enumerate(["worn", "new", "new", "used"]))
     (source / "tags.csv").write_text(f"file,wear\n{rows}\n")
     text = refused(source, tmp_path, attribute="wear")
-    assert "is words, and their order must be told: new, used and worn." in text
+    assert "is words, and their order must be given: new, used and worn." in text
     assert "bins=new,worn,broken" in text
     run = zerosum.train("caae", source, out=tmp_path / "run", images=8, attribute="wear", bins="new,used,worn", **QUICK)
     assert zerosum.load(run.path).conditions[0].values == ("new", "used", "worn")

@@ -1,5 +1,5 @@
-"""Data: from whatever the user has to one packed, memory-mapped set that is read by the batch.
+"""Data: from the user's files to one packed, memory-mapped data set that is read in batches.
 
-`sources` says what a DATA word can be, `images` decodes, `conform` makes all alike, `survey` decides what alike means,
-`prepare` packs and reports, `open` packs once into the cache, `order` says which images come next.
+`sources` finds what DATA is, `decode` decodes and converts images to one shape, `scan` reads headers and chooses that
+shape, `pack` packs and reports, `open` packs once into the cache, `sampler` chooses the images of each batch.
 """

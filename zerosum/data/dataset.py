@@ -1,4 +1,4 @@
-"""A packed set: arrays on disk, mapped into memory, read by the batch."""
+"""A packed data set: memory-mapped arrays, read in batches."""
 
 import copy
 import json
@@ -22,14 +22,14 @@ from zerosum.utils.errors import DataError, error_text
 from zerosum.utils.files import parse_json
 from zerosum.utils.text import printable
 
-MAX_VALUES = 2**31  # in one image; a config that asks for more would ask for the memory, too
+MAX_VALUES = 2**31  # in one image: a damaged config must not allocate more
 DTYPES = ("uint8", "uint16", "float32")
-SCHEMA = 1  # of dataset.json; a reader refuses what it does not know
+SCHEMA = 1  # of dataset.json; unknown schemas are refused
 
 
 @dataclass(frozen=True)
 class Side:
-    """What the images of a pair are made from: images (H, W, channels), or label maps (H, W) of these classes.
+    """The inputs of pairs: images (H, W, channels), or label maps (H, W) of these classes.
 
     value_range: the stored values that become -1 and 1; alpha: the last channel is opacity"""
 
@@ -41,13 +41,13 @@ class Side:
 
     @property
     def width(self) -> int:
-        """How many channels a network sees: a label map has one for each class."""
+        """Input channels of a network: a label map is one-hot, one channel per class."""
         return len(self.labels) or self.channels
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a network and a reader must know of a set.
+    """The description of a data set.
 
     source       DATA as the user gave it
     shape        (H, W, C) of images, (D,) of vectors
@@ -55,12 +55,12 @@ class DatasetInfo:
     value_range  the stored values that become -1 and 1; None for vectors, which are not scaled
     alpha        whether the last channel is opacity
     hash         sha256 of the packed images, labels and shape
-    conditions   what a generator that learns from the set is told to make; empty where it is told nothing
-    together     which values of the conditions occur together, and how often; empty where there are too many
-    input        of pairs: what the images are made from; None for others
-    instances    of pairs: whether there are maps of the objects beside the inputs
-    labels       of pairs: the classes of what is made, if that is label maps (H, W, 1) rather than images
-    scale        the ordered attribute whose bins the classes are; None for others"""
+    conditions   the conditions of a generator trained on the set; empty for unconditional ones
+    together     combinations of condition values that occur, and how often; empty where there are too many
+    input        of pairs: the inputs; None for other sets
+    instances    of pairs: whether there are instance maps
+    labels       of pairs: the classes of the targets, if these are label maps (H, W, 1) rather than images
+    scale        the ordered attribute whose bins are the classes; None for other sets"""
 
     source: str
     count: int
@@ -79,26 +79,26 @@ class DatasetInfo:
 
     @property
     def is_vectors(self) -> bool:
-        """Whether the set holds points (N, D) rather than images."""
+        """Whether the set holds vectors (N, D) rather than images."""
         return len(self.shape) == 1
 
     @property
     def map_classes(self) -> tuple[str, ...]:
-        """The classes of the label maps of pairs, whichever side they are; empty where there are none."""
+        """The classes of the label maps of pairs, on either side; empty where there are none."""
         return self.labels or (self.input.labels if self.input is not None else ())
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of plain JSON values; a combination is written `3 5 = 57`, since there may be a thousand."""
-        together = [f"{' '.join(map(str, places))} = {count}" for places, count in self.together]
+        """A dict of JSON values; combinations are written as `3 5 = 57`, since there may be a thousand."""
+        together = [f"{' '.join(map(str, indices))} = {count}" for indices, count in self.together]
         return json.loads(json.dumps(asdict(self) | {"together": together}))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "DatasetInfo":
         """The inverse of to_json. Raises LookupError, TypeError, AttributeError, ArithmeticError or ValueError when
-        something is missing or cannot be."""
+        something is missing or invalid."""
         limits, shape = value["value_range"], tuple(int(side) for side in value["shape"])
         if len(shape) not in (1, 3) or min(shape) < 1 or math.prod(shape) > MAX_VALUES or value["dtype"] not in DTYPES:
-            raise ValueError(f"no images of shape {shape} and type {value['dtype']!r} can be")
+            raise ValueError(f"images cannot have shape {shape} and type {value['dtype']!r}")
         if (limits is None) != (len(shape) == 1) or (limits is not None and not limits[0] < limits[1]):
             raise ValueError(f"value_range is {limits}")
         return cls(
@@ -110,7 +110,7 @@ class DatasetInfo:
             alpha=bool(value["alpha"]),
             classes=tuple(map(_text, value["classes"])),
             hash=_text(value["hash"]),
-            conditions=tuple(map(Condition.from_json, value.get("conditions", ()))),  # older runs know of none
+            conditions=tuple(map(Condition.from_json, value.get("conditions", ()))),  # missing in older runs
             together=tuple(map(_combination, value.get("together", ()))),
             input=_side(value.get("input")),
             instances=bool(value.get("instances", False)),
@@ -125,33 +125,32 @@ def _side(value: Mapping[str, Any] | None) -> Side | None:
     low, high = map(float, value["value_range"])
     channels, dtype = int(value["channels"]), value["dtype"]
     if channels < 1 or dtype not in DTYPES or not low < high:
-        raise ValueError(f"no inputs of {channels} channels and type {dtype!r}, from {low} to {high}, can be")
+        raise ValueError(f"inputs cannot have {channels} channels of type {dtype!r} from {low} to {high}")
     return Side(channels, dtype, (low, high), bool(value["alpha"]), tuple(map(_text, value["labels"])))
 
 
 def _text(value: Any) -> str:
-    """A name from a file that anybody may have written, safe to show."""
+    """A name from an untrusted file, made printable."""
     if not isinstance(value, str):
-        raise TypeError(f"{value!r:.80} where a text belongs")
+        raise TypeError(f"{value!r:.80} instead of text")
     return printable(value)
 
 
 def _combination(text: str) -> Together:
-    places, _, count = text.partition(" = ")
-    return tuple(map(int, places.split())), int(count)
+    indices, _, count = text.partition(" = ")
+    return tuple(map(int, indices.split())), int(count)
 
 
 class Dataset:
     """A packed set in `folder`.
 
-    images      (N, H, W, C) or (N, D), mapped read-only: nothing is read before it is asked for
+    images      (N, H, W, C) or (N, D), memory-mapped read-only
     labels      (N,) int64 into info.classes, or None
-    attributes  name to (N,) array of further facts about each image
-    conditions  (N, G) int64, places among the values of info.conditions, -1 where an image has none; or None
-    inputs      (N, H, W, C), of pairs what the images are made from, mapped like them (label maps have C = 1); or None
-    instances   (N, H, W, 1) int32, which object each pixel belongs to; or None
-    trained     keys of images (`content`) that a run has been trained on, which it therefore never holds out; or
-    None"""
+    attributes  name to (N,) array of further attributes of each image
+    conditions  (N, G) int64, indices into the values of each of info.conditions, -1 where an image has none; or None
+    inputs      (N, H, W, C), the inputs of pairs, memory-mapped (label maps have C = 1); or None
+    instances   (N, H, W, 1) int32, the instance of each pixel; or None
+    trained     keys of images (`content`) that a run was trained on and therefore never holds out; or None"""
 
     trained: np.ndarray | None = None
 
@@ -174,14 +173,14 @@ class Dataset:
         return self.info.count
 
     def with_info(self, info: DatasetInfo, **arrays: np.ndarray | None) -> "Dataset":
-        """The same images with another description, and other labels, conditions or inputs by name."""
+        """The same images with another info, and other labels, conditions or inputs by name."""
         other = copy.copy(self)
         vars(other).update(arrays, info=info)
         return other
 
     @cached_property
     def names(self) -> list[str]:
-        """The name of each image in its source; read from the index when first asked for."""
+        """The name of each image in its source, read from the index on first use."""
         index = self.folder / "index.jsonl"
         if not index.exists():  # vectors have no names
             return [str(number) for number in range(len(self))]
@@ -196,26 +195,26 @@ class Dataset:
 
     @cached_property
     def content(self) -> Content:
-        """What each image is and which are copies of one another: looked for once, then kept in the folder."""
-        if (found := stored(self.folder, len(self))) is not None:
-            return found
+        """Content hashes and duplicates of the images; computed once, then stored in the folder."""
+        if (content := stored(self.folder, len(self))) is not None:
+            return content
         maps = bool(self.info.labels), bool(self.info.input and self.info.input.labels)
-        drawn = self.info.source.startswith("builtin:")  # each is another
-        found = content_of(self.images, self.inputs, maps, nearly=not drawn)
+        synthetic = self.info.source.startswith("builtin:")  # no two are alike
+        content = content_of(self.images, self.inputs, maps, nearly=not synthetic)
         if is_prepared(self.folder) and not (self.folder / FILE).exists() and len(self) == _count_in(self.folder):
-            store(found, self.folder)
-        return found
+            store(content, self.folder)
+        return content
 
     def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """{"image": (n, H, W, C) as stored, "label": (n,) int64 where there are labels, "condition": (n, A) float32 of
-        zeros and ones where the set has conditions, "input" (n, H, W, C') as stored and "instances" (n, H, W, 1) int32
-        of pairs}, in the order asked for. The images must have conditions. Raises DataError when a file has been cut
-        short since it was opened: the system ends a process that reads beyond its end."""
+        zeros and ones where the set has conditions, and for pairs "input" (n, H, W, C') as stored and "instances"
+        (n, H, W, 1) int32}, in the order of indices. All these images must have conditions. Raises DataError when a
+        file was truncated after it was opened, since reading a mapped file beyond its end kills the process."""
         self._refuse_cut()
         batch = {"image": self.images[indices]}
-        for name, beside in (("input", self.inputs), ("instances", self.instances)):
-            if beside is not None:
-                batch[name] = beside[indices]
+        for name, array in (("input", self.inputs), ("instances", self.instances)):
+            if array is not None:
+                batch[name] = array[indices]
         if self.labels is not None:
             batch["label"] = self.labels[indices]
         if self.conditions is not None:
@@ -233,7 +232,7 @@ class Dataset:
 
 
 def is_prepared(path: Path) -> bool:
-    """Whether `path` is a folder that `zerosum prepare` made. The tools of StyleGAN write a file of that name, too."""
+    """Whether `path` is a folder made by `zerosum prepare`. StyleGAN's tools write a file of the same name."""
     file = path / "dataset.json"
     if not file.is_file():
         return False
@@ -242,7 +241,7 @@ def is_prepared(path: Path) -> bool:
 
 
 def load_dataset(folder: str | Path) -> Dataset:
-    """Open a prepared folder, and see that it holds what was packed. Raises DataError that names the damaged file."""
+    """Open a prepared folder and verify it. Raises DataError that names a damaged file."""
     folder = Path(folder)
     file = folder / "dataset.json"
     try:
@@ -251,8 +250,9 @@ def load_dataset(folder: str | Path) -> Dataset:
             raise DataError(
                 f"{file} has schema {document['schema']}; this zerosum reads schema {SCHEMA}. Prepare it again."
             )
-        if "sha256" in document and document["sha256"] != intact.document_hash(document):  # older versions wrote none
-            raise ValueError("its sha256 is another")
+        # not written by older versions
+        if "sha256" in document and document["sha256"] != intact.document_hash(document):
+            raise ValueError("its sha256 does not match")
         info = DatasetInfo.from_json(document["info"])
         file = folder / "images.npy"
         images = _mapped(file, (info.count, *info.shape), info.dtype)
@@ -268,13 +268,13 @@ def load_dataset(folder: str | Path) -> Dataset:
         file = folder / "attributes.npz"
         attributes = {}
         if "attributes" in document and document["attributes"] != intact.attributes_hash(folder):
-            raise ValueError("its sha256 is another")
+            raise ValueError("its sha256 does not match")
         if file.exists():
             with opened_npz(file) as stored:
                 attributes = {name: _column(name, stored[name], info.count) for name in stored}
     except DataError:
         raise
-    except Exception as error:  # what a damaged file raises depends on where it is damaged
+    except Exception as error:  # the type of error depends on the damage
         raise DataError(f"{file} is damaged or missing ({error_text(error)}). Prepare the set again.") from error
     shape = (info.count, *info.shape)
     intact.verify(folder, info.hash, partial(intact.content_hash, shape, images, labels, inputs, instances))
@@ -282,7 +282,7 @@ def load_dataset(folder: str | Path) -> Dataset:
 
 
 def packing_of(folder: Path) -> dict[str, Any]:
-    """The settings that a prepared folder was packed with; empty where they are not known."""
+    """The settings that a prepared folder was packed with; empty if unknown."""
     with suppress(OSError, ValueError):
         document = parse_json((folder / "dataset.json").read_bytes())
         if isinstance(document, dict) and isinstance(settings := document.get("settings"), dict):
@@ -291,40 +291,40 @@ def packing_of(folder: Path) -> dict[str, Any]:
 
 
 def _count_in(folder: Path) -> int:
-    """How many images lie in a packed set, of which a set may be a part."""
+    """The number of images in a packed folder; a Dataset may be a part of it."""
     count: int = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False).shape[0]
     return count
 
 
 def _mapped(file: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """An array on disk. Raises ValueError when it is another than it should be."""
+    """A memory-mapped array. Raises ValueError when its shape or type is wrong."""
     array = np.load(file, mmap_mode="r", allow_pickle=False)
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(f"{array.dtype} {array.shape} instead of {dtype} {shape}")
-    # A plain view: indexing through the memmap subclass costs more than small batches themselves.
+    # A plain view, because indexing the memmap subclass costs more than reading a small batch.
     plain: np.ndarray = array.view(np.ndarray)
     return plain
 
 
 def _labels(file: Path, count: int, classes: int) -> np.ndarray:
-    """Labels on disk. Raises ValueError when they are others than they should be."""
+    """Labels from a file. Raises ValueError when they are invalid."""
     labels: np.ndarray = np.load(file, allow_pickle=False)
     if labels.shape != (count,) or labels.dtype != np.int64:
         raise ValueError(f"{labels.dtype} {labels.shape} instead of int64 ({count},)")
     if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels from {labels.min()} to {labels.max()}, where there are {classes} classes")
+        raise ValueError(f"labels from {labels.min()} to {labels.max()} for {classes} classes")
     return labels
 
 
 def _column(name: str, values: Any, count: int) -> np.ndarray:
-    """An attribute on disk. Raises ValueError when it is another than it should be."""
+    """An attribute from a file. Raises ValueError when it is invalid."""
     if not isinstance(values, np.ndarray) or values.shape != (count,):
-        raise ValueError(f"{name} is no column of {count:,} values")
+        raise ValueError(f"{name} does not have {count:,} values")
     return values
 
 
 def _on_disk(array: np.ndarray) -> mmap.mmap | None:
-    """What maps an array to its file, or None where it lies in memory."""
+    """The memory map of an array, or None for an array in memory."""
     base: Any = array
     while base is not None and not isinstance(base, mmap.mmap):
         base = getattr(base, "base", None)

@@ -1,4 +1,4 @@
-"""An .npy file written row by row, whose number of rows is known only at the end; an .npz file that is closed again."""
+"""Writing .npy files row by row, with the number of rows known only at the end; opening .npz files safely."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ import numpy as np
 
 @contextmanager
 def opened_npz(path: Path) -> Iterator[Any]:
-    """The arrays of an .npz file, by name. Nothing is unpickled, and a damaged file is closed, too."""
+    """The arrays of an .npz file, by name. Nothing is unpickled; damaged files are closed too."""
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
         yield stored
 
@@ -19,8 +19,8 @@ def opened_npz(path: Path) -> Iterator[Any]:
 class ArrayWriter:
     """Append arrays (n, *shape); on leaving the block the header gets the number of rows.
 
-    A stream rather than a writable memory map: on a full disk a write raises an error that can be told, where
-    touching a mapped page kills the process."""
+    A stream rather than a writable memory map: on a full disk a write raises an error, whereas touching a mapped page
+    kills the process."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: str) -> None:
         self.path, self.shape, self.dtype = path, shape, np.dtype(dtype)

@@ -1,4 +1,4 @@
-"""Any DATA as a packed set: prepared folders at once, everything else packed into the cache the first time."""
+"""Open any DATA as a packed set: prepared folders directly, everything else packed into the cache on first use."""
 
 import hashlib
 import json
@@ -17,9 +17,8 @@ from zerosum.data.sources.find import open_source
 from zerosum.utils.cache import cache_folder, clear_leftovers
 from zerosum.utils.errors import ConfigError, DataError, ZerosumError
 
-BEFORE = {"fit": "crop", "resample": "lanczos", "pages": "first", "background": "white", "range": "full"}
-"""What sets were packed with, and runs trained with, before there were such settings, or by their former defaults,
-which therefore ask for nothing."""
+FORMER_DEFAULTS = {"fit": "crop", "resample": "lanczos", "pages": "first", "background": "white", "range": "full"}
+"""Values used before these settings existed, or former defaults. Settings with these values request nothing."""
 
 
 def open_dataset(
@@ -30,14 +29,14 @@ def open_dataset(
     progress: Progress | None = None,
     part: Part = "train",
 ) -> Dataset:
-    """The packed set of DATA at a size; None takes the set's own. Vectors have no size, and take no notice of it.
+    """The packed set of DATA at a size; None: the set's own size. Vectors ignore it.
 
-    The test part is packed by what its own images are: to compare it with a training part, give the size, channels and
-    depth of that, and match classes by name (see `open_source`).
+    The test part is packed by its own images: to compare it with a training part, give the size, channels and depth of
+    that part, and match classes by name (see `open_source`).
 
-    A changed source (names, sizes, times of change), size or setting is packed anew. Several processes may ask for the
-    same set at once. Raises DataError when DATA cannot be read, its kind NoTestPart when there is no test part, and
-    ConfigError when it was prepared with another fit, background or kind of pairs than asked for."""
+    A change of the source (names, sizes, modification times), the size or a setting packs it again. Several processes
+    may open the same set at once. Raises DataError when DATA cannot be read, NoTestPart when there is no test part, and
+    ConfigError when it was prepared with another fit, background or kind of pairs than requested."""
     path = Path(source)
     if part == "train" and not str(source).startswith(("builtin:", "torchvision:")) and is_prepared(path):
         dataset = load_dataset(path)
@@ -54,7 +53,7 @@ def open_dataset(
 
 
 def _fits(info: DatasetInfo, size: Size | None, settings: PackSettings) -> bool:
-    """Whether a prepared set is already what is asked for."""
+    """Whether a prepared set already has the requested size, channels and depth."""
     if info.is_vectors:
         return True
     return (
@@ -66,29 +65,33 @@ def _fits(info: DatasetInfo, size: Size | None, settings: PackSettings) -> bool:
 
 
 def _channels(channels: int, alpha: bool) -> str:
-    """The setting that asks for these channels, or nothing."""
+    """The setting for these channels, or an empty string."""
     return next((name for name, kind in CHANNELS.items() if kind == (channels, alpha)), "")
 
 
 def _refuse_other_packing(path: Path, info: DatasetInfo, settings: PackSettings) -> None:
-    """What was cropped cannot be padded afterwards. Defaults ask for nothing, so that plain `train` takes any set."""
+    """Raises ConfigError for settings that a prepared set cannot satisfy any more. Defaults request nothing, so plain
+    `train` takes any set."""
     if info.is_vectors:
         return
     packed = packing_of(path)
-    made = {key: packed.get(key, BEFORE.get(key)) for key in ("fit", "resample", "pages", "background", "range")}
+    actual = {
+        key: packed.get(key, FORMER_DEFAULTS.get(key)) for key in ("fit", "resample", "pages", "background", "range")
+    }
     if info.input is not None:
-        made |= _made_of_pairs(info, info.input, packed.get("direction", DEFAULT_SETTINGS.direction))
-    for key, was in made.items():
-        asked = getattr(settings, key)
-        if asked not in (was, getattr(DEFAULT_SETTINGS, key), BEFORE.get(key)):
+        actual |= _settings_of_pairs(info, info.input, packed.get("direction", DEFAULT_SETTINGS.direction))
+    for key, value in actual.items():
+        requested = getattr(settings, key)
+        if requested not in (value, getattr(DEFAULT_SETTINGS, key), FORMER_DEFAULTS.get(key)):
             raise ConfigError(
-                f"{path} was packed with {key}={was}, so data.{key}={asked} comes too late. Leave it out, or prepare "
-                f"the images again with --{key.replace('_', '-')} {asked}."
+                f"{path} was packed with {key}={value}, so data.{key}={requested} comes too late. "
+                "Leave it out, or prepare "
+                f"the images again with --{key.replace('_', '-')} {requested}."
             )
 
 
-def _made_of_pairs(info: DatasetInfo, side: Side, direction: str) -> dict[str, Any]:
-    """What packed pairs became by each setting, whether that was asked for or found."""
+def _settings_of_pairs(info: DatasetInfo, side: Side, direction: str) -> dict[str, Any]:
+    """The effective values of the settings of packed pairs, given or detected."""
     maps = (bool(side.labels), bool(info.labels))
     a, b = maps[::-1] if direction == "BtoA" else maps
     return {
@@ -104,7 +107,7 @@ def _cached(folder: Path) -> Dataset | None:
         return None
     try:
         return load_dataset(folder)
-    except DataError:  # a cache is there to be made again
+    except DataError:  # a damaged cache entry is packed again
         shutil.rmtree(folder, ignore_errors=True)
         return None
 
@@ -121,8 +124,8 @@ def _packed(
 
 
 def _name(source: Source, size: Size | None, settings: PackSettings) -> str:
-    """The folder's name: what the content depends on, and nothing else."""
-    reads = ["heic"] if heif.is_installed() else []  # what was left out for want of it is read once it is there
+    """The name of the cache folder: a hash of everything the content depends on."""
+    reads = ["heic"] if heif.is_installed() else []  # HEIC files are read only if it is installed
     key = json.dumps([PACKING_VERSION, source.fingerprint, size, settings.model_dump(), *reads])
     shape = "auto" if size is None else f"{size[0]}x{size[1]}"
     return f"{shape}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"

@@ -1,4 +1,4 @@
-"""Work in threads, results in order, memory bounded."""
+"""Ordered parallel map in threads, with bounded memory."""
 
 import os
 from collections import deque
@@ -19,8 +19,8 @@ def in_order(
 ) -> Iterator[list[Result]]:
     """work(item) for each item, `batch` at a time and in their order.
 
-    Only a few batches are under way at once, so items may be as many and their results as large as they like. held:
-    bytes of memory that an item holds; of those the items under way hold MOST_HELD, and one more item, at most."""
+    Only a few batches are in flight, so there may be any number of items and their results may be large. held: bytes of
+    memory that an item holds; the items in flight hold at most MOST_HELD, plus one more item."""
     items = iter(items)
     waiting: deque[tuple[Future[list[Result]], int]] = deque()
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -35,7 +35,7 @@ def in_order(
                 if not waiting:
                     return
                 yield waiting.popleft()[0].result()
-        finally:  # the reader stopped early, or an item failed: what has not begun need not
+        finally:  # the consumer stopped early, or an item failed: cancel what has not started
             for future, _ in waiting:
                 future.cancel()
 

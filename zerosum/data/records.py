@@ -1,4 +1,4 @@
-"""What a source is made of: records, each a named image that nobody has opened yet."""
+"""Sources and their records: named images that are opened on demand."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ from zerosum.utils.errors import DataError
 from zerosum.utils.text import printable as printable
 
 Opened = BinaryIO | np.ndarray | Image.Image
-"""A file at its start, pixels (H, W, C), or a picture that Pillow holds."""
+"""A file at its start, pixels (H, W, C), or a Pillow image."""
 
 
 class NoTestPart(DataError):
-    """DATA has no test part. Who can do with a share of the training part catches it and calls `order.held_out`."""
+    """DATA has no test part. Callers that can use a share of the training part instead catch this."""
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What belongs to an image of a pair. `input` opens what it is made from, or is None where both lie side by side in
-    one file; `instances` opens the map of its objects."""
+class Counterpart:
+    """The rest of a pair. `input` opens the input, or is None where both lie side by side in one file; `instances`
+    opens the instance map."""
 
     input: Callable[[], Opened] | None = None
     instances: Callable[[], Opened] | None = None
@@ -29,20 +29,20 @@ class Beside:
 
 @dataclass(frozen=True)
 class Record:
-    """One image. `open` gives it anew each time, in any thread; beside says what else a pair consists of; held: bytes
+    """One image. `open` opens it, any number of times and in any thread; counterpart: the rest of a pair; held: bytes
     of it that are kept in memory."""
 
     name: str
     label: str | None
     open: Callable[[], Opened]
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    beside: Beside | None = None
+    counterpart: Counterpart | None = None
     held: int = 0
 
 
 @dataclass(frozen=True)
 class Skip:
-    """Something of the source that is not in the set, and why."""
+    """Something in the source that is left out, and the reason."""
 
     name: str
     reason: str
@@ -50,12 +50,12 @@ class Skip:
 
 @dataclass(frozen=True)
 class Pairs:
-    """How the records of a source are pairs.
+    """How the records of a source form pairs.
 
-    halves      both lie in one file, the input at the left, or at the right if `swapped`
-    input_maps  inputs are label maps; target_maps: what is made are label maps
-    instances   there are maps of instances beside them
-    classes     the names of the classes of label maps, where the source knows them
+    halves      both lie in one file, the input on the left, or on the right if `swapped`
+    input_maps  inputs are label maps; target_maps: targets are label maps
+    instances   there are instance maps
+    classes     the names of the classes of label maps, if the source knows them
     input_header  set when all inputs are arrays of one kind, as `Source.header` is of the images"""
 
     halves: bool = False
@@ -69,19 +69,19 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Source:
-    """What DATA turned out to be. Records come in the same order every time.
+    """An opened DATA. Records are in the same order every time.
 
     text         DATA as the user gave it
     fingerprint  changes when the content may have changed
-    count        how many records there are
-    records      starts a pass over them
-    classes      the class names, empty without labels
-    ignored      what lies in the source and is no image, each with its reason
-    notes        what was decided while reading the source, in sentences
-    header       set when all records are arrays of one kind, so that none need be opened to know it
-    drawn        the program drew the images, each another: near duplicates are not looked for
-    vectors      gives (N, D) float32 when the source holds points rather than images; then there are no records
-    pairs        set when each record is an image and what it is made from"""
+    count        number of records
+    records      returns an iterator over them
+    classes      class names; empty without labels
+    ignored      other files in the source, each with a reason
+    notes        decisions made while reading the source, as sentences
+    header       the common header when all records are arrays of one kind, so that none need be opened for it
+    drawn        the images are synthetic and all different: near duplicates are not searched for
+    vectors      returns (N, D) float32 if the source holds vectors rather than images; there are no records then
+    pairs        set when each record is a pair"""
 
     text: str
     fingerprint: str
@@ -98,9 +98,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Header:
-    """What an image says of itself before it is decoded.
+    """The properties of an image before it is decoded.
 
-    height, width  as shown, after the turn that EXIF asks for
+    height, width  as displayed, after EXIF orientation
     mode           in words, for the report
     channels       with the alpha channel, if any
     dtype          "uint8", "uint16" or "float32": the narrowest that loses nothing"""
@@ -120,6 +120,6 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
-    """The names in a sentence, the first of them where there are many: a, b and 1,234 more."""
+    """The names as a list in a sentence, shortened where there are many: a, b and 1,234 more."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")

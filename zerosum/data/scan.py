@@ -1,4 +1,4 @@
-"""What a source holds, read from headers alone, and what the packed set should therefore be."""
+"""A scan of the headers of a source, which decides the shape of the packed set."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Size
 from zerosum.data.sources.find import open_source
 from zerosum.utils.errors import DataError
 
-Progress = Callable[[str, int, int], None]  # what is being done, how many of how many are done
+Progress = Callable[[str, int, int], None]  # what is being done, number done, total
 
 Key = TypeVar("Key")
 
@@ -29,16 +29,16 @@ DEPTHS = {"8": "uint8", "16": "uint16", "float": "float32"}
 
 @dataclass(frozen=True)
 class Scan:
-    """What the images of a source say of themselves.
+    """The headers of the images of a source, summarised.
 
-    count        of images with a header that can be read, or of points
+    count        number of images with a readable header, or of vectors
     native_size  the size that all share, or None
     median_size  the median height and the median width
-    channels, alpha, dtype  what the set becomes: what most images have, unless the settings say
-    mostly_float  whether most images are float, whatever the set becomes
-    vector       the source holds points (N, D), which have none of the rest
-    skipped      what not even a header could be read from
-    source       what was opened, which need not be opened again; None for packed pairs"""
+    channels, alpha, dtype  of the packed set: what most images have, unless the settings say otherwise
+    mostly_float  whether most images are float, whatever the packed type
+    vector       the source holds vectors (N, D), for which the rest does not apply
+    skipped      images without a readable header
+    source       the opened source, for reuse; None for packed pairs"""
 
     count: int
     sizes: Counter[Size]
@@ -56,15 +56,15 @@ class Scan:
 
     @property
     def auto_size(self) -> Size:
-        """The size that all images share; else the square whose side is the power of two next below the median
-        shorter side, from 8 to 256."""
+        """The size that all images share; else a square whose side is the largest power of two up to the median shorter
+        side, from 8 to 256."""
         if self.native_size is not None:
             return self.native_size
         side = 1 << (min(self.median_size).bit_length() - 1)
         return (min(max(side, 8), 256),) * 2
 
     def form(self, size: Size | None, settings: PackSettings) -> Form:
-        """What every image becomes; no size means auto_size."""
+        """The form of every packed image; size None means auto_size."""
         return Form(
             size or self.auto_size,
             self.channels,
@@ -81,10 +81,10 @@ class Scan:
 def scan(
     source: Source | str | Path, settings: PackSettings = DEFAULT_SETTINGS, progress: Progress | None = None
 ) -> Scan:
-    """Read every header of DATA, or of a source that is open already; of pairs, what is made. Raises DataError when not
-    one can be read."""
+    """Read the header of every image in DATA, or in a source that is already open; of pairs, of the targets. Raises
+    DataError when none can be read."""
     if not isinstance(source, Source):
-        # which are no source: they are taken as they are
+        # packed pairs are not a source: they are used as they are
         if settings.pairs and is_prepared(Path(source)) and (info := load_dataset(source).info).input is not None:
             return _of_packed(info)
         source = open_source(source, settings=settings)
@@ -99,15 +99,15 @@ def scan(
         with own_pixel_cap():
             halves = source.pairs is not None and source.pairs.halves
             for batch in in_order(partial(_header, halves=halves), source.records(), held=attrgetter("held")):
-                skipped.extend(found for found in batch if isinstance(found, Skip))
-                headers.update(found for found in batch if isinstance(found, Header))
+                skipped.extend(one for one in batch if isinstance(one, Skip))
+                headers.update(one for one in batch if isinstance(one, Header))
                 done += len(batch)
                 if progress:
                     progress("reading headers", done, source.count)
     if not headers:
         raise nothing_readable(source, skipped)
     channels, alpha = _most_channels(headers) if settings.channels == "auto" else CHANNELS[settings.channels]
-    usual_depth = _most_depth(headers)
+    common_depth = _most_depth(headers)
     sizes = _tally(headers, lambda header: (header.height, header.width))
     return Scan(
         headers.total(),
@@ -118,8 +118,8 @@ def scan(
         (median_low(height for height, _ in sizes.elements()), median_low(width for _, width in sizes.elements())),
         channels,
         alpha,
-        usual_depth if settings.depth == "auto" else DEPTHS[settings.depth],
-        usual_depth == "float32",
+        common_depth if settings.depth == "auto" else DEPTHS[settings.depth],
+        common_depth == "float32",
         False,
         tuple(skipped),
         source,
@@ -135,7 +135,7 @@ def _of_packed(info: DatasetInfo) -> Scan:
 
 
 def nothing_readable(source: Source, skipped: list[Skip]) -> DataError:
-    """The error for a source of which every image is bad."""
+    """The error for a source in which no image can be used."""
     first = f"{skipped[0].name}: {skipped[0].reason}." if skipped else ""
     if source.count == 1:
         return DataError(f"The one image in {source.text} cannot be used. {first}")
@@ -143,7 +143,7 @@ def nothing_readable(source: Source, skipped: list[Skip]) -> DataError:
 
 
 def scan_inputs(source: Source, settings: PackSettings) -> Scan:
-    """The inputs of a source of pairs, as `scan` is of what is made from them. What cannot be read is left out."""
+    """Like `scan`, for the inputs of a source of pairs. Unreadable inputs are left out."""
     assert source.pairs is not None
     settings = settings.model_copy(update={"channels": settings.input_channels})
     if source.pairs.halves:
@@ -151,9 +151,9 @@ def scan_inputs(source: Source, settings: PackSettings) -> Scan:
 
     def inputs() -> Iterator[Record]:
         for record in source.records():
-            assert record.beside is not None
-            assert record.beside.input is not None
-            yield replace(record, open=record.beside.input)
+            assert record.counterpart is not None
+            assert record.counterpart.input is not None
+            yield replace(record, open=record.counterpart.input)
 
     return scan(replace(source, records=inputs, header=source.pairs.input_header, pairs=None), settings)
 
@@ -167,8 +167,8 @@ def _header(record: Record, halves: bool) -> Header | Skip:
 
 
 def _most_channels(headers: Counter[Header]) -> tuple[int, bool]:
-    """Colour if more than half have colour, alpha if more than half have alpha; unless most are no pictures but have
-    another number of channels."""
+    """Colour if more than half have colour, alpha if more than half have alpha; or, if most have another number of
+    channels, the most common of these."""
     kinds = _tally(headers, lambda header: (header.channels, header.alpha))
     pictures = {kind: count for kind, count in kinds.items() if kind in CHANNELS.values()}
     if 2 * sum(pictures.values()) <= kinds.total():
@@ -180,9 +180,9 @@ def _most_channels(headers: Counter[Header]) -> tuple[int, bool]:
 
 
 def _most_depth(headers: Counter[Header]) -> str:
-    """The narrower of two that are as many: floats would make the others nearly black."""
+    """The most common type; the narrower one of a tie, because as floats the others would be nearly black."""
     depths = _tally(headers, lambda header: header.dtype)
-    return max(DEPTHS.values(), key=depths.__getitem__)  # the first of equals
+    return max(DEPTHS.values(), key=depths.__getitem__)  # the first in a tie
 
 
 def _tally(headers: Counter[Header], key: Callable[[Header], Key]) -> Counter[Key]:

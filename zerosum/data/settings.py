@@ -1,4 +1,4 @@
-"""How images are made alike when they are packed; the fields are the options of `zerosum prepare`."""
+"""Settings of packing, which converts images to one shape; the fields are the options of `zerosum prepare`."""
 
 import math
 import re
@@ -22,13 +22,13 @@ Shades = Annotated[
     tuple[Annotated[int, Field(ge=0, le=255)], ...],
     BeforeValidator(lambda value: tuple(value.split(",")) if isinstance(value, str) else value),
 ]
-Part = Literal["train", "test"]  # of a set: what is learnt from, and what was held out to judge by
+Part = Literal["train", "test"]  # of a data set
 
-MAX_SIDE = 8192  # a packed image of that side takes 200 MB; larger is a slip of the finger
+MAX_SIDE = 8192  # a packed image of that side takes 200 MB; larger is a typing error
 
 
 class PackSettings(BaseModel):
-    """How images are made alike. `auto` takes what most of the images have, and never narrows it."""
+    """How images are converted to one shape. `auto` takes what most images have, and never narrows it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -75,12 +75,12 @@ class PackSettings(BaseModel):
 
     @property
     def placing(self) -> Fit:
-        """The fit where nothing was chosen by the images."""
+        """The fit, where `auto` has not been resolved from the images."""
         return "crop" if self.fit == "auto" else self.fit
 
     @property
     def sampling(self) -> Resample:
-        """How pixels are resized where nothing was chosen by the images."""
+        """The resampling, where `auto` has not been resolved from the images."""
         return "lanczos" if self.resample == "auto" else self.resample
 
     @field_validator("range", mode="before")
@@ -119,7 +119,7 @@ DEFAULT_SETTINGS = PackSettings()
 
 
 def pack_settings(**values: Any) -> PackSettings:
-    """PackSettings from a user's words. Raises ConfigError with the key, what was expected and the nearest word."""
+    """PackSettings from user input. Raises ConfigError with the key, what was expected and the nearest value."""
     try:
         return PackSettings(**values)
     except ValidationError as error:

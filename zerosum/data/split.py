@@ -1,13 +1,13 @@
-"""Which images are held out, and which few are taken: decided by what the images are (`content`), and by a seed.
+"""Splits by content: held-out images and small subsets, chosen by a hash of the pixels (`content`) and a seed.
 
-Each image has a number between 0 and 1 that depends on its pixels and the seed alone, so neither names nor order nor
-what else lies in the set move it. Held out are groups of copies of which every member may be held out: those whose
-number lies below the share, and, in a class where there is none, the lowest. So an image that is trained on stays
-among those that are trained on however the set grows: one that comes can take an image from what is held out, by being
-its copy or by having a lower number, but none from what is trained on. The share is met on average, not exactly.
+Each image has a number between 0 and 1 that depends only on its pixels and the seed, not on names, order or the rest of
+the set. A group of copies is held out if every member may be: if its number is below the share or, in a class where no
+number is, the lowest. So training images stay training images when the set grows: a new image can move an image from
+the held-out part, by being its copy or having a lower number, but never from the training part. The share holds on
+average, not exactly.
 
-Two things need more than that, `trained`, the keys of images that a run has been trained on already: an image that was
-the only one of its class and therefore trained on, and what lost the images that it was a copy of when a set shrank.
+Two cases need `trained`, the keys of images that a run was trained on before: the only image of its class, which was
+therefore trained on; and images whose copies were removed from the set.
 """
 
 from typing import Literal
@@ -20,12 +20,12 @@ from zerosum.data.pack.content import Content
 from zerosum.utils.seeds import seed_of
 
 SplitBy = Literal["content", "order"]
-"""What decides which images are held out: what they are; or, as versions before did, their places in the set."""
+"""How held-out images are chosen: by content; or, as in earlier versions, by their positions in the set."""
 
 
 def hashed_numbers(keys: np.ndarray, purpose: str, seed: int) -> np.ndarray:
-    """A number in [0, 1) for each key (N,) uint64, as if drawn for this purpose and seed (the finaliser of SplitMix64;
-    Steele, Lea & Flood 2014)."""
+    """A pseudo-random number in [0, 1) for each key (N,) uint64, purpose and seed (the finaliser of SplitMix64; Steele,
+    Lea & Flood 2014)."""
     mixed = keys ^ np.uint64(seed_of(purpose, seed))
     with np.errstate(over="ignore"):
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -37,42 +37,42 @@ def hashed_numbers(keys: np.ndarray, purpose: str, seed: int) -> np.ndarray:
 def held_out(
     content: Content, labels: np.ndarray | None, share: float, seed: int, trained: np.ndarray | None = None
 ) -> np.ndarray:
-    """Which images to judge by and not to learn from, (N,) bool; labels (N,) are their classes.
+    """Which images are held out, (N,) bool; labels (N,) are their classes.
 
-    No image on one side is an exact or near copy of one on the other. Every class of two images or more that are no
-    copies gives one at least where that is possible, and each keeps one to learn from. Raises ValueError unless share
-    lies between 0 and 1 and there is a label for each image."""
+    No held-out image is an exact or near copy of a training image. Every class with two or more images that are not
+    copies gives at least one where possible, and each class keeps a training image. Raises ValueError unless share is
+    between 0 and 1 and there is a label for each image."""
     count = len(content.keys)
     labels = np.zeros(count, np.int64) if labels is None else labels
     if not 0 < share < 1 or len(labels) != count:
         raise ValueError(f"need a share between 0 and 1 and {count} labels, got {share} and {len(labels)} labels")
     if not count:
         return np.zeros(0, bool)
-    places = hashed_numbers(content.keys, "held out by content", seed)
+    values = hashed_numbers(content.keys, "held out by content", seed)
     _, classes = np.unique(labels, return_inverse=True)
     lowest = np.full(classes.max() + 1, 2.0)
-    np.minimum.at(lowest, classes, places)
-    may = places < np.maximum(share, np.nextafter(lowest, 2))[classes]
+    np.minimum.at(lowest, classes, values)
+    may = values < np.maximum(share, np.nextafter(lowest, 2))[classes]
     if trained is not None:
         may &= ~np.isin(content.keys, trained)
     _, groups = np.unique(content.groups, return_inverse=True)
-    learnt = np.zeros(groups.max() + 1, bool)  # of a group: that it is trained on
-    learnt[groups[~may]] = True
+    training = np.zeros(groups.max() + 1, bool)  # by group of copies
+    training[groups[~may]] = True
     while True:
-        kept = np.zeros(len(lowest), bool)
-        kept[classes[learnt[groups]]] = True
-        if kept.all():
-            return ~learnt[groups]
-        lacking = np.flatnonzero(~kept[classes])  # of classes that would have nothing to learn from
-        learnt[groups[lacking[places[lacking].argmax()]]] = True
+        has_training = np.zeros(len(lowest), bool)
+        has_training[classes[training[groups]]] = True
+        if has_training.all():
+            return ~training[groups]
+        lacking = np.flatnonzero(~has_training[classes])  # images of classes without a training image
+        training[groups[lacking[values[lacking].argmax()]]] = True
 
 
 def split_indices(
     data: Dataset, rows: np.ndarray, share: float, seed: int, by: SplitBy = "content", labels: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which of these rows of a set to train on and which to hold out, ascending: one at least where a share is asked
-    for and there are two that are no copies of one another. labels (n,): the classes of the rows, of which each gives
-    its share. What a run has been trained on already (`data.trained`) is not held out."""
+    """Split rows of a set into training and held-out rows, ascending. At least one is held out if share is above 0 and
+    two rows are not copies of each other. labels (n,): the classes of the rows, for a stratified split. Images that a
+    run was trained on before (`data.trained`) are not held out."""
     if not share or not len(rows):
         return rows, rows[:0]
     if by == "content":
@@ -89,34 +89,35 @@ def split_indices(
 
 
 def few_per_class(content: Content, labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
-    """The indices of `per_class` images of each class, sorted int64; a class that has fewer gives all it has. Copies of
-    an image that is taken come last.
+    """The indices of `per_class` images of each class, sorted int64; all images of a class that has fewer. Copies of a
+    chosen image are chosen last.
 
-    The choice of fewer is a part of the choice of more. labels (N,). Raises ValueError when per_class is below 1."""
+    The choices are nested: fewer images are a subset of more. labels (N,). Raises ValueError when per_class is below
+    1."""
     if per_class < 1:
         raise ValueError(f"per_class must be at least 1, got {per_class}")
-    places = hashed_numbers(content.keys, "few by content", seed)
-    ascending = np.lexsort((places, labels))
+    values = hashed_numbers(content.keys, "few by content", seed)
+    ascending = np.lexsort((values, labels))
     _, first = np.unique(np.stack([labels, content.groups])[:, ascending], axis=1, return_index=True)
-    again = np.ones(len(labels), bool)  # that a copy of it is taken before it
+    again = np.ones(len(labels), bool)  # whether a copy precedes it
     again[ascending[first]] = False
-    ascending = np.lexsort((places, again, labels))
+    ascending = np.lexsort((values, again, labels))
     ranks = np.empty(len(labels), np.int64)
     ranks[ascending] = np.arange(len(labels)) - np.searchsorted(labels[ascending], labels[ascending])
     return np.flatnonzero(ranks < per_class)
 
 
-def disjoint_samples(places: np.ndarray, groups: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two lots of at most `most` of these places (N,), of one size, the first ones first; groups (N,) are those of the
-    places in that order, and no group is in both lots."""
+def disjoint_samples(indices: np.ndarray, groups: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two equally large sets of at most `most` of these indices (N,), the first ones first. groups (N,) are their
+    groups of copies; no group is in both sets."""
     _, numbered, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    most = min(most, len(places) // 2)
+    most = min(most, len(indices) // 2)
     if (counts == 1).all():
-        return places[:most], places[most : 2 * most]
+        return indices[:most], indices[most : 2 * most]
     lots: tuple[list[int], list[int]] = ([], [])
     members: dict[int, list[int]] = {}
-    for place, group in zip(places.tolist(), numbered.tolist(), strict=True):
-        members.setdefault(group, []).append(place)
+    for index, group in zip(indices.tolist(), numbered.tolist(), strict=True):
+        members.setdefault(group, []).append(index)
     for group in members.values():
         for lot in lots:
             if len(lot) + len(group) <= most:

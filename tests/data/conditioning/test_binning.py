@@ -287,7 +287,7 @@ def test_an_attribute_is_found_in_upper_and_lower_case() -> None:
     assert bin_attribute(a_set(Age=[2, 64], age=[30, 64]), "age")[0].edges == (60,)
     assert "it has AGE, Age" in refused(a_set(Age=[2, 64], AGE=[30, 64]), "wear")
     assert "no attribute 'age'" in refused(a_set(Age=[2, 64], AGE=[30, 64]), "age")
-    with pytest.raises(DataError, match="told in its order already"):
+    with pytest.raises(DataError, match="the ordered attribute already"):
         with_ordered_condition(a_set(Age=[2, 64]), "age", also=("Age",))
 
 
@@ -322,12 +322,16 @@ def test_folders_can_be_in_order() -> None:
 @pytest.mark.parametrize(
     ("values", "bins", "words"),
     [
-        (["b", "a"], "auto", "wear of set is words, and their order must be told: a and b. Give them from the least"),
+        (
+            ["b", "a"],
+            "auto",
+            "wear of set is words, and their order must be given: a and b. Give them in ascending order",
+        ),
         (["b", "a"], "auto", "as in bins=new,worn,broken."),
         ([True, False], "auto", "as in bins=no,yes."),
         ([*map(str, range(20)), "old", "", "?"], "auto", "wear of set is numbers, but for '?' and 'old'. Write"),
-        (["b", "a"], "5,10", "must be told: a and b."),
-        ([True, False], "auto", "must be told: False and True."),
+        (["b", "a"], "5,10", "must be given: a and b."),
+        ([True, False], "auto", "must be given: False and True."),
         ([f"{n:02}x" for n in range(13)], "auto", "08x, 09x and 3 more."),
         (["a", "b", "c", "d"], "a,b", "bins=a,b leaves out what wear of set has: c and d. Put it"),
         (["a", "b", ""], "a,c,b", "No image of set has the wear c. Take bins=a,b."),
@@ -404,7 +408,7 @@ def test_words_as_conditions_of_whole_images() -> None:
 
 
 def test_conditions_that_do_not_go_together() -> None:
-    with pytest.raises(DataError, match="age is told in its order already"):
+    with pytest.raises(DataError, match="age is the ordered attribute already"):
         with_ordered_condition(a_set(age=[2, 8]), "age", also=("age",))
     with pytest.raises(DataError, match="No image of set has a value for each of age, hair"):
         with_ordered_condition(a_set(age=[2, 8, np.nan, np.nan], hair=["", "", "a", "b"]), "age", also=("hair",))
@@ -500,7 +504,7 @@ def test_whole_numbers_without_an_order_are_names() -> None:
 
 def test_what_a_set_cannot_be_told() -> None:
     numbers = with_ordered_condition(a_set(age=[2, 8, 30]), "age", (10,)).info.conditions
-    with pytest.raises(DataError, match="age of set is words, and the run knows numbers"):
+    with pytest.raises(DataError, match="age of set is words, but numbers in the run"):
         with_known_conditions(a_set(age=["young", "old"]), numbers)
     with pytest.raises(DataError, match=r"set has no attribute 'age'; it has hair .*; ages come from a tags"):
         with_known_conditions(a_set(hair=["black", "red"]), numbers)

@@ -1,4 +1,4 @@
-"""What a generator is told to make: encoded for networks, drawn for seeds, asked for by people."""
+"""Conditions: encoded for networks, sampled by seed, requested by users."""
 
 import json
 import math
@@ -73,10 +73,10 @@ def test_values_are_as_frequent_as_in_the_data_and_independent() -> None:
 
 
 def test_what_was_asked_for_wins_and_changes_nothing_else() -> None:
-    free, found = sample_conditions(range(50), ALL), sample_conditions(range(50), ALL, asked={"hair": "red"})
+    free, found = sample_conditions(range(50), ALL), sample_conditions(range(50), ALL, requested={"hair": "red"})
     assert (found[:, 0] == 2).all()
     assert np.array_equal(found[:, 1:], free[:, 1:])
-    found = sample_conditions([0, 1], ALL, asked={"EYES": "Green", "hair": "BLOND", "glasses": "Yes"})
+    found = sample_conditions([0, 1], ALL, requested={"EYES": "Green", "hair": "BLOND", "glasses": "Yes"})
     assert found.tolist() == [[1, 1, 1]] * 2
 
 
@@ -92,7 +92,7 @@ def test_errors_list_what_there_is() -> None:
     with pytest.raises(ConfigError, match="hair=green cannot be asked for; hair is black, Blond, red"):
         condition_indices({"hair": "green"}, ALL)
     with pytest.raises(ConfigError, match="glasses=maybe cannot be asked for; Glasses is no, yes"):
-        sample_conditions([0], ALL, asked={"glasses": "maybe"})
+        sample_conditions([0], ALL, requested={"glasses": "maybe"})
     with pytest.raises(ConfigError, match="eyes=yes cannot be asked for"):  # two values, but no bit
         condition_indices({"eyes": "yes"}, ALL)
     with pytest.raises(ConfigError, match=r"knows no labels\. Train with conditional=true"):
@@ -128,7 +128,7 @@ def test_json_there_and_back() -> None:
 )
 def test_a_number_falls_into_its_bin(text: str, place: int) -> None:
     assert condition_indices({"Age": text}, [AGE]) == {"age": place}
-    assert sample_conditions([0], [AGE], asked={"age": text}).tolist() == [[place]]
+    assert sample_conditions([0], [AGE], requested={"age": text}).tolist() == [[place]]
 
 
 @pytest.mark.parametrize("text", ["-1", "old", "nan", "inf", "", "6 to 10"])

@@ -96,7 +96,7 @@ def test_facts_are_attributes_of_a_set(tmp_path: Path, kind: str) -> None:
         label_by_attribute(data, "race")
     told = condition_on(data, ("gender",))
     assert told.info.conditions[0].values == ("female", "male")
-    with pytest.raises(DataError, match=r"asked by\. Name attributes \(age, gender\), put the images"):
+    with pytest.raises(DataError, match=r"to condition on\. Name attributes \(age, gender\), put the images"):
         condition_on(data, ())
     with pytest.raises(DataError, match="or name attributes: age, gender"):
         condition_on(data, ("class",))

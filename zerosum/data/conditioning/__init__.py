@@ -1,1 +1,1 @@
-"""What an image is known to show: classes, tags, attributes, bins of numbers."""
+"""Conditions: classes, tags, attributes, binned numbers."""

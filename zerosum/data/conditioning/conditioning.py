@@ -1,4 +1,4 @@
-"""A set whose images a generator is told about: its classes, or some of its attributes."""
+"""Data sets with conditions: their classes, or some of their attributes."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,25 +13,25 @@ from zerosum.data.dataset import Dataset
 from zerosum.data.records import listed
 from zerosum.utils.errors import DataError
 
-MOST_BY_ITSELF = 100  # values of an attribute that is taken without being named: more are names of single images
-LEAST_KNOWN = 0.8  # share of the images that have a value of it: the others would be left out
-PORTRAIT = ("hair", "eyes", "glasses", "smiling")  # of the many attributes of a drawn portrait, those one sees at once
+MOST_BY_ITSELF = 100  # values of an attribute that is used by default: more are names of single images
+LEAST_KNOWN = 0.8  # share of the images that have a value: the others would be left out
+PORTRAIT = ("hair", "eyes", "glasses", "smiling")  # the most visible of the many attributes of a synthetic portrait
 
 
 def condition_on(dataset: Dataset, names: Sequence[str]) -> Dataset:
-    """The set with its classes (`class`) or attributes of these names as conditions; without names, with all its
-    attributes that are words of few values and that most images have, or, where there is none, with its classes.
+    """The set with its classes (`class`) or the named attributes as conditions; without names, with all attributes that
+    are words, have few values and are known for most images, or, if there are none, with its classes.
 
-    An image without a value has -1 there, and so has one of a value that only incomplete images have. Raises DataError
-    when there is no such attribute, or it has no values to tell apart, or too many."""
+    Images without a value have -1, and so do images with a value that only incomplete images have. Raises DataError
+    when there is no such attribute, or it has fewer than two values, or too many."""
     return with_conditions(
         dataset, [condition_of(dataset, name) for name in tuple(names) or default_attributes(dataset)]
     )
 
 
 def condition_of(dataset: Dataset, name: str) -> tuple[Condition, np.ndarray]:
-    """The classes (`class`) or the values of an attribute as a condition, and which of them each image has, (N,) int64,
-    -1 where it has none. Raises DataError as `condition_on` does."""
+    """The classes (`class`) or the values of an attribute as a condition, and the index for each image, (N,) int64, -1
+    for none. Raises DataError as `condition_on` does."""
     found = label_by_attribute(dataset, name)
     if found.labels is None:
         known = f"; or name attributes: {listed(names)}" if (names := attribute_names(dataset)) else ""
@@ -43,37 +43,37 @@ def condition_of(dataset: Dataset, name: str) -> tuple[Condition, np.ndarray]:
 
 
 def with_conditions(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> Dataset:
-    """The set with these conditions, each with its place for every image, (N,) int64, -1 where an image has none.
+    """The set with these conditions and their indices for every image, (N,) int64, -1 for none.
 
-    A value that no complete image has is left out; no bin of an ordered condition may be such a value. Raises DataError
-    when no image is complete, or all of them have the same value."""
-    places = np.stack([column for _, column in found], axis=1)
+    Values that no complete image has are removed; bins of an ordered condition must not be such values. Raises
+    DataError when no image is complete, or all have the same value."""
+    indices = np.stack([column for _, column in found], axis=1)
     whole = complete_rows(dataset, found)
     conditions = []
     for column, (condition, _) in enumerate(found):
         name, values = condition.name, condition.values
-        counts = np.bincount(places[whole, column], minlength=len(values))
-        used = np.flatnonzero(counts)  # a value that no whole row has cannot be learnt
+        counts = np.bincount(indices[whole, column], minlength=len(values))
+        used = np.flatnonzero(counts)  # a value that no complete image has cannot be learnt
         if len(used) < 2:
             raise DataError(
                 f"All images of {dataset.info.source} that could be trained on have the {name} {values[used[0]]}: "
                 "there is nothing to ask for. Leave it out."
             )
-        kept = tuple(values[place] for place in used)
+        kept = tuple(values[index] for index in used)
         conditions.append(replace(condition, values=kept, counts=tuple(counts[used].tolist())))
-        moved = np.full(len(values) + 1, -1, np.int64)  # the last is that of -1
-        moved[used] = np.arange(len(used))
-        places[:, column] = moved[places[:, column]]
-    rows, counts = np.unique(places[whole], axis=0, return_counts=True)
+        renumbered = np.full(len(values) + 1, -1, np.int64)  # the last is for -1
+        renumbered[used] = np.arange(len(used))
+        indices[:, column] = renumbered[indices[:, column]]
+    rows, counts = np.unique(indices[whole], axis=0, return_counts=True)
     together = tuple((tuple(row.tolist()), int(count)) for row, count in zip(rows, counts, strict=True))
     info = replace(
         dataset.info, conditions=tuple(conditions), together=together if len(together) <= MOST_TOGETHER else ()
     )
-    return dataset.with_info(info, conditions=places)
+    return dataset.with_info(info, conditions=indices)
 
 
 def complete_rows(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]]) -> np.ndarray:
-    """(N,) bool, which images have a place in each of the conditions. Raises DataError when none has."""
+    """(N,) bool, which images have a value for each condition. Raises DataError when none has."""
     whole: np.ndarray = np.all([column >= 0 for _, column in found], axis=0)
     if not whole.any():
         raise DataError(
@@ -84,26 +84,26 @@ def complete_rows(dataset: Dataset, found: Sequence[tuple[Condition, np.ndarray]
 
 
 def complete_indices(dataset: Dataset) -> np.ndarray:
-    """The places of the images that have a value for each condition, ascending; of a set without conditions all."""
+    """Indices of the images that have a value for each condition, ascending; all for a set without conditions."""
     if dataset.conditions is None:
         return np.arange(len(dataset))
     return np.flatnonzero((dataset.conditions >= 0).all(axis=1))
 
 
 def default_attributes(dataset: Dataset) -> tuple[str, ...]:
-    """The attributes that are taken when none is named, or else `class`. Raises DataError when there is neither."""
+    """The attributes that are used when none is named, or else `class`. Raises DataError when there is neither."""
     chosen = []
-    words = [name for name, values in dataset.attributes.items() if values.dtype.kind in "Ub"]  # no counts, no years
+    words = [name for name, values in dataset.attributes.items() if values.dtype.kind in "Ub"]  # no numbers
     for name in PORTRAIT if dataset.info.source.startswith("builtin:portraits") else words:
-        with suppress(DataError):  # a measure, or one value only
-            found = label_by_attribute(dataset, name)
-            known = len(known_rows(found)) >= LEAST_KNOWN * len(dataset)
-            if known and len(found.info.classes) <= MOST_BY_ITSELF:
+        with suppress(DataError):  # a continuous attribute, or one value only
+            labelled = label_by_attribute(dataset, name)
+            known = len(known_rows(labelled)) >= LEAST_KNOWN * len(dataset)
+            if known and len(labelled.info.classes) <= MOST_BY_ITSELF:
                 chosen.append(name)
     if not chosen and dataset.labels is None:
         others = listed(attribute_names(dataset))
         raise DataError(
-            f"{dataset.info.source} has neither classes nor attributes that an image could be asked by. "
+            f"{dataset.info.source} has neither classes nor attributes to condition on. "
             f"{f'Name attributes ({others}), put' if others else 'Put'} the images of each class in a "
             "folder of its own, or put a tags.csv beside them, with a column `file` and one for each attribute."
         )

@@ -1,7 +1,7 @@
-"""What a generator is told to make: the class of an image, or attributes such as the colour of the hair.
+"""Conditions of a generator: the class of an image, or attributes such as hair colour.
 
-Chosen values are places, (N, G) int64, one column a condition; networks see them encoded, (N, A) float: one number for
-each value (one-hot), or a single one where the values are no and yes.
+Chosen values are indices, (N, G) int64, one column per condition; networks get them encoded, (N, A) float: one-hot, or
+a single number for binary conditions.
 """
 
 import math
@@ -20,24 +20,24 @@ from zerosum.utils.seeds import rng
 from zerosum.utils.text import printable
 
 Together = tuple[tuple[int, ...], int]
-"""A combination of values, as the place of each among those of its condition, and how many images have it."""
-MOST_TOGETHER = 1000  # combinations that a run keeps
+"""A combination of values, as an index into the values of each condition, and the number of images that have it."""
+MOST_TOGETHER = 1000  # combinations stored in a run
 
 MOST_LISTED = 12  # values in a line
 
 ConditionValue = str | float | np.generic
-"""A value that is asked for: a word, or a number, also NumPy's."""
+"""A requested value of a condition: a word or a number, NumPy's included."""
 
 NO_YES = (("False", "True"), ("0", "1"), ("false", "true"), ("no", "yes"))
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing that can be asked for.
+    """One condition.
 
-    counts   how many images of the data have each of the values
-    edges    of numbers in bins, the values being names of these: the upper ends, inclusive, of all bins but the last
-    centres  of ordered values: where each lies, as the mean of the numbers in its bin, or 0, 1, 2, ... of words"""
+    counts   number of images in the data with each value
+    edges    for binned numbers, whose values are names of bins: inclusive upper bounds of all bins but the last
+    centres  for ordered values: the mean of the numbers in each bin, or 0, 1, 2, ... for words"""
 
     name: str
     values: tuple[str, ...]
@@ -47,34 +47,34 @@ class Condition:
 
     @property
     def ordered(self) -> bool:
-        """Whether its values go from the least to the most, such as ages."""
+        """Whether its values are ordered, such as ages."""
         return bool(self.centres)
 
     @property
     def bins(self) -> str:
-        """Of ordered values, the setting that makes them of other data: upper ends, or words in their order."""
+        """For ordered values, the setting `bins` that gives the same bins: upper bounds, or words in order."""
         return ",".join([repr(edge).removesuffix(".0") for edge in self.edges] or self.values)
 
     @property
     def summary(self) -> str:
-        """Its name and its values in a line: `age (0-60, 61+)`."""
+        """Its name and values in one line: `age (0-60, 61+)`."""
         more = len(self.values) - MOST_LISTED
         return f"{self.name} ({', '.join(self.values[:MOST_LISTED])}{f' and {more} more' if more > 0 else ''})"
 
     @property
     def is_binary(self) -> bool:
-        """Whether its values are no and yes, which take one number; ordered values take one each, however few."""
+        """Whether its values are no and yes, encoded as one number; ordered values are always one-hot."""
         return not self.ordered and self.values in NO_YES
 
     @property
     def width(self) -> int:
-        """How many numbers it takes for a network."""
+        """Length of its encoding."""
         return 1 if self.is_binary else len(self.values)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Condition":
-        """From a dict of plain values; older runs know of no order. Raises KeyError, TypeError or ValueError when
-        something is missing or cannot be."""
+        """From a dict of plain values; older runs have no edges and centres. Raises KeyError, TypeError or ValueError
+        when something is missing or invalid."""
         values, counts = tuple(printable(str(text)) for text in value["values"]), tuple(map(int, value["counts"]))
         if len(values) != len(counts) or len(set(values)) != len(values) or min(counts, default=0) < 1:
             raise ValueError(f"the condition {value['name']!r} has values {values} and counts {counts}")
@@ -93,10 +93,10 @@ def width_of(conditions: Sequence[Condition]) -> int:
     return sum(condition.width for condition in conditions)
 
 
-def encode_conditions(places: np.ndarray, conditions: Sequence[Condition]) -> np.ndarray:
-    """Places (N, G) as networks see them, (N, A) float32 of zeros and ones."""
+def encode_conditions(indices: np.ndarray, conditions: Sequence[Condition]) -> np.ndarray:
+    """Indices (N, G) to the encoding for networks, (N, A) float32 of zeros and ones."""
     columns = []
-    for column, condition in zip(places.T, conditions, strict=True):
+    for column, condition in zip(indices.T, conditions, strict=True):
         one_hot = np.eye(len(condition.values), dtype=np.float32)[column]
         columns.append(one_hot[:, 1:] if condition.is_binary else one_hot)
     return np.concatenate(columns, axis=1)
@@ -106,14 +106,15 @@ def sample_conditions(
     seeds: Sequence[int],
     conditions: Sequence[Condition],
     together: Sequence[Together] = (),
-    asked: Mapping[str, str] | None = None,
+    requested: Mapping[str, str] | None = None,
 ) -> np.ndarray:
-    """What each seed makes, (N, G): what was asked for, by name, and for the rest values drawn for that seed.
+    """Indices of conditions for each seed, (N, G): the requested values, by name, and for the rest random values that
+    depend on the seed.
 
-    They are drawn from the combinations that the data has with what was asked for, as often as it has them; where it
-    has none, or there were too many to keep (`together` is empty), each condition by itself. Raises ConfigError as
-    `condition_indices` does."""
-    fixed = condition_indices(asked or {}, conditions)
+    They are sampled from the combinations of the data that contain the requested values, with their frequencies; where
+    there are none, or there were too many to store (`together` is empty), each condition independently. Raises
+    ConfigError as `condition_indices` does."""
+    fixed = condition_indices(requested or {}, conditions)
     columns = np.empty((len(seeds), len(conditions)), np.int64)
     known = [
         row for row in together if all(row[0][i] == fixed.get(c.name, row[0][i]) for i, c in enumerate(conditions))
@@ -122,34 +123,34 @@ def sample_conditions(
         rows, counts = np.array([row for row, _ in known]), np.array([count for _, count in known])
         columns[:] = rows[_sample_values(seeds, counts, "together")]
         return columns
-    for place, condition in enumerate(conditions):
-        columns[:, place] = fixed.get(condition.name, 0)
+    for column, condition in enumerate(conditions):
+        columns[:, column] = fixed.get(condition.name, 0)
         if condition.name not in fixed:
-            columns[:, place] = _sample_values(seeds, np.array(condition.counts), condition.name)
+            columns[:, column] = _sample_values(seeds, np.array(condition.counts), condition.name)
     return columns
 
 
 def _sample_values(seeds: Sequence[int], counts: np.ndarray, name: str) -> np.ndarray:
-    """A place for each seed, as often as its count says."""
+    """An index for each seed, with probability proportional to its count."""
     limits = np.cumsum(counts) / counts.sum()
     shares = [rng("condition", name, seed).random() for seed in seeds]
     return np.minimum(np.searchsorted(limits, shares, side="right"), len(counts) - 1)
 
 
-def condition_indices(asked: Mapping[str, ConditionValue], conditions: Sequence[Condition]) -> dict[str, int]:
-    """The place of each value asked for among the values of its condition. Upper and lower case are one, unless a value
-    is written exactly so; yes, no, true, false, 1 and 0 are understood of bits, and numbers of bins: each falls into
-    its own, or beyond all the data's into the nearest. Raises ConfigError that lists what there is."""
+def condition_indices(requested: Mapping[str, ConditionValue], conditions: Sequence[Condition]) -> dict[str, int]:
+    """The index of each requested value among the values of its condition. Case is ignored unless a value matches
+    exactly. Binary conditions accept yes, no, true, false, 1 and 0; binned ones accept numbers, which map to their bin,
+    or to the nearest beyond the range of the data. Raises ConfigError that lists the values."""
     found = {}
-    for name, wish in asked.items():
-        condition, value = condition_named(name, conditions, "asked for"), as_word(name, wish)
+    for name, requested_value in requested.items():
+        condition, value = condition_named(name, conditions, "asked for"), as_word(name, requested_value)
         words = [word.lower() for word in condition.values]
         if value in condition.values:
             found[condition.name] = condition.values.index(value)
         elif value.lower() in words:
             found[condition.name] = words.index(value.lower())
         elif set(condition.values) in map(set, NO_YES) and (bit := parse_bit(value)) is not None:
-            found[condition.name] = next(place for place, word in enumerate(condition.values) if parse_bit(word) == bit)
+            found[condition.name] = next(index for index, word in enumerate(condition.values) if parse_bit(word) == bit)
         elif (bin_ := _bin_of(value, condition)) is not None:
             found[condition.name] = bin_
         else:
@@ -160,10 +161,9 @@ def condition_indices(asked: Mapping[str, ConditionValue], conditions: Sequence[
     return found
 
 
-def as_word(name: str, wish: ConditionValue) -> str:
-    """What is asked of an attribute of that name, as one would type it. Raises ConfigError when it is neither a word
-    nor a number."""
-    value = wish.item() if isinstance(wish, np.generic) else wish
+def as_word(name: str, requested: ConditionValue) -> str:
+    """A requested value as it would be typed. Raises ConfigError when it is neither a word nor a number."""
+    value = requested.item() if isinstance(requested, np.generic) else requested
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, str | int | float):
@@ -172,8 +172,8 @@ def as_word(name: str, wish: ConditionValue) -> str:
 
 
 def condition_named(name: str, conditions: Sequence[Condition], doing: str) -> Condition:
-    """The condition of that name, as `find_condition` has it; `class` is the only one, whatever that is called. Raises
-    ConfigError that says what cannot be done (`asked for`, `swept`) and lists what there is."""
+    """The condition of that name (`find_condition`); `class` also means the only condition, whatever its name. Raises
+    ConfigError that says what cannot be done (`asked for`, `swept`) and lists the conditions."""
     if found := find_condition(name, conditions):
         return found
     if name == "class" and len(conditions) == 1:
@@ -187,7 +187,7 @@ def condition_named(name: str, conditions: Sequence[Condition], doing: str) -> C
 
 
 def find_condition(name: str, conditions: Sequence[Condition]) -> Condition | None:
-    """The condition of that name, in upper or lower case, or with - and _ where that has spaces."""
+    """The condition of that name, ignoring case, and with - and _ for spaces."""
     for plain in (str.lower, _spaced):
         for condition in conditions:
             if plain(condition.name) == plain(name):
@@ -200,7 +200,7 @@ def _spaced(name: str) -> str:
 
 
 def parse_bit(value: str) -> int | None:
-    """0 of a no and 1 of a yes, in any of their spellings; None of other words."""
+    """0 for no and 1 for yes, in any spelling; None for other words."""
     for pair in NO_YES:
         if value.lower() in pair:
             return pair.index(value.lower())
@@ -208,7 +208,7 @@ def parse_bit(value: str) -> int | None:
 
 
 def _bin_of(value: str, condition: Condition) -> int | None:
-    """The bin that a number falls into; None for words, without bins, and below zero where no bin lies."""
+    """The bin of a number; None for words, without bins, and for negative numbers where bins start at 0."""
     try:
         number = float(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Facts about images that their file names tell: the age and the gender in those of UTKFace (Zhang et al. 2017)."""
+"""Attributes from file names: age and gender in those of UTKFace (Zhang et al. 2017)."""
 
 import posixpath
 import re
@@ -10,19 +10,19 @@ from zerosum.data.dataset import Dataset
 
 OLDEST = 120  # years
 GENDERS = ("male", "female")  # by their code
-LEAST_NAMED = 0.5  # share of the names that tell facts; fewer do so by chance
-# [age]_[gender]_[race]_[date&time].jpg.chip.jpg; some lack the race, which is not read. The date, a year to
-# milliseconds, tells such a name from others that count with underscores.
+LEAST_NAMED = 0.5  # share of names that match; fewer match by chance
+# [age]_[gender]_[race]_[date&time].jpg.chip.jpg; some lack the race, which is not read. The date, year to
+# milliseconds, distinguishes such names from other numbers with underscores.
 _FACES = re.compile(r"([0-9]{1,3})_([01])(?:_[0-9])?_[0-9]{14,20}(?:\.[a-z0-9]+)+", re.IGNORECASE)
 
 
 def attributes_from_names(names: Sequence[str]) -> dict[str, np.ndarray]:
-    """What file names, with or without folders, tell: `age` in years, (N,) int64, or float64 with NaN where a name
-    tells none, and `gender`, (N,) words, "" where a name tells none. Empty where fewer than half of the names fit."""
+    """Attributes from file names, with or without folders: `age` in years, (N,) int64, or float64 with NaN for names
+    that do not match, and `gender`, (N,) words, "" for those. Empty if fewer than half of the names match."""
     ages, genders = np.full(len(names), np.nan), [""] * len(names)
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         if (match := _face(name)) is not None:
-            ages[place], genders[place] = int(match[1]), GENDERS[int(match[2])]
+            ages[index], genders[index] = int(match[1]), GENDERS[int(match[2])]
     known = np.count_nonzero(~np.isnan(ages))
     if known == 0 or known < LEAST_NAMED * len(names):
         return {}
@@ -30,7 +30,7 @@ def attributes_from_names(names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def count_names_with_age(names: Sequence[str]) -> int:
-    """How many file names tell an age, though they be too few for `attributes_from_names`."""
+    """The number of file names with an age, even if too few for `attributes_from_names`."""
     return sum(_face(name) is not None for name in names)
 
 
@@ -40,8 +40,8 @@ def _face(name: str) -> re.Match[str] | None:
 
 
 def attribute_of(dataset: Dataset, name: str) -> np.ndarray | None:
-    """The attribute of that name, (N,), or else the only one that differs in upper and lower case, or what the file
-    names tell of it; None where none is there."""
+    """The attribute of that name, (N,), or else the only one that differs in case, or one from the file names; None if
+    there is none."""
     if name in dataset.attributes:
         return dataset.attributes[name]
     alike = [values for other, values in dataset.attributes.items() if other.lower() == name.lower()]
@@ -51,5 +51,5 @@ def attribute_of(dataset: Dataset, name: str) -> np.ndarray | None:
 
 
 def attribute_names(dataset: Dataset) -> list[str]:
-    """What `attribute_of` finds, sorted."""
+    """The names that `attribute_of` finds, sorted."""
     return sorted({*dataset.attributes, *attributes_from_names(dataset.names)})

@@ -41,8 +41,8 @@ def pair_form(source: Source, facts: Pairs, form: Form, settings: PackSettings) 
 def _maps(source: Source, facts: Pairs) -> Iterator[np.ndarray]:
     """The label maps of a source of pairs, those that can be read."""
     for record in source.records():
-        assert record.beside is not None
-        for opener, is_map in ((record.beside.input, facts.input_maps), (record.open, facts.target_maps)):
+        assert record.counterpart is not None
+        for opener, is_map in ((record.counterpart.input, facts.input_maps), (record.open, facts.target_maps)):
             if is_map and opener is not None:
                 with suppress(BadImage):
                     yield decode_map(opener, record.name)
@@ -55,22 +55,22 @@ def map_form(form: Form) -> Form:
 
 def convert_pair(record: Record, form: Form, pairs: PairForm, facts: Pairs, count: int | None) -> Packed | Skip:
     """One pair, in whatever thread."""
-    assert record.beside is not None
+    assert record.counterpart is not None
     try:
         if facts.halves:
             given, made, size, mode = _halves(record, form, pairs, facts, count)
         else:
-            assert record.beside.input is not None
+            assert record.counterpart.input is not None
             made, size, mode = _side(record.open, record.name, form, facts.target_maps, count, pairs.levels)
             with _said_of("its input"):
                 given, other, _ = _side(
-                    record.beside.input, record.name, pairs.input, facts.input_maps, count, pairs.levels
+                    record.counterpart.input, record.name, pairs.input, facts.input_maps, count, pairs.levels
                 )
             _same_size(size, other, "its input")
         beside = {"inputs": given.pixels}
-        if record.beside.instances is not None:
+        if record.counterpart.instances is not None:
             with _said_of("its map of instances"):
-                ids = decode_map(record.beside.instances, record.name)
+                ids = decode_map(record.counterpart.instances, record.name)
             _same_size(size, ids.shape, "its map of instances")
             beside["instances"] = _map_pixels(ids, form, ground=0)
     except BadImage as reason:

@@ -10,7 +10,7 @@ from PIL import Image
 from zerosum.data.decode.decoded import BadImage, Decoded, half
 from zerosum.data.decode.images import decode, own_pixel_cap, read_header
 from zerosum.data.decode.label_maps import decode_map
-from zerosum.data.records import Beside, Header, Opened, Pairs, Record, Source, counted, printable
+from zerosum.data.records import Counterpart, Header, Opened, Pairs, Record, Source, counted, printable
 from zerosum.data.settings import PackSettings, Part, Size
 from zerosum.data.sources.pairing import how_pairs_lie, read_pairs
 from zerosum.data.synthetic import portraits
@@ -53,10 +53,10 @@ def paired(source: Source, settings: PackSettings, part: Part) -> Source:
     def pairs() -> Iterator[Record]:
         for a, b, instances in pairing.rows:
             given, made = (records[b], records[a]) if swapped else (records[a], records[b])
-            beside = Beside(
+            counterpart = Counterpart(
                 None if pairing.halves else given.open, None if instances is None else records[instances].open
             )
-            yield Record(made.name, None, made.open, made.attributes, beside)
+            yield Record(made.name, None, made.open, made.attributes, counterpart)
 
     has_instances = any(row[2] is not None for row in pairing.rows)
     return replace(
@@ -172,8 +172,10 @@ def paired_portraits(source: Source, size: Size, settings: PackSettings, seed: i
     def pairs() -> Iterator[Record]:
         for index in range(source.count):
             drawn = portraits.draw(index, size, seed)  # which draws each picture when it is asked for
-            beside = Beside(partial(_pixels, drawn, given), partial(_pixels, drawn, "instances") if labels else None)
-            yield Record(f"{first} {index}", None, partial(_pixels, drawn, made), drawn.attributes, beside)
+            counterpart = Counterpart(
+                partial(_pixels, drawn, given), partial(_pixels, drawn, "instances") if labels else None
+            )
+            yield Record(f"{first} {index}", None, partial(_pixels, drawn, made), drawn.attributes, counterpart)
 
     colour, gray = Header(*size, "RGB", 3, False, "uint8"), Header(*size, "gray", 1, False, "uint8")
     return replace(
