@@ -1,1 +1,1 @@
-"""Measures of a generator, each with what it is worth."""
+"""Evaluation metrics of generators, with their uncertainty and floors."""

@@ -1,4 +1,4 @@
-"""What every score asks of features."""
+"""Validation of features."""
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ def check_features(features: Tensor, name: str = "features") -> None:
 
 
 def check_pair(a: Tensor, b: Tensor, names: tuple[str, str] = ("real", "fake")) -> None:
-    """Raises ValueError unless both are such matrices, with rows of one length."""
+    """Raises ValueError unless both are such matrices with the same D."""
     for features, name in zip((a, b), names, strict=True):
         check_features(features, name)
     if a.shape[1] != b.shape[1]:

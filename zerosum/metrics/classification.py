@@ -1,4 +1,4 @@
-"""Scores of a classifier: how often it is right, on which classes, and whether it knows."""
+"""Scores of a classifier: accuracy, per-class scores and calibration."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class ClassificationScores:
-    """What `classification_scores` found.
+    """The result of `classification_scores`.
 
     accuracy: share of the samples for which the largest logit is that of the label.
     macro_f1: mean of f1 over the classes that occur among labels or predictions, whatever their size.

@@ -1,4 +1,4 @@
-"""How well one number follows another."""
+"""Rank correlation."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How different from one another the generator's samples are: the first thing to look at when it may have collapsed."""
+"""Diversity of generated samples, a first sign of mode collapse."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""A number and how sure it is."""
+"""An estimate with its standard error."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What sees images for a score: named networks that bring their own preprocessing, which is part of what they measure.
+"""Feature extractors: named networks with their own preprocessing, which is part of the metric.
 
 Every extractor takes images as they come, (N, C, H, W) in [-1, 1] at any size, and first rounds them to the 8-bit grid
 (`quantised`), as if they had been written to a picture file and read again: real images were, and a generator must not
@@ -74,7 +74,7 @@ class RandomFeatures:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Raises ValueError for images of other channels, or smaller than 8 pixels."""
+        """Raises ValueError for images with other channels, or smaller than 8 pixels."""
         if images.shape[1] != self.channels or min(images.shape[2:]) < SMALLEST:
             raise ValueError(
                 f"these random features see images of {self.channels} channels and {SMALLEST} pixels or more each way, "
@@ -129,7 +129,7 @@ class Inception:
 
 
 class Backbone:
-    """A classifier of ImageNet's classes from torchvision: what its last layer sees.
+    """An ImageNet classifier of torchvision: the input of its last layer.
 
     name: one of `BACKBONES`. path: a file of its weights, with any number of classes; None takes torchvision's.
     Raises ConfigError when there are no weights, DataError when the file holds others."""
@@ -219,7 +219,7 @@ def resized(images: Tensor, side: int) -> Tensor:
 
 
 def _over_white(images: Tensor) -> Tensor:
-    """The colours of images in [-1, 1] whose last channel is opacity, laid over white."""
+    """The colours of images in [-1, 1] whose last channel is opacity, composited over white."""
     opacity = (images[:, -1:] + 1) / 2
     return images[:, :-1] * opacity + (1 - opacity)  # white is 1
 

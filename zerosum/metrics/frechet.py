@@ -1,4 +1,4 @@
-"""The Fréchet distance between two sets of features, each taken for a Gaussian (Heusel et al. 2017, equation 6).
+"""The Fréchet distance between Gaussians fitted to two sets of features (Heusel et al. 2017, equation 6): FID.
 
     d² = |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁ C₂)^½)
 
@@ -43,7 +43,7 @@ class Moments:
 
     @torch.no_grad()
     def update(self, features: Tensor) -> None:
-        """Take in features (n, D). Raises ValueError, and takes in none, when they are not finite or of another D."""
+        """Add features (n, D). Raises ValueError, and adds none, when they are not finite or of another D."""
         check_features(features)
         if features.shape[1] != self.dimension:
             raise ValueError(f"these are moments of {self.dimension} features, got rows of {features.shape[1]}")
@@ -85,7 +85,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 @torch.no_grad()
 def frechet_distance_of(a: Tensor, b: Tensor) -> float:
-    """`frechet_distance` of features (N, D) and (M, D), quickly where there are fewer samples than features.
+    """`frechet_distance` of features (N, D) and (M, D), faster where there are fewer samples than features.
 
     Raises ValueError when either has fewer than two samples, or they are not finite or not of one D."""
     check_pair(a, b, ("a", "b"))

@@ -1,4 +1,4 @@
-"""The inception score (Salimans et al. 2016, section 4): are samples clear, and of many classes?
+"""The inception score (Salimans et al. 2016, section 4): are samples recognisable, and of many classes?
 
 It means something only under a classifier of the very classes that the generator should make, and it does not look at
 real images at all (Barratt & Sharma 2018).

@@ -1,4 +1,4 @@
-"""The kernel distance of two sets of features (Bińkowski et al. 2018): KID where the features are Inception's.
+"""The kernel distance (squared MMD) of two sets of features (Bińkowski et al. 2018): KID with Inception features.
 
 An unbiased estimate, unlike the Fréchet distance: its mean does not depend on how many samples there were, so it serves
 where these are few, and may come out a little below 0.

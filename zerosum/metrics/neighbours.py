@@ -1,4 +1,4 @@
-"""Scores by nearest neighbours: how much of each set of features lies among the other, and whether samples are copies.
+"""Nearest-neighbour metrics: precision, recall, density, coverage, and memorisation (copies of training images).
 
 Distances are Euclidean, in float64. Matrix products find who is near, for a few rows at a time, so that no table of all
 distances is ever held. A product cannot tell an exact duplicate from one that is very near, so its squares are lowered
@@ -90,7 +90,8 @@ def nearest(queries: Tensor, references: Tensor, leave_self_out: bool = False) -
 
 @torch.no_grad()
 def copying(fake: Tensor, train: Tensor) -> float:
-    """How likely a fake lies nearer to its nearest training sample than a training sample to its nearest other one.
+    """The probability that a fake is nearer to its nearest training sample than a training sample to its nearest other
+    one.
 
     From features (M, D) and (N, D); ties count half, so this is the Mann-Whitney statistic of the two lists of
     distances. 0.5 for new samples of the same distribution, 1 for copies, near 0 for samples off the manifold: a poor
@@ -151,5 +152,5 @@ def _lowered_squares(a: Tensor, b: Tensor, leave_self_out: bool = False) -> Iter
 
 
 def _squares(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distances (n,) between rows of the same place."""
+    """Squared distances (n,) between rows of the same index."""
     return (a.double() - b.double()).square().sum(dim=1)

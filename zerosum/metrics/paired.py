@@ -1,4 +1,4 @@
-"""Scores of an image against the one it should be: for pix2pix, the super-resolution and the projection of images.
+"""Full-reference image metrics: for translation, super-resolution and projection.
 
 All take float images (N, C, H, W) in [-1, 1], give one number an image, (N,) in float64, and hold a few images at a
 time in that precision. They raise ValueError when the two do not hold images of one shape.
@@ -65,7 +65,7 @@ def _by_image(score: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -
 
 
 def _window(side: int) -> Tensor:
-    """(side, side): what each place of a row takes from each, with the row mirrored at both ends.
+    """(side, side): the weights of a blur along a row, with reflection at both ends.
 
     A product with it costs less than a convolution up to a thousand pixels or so."""
     weights = torch.exp(-(torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2).square() / (2 * _SIGMA**2))

@@ -20,7 +20,7 @@ CAVEAT = (
 
 @dataclass(frozen=True)
 class ParzenScore:
-    """What `parzen` found, in nats a sample.
+    """The result of `parzen`, in nats per sample.
 
     mean, error: of the test set, with the standard error over its samples (not over runs).
     sigma, validation: the width chosen, and the mean of the held-out set for each width tried. A sigma at either end of

@@ -1,4 +1,4 @@
-"""Scores of generated images against real ones, and the floor: what other real images get in their place."""
+"""Scores of generated images against real ones, and the floor: the score of other real images."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -32,12 +32,13 @@ class Scores:
     errors: dict[str, float]
 
     def named(self, n: int, extractor: Extractor) -> dict[str, float]:
-        """The values under the names that say what they are worth, such as `fd10k@random`."""
+        """The values by full name, such as `fd10k@random`."""
         return {score_name(key, n, extractor): value for key, value in self.values.items()}
 
 
 def score_name(score: str, n: int, extractor: Extractor) -> str:
-    """`fd10k@eye-1a2b3c4d`: the score, the images a side, and what saw them. Two numbers of one name compare."""
+    """`fd10k@extractor-1a2b3c4d`: the score, the number of images on each side, and the feature extractor. Numbers of
+    the same name are comparable."""
     count = f"{n // 1000}k" if n >= 1000 and n % 1000 == 0 else str(n)
     return f"{score}{count}@{extractor.name}"
 
@@ -49,7 +50,7 @@ def distance_scores(fake: Tensor, real: Tensor) -> Scores:
 
 
 def all_scores(fake: Tensor, real: Tensor) -> Scores:
-    """The distances, and how much of each set lies among the other."""
+    """The distances, and precision, recall, density and coverage."""
     distances = distance_scores(fake, real)
     precision, recall = precision_recall(real, fake)
     density, coverage = density_coverage(real, fake)
@@ -81,7 +82,7 @@ def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def why_unscored(data: Dataset, features: str) -> str:
-    """Why generated images cannot be scored against these as `features` sees them, or nothing where they can."""
+    """Why generated images cannot be scored against these with `features`, or an empty string if they can."""
     count = len(complete_indices(data))
     if count < 2 * FEWEST:
         whole = " that have a value for each condition" if count < len(data) else ""
@@ -98,7 +99,7 @@ def why_unscored(data: Dataset, features: str) -> str:
 
 
 def as_stored(images: Iterable[Tensor], info: DatasetInfo) -> Iterator[Tensor]:
-    """Generated images as whoever opens their files sees them: rounded to the depth of the data."""
+    """Generated images as stored in files: rounded to the depth of the data."""
     for batch in images:
         yield to_float(to_stored(batch, info), info)
 
@@ -110,7 +111,7 @@ def batches(data: Dataset, rows: np.ndarray) -> Iterator[Tensor]:
 
 
 def made_by(extractor: Extractor, n: int, seed: int, data: Dataset, **more: Any) -> dict[str, Any]:
-    """What a score depends on beside the images; without it a number means nothing."""
+    """The provenance of a score: everything it depends on beside the images."""
     return {
         "extractor": extractor.name,
         "extractor_hash": extractor.hash,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class SegmentationScores:
-    """What `segmentation_scores` found (Long et al. 2015, section 5), of K classes.
+    """The result of `segmentation_scores` (Long et al. 2015, section 5), for K classes.
 
     Means are over the classes that occur, in the truth or among what was found. One that was found where it never is
     counts as 0.
@@ -111,7 +111,7 @@ class AreasUnderCurves:
 
     @torch.no_grad()
     def add(self, logits: Tensor, truth: Tensor, ignore: int | None = 255) -> None:
-        """Take in logits (N, K, H, W) and the classes (N, H, W) of their pixels."""
+        """Add logits (N, K, H, W) and the classes (N, H, W) of their pixels."""
         scores = logits.float().movedim(1, 0).flatten(1).cpu()
         truth = truth.flatten().cpu()
         if ignore is not None:

@@ -1,4 +1,4 @@
-"""Checkpoints that appear whole or not at all, and are verified before they are believed.
+"""Checkpoints: written atomically, and verified by hash before they are used.
 
 A checkpoint is a folder named by images seen: `model.safetensors` (the network that people use), `state.pt` (what
 training needs to go on; read with `weights_only=True`), and `manifest.json` with the size and SHA-256 of both. Beside
@@ -73,7 +73,7 @@ def _remove_old(folder: Path, images: int, keep: int) -> None:
 
 
 def best_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint with the best score, or None where none was scored or it is gone."""
+    """The checkpoint with the best score, or None if none was scored or it no longer exists."""
     try:
         name = (folder / "best").read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
@@ -105,7 +105,7 @@ def verify(path: Path) -> str | None:
 
 
 def newest_intact(folder: Path, skipped: Callable[[str], None]) -> Path:
-    """The newest checkpoint that verifies; each damaged one is named to `skipped`.
+    """The newest intact checkpoint; `skipped` is called for each damaged one.
 
     Raises DataError when none is left."""
     candidates = list_checkpoints(folder)
@@ -123,7 +123,7 @@ def newest_intact(folder: Path, skipped: Callable[[str], None]) -> Path:
 
 
 def load_model(path: Path) -> dict[str, Tensor]:
-    """The tensors of `model.safetensors`. Raises DataError when it is no such file, or a tensor is not finite."""
+    """The tensors of `model.safetensors`. Raises DataError when the file is invalid, or a tensor is not finite."""
     file = path / "model.safetensors"
     try:
         tensors = safetensors.torch.load_file(file)
@@ -134,8 +134,8 @@ def load_model(path: Path) -> dict[str, Tensor]:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What `state.pt` holds: tensors, numbers, strings, lists and dicts. Raises DataError for anything that could run,
-    for a file that torch did not write, and for weights of players that are not finite."""
+    """The contents of `state.pt`: tensors, numbers, strings, lists and dicts. Raises DataError for anything executable,
+    for a file not written by torch, and for weights of players that are not finite."""
     try:
         state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -37,7 +37,7 @@ SCHEMA = 1  # of config.yaml; a reader refuses what it does not know
 
 
 class Budget(BaseModel):
-    """The goal of a run, as `config.yaml` has it."""
+    """The goal of a run in `config.yaml`."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -49,7 +49,7 @@ class Budget(BaseModel):
 class RunConfig(BaseModel):
     """What `config.yaml` must hold for a run to be resumed or sampled; settings and data are read by the recipe.
 
-    Strict, since the values are used as they stand in the file: a text such as "7" is no seed."""
+    Strict, since values are used without conversion: the text "7" is not a seed."""
 
     model_config = ConfigDict(strict=True)
 
@@ -69,7 +69,7 @@ class RunConfig(BaseModel):
 
 
 def layout_of(config: Mapping[str, Any]) -> str:
-    """The layout in memory that a run trains in; runs of older versions do not say, and are channels-last."""
+    """The memory format of a run; channels-last for runs of older versions, which do not store it."""
     layout: str = config.get("layout", "channels_last")
     return layout
 
@@ -162,7 +162,7 @@ class RunFolder:
             clear_unfinished(folder)
 
     def unlock(self) -> None:
-        """Let another process train here."""
+        """Release the lock."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -194,7 +194,7 @@ class RunFolder:
         return config
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Replace `config.yaml`, whole."""
+        """Replace `config.yaml` atomically."""
         write_whole(self.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
     def add_stats(self, values: Mapping[str, float]) -> None:
@@ -208,7 +208,7 @@ class RunFolder:
         self._append("events.jsonl", {"time": now, "images": images, "kind": kind, "text": text, **more})
 
     def add_scores(self, images: int, values: Mapping[str, float], made_by: Mapping[str, Any]) -> None:
-        """Append one line to `evaluation.jsonl`: scores by name, and beside them what made them."""
+        """Append one line to `evaluation.jsonl`: scores by name, and their provenance."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         line = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._append("evaluation.jsonl", {"time": now, "images": images, **line, **made_by})
@@ -222,15 +222,15 @@ class RunFolder:
                 write_whole(file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def trained_on(self) -> np.ndarray | None:
-        """The keys (n,) uint64 of the images that the run was trained on, ascending; None where it kept none, as runs
-        of older versions did, or the file is damaged."""
+        """The keys (n,) uint64 of the training images, ascending; None if there are none, as in runs of older versions,
+        or the file is damaged."""
         try:
             return np.load(self.path / TRAINED_ON, allow_pickle=False).astype(np.uint64, casting="safe")
         except (OSError, ValueError, TypeError, EOFError):
             return None
 
     def add_trained_on(self, keys: np.ndarray) -> None:
-        """Keep the keys of further images that the run is trained on from now on, so that they are never held out."""
+        """Store the keys of further training images, so that they are never held out."""
         known = self.trained_on()
         every = np.unique(keys if known is None else np.concatenate([known, keys]))
         if known is not None and len(every) == len(known):
@@ -258,7 +258,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def names_count(name: str) -> bool:
-    """Whether a file or folder is named by a number of images."""
+    """Whether the name of a file or folder is a number of images."""
     return re.fullmatch("[0-9]{1,18}", name, re.ASCII) is not None
 
 
@@ -296,7 +296,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value is a number of images or steps."""
+    """Whether a value is a count of images or steps."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 

@@ -1,4 +1,4 @@
-"""Tasks: what a trained network is for, and how each part of the package finds its own file for one."""
+"""Tasks of trained networks, and registries by which each part of the package finds its own module for a task."""
 
 import importlib
 import pkgutil
@@ -15,7 +15,7 @@ _TASKS: "dict[str, Task]" = {}
 
 @dataclass(frozen=True)
 class Task:
-    """What a network is for once it is trained.
+    """The task of a trained network.
 
     name: in `config.yaml`, in exported folders and as `zerosum.load(task=)`. title: the field's word for it. unit: what
     a set consists of, image or pair. pairs: whether it learns from pairs of pictures. holds_out: whether images are
@@ -31,7 +31,7 @@ class Task:
     wrong_conditions: bool = False
 
     def __post_init__(self) -> None:
-        """Let `task_named` find it."""
+        """Register the task for `task_named`."""
         _TASKS[self.name] = self
 
     def __str__(self) -> str:
@@ -60,17 +60,17 @@ class ByTask(Generic[T]):
         self._of: dict[Task, T] = {}
 
     def add(self, task: Task, what: T) -> None:
-        """Let it be found under the task."""
+        """Register a value for a task."""
         self._of[task] = what
 
     def __getitem__(self, task: Task) -> T:
-        """Raises KeyError for a task that no module of the package has anything for."""
+        """The value for a task. Raises KeyError if no module of the package registers one."""
         if task not in self._of:
             self._import()
         return self._of[task]
 
     def named(self, name: str) -> T:
-        """That of the task of this name. Raises ConfigError that lists the names."""
+        """The value for the task of this name. Raises ConfigError that lists the names."""
         self._import()
         known = {task.name: what for task, what in self._of.items()}
         if name not in known:

@@ -47,7 +47,7 @@ def often(hits: Tensor, probability: float) -> bool:
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """On the CPU images that draw nothing are left out; elsewhere all go through, lest the program wait."""
     if request.param == "device":
-        monkeypatch.setattr(differentiable, "_may_ask", lambda tensor: False)
+        monkeypatch.setattr(differentiable, "_sync_is_free", lambda tensor: False)
     return str(request.param)
 
 
@@ -120,7 +120,7 @@ def test_images_that_draw_nothing_keep_their_bits(kind: str, policy: tuple[str, 
 def test_skipping_changes_nothing(kind: str, policy: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     images = smooth(40, 4, 16, 16)
     skipping = seeded(4, images, kind, policy, 0.2, True)
-    monkeypatch.setattr(differentiable, "_may_ask", lambda tensor: False)
+    monkeypatch.setattr(differentiable, "_sync_is_free", lambda tensor: False)
     torch.testing.assert_close(seeded(4, images, kind, policy, 0.2, True), skipping, atol=1e-6, rtol=0)
 
 

@@ -119,7 +119,7 @@ def test_kinds_of_layers() -> None:
 
 def test_what_becomes_of_a_condition() -> None:
     """Groups are repeated as a whole, one after the other: age 5 times and gender 25 times beside a latent of 50."""
-    beside_latent, beside_map = Labels([10, 2], beside=50), Labels([10, 2], beside=10)
+    beside_latent, beside_map = Labels([10, 2], target_width=50), Labels([10, 2], target_width=10)
     assert (beside_latent.counts, beside_latent.width) == ((5, 25), 100)
     assert (beside_map.counts, beside_map.width) == ((1, 5), 20)
     age, gender = [-1.0, -1, -1, 1, -1, -1, -1, -1, -1, -1], [-1.0, 1]
@@ -127,10 +127,10 @@ def test_what_becomes_of_a_condition() -> None:
     assert beside_latent(condition).tolist() == [5 * age + 25 * gender]
     assert beside_map(condition).tolist() == [age + 5 * gender]
     # a yes or no takes as much room as its two values would; what is wider than the latent is not left out
-    assert Labels([10, 1], beside=50).counts == (5, 50)
-    assert Labels([1, 7], beside=1).counts == (1, 1)
-    assert Labels([60, 30, 25], beside=50).counts == (1, 1, 2)
-    assert Labels([1], beside=2)(torch.tensor([[0.0], [1.0]])).tolist() == [[-1, -1], [1, 1]]
+    assert Labels([10, 1], target_width=50).counts == (5, 50)
+    assert Labels([1, 7], target_width=1).counts == (1, 1)
+    assert Labels([60, 30, 25], target_width=50).counts == (1, 1, 2)
+    assert Labels([1], target_width=2)(torch.tensor([[0.0], [1.0]])).tolist() == [[-1, -1], [1, 1]]
 
 
 def test_networks_repeat_as_the_code_does() -> None:

@@ -184,5 +184,5 @@ def test_initial_weights() -> None:
 
 
 def test_images_too_small_for_a_scale_name_it():
-    with pytest.raises(ValueError, match="scale 4 of 5 sees 1x1 pixels"):
+    with pytest.raises(ValueError, match="scale 4 of 5 gets 1x1 pixels"):
         MultiScale(3, scales=5, layers=1, width=2)(torch.zeros(1, 3, 8, 8))

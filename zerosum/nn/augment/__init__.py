@@ -1,1 +1,1 @@
-"""Images varied while a network learns from them; settings load without torch."""
+"""Data augmentation; settings load without torch."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from zerosum.nn.augment.differentiable import augment_differentiably
 from zerosum.nn.augment.settings import USUAL, GanAugmentSettings
 
-LARGEST = 0.8  # above it even transforms that do not leak begin to (section 2); the authors' code goes on
+LARGEST = 0.8  # above it even non-leaking transforms start to leak (section 2); the authors' code has no limit
 INTERVAL = 4  # calls of `observe` between two steps of the probability: minibatches, as in the authors' code
 
 
@@ -52,13 +52,13 @@ class Augmentation(nn.Module):
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor, count: int) -> None:
-        """Tell what the discriminator makes of `count` real images, after it saw them varied: logits of any shape.
+        """Record the discriminator's logits, of any shape, of `count` augmented real images.
 
-        After every fourth call the probability moves by the images since the last time / adapt_images, up if the mean
-        sign is above the target, down if below, within [0, 0.8]. A fixed one stays. Nothing waits for the device.
+        Every fourth call changes the probability by (images since the last change) / adapt_images, up if the mean sign
+        is above the target, down if below, within [0, 0.8]. A fixed probability does not change. No device sync.
 
-        The sign needs a zero between real and generated images. A Wasserstein critic and a relativistic discriminator
-        have none: give the real logits minus the mean of the generated ones."""
+        The sign needs a decision threshold of 0. A Wasserstein critic and a relativistic discriminator have none: pass
+        the real logits minus the mean of the generated ones."""
         self.signs += real_logits.float().sign().mean() * count
         self.seen += count
         self.calls += 1
@@ -72,7 +72,7 @@ class Augmentation(nn.Module):
         self.seen.masked_fill_(due, 0)
 
     def report(self) -> dict[str, Tensor]:
-        """What is logged: the probability, and the mean sign that last moved it (0 before the first time)."""
+        """Values to log: the probability, and the mean sign of its last change (0 before the first)."""
         return {"augment/probability": self.probability.clone(), "augment/overfitting": self.overfitting.clone()}
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""The values of pixels changed where they are: tone and colour as in torchvision, then blur, noise, erasing."""
+"""Colour augmentation: tone and colour as in torchvision, then blur, noise, random erasing."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -1,5 +1,5 @@
-"""What real and generated images go through alike before a discriminator sees them: DiffAugment (Zhao et al. 2020) and
-ADA (Karras et al. 2020). The generator's gradient goes through it, and so do penalties on the discriminator's slope."""
+"""Differentiable augmentation of real and generated images alike: DiffAugment (Zhao et al. 2020) and ADA (Karras et al.
+2020). The generator's gradient and gradient penalties pass through it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -94,8 +94,8 @@ def _diffaugment(images: Tensor, policy: Sequence[str], probability: float | Ten
         for side, shape in ((height, (-1, 1)), (width, (1, -1))):
             size = int(side * _CUT + 0.5)
             first = _whole(images, 0, side - size % 2) - size // 2  # its centre may be anywhere
-            places = torch.arange(side, device=images.device) - first[:, None]
-            hidden = hidden & ((places >= 0) & (places < size)).unflatten(1, shape)
+            offsets = torch.arange(side, device=images.device) - first[:, None]
+            hidden = hidden & ((offsets >= 0) & (offsets < size)).unflatten(1, shape)
         if not _idle(hidden):
             images = _first(seen, images, lambda x: x.masked_fill(hidden[:, None], 0))
     return images
@@ -136,8 +136,8 @@ def _ada(
         hidden = _hit(images, probability)[:, None, None]
         centres = torch.rand(2, len(images), device=images.device)
         for centre, side, shape in ((centres[0], height, (-1, 1)), (centres[1], width, (1, -1))):
-            places = (torch.arange(side, device=images.device) + 0.5) / side
-            hidden = hidden & ((places - centre[:, None]).abs() < _CUT / 2).unflatten(1, shape)
+            positions = (torch.arange(side, device=images.device) + 0.5) / side
+            hidden = hidden & ((positions - centre[:, None]).abs() < _CUT / 2).unflatten(1, shape)
         if not _idle(hidden):
             images = _first(seen, images, lambda x: x.masked_fill(hidden[:, None], 0))
     return images
@@ -203,7 +203,7 @@ def warp(images: Tensor, matrix: Tensor, offset: Tensor, mode: str, padding: str
     if _idle(hit):
         return images
 
-    def at_places(images: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
+    def sample_at(images: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
         x = torch.arange(width, device=images.device) - (width - 1) / 2
         y = torch.arange(height, device=images.device)[:, None] - (height - 1) / 2
         (xx, xy), (yx, yy) = (row[:, :, None, None].unbind(1) for row in matrix.unbind(1))
@@ -211,10 +211,10 @@ def warp(images: Tensor, matrix: Tensor, offset: Tensor, mode: str, padding: str
         grid = torch.stack(((xx * x + xy * y + right) * (2 / width), (yx * x + yy * y + down) * (2 / height)), dim=-1)
         return resample(images, grid.to(images.dtype), mode, padding)
 
-    if not _may_ask(hit):
-        return torch.where(hit[:, None, None, None], at_places(images, matrix, offset), images)
+    if not _sync_is_free(hit):
+        return torch.where(hit[:, None, None, None], sample_at(images, matrix, offset), images)
     rows = hit.nonzero()[:, 0]
-    return images.index_copy(0, rows, at_places(images[rows], matrix[rows], offset[rows]))
+    return images.index_copy(0, rows, sample_at(images[rows], matrix[rows], offset[rows]))
 
 
 def resample(images: Tensor, grid: Tensor, mode: str = "bilinear", padding: str = "zeros") -> Tensor:
@@ -308,11 +308,11 @@ def _by_image(amounts: Tensor, images: Tensor) -> Tensor:
     return amounts.to(images.dtype)[:, None, None, None]
 
 
-def _may_ask(tensor: Tensor) -> bool:
-    """Whether a look at the values makes nothing wait: not so on a device that works on while the program runs."""
+def _sync_is_free(tensor: Tensor) -> bool:
+    """Whether reading the values needs no device sync: only on the CPU."""
     return tensor.device.type == "cpu"
 
 
 def _idle(hit: Tensor) -> bool:
-    """Whether it is known that no image is hit."""
-    return _may_ask(hit) and not bool(hit.any())
+    """Whether no image is selected, as far as known without a device sync."""
+    return _sync_is_free(hit) and not bool(hit.any())

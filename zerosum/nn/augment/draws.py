@@ -1,4 +1,4 @@
-"""What each image draws in each epoch: a function of (seed, epoch, index), and of nothing else."""
+"""Random numbers of augmentation: a function of (seed, epoch, index) only."""
 
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ COLUMNS = (
     "channel_shift", "brightness", "contrast", "saturation", "hue", "blur", "noise", "noise_values",
     "erase", "erase_area", "erase_aspect", "erase_y", "erase_x", "erase_values",
 )  # fmt: skip
-"""What is drawn for an image, whether it is used or not."""
+"""One random number per image for each of these, used or not."""
 
 
 def draws(seed: int, epochs: int | np.ndarray, indices: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Images turned, shifted, sheared, zoomed and mirrored: for each pixel, the place in the source that it comes from."""
+"""Geometric augmentation: rotation, shift, shear, zoom and flips, as a source position for each pixel."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Batches of images varied, each image by its own draws: geometry first, then colour, as Keras does."""
+"""Augmentation of batches, each image by its own random numbers: geometry first, then colour, as in Keras."""
 
 from collections.abc import Sequence
 from typing import overload

@@ -1,5 +1,5 @@
-"""Equalised learning rate (Karras et al. 2018, section 4.1): weights start from N(0, 1) and are scaled when they are
-used, so that Adam, whose steps do not depend on a parameter's scale, moves all of them alike."""
+"""Equalised learning rate (Karras et al. 2018, section 4.1): weights are initialised from N(0, 1) and scaled at
+runtime, so that Adam, whose steps do not depend on the scale of a parameter, updates all of them alike."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
-GAIN = math.sqrt(2)  # He et al. 2015, as the authors' code has it for every layer but the last
+GAIN = math.sqrt(2)  # He et al. 2015; in the authors' code for every layer but the last
 
 
 class EqualizedConv2d(nn.Module):

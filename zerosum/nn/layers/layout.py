@@ -1,6 +1,6 @@
-"""Maps that stay in one layout of memory where networks go from vectors to maps and back.
+"""Layers between vectors and feature maps that keep one memory format.
 
-PyTorch's own layers leave a map, or the gradient of one, in the other layout there, and the gradients of
+PyTorch's own layers leave a feature map or its gradient in the other memory format, and the gradients of
 concat_channels maps as parts of a larger one. A layer that meets such takes up to thirty times as long on a CPU:
 `leaky_relu_backward` of 64 x 512 x 4 x 4 1.35 ms instead of 0.05, `native_batch_norm_backward` of half of
 concat_channels maps 11.4 ms instead of 0.5."""
@@ -14,14 +14,14 @@ LAST = torch.channels_last
 
 
 class Flatten(nn.Flatten):
-    """Maps (N, C, H, W) to vectors (N, C H W); the gradient comes back in the layout of the maps."""
+    """Maps (N, C, H, W) to vectors (N, C H W); the gradient has the memory format of the maps."""
 
     def forward(self, maps: Tensor) -> Tensor:
         return super().forward(preserve_grad_layout(maps))
 
 
 class Unflatten(nn.Unflatten):
-    """Vectors (N, C H W) to maps (N, C, H, W), in the layout of the weights: contiguous, unless `layout` is set."""
+    """Vectors (N, C H W) to maps (N, C, H, W) in the memory format `layout`, contiguous by default."""
 
     layout: torch.memory_format = torch.contiguous_format
 
@@ -32,23 +32,23 @@ class Unflatten(nn.Unflatten):
         return super().forward(vectors).contiguous(memory_format=self.layout)
 
 
-def concat_channels(maps: Tensor, beside: Tensor) -> Tensor:
-    """Maps (N, C, H, W) with more channels behind them: beside (N, A, H, W), maybe expanded. The gradient of each
-    comes back by itself, not as a part of that of both."""
+def concat_channels(maps: Tensor, others: Tensor) -> Tensor:
+    """Concatenate maps (N, C, H, W) and others (N, A, H, W), possibly expanded, along channels. Each gradient is a
+    tensor of its own, not a view."""
     return torch.cat(
-        (preserve_grad_layout(maps), preserve_grad_layout(beside.contiguous(memory_format=_layout(maps)))), dim=1
+        (preserve_grad_layout(maps), preserve_grad_layout(others.contiguous(memory_format=_layout(maps)))), dim=1
     )
 
 
 def preserve_grad_layout(maps: Tensor) -> Tensor:
-    """The same, whose gradient comes back in the layout that it has itself."""
+    """The identity, whose gradient gets the memory format of its input."""
     same: Tensor = _PreserveGradLayout.apply(maps) if torch.is_grad_enabled() else maps
     return same
 
 
 def project_to_map(vectors: Tensor, weight: Tensor) -> Tensor:
-    """What a transposed convolution without stride makes of one place, vectors (N, I) and weight (I, O, h, w), as a
-    matrix product: (N, O, h, w) in the layout of the weight."""
+    """A transposed convolution of a 1x1 map as a matrix product: vectors (N, I) and weight (I, O, h, w) to (N, O, h,
+    w), in the memory format of the weight."""
     if weight.is_contiguous(memory_format=LAST):
         rows = weight.permute(0, 2, 3, 1)
         return (vectors @ rows.flatten(1)).unflatten(1, rows.shape[1:]).permute(0, 3, 1, 2)
@@ -56,11 +56,11 @@ def project_to_map(vectors: Tensor, weight: Tensor) -> Tensor:
 
 
 class _PreserveGradLayout(torch.autograd.Function):
-    """The same; its gradient is laid as it is itself."""
+    """The identity; its gradient gets the memory format of its input."""
 
     @staticmethod
     def forward(maps: Tensor) -> Tensor:
-        same: Tensor = torch.ops.aten.alias(maps)  # of a single image, view_as would forget the layout
+        same: Tensor = torch.ops.aten.alias(maps)  # view_as would lose the memory format of a single image
         return same
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""A leaky rectifier that gradient penalties can pass through at less cost."""
+"""A leaky ReLU with a cheaper second derivative, for gradient penalties."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from torch.nn.functional import leaky_relu
 class LeakyReLU(nn.Module):
     """x where it is positive, slope * x elsewhere: values and gradients of nn.LeakyReLU, bit for bit.
 
-    nn.LeakyReLU's second derivative sends a tensor of zeros back through the whole network; this one sends nothing, so
-    a penalty with its own forward pass costs about a fifth less."""
+    The second derivative of nn.LeakyReLU propagates a tensor of zeros through the whole network; this one propagates
+    nothing, so a penalty with its own forward pass costs about a fifth less."""
 
     def __init__(self, slope: float = 0.2) -> None:
         super().__init__()

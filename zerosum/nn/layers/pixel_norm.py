@@ -8,5 +8,5 @@ class PixelNorm(nn.Module):
     """x divided by the root of its mean square over channels: (N, C) or (N, C, H, W), mean square 1 afterwards."""
 
     def forward(self, x: Tensor) -> Tensor:
-        # not mean: its gradient would come in the contiguous layout
+        # not mean, whose gradient has the contiguous layout
         return x * torch.rsqrt(x.square().sum(dim=1, keepdim=True) / x.shape[1] + 1e-8)

@@ -1,5 +1,5 @@
-"""Doubling and halving of feature maps: by the filter [1, 3, 3, 1], each the transpose of the other, and by the mean of
-four."""
+"""Up- and downsampling of feature maps by the filter [1, 3, 3, 1], each the transpose of the other, and 2x2
+averages."""
 
 from typing import Any
 
@@ -30,9 +30,9 @@ def downsample(x: Tensor) -> Tensor:
 
 
 def _kernel(x: Tensor) -> Tensor:
-    """[1, 3, 3, 1] / 8 each way, for each channel by itself: (C, 1, 4, 4)."""
-    places = torch.arange(4, dtype=x.dtype, device=x.device)  # made on the device: a list would be copied there
-    line = (4 - (2 * places - 3).abs()) / 8
+    """[1, 3, 3, 1] / 8 along both axes, depthwise: (C, 1, 4, 4)."""
+    taps = torch.arange(4, dtype=x.dtype, device=x.device)  # created on the device, without a copy
+    line = (4 - (2 * taps - 3).abs()) / 8
     return (line[:, None] * line).expand(x.shape[1], 1, 4, 4)
 
 
@@ -40,11 +40,11 @@ class AvgPool2x2(nn.Module):
     """(N, C, H, W) of even sides to (N, C, H/2, W/2): values and gradients of nn.AvgPool2d(2), bit for bit.
 
     The second derivative of nn.AvgPool2d adds zeros, in the contiguous layout, to the gradient of its input; this one
-    adds nothing, and its gradient is spread in a sixth of the time. Raises ValueError for odd sides."""
+    adds nothing, and its backward pass takes a sixth of the time. Raises ValueError for odd sides."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[2] % 2 or x.shape[3] % 2:
-            raise ValueError(f"the mean of four needs even sides, got {x.shape[2]}x{x.shape[3]}")
+            raise ValueError(f"2x2 average pooling needs even sides, got {x.shape[2]}x{x.shape[3]}")
         if not torch.is_grad_enabled():
             return avg_pool2d(x, 2)
         means: Tensor = _Mean.apply(x)
@@ -52,7 +52,7 @@ class AvgPool2x2(nn.Module):
 
 
 class _Mean(torch.autograd.Function):
-    """The mean of four; linear, so that its gradient asks for nothing of the input."""
+    """2x2 average; linear, so its gradient does not depend on the input."""
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class _Mean(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        """Nothing is kept."""
+        """Nothing to save."""
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:

@@ -1,11 +1,11 @@
-"""A learnt number added to each channel: the bias of a layer whose own would be one a unit, or of a norm without."""
+"""A learnt bias per channel, for layers whose own bias would be per unit, and for norms without one."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Shift(nn.Module):
-    """x plus a number a channel, from 0, for maps (N, C, H, W) and vectors (N, C)."""
+    """x plus a bias per channel, initialised to 0, for maps (N, C, H, W) and vectors (N, C)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Networks of CAAE, the conditional adversarial autoencoder (Zhang, Song & Qi 2017, section 3 and its released code).
 
-An encoder, and a generator that is told the age, both without norms; a discriminator of latents, and one of images that
-is told the age too. Where paper and code differ these are the code's: gender beside age, and labels repeated until they
-are as many as the latent's numbers.
+An encoder, and a generator conditioned on the age, both without norms; a discriminator of latents, and one of images
+conditioned on the age. Where paper and code differ, these follow the code: gender as well as age, and labels repeated
+to about the length of the latent.
 
 Layers of stride 2 over an even map need one pixel more padding on one side. TensorFlow has it behind, PyTorch before;
 to pad and crop by hand takes a quarter more time at least. So these networks are the code's, mirrored: with its
@@ -102,7 +102,7 @@ class Generator(nn.Module):
         _check(kernel, latent_dim=latent_dim)
         if width < 2:
             raise ValueError(f"width must be at least 2, as the next layer has half as many channels; got {width}")
-        self.labels = Labels(conditions, beside=latent_dim)
+        self.labels = Labels(conditions, target_width=latent_dim)
         self.conditions = self.labels.conditions
         wide, *widths = _widths(n + 1, width, largest)[::-1]  # 1024, then 512, 256, 128, 64, 32 at 128 pixels
         layers: list[nn.Module] = [
@@ -177,7 +177,7 @@ class Discriminator(nn.Module):
         _check(kernel, width=width, hidden=hidden)
         channels, height, image_width = shape
         halvings = min(HALVINGS, doublings(height, image_width)[2])
-        self.labels = Labels(conditions, beside=conditions[0] if conditions else 1)
+        self.labels = Labels(conditions, target_width=conditions[0] if conditions else 1)
         self.shape, self.conditions = (channels, height, image_width), self.labels.conditions
         first, *widths = [width << i for i in range(halvings)]  # 16, then 32, 64, 128
 
@@ -201,8 +201,8 @@ class Discriminator(nn.Module):
 
 
 class AgeClassifier(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] to the logits (N, values) of what they show: the discriminator's convolutions,
-    which are told nothing. Not in the paper.
+    """Images (N, C, H, W) in [-1, 1] to logits (N, values) of the age: the discriminator's convolutions without a
+    condition. Not in the paper.
 
     shape, width, kernel, hidden, init: as in Discriminator. Raises ValueError as it does."""
 
@@ -230,9 +230,9 @@ class AgeClassifier(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Images (N, C, H, W) in [-1, 1], shown under a condition (N, A) of zeros and ones: an encoder and a generator.
+    """Images (N, C, H, W) in [-1, 1] and a condition (N, A) of zeros and ones to images: an encoder and a generator.
 
-    Under its own condition an image comes back; under another it should be the same person at another age.
+    With its own condition it reconstructs an image; with another it should give the same person at another age.
     Raises ValueError when the two differ in shape or latents."""
 
     def __init__(self, encoder: Encoder, generator: Generator) -> None:
@@ -253,7 +253,7 @@ class Autoencoder(nn.Module):
         return latents
 
     def decode(self, latents: Tensor, condition: Tensor) -> Tensor:
-        """Latents, of images or drawn from the prior, to images under a condition."""
+        """Latents, of images or from the prior, to images with a condition."""
         images: Tensor = self.generator(latents, condition)
         return images
 
@@ -266,12 +266,12 @@ class Labels(nn.Module):
     25 times. A group that is wider is there once; the code would leave it out.
     Raises ValueError when there is no group or an empty one; forward, when A is another."""
 
-    def __init__(self, conditions: Sequence[int], beside: int) -> None:
+    def __init__(self, conditions: Sequence[int], target_width: int) -> None:
         super().__init__()
         if not conditions or min(conditions) < 1:
             raise ValueError(f"conditions must be at least one group of at least one number, got {list(conditions)}")
         self.conditions = tuple(conditions)
-        self.counts = tuple(max(1, beside // width) for width in conditions)
+        self.counts = tuple(max(1, target_width // width) for width in conditions)
         self.width = sum(width * count for width, count in zip(self.conditions, self.counts, strict=True))
 
     def forward(self, condition: Tensor) -> Tensor:
@@ -300,19 +300,19 @@ def _check(kernel: int = 3, **numbers: int) -> None:
 
 
 def _strided_convolutions(
-    widths: Sequence[int], kernel: int, norm: Norm, places: int, hidden: int, outputs: int
+    widths: Sequence[int], kernel: int, norm: Norm, pixels: int, hidden: int, outputs: int
 ) -> nn.Sequential:
-    """Convolutions of stride 2 from widths[0] channels to the last, which leave a map of so many places, and two linear
+    """Convolutions of stride 2 from widths[0] channels to the last, whose last map has this many pixels, and two linear
     layers."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers += [nn.Conv2d(before, after, kernel, 2, kernel // 2), *_norm(norm, after), nn.ReLU(inplace=True)]
-    layers += [Flatten(), nn.Linear(widths[-1] * places, hidden), LeakyReLU(), nn.Linear(hidden, outputs)]
+    layers += [Flatten(), nn.Linear(widths[-1] * pixels, hidden), LeakyReLU(), nn.Linear(hidden, outputs)]
     return nn.Sequential(*layers)
 
 
 def _norm_relu(channels: int, norm: bool) -> list[nn.Module]:
-    """What follows a layer of the encoder or the generator."""
+    """Norm and ReLU after a layer of the encoder or the generator."""
     return [*([nn.BatchNorm2d(channels)] if norm else []), nn.ReLU(inplace=True)]
 
 

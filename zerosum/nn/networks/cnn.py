@@ -2,8 +2,8 @@
 
     network = cnn("resnet18", (1, 28, 28), classes=10)
 
-Small ones are in `small_cnns.py`, those of ImageNet in `torchvision_cnns.py`. A norm that ImageNet's weights expect is
-inside, so that every network takes images in [-1, 1].
+Small networks are in `small_cnns.py`, those of ImageNet in `torchvision_cnns.py`. The input normalisation of ImageNet's
+weights is part of the network, so every network takes images in [-1, 1].
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,8 +40,8 @@ _SMALLEST = {"small": 8, "lenet5": 12, "vgg-small": 8, "alexnet": 63, "googlenet
 class Cnn(nn.Module):
     """Images (N, C, H, W) in [-1, 1] to logits (N, K).
 
-    dimension: how many features the last layer sees. head: the last layers, those that depend on K (GoogLeNet's
-    auxiliary classifiers have one too). To be made by `cnn`."""
+    dimension: number of features before the last layer. head: the layers that depend on K (GoogLeNet's auxiliary
+    classifiers have one too). Built by `cnn`."""
 
     def __init__(self, parts: Parts) -> None:
         super().__init__()
@@ -61,32 +61,32 @@ class Cnn(nn.Module):
         return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """What the last layer sees, (N, dimension)."""
+        """The input of the last layer, (N, dimension)."""
         features: Tensor = self.neck(self._maps(images))
         return features
 
     def feature_maps_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The maps (N, F, h, w) that leave the last convolution, and the logits (N, K) that follow from them."""
+        """The feature maps (N, F, h, w) after the last convolution, and the logits (N, K)."""
         maps = self._maps(images)
         return maps, self.head[0](self.neck(maps))
 
     def forward_all(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The logits, and in training mode those of each auxiliary classifier, whose losses GoogLeNet adds with a
         weight of 0.3 (Szegedy et al. 2015, section 5). Others have none: []."""
-        seen: list[Tensor] = []
-        maps = self._maps(images, seen.append)
+        outputs: list[Tensor] = []
+        maps = self._maps(images, outputs.append)
         logits = self.head[0](self.neck(maps))
         if not self.training:
             return logits, []
         branches = zip(self.taps, self.auxiliary, self.head[1:], strict=True)
-        return logits, [head(branch(seen[tap])) for tap, branch, head in branches]
+        return logits, [head(branch(outputs[tap])) for tap, branch, head in branches]
 
-    def _maps(self, images: Tensor, tell: Callable[[Tensor], None] = lambda maps: None) -> Tensor:
-        """What leaves the last stage of convolutions; `tell` hears what leaves each."""
+    def _maps(self, images: Tensor, on_stage: Callable[[Tensor], None] = lambda maps: None) -> Tensor:
+        """The output of the last convolutional stage; on_stage is called with the output of each."""
         maps: Tensor = self.entry(images)
         for stage in self.convolutions:
             maps = stage(maps)
-            tell(maps)
+            on_stage(maps)
         return maps
 
     @property
@@ -100,8 +100,8 @@ class Cnn(nn.Module):
         return [*lower, top, *dense]
 
     def freeze_features(self) -> None:
-        """From now on only the head learns: everything before it keeps its parameters and its running statistics, and
-        drops nothing, as in eval mode, whatever `train` is told."""
+        """Freeze everything but the head: parameters, running statistics and dropout, which stay in eval mode whatever
+        is passed to `train`."""
         self.frozen = True
         for stage in self.stages:
             stage.requires_grad_(False)
@@ -123,17 +123,17 @@ class Cnn(nn.Module):
         own = self.state_dict()
         namings = [{name: name for name in own}, self.foreign_names]  # the file has our names, or torchvision's
         names = max(namings, key=lambda names: sum(theirs in weights for theirs in names.values()))
-        places = {names[name]: tensor for name, tensor in own.items()}
+        targets = {names[name]: tensor for name, tensor in own.items()}
         optional = {names[name] for name in own if name.startswith(("head.", "auxiliary."))}
         weights = dict(weights)
-        first, kernels = next((name, tensor) for name, tensor in places.items() if tensor.dim() == 4)
+        first, kernels = next((name, tensor) for name, tensor in targets.items() if tensor.dim() == 4)
         if first in weights and weights[first].shape[1:2] == (3,):
             further = max(0, kernels.shape[1] - 3)
             weights[first] = pad(weights[first], (0, 0, 0, 0, 0, further))
-        if words := misfit(places, weights, optional):
+        if words := misfit(targets, weights, optional):
             raise ValueError(words)
         with torch.no_grad():
-            for name, tensor in places.items():
+            for name, tensor in targets.items():
                 if name in weights and weights[name].shape == tensor.shape:
                     tensor.copy_(weights[name])
 

@@ -1,4 +1,4 @@
-"""What every convolutional classifier is made of."""
+"""The parts of a convolutional classifier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from torch import nn
 
 @dataclass
 class Parts:
-    """An architecture, cut where its users cut it.
+    """An architecture, split into the parts that its users need.
 
     stages: convolutions, each from the maps (N, F, h, w) of the one before, the first from images; the maps that
     leave the last are those that Grad-CAM looks at.

@@ -29,7 +29,7 @@ class Generator(nn.Module):
     width: channels of the last hidden layer; each layer nearer the latent has twice as many, up to max_width.
     kernel: 4, a multiple of the stride, so that every output pixel sees equally many inputs; or 5, the authors'.
     condition_dim: with it, forward takes a condition (N, condition_dim) too, embedded in as many numbers as the latent
-    has, beside it.
+    has, and concatenated to it.
     condition_scale: the standard deviation of that embedding at the start; the latent's is 1. The larger, the sooner
     images are of their class and the later they vary within it: at 1 DCGAN's game learns one image for each class.
     norm_units: the first batch norm has a scale and shift for each unit (the authors') instead of each channel.
@@ -92,8 +92,8 @@ class Discriminator(nn.Module):
     features of the last layer, summed over the map, and added to the logit (projection, Miyato & Koyama 2018). Without
     norm the embedding is initialised with zeros: the features are not normalised, and their product with random weights
     of the size that the condition alone would suggest is tens to hundreds of times the unconditional logit.
-    norm: `batch`, the paper's, ties the samples of a batch together, so that a gradient penalty over it is none by
-    sample; with one take `layer` (Gulrajani et al. 2017, section 4), `spectral` (Miyato et al. 2018) or `none` (R3GAN).
+    norm: `batch`, the paper's, makes the samples of a batch depend on each other, which breaks gradient penalties; use
+    `layer` (Gulrajani et al. 2017, section 4), `spectral` (Miyato et al. 2018) or `none` (R3GAN).
     At 64 pixels: 2,765,568 parameters with the defaults; the authors' 17,232,768 with width=128, max_width=1024
     and kernel=5.
     Raises ValueError when the size cannot be halved down to a small base, or another argument is out of range."""
@@ -115,8 +115,8 @@ class Discriminator(nn.Module):
         self.shape = (channels, height, image_width)
         _extra_padding(kernel)
         widths = layer_widths(n, width, max_width)  # 64, 128, 256, 512 at 64 pixels
-        bias = norm in ("spectral", "none")  # the other norms bring their own shift
-        # PyTorch's is cheaper forwards and backwards, ours under a penalty, and penalties are not for batch norm
+        bias = norm in ("spectral", "none")  # the other norms have their own shift
+        # PyTorch's is cheaper in forward and backward passes, ours under a gradient penalty, which excludes batch norm
         leaky: Callable[[], nn.Module] = partial(nn.LeakyReLU, 0.2, inplace=True) if norm == "batch" else LeakyReLU
 
         layers: list[nn.Module] = []
@@ -163,7 +163,7 @@ def _norm_layers(norm: Norm, channels: int) -> list[nn.Module]:
     if norm == "batch":
         return [nn.BatchNorm2d(channels)]
     if norm == "layer":
-        return [nn.GroupNorm(1, channels)]  # one group: over all channels and places of a sample
+        return [nn.GroupNorm(1, channels)]  # one group: over all channels and pixels of a sample
     return []
 
 
@@ -178,7 +178,7 @@ def _init_normal(layer: nn.Module) -> None:
 
 
 def _init_he(layer: nn.Module) -> None:
-    """He et al. 2015 for slope 0.2: without a norm, weights of 0.02 would let the signal fade from layer to layer."""
+    """He et al. 2015 for slope 0.2: without norms, weights of 0.02 would make the signal vanish over the layers."""
     if isinstance(layer, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(layer.weight, a=0.2)
         if layer.bias is not None:

@@ -1,7 +1,7 @@
-"""Discriminators that judge patches: PatchGAN (Isola et al. 2017, section 3.2.2 and appendix 6.1.2) and the same at
-several scales (Wang et al. 2018, section 3.2).
+"""Patch discriminators: PatchGAN (Isola et al. 2017, section 3.2.2 and appendix 6.1.2), and at several scales (Wang et
+al. 2018, section 3.2).
 
-Fully convolutional: one logit for each place, from a square of the image around it (`receptive_field`).
+Fully convolutional: one logit for each position, with a square receptive field (`receptive_field`).
 """
 
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ class Discriminator(nn.Module):
     """Images (N, in_channels, H, W), of any size, to logits (N, 1, h, w).
 
     A conditional one gets the condition as further channels. layers: convolutions of stride 2; two of stride 1 follow.
-    With 0 it sees single pixels, through 1x1 convolutions. width: channels of the first stage; each further one has
+    With 0 it is a pixel discriminator of 1x1 convolutions. width: channels of the first stage; each further one has
     twice as many, up to 8 * width. padding: 1 in pix2pix (256 pixels become 30 logits a side), 2 in pix2pixHD.
     norm: over every stage but the first and the logits, as in `unet.Generator`.
     features: forward gives the outputs of all stages, of which the logits are the last, as a list.
@@ -77,30 +77,30 @@ class MultiScale(nn.Module):
 
     def forward(self, images: Tensor) -> list[list[Tensor]]:
         outputs = []
-        for place, discriminator in enumerate(self.scales):
-            images = downsample(images) if place else images
+        for index, discriminator in enumerate(self.scales):
+            images = downsample(images) if index else images
             try:
                 outputs.append(discriminator(images))
             except ValueError as error:
-                seen = "x".join(map(str, images.shape[2:]))
+                size = "x".join(map(str, images.shape[2:]))
                 raise ValueError(
-                    f"scale {place + 1} of {len(self.scales)} sees {seen} pixels, too few: {error}"
+                    f"scale {index + 1} of {len(self.scales)} gets {size} pixels, too few: {error}"
                 ) from error
         return outputs
 
 
 def downsample(images: Tensor) -> Tensor:
-    """Half the sides, rounded up, by means over 3x3 pixels; at the edge over those that are there."""
+    """Half the sides, rounded up, by 3x3 average pooling; at the edges over the existing pixels."""
     return avg_pool2d(images, 3, 2, 1, count_include_pad=False)
 
 
 def smallest_side(layers: int, padding: int = 1) -> int:
-    """The smallest side in pixels of images that give a logit, with maps before it that have a spread."""
+    """The smallest side in pixels of images that give a logit, with at least 2 pixels in the feature maps before it."""
     return _side(layers, padding, least=2)
 
 
 def receptive_field(layers: int) -> int:
-    """The side in pixels of what one logit sees: 1, 16, 34, 70, 142, 286 for 0 to 5 layers."""
+    """The receptive field of a logit in pixels: 1, 16, 34, 70, 142, 286 for 0 to 5 layers."""
     return _side(layers, padding=0, least=1)
 
 

@@ -1,8 +1,8 @@
 """The networks of R3GAN (Huang, Gokaslan, Kuleshov & Tompkin 2024: config E of its roadmap, and the released code).
 
-Residual bottlenecks that are wide inside and grouped, no norm anywhere, resampling by [1, 3, 3, 1]. Without a norm it
-is the start that keeps the signal in bounds: the last convolution of each block is zero, so that every network begins
-as a chain of resamplings, and the others are scaled by the number of blocks (Zhang et al. 2019, Fixup)."""
+Inverted residual bottlenecks with grouped convolutions, no normalisation, resampling by [1, 3, 3, 1]. Without norms,
+initialisation keeps the signal in bounds: the last convolution of each block is zero, so that every network starts as a
+chain of resamplings, and the others are scaled by the number of blocks (Zhang et al. 2019, Fixup)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from zerosum.nn.layers.resample import downsample, upsample, upsample_bilinear
 from zerosum.nn.networks.sizes import doublings
 
-LEAKY_GAIN = math.sqrt(2 / (1 + 0.2**2))  # keeps the variance through a leaky rectifier of slope 0.2
+LEAKY_GAIN = math.sqrt(2 / (1 + 0.2**2))  # preserves the variance through a leaky ReLU of slope 0.2
 
 
 class Block(nn.Module):
-    """x + f(x), f: 1x1 to twice the channels, 3x3 in groups of `group_size` channels, 1x1 back. blocks: in the whole
-    network."""
+    """x + f(x), f: 1x1 to twice the channels, 3x3 in groups of `group_size` channels, 1x1 back. blocks: their
+    number in the whole network."""
 
     def __init__(self, width: int, group_size: int, blocks: int) -> None:
         super().__init__()
@@ -39,13 +39,13 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        changed: Tensor = self.layers(x)
-        return x + changed
+        residual: Tensor = self.layers(x)
+        return x + residual
 
 
 class Transition(nn.Module):
-    """From one stage to the next: resampled, and 1x1 to other channels where they differ. Channels change where the map
-    is the smaller, which costs least; a 1x1 convolution and a resampling commute."""
+    """The transition between stages: resampling, and a 1x1 convolution where the number of channels changes. The
+    convolution runs at the lower resolution, which is cheaper; it commutes with resampling."""
 
     def __init__(self, inputs: int, outputs: int, resample: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Transition(nn.Module):
 
 
 class Basis(nn.Module):
-    """Weights (N, C) to maps (N, C, H, W): a learnt map for each channel, times its weight."""
+    """Weights (N, C) to maps (N, C, H, W): each channel is a learnt map times its weight."""
 
     def __init__(self, channels: int, size: tuple[int, int]) -> None:
         super().__init__()
@@ -78,10 +78,10 @@ class Generator(nn.Module):
 
     shape: (C, H, W), a size that `sizes.doublings` can make. widths: channels of each stage, from the smallest map to
     the image: one more than there are doublings. blocks: in each stage. With condition_dim, forward takes a condition
-    (N, condition_dim) too, whose embedding of `embedding_dim` numbers stands beside the latent. replicate: upsampling
-    repeats the values at the edge of a map, where the published network has zeros outside. The published network
-    for CIFAR-10 (32 pixels, widths of 768, 10 classes) has 20,781,952 parameters. Raises ValueError when the size
-    cannot be made or the widths do not fit."""
+    (N, condition_dim) too, whose embedding of `embedding_dim` numbers is concatenated to the latent. replicate:
+    upsampling pads with the edge values, where the published network pads with zeros. The published network for
+    CIFAR-10 (32 pixels, widths of 768, 10 classes) has 20,781,952 parameters. Raises ValueError when the size cannot be
+    made or the widths do not fit."""
 
     def __init__(
         self,
@@ -121,9 +121,9 @@ class Discriminator(nn.Module):
     """Images (N, C, H, W) to logits (N,): the generator mirrored.
 
     shape, widths, blocks, group_size: as in Generator. With condition_dim, forward takes a condition
-    (N, condition_dim) too: as many outputs as the last stage has channels are multiplied with its embedding (the
-    projection of Miyato & Koyama 2018, without the part that is the same for all conditions).
-    empty_conditions: a condition may be all zeros, of which the embedding must not be 0, or the logit would be.
+    (N, condition_dim) too: its embedding is multiplied with as many outputs as the last stage has channels (the
+    projection of Miyato & Koyama 2018, without the unconditional term).
+    empty_conditions: conditions may be all zeros; the embedding then has a bias, or the logit would be 0.
     The published network for CIFAR-10 has 21,280,512 parameters. Raises ValueError as Generator does."""
 
     def __init__(
@@ -143,7 +143,7 @@ class Discriminator(nn.Module):
         for inputs, width in pairwise(mirrored):
             layers += [Transition(inputs, width, downsample), *(Block(width, group_size, total) for _ in range(blocks))]
         self.layers = nn.Sequential(*layers)
-        self.basis = nn.Conv2d(last, last, base, groups=last, bias=False)  # each channel by itself, to one number
+        self.basis = nn.Conv2d(last, last, base, groups=last, bias=False)  # depthwise, to one number
         self.head = nn.Linear(last, last if condition_dim else 1, bias=False)
         self.embed = nn.Linear(condition_dim, last, bias=empty_conditions) if condition_dim else None
         for layer in (self.from_image, self.basis, self.head):
@@ -159,7 +159,7 @@ class Discriminator(nn.Module):
 
 
 def _base(shape: Sequence[int], widths: Sequence[int]) -> tuple[int, int]:
-    """The smallest map of the networks."""
+    """Height and width of the smallest feature map."""
     height, width, n = doublings(shape[1], shape[2])
     if len(widths) != n + 1 or min(widths) < 1:
         raise ValueError(f"{shape[1]}x{shape[2]} pixels need {n + 1} widths of at least 1, got {tuple(widths)}")

@@ -1,8 +1,8 @@
-"""Generators that were trained by the authors' PyTorch code, in our networks.
+"""Loading generators trained with the authors' PyTorch code into our networks.
 
 pytorch-CycleGAN-and-pix2pix saves U-Nets and residual generators, pix2pixHD global generators and local enhancers.
-Their tensors are named by places in nested sequences, in which modules without tensors count too: that tells how the
-network was built.
+Their tensors are named by index in nested sequences, which also count modules without tensors; the indices reveal the
+architecture.
 """
 
 import re
@@ -42,31 +42,31 @@ class ReferenceGenerator:
 
 
 def identify_generator(state: Mapping[str, Tensor]) -> ReferenceGenerator:
-    """What generator a state dict of the reference code holds.
+    """The generator in a state dict of the reference code.
 
-    "module.", which DataParallel puts before every name, is taken away; statistics that old versions of PyTorch kept
-    for instance norm are left out. A U-Net's file does not tell whether it was trained with dropout: it gets pix2pix's,
-    at the places of the reference code, which matters in train mode only. Raises ValueError, naming the first
+    "module.", which DataParallel puts before every name, is removed; statistics that old versions of PyTorch stored
+    for instance norm are ignored. A U-Net's file does not tell whether it was trained with dropout: it gets pix2pix's,
+    in the layers of the reference code, which matters in train mode only. Raises ValueError, naming the first
     tensor that does not fit."""
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     norm = _norm(state)
     inner: dict[str, Any] = {}
     kind: Kind
     if any(name.startswith("model1_") for name in state):
-        kind, (arguments, inner, places) = "local", _local(state, norm)
+        kind, (arguments, inner, modules) = "local", _local(state, norm)
     elif any(name.startswith("model.model.") for name in state):
-        kind, (arguments, places) = "unet", _unet(state, norm)
+        kind, (arguments, modules) = "unet", _unet(state, norm)
     else:
-        kind, (arguments, places) = "resnet", _resnet(state, norm)
+        kind, (arguments, modules) = "resnet", _resnet(state, norm)
     described = f"a {kind} generator with " + ", ".join(f"{name} {value}" for name, value in arguments.items())
 
     names = {}  # by ours, before anything of that size is built
     for name in state:
         module, _, last = name.rpartition(".")
-        if module not in places:
+        if module not in modules:
             raise ValueError(f"{name} has no place in {described}")
         if norm == "batch" or last not in STATISTICS:
-            names[f"{places[module]}.{last}"] = name
+            names[f"{modules[module]}.{last}"] = name
     with torch.device("meta"):
         own = _build(kind, arguments, inner).state_dict()
     renamed = {}
@@ -78,7 +78,7 @@ def identify_generator(state: Mapping[str, Tensor]) -> ReferenceGenerator:
             wanted = tuple(own[ours].shape)
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, not {wanted}, as the other tensors have it")
         renamed[ours] = tensor
-    theirs = {ours: module for module, ours in places.items()}
+    theirs = {ours: module for module, ours in modules.items()}
     for ours in own:
         module, _, last = ours.rpartition(".")
         if ours not in renamed and last != "num_batches_tracked":  # which old versions of PyTorch did not count
@@ -95,11 +95,11 @@ def _build(kind: Kind, arguments: Mapping[str, Any], inner: Mapping[str, Any]) -
 
 
 def _unet(state: Mapping[str, Tensor], norm: unet.Norm) -> tuple[dict[str, Any], dict[str, str]]:
-    """Arguments, and by the reference's names of modules ours. Blocks lie in one another: each is a sequence of its way
-    down, the block within, and its way up."""
+    """Arguments, and a mapping from the reference's module names to ours. Blocks are nested: each is a sequence of its
+    downsampling, the inner block, and its upsampling."""
     depth = max(2, max(name.split(".").count("model") for name in state) - 1)
     prefix = "model.model"
-    places: dict[str, str] = {}
+    modules: dict[str, str] = {}
     for level in range(depth):
         down, up = f"down.{level}", f"up.{depth - 1 - level}"
         if level == 0:
@@ -108,11 +108,11 @@ def _unet(state: Mapping[str, Tensor], norm: unet.Norm) -> tuple[dict[str, Any],
             named = {1: f"{down}.conv", 3: f"{up}.conv", 4: f"{up}.norm"}
         else:
             named = {1: f"{down}.conv", 2: f"{down}.norm", 5: f"{up}.conv", 6: f"{up}.norm"}
-        places |= {f"{prefix}.{place}": ours for place, ours in named.items()}
+        modules |= {f"{prefix}.{index}": ours for index, ours in named.items()}
         prefix += ".3.model" if level else ".1.model"
     first, last = _kernel(state, "model.model.0.weight"), _kernel(state, "model.model.3.weight")
     arguments = {"in_channels": first[1], "out_channels": last[1], "width": first[0], "depth": depth, "norm": norm}
-    return arguments | {"dropout": DROPOUT, "dropout_innermost": False}, places
+    return arguments | {"dropout": DROPOUT, "dropout_innermost": False}, modules
 
 
 def _resnet(state: Mapping[str, Tensor], norm: unet.Norm) -> tuple[dict[str, Any], dict[str, str]]:
@@ -120,50 +120,51 @@ def _resnet(state: Mapping[str, Tensor], norm: unet.Norm) -> tuple[dict[str, Any
     downs = max(
         1, (_kernels(state) - 1) // 2
     )  # beside the first and the last as many down as up, of which one may miss
-    # the second convolution of a block is one place further on where dropout precedes it
+    # the second convolution of a block is one index later where dropout precedes it
     dropout = any(name.endswith(".conv_block.6.weight") and _is_kernel(state, name) for name in state)
     named = _trunk(downs, blocks, dropout)
     end = 4 + 6 * downs + blocks + 1
     first, last = _kernel(state, "model.1.weight"), _kernel(state, f"model.{end}.weight")
     arguments = {"in_channels": first[1], "out_channels": last[0], "width": first[0], "downs": downs, "blocks": blocks}
-    places = {f"model.{place}": f"trunk.{ours}" for place, ours in named.items()} | {f"model.{end}": "exit"}
-    return arguments | {"norm": norm, "dropout": DROPOUT if dropout else 0.0}, places
+    modules = {f"model.{index}": f"trunk.{ours}" for index, ours in named.items()} | {f"model.{end}": "exit"}
+    return arguments | {"norm": norm, "dropout": DROPOUT if dropout else 0.0}, modules
 
 
 def _local(state: Mapping[str, Tensor], norm: unet.Norm) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
     """The global generator's sequence without its end, and the enhancer's, cut where the features are added."""
     inner_blocks, blocks = _blocks(state, "model"), _blocks(state, "model1_2")
     downs = max(1, _kernels(state) // 2)  # beside the first as many down as up, of which one may miss
-    places = {f"model.{place}": f"inner.{ours}" for place, ours in _trunk(downs, inner_blocks).items()}
+    modules = {f"model.{index}": f"inner.{ours}" for index, ours in _trunk(downs, inner_blocks).items()}
     cut = 7  # modules of the first layer and one down
-    for place, ours in _trunk(1, blocks).items():
-        start, dot, rest = place.partition(".")
+    for index, ours in _trunk(1, blocks).items():
+        start, dot, rest = index.partition(".")
         within = f"model1_1.{start}" if int(start) < cut else f"model1_2.{int(start) - cut}"
-        places[f"{within}{dot}{rest}"] = f"trunk.{ours}"
+        modules[f"{within}{dot}{rest}"] = f"trunk.{ours}"
     end = f"model1_2.{blocks + 4}"
-    places[end] = "exit"
+    modules[end] = "exit"
     wide, first, last = (_kernel(state, f"{module}.weight") for module in ("model.1", "model1_1.1", end))
     if wide[0] != 2 * first[0]:
         raise ValueError(f"model1_1.1.weight has {first[0]} kernels, not half the {wide[0]} of model.1.weight")
     arguments = {"in_channels": first[1], "out_channels": last[0], "width": first[0], "blocks": blocks}
     inner: dict[str, Any] = {"in_channels": wide[1], "out_channels": last[0], "width": wide[0], "downs": downs}
-    return arguments, inner | {"blocks": inner_blocks, "norm": norm}, places
+    return arguments, inner | {"blocks": inner_blocks, "norm": norm}, modules
 
 
 def _trunk(downs: int, blocks: int, dropout: bool = False) -> dict[str, str]:
-    """By place in the reference's sequence the module of `pix2pixhd.Trunk`; padding and rectifiers count there too."""
+    """A mapping from indices in the reference's sequence, where padding and ReLU count too, to modules of
+    `pix2pixhd.Trunk`."""
     named = {"1": "entry.conv", "2": "entry.norm"}
     for level in range(downs):
-        place = 4 + 3 * level
-        named |= {f"{place}": f"down.{level}.conv", f"{place + 1}": f"down.{level}.norm"}
+        index = 4 + 3 * level
+        named |= {f"{index}": f"down.{level}.conv", f"{index + 1}": f"down.{level}.norm"}
     second = 6 if dropout else 5
     for block in range(blocks):
-        place = 4 + 3 * downs + block
+        index = 4 + 3 * downs + block
         for within, ours in {1: "conv1", 2: "norm1", second: "conv2", second + 1: "norm2"}.items():
-            named[f"{place}.conv_block.{within}"] = f"blocks.{block}.layers.{ours}"
+            named[f"{index}.conv_block.{within}"] = f"blocks.{block}.layers.{ours}"
     for level in range(downs):
-        place = 4 + 3 * downs + blocks + 3 * level
-        named |= {f"{place}": f"up.{level}.conv", f"{place + 1}": f"up.{level}.norm"}
+        index = 4 + 3 * downs + blocks + 3 * level
+        named |= {f"{index}": f"up.{level}.conv", f"{index + 1}": f"up.{level}.norm"}
     return named
 
 

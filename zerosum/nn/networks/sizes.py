@@ -1,12 +1,12 @@
-"""Which image sizes a network of doublings can make: a small base, doubled in both directions the same number of times.
+"""Image sizes that networks of upsampling layers support: a small base, doubled the same number of times on both sides.
 
-Free of torch, so that a command can check a size before anything heavy is loaded.
+Without torch, so that commands can check a size quickly.
 """
 
 import math
 
 SMALLEST, LARGEST = 8, 256  # pixels a side
-BASES = range(2, 8)  # sides of the smallest feature map: 1 has no layout left, and 8 would be 4 doubled
+BASES = range(2, 8)  # sides of the smallest feature map; 8 would be 4 doubled
 
 
 def doublings(height: int, width: int) -> tuple[int, int, int]:

@@ -1,5 +1,5 @@
 """The U-Net of pix2pix (Isola, Zhu, Zhou & Efros 2017, section 3.2.1 and appendix 6.1.1), and what the networks of
-pix2pix and pix2pixHD share: norms, the start, the check of sizes."""
+pix2pix and pix2pixHD share: norms, initialisation, the check of sizes."""
 
 from collections import OrderedDict
 from typing import Literal
@@ -12,7 +12,7 @@ from zerosum.nn.layers.layout import concat_channels
 
 Norm = Literal["batch", "picture", "instance", "none"]
 
-MOST_DROPPED = 3  # blocks with dropout, of those as wide as the bottleneck
+MOST_DROPPED = 3  # blocks with dropout, among those as wide as the bottleneck
 
 
 class Generator(nn.Module):
@@ -20,14 +20,14 @@ class Generator(nn.Module):
 
     depth: halvings, 8 in the paper, so that 256 pixels become one; H and W are multiples of 2^depth (`multiple`).
     width: channels of the first map; each further one has twice as many, up to 8 * width.
-    norm: `batch`; `picture`, which is batch norm in training and goes by the picture itself in eval mode, as the paper
-    tests; `instance`, without gains and shifts; `none`. There is none over the first map, nor over the
+    norm: `batch`; `picture`, which is batch norm in training and uses the statistics of the image itself in eval mode,
+    as in the paper; `instance`, without gains and shifts; `none`. There is none over the first map, nor over the
     innermost: over a single pixel of a single image batch norm would leave nothing (the authors' correction).
     Convolutions have biases where no batch norm follows them anywhere in the network, and at the output always.
     dropout: its probability in the innermost blocks upwards, at most three, if they give 8 * width channels: d1 to d3
     at depth 8, none below depth 5. Without dropout_innermost they begin one block later: d2 to d4, as in the authors'
     PyTorch code.
-    noise: dropout goes on in eval mode; the paper has no other chance in its outputs.
+    noise: dropout stays on in eval mode; the paper has no other source of randomness.
     bounded: tanh at the end; without, the outputs are logits.
     skips: without, the encoder-decoder that the paper compares with.
     Each skip carries a map before its rectifier (appendix). In the PyTorch code the leaky rectifier has changed it in
@@ -94,7 +94,7 @@ class Generator(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout that with noise goes on in eval mode."""
+    """Dropout that with `noise` stays on in eval mode."""
 
     def __init__(self, probability: float, noise: bool) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class Dropout(nn.Module):
 
 
 def disable_noise(network: nn.Module) -> nn.Module:
-    """The network with every `Dropout` quiet in eval mode."""
+    """Turn off `noise` of every `Dropout`, in place; returns the network."""
     for layer in network.modules():
         if isinstance(layer, Dropout):
             layer.noise = False
@@ -116,21 +116,23 @@ def disable_noise(network: nn.Module) -> nn.Module:
 
 
 class PictureNorm(nn.BatchNorm2d):
-    """Batch norm that in eval mode uses the statistics of each picture by itself (Isola et al. 2017, section 3.3): then
-    it is instance norm with the gains and shifts of batch norm."""
+    """Batch norm that in eval mode uses the statistics of each image (Isola et al. 2017, section 3.3): then it is
+    instance norm with the gains and shifts of batch norm."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             return super().forward(x)
-        # Of one picture the same, but instance norm would first leave channels-last. A graph is traced for any number.
+        # For one image the same, but instance norm would leave channels-last. A traced graph takes any number of
+        # images.
+
         if type(x.shape[0]) is int and len(x) == 1:
             return batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """A norm over maps of as many channels, with parameters if it is batch or picture. Raises ValueError for an unknown
-    one."""
+    """A norm for feature maps of this many channels, with parameters if it is batch or picture. Raises ValueError for
+    an unknown one."""
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "picture":
@@ -143,12 +145,12 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
 
 
 def needs_bias(norm: Norm) -> bool:
-    """Whether convolutions have biases beside such norms: the shift of batch norm takes their place."""
+    """Whether convolutions before this norm need biases; the shift of batch norm replaces them."""
     return norm not in ("batch", "picture")
 
 
 def check_size(images: Tensor, multiple: int, least: int = 1) -> None:
-    """Raises ValueError, naming the multiple, when a side is not one of multiple, or is below least."""
+    """Raises ValueError when a side is not a multiple of `multiple`, or is below least."""
     height, width = images.shape[-2:]
     if height % multiple or width % multiple or min(height, width) < least:
         at_least = f" of at least {least}" if least > multiple else ""
@@ -158,7 +160,7 @@ def check_size(images: Tensor, multiple: int, least: int = 1) -> None:
 def init_normal(layer: nn.Module) -> None:
     """Weights from N(0, 0.02²), gains of batch norm from N(1, 0.02²), biases and shifts 0.
 
-    The code of pix2pix; that of pix2pixHD leaves the biases of convolutions at PyTorch's uniform start."""
+    As in the code of pix2pix; that of pix2pixHD leaves biases of convolutions at PyTorch's uniform initialisation."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)
     elif isinstance(layer, nn.BatchNorm2d):
@@ -168,5 +170,5 @@ def init_normal(layer: nn.Module) -> None:
 
 
 def uses_image_statistics(network: nn.Module) -> bool:
-    """Whether the network normalises by means over the picture, which those over a piece of it are not."""
+    """Whether the network normalises by statistics of the whole image, so that tiles would give other results."""
     return any(isinstance(layer, nn.InstanceNorm2d | nn.GroupNorm | PictureNorm) for layer in network.modules())
