@@ -26,7 +26,7 @@ from zerosum.data.open import open_dataset
 from zerosum.data.tensors import to_input
 from zerosum.engine.device import keep_pages
 from zerosum.models.generator import Model
-from zerosum.models.precision import in_precision
+from zerosum.models.precision import with_precision
 from zerosum.models.translator import Translator
 from zerosum.runs.task import GENERATION, TRANSLATION
 from zerosum.training import train as training
@@ -54,7 +54,7 @@ def ways(name: str) -> dict[str, Callable[[], Any]]:
             "gradients on": lambda: [customary(latents) for _ in range(count // 64)],
             "no_grad": torch.no_grad()(lambda: [customary(latents) for _ in range(count // 64)]),
             "fp32": lambda: model.sample(count),
-            "auto": partial(in_precision(model, "auto", MANY).sample, count),
+            "auto": partial(with_precision(model, "auto", MANY).sample, count),
         }
     translator = Translator(*facts)
     inputs = dataset.batch(np.arange(count))["input"]
@@ -63,7 +63,7 @@ def ways(name: str) -> dict[str, Callable[[], Any]]:
         "gradients on": lambda: [customary(given[i : i + 1]) for i in range(count)],
         "no_grad": torch.no_grad()(lambda: [customary(given[i : i + 1]) for i in range(count)]),
         "fp32": lambda: translator.translate(inputs),
-        "auto": partial(in_precision(translator, "auto", MANY).translate, inputs),
+        "auto": partial(with_precision(translator, "auto", MANY).translate, inputs),
     }
 
 

@@ -158,7 +158,7 @@ def test_who_uses_a_network_builds_no_player(name, monkeypatch):
     kept = Path(__file__).parent / "older" / "version_0_1"
     for folder in (kept / name, kept / f"{name}-exported"):
         model = zerosum.load(folder, "cpu")
-        model.rehearse(1) if name != "classifier" else model.classify(np.zeros((1, *model.info.shape), np.uint8))
+        model.run_dummy_batch(1) if name != "classifier" else model.classify(np.zeros((1, *model.info.shape), np.uint8))
         graph = graph_of(model)
         graph.module(*graph.example(1))
 

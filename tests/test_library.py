@@ -35,12 +35,14 @@ def test_generate_takes_what_numbers_come_in():
     expected = model.sample(2)
     for given in (latents, latents.numpy(), latents.numpy().astype(np.float64), latents.tolist()):
         assert np.array_equal(model.generate(given), expected)
-    with pytest.raises(ConfigError, match=r"Latents must be \(N, 12\), not the number 16; sample\(n\) makes n images"):
+    with pytest.raises(
+        ConfigError, match=r"Latents must have shape \(N, 12\), not the number 16; use sample\(n\) for n images"
+    ):
         model.generate(16)
-    with pytest.raises(ConfigError, match="Latents are numbers"):
+    with pytest.raises(ConfigError, match="Latents must be numbers"):
         model.generate("cat")
     told = model_of("dcgan", info_of(conditions=(HAIR,)), conditional=True)
-    with pytest.raises(ConfigError, match=r"they are none; model.condition\(seeds, asked\) gives some"):
+    with pytest.raises(ConfigError, match=r"they are none; model.condition\(seeds, asked\) returns some"):
         told.generate(told.latents([0]))
 
 

@@ -11,11 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 
 import zerosum
 from tests.nn.networks.reference_code import BATCH, u_net
+from zerosum.cli.main import app, known_options
 from zerosum.recipes import registry
+from zerosum.recipes.catalog import catalog
 
 ROOT = Path(zerosum.__file__).parent.parent
 LENET = "classifier photos/ size=64 network=lenet5 --images 256"
@@ -256,3 +259,44 @@ def test_the_files_that_design_notes_cite_are_there():
             assert f"| {text.partition(chr(10))[0].removeprefix('# ')} | [{page.name}]({page.name}) |" in index
         for cited in re.findall(r"`((?:zerosum|tests|bench|docs)/[\w./-]+)`", text):
             assert (ROOT / cited).exists(), f"{page.name} cites {cited}, which is not there"
+
+
+def glossary():
+    """Its rows: term, French, meaning."""
+    rows = (ROOT / "docs/glossary.md").read_text("utf-8").splitlines()
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows if row.startswith("| ")][1:]
+
+
+def test_the_glossary_has_each_term_once_with_its_french():
+    rows = glossary()
+    assert len(rows) > 80
+    assert all(len(row) == 3 and all(row) and row[2].endswith(".") for row in rows)
+    terms = [term.casefold().replace("-", " ") for term, _, _ in rows]
+    assert terms == sorted(set(terms))
+    assert all("docs/glossary.md" in (ROOT / page).read_text("utf-8") for page in ("README.md", "CONTRIBUTING.md"))
+
+
+def exists(name, options, commands):
+    """Whether a name in code type is a recipe, a setting, a command with its option, or a file."""
+    if name.startswith("zerosum "):
+        command, *flags = name.split()[1:]
+        return command in commands and all(flag in commands[command] for flag in flags)
+    if "/" in name:
+        return (ROOT / name).is_file()
+    key, _, value = name.partition("=")
+    return name in catalog() or (key in options and (not value or value in options[key]))
+
+
+def test_names_in_the_glossary_exist():
+    options = {}
+    for entry in catalog().values():
+        for option in entry["options"]:
+            options.setdefault(option["key"], set()).update(option["choices"] or [])
+    commands = {**known_options(typer.main.get_command(app)), "explore": {}}
+    for term, _, meaning in glossary():
+        for name in re.findall(r"`([^`]+)`", meaning):
+            assert exists(name, options, commands), f"{term}: there is no {name}"
+        for page, anchor in re.findall(r"\]\(([\w/.-]+)#([\w-]+)\)", meaning):
+            headings = re.findall(r"^#+ (.+)$", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, f"{term}: {page} has no section {anchor}"

@@ -90,7 +90,7 @@ def test_directions_lie_beside_their_picture(runs, run, tmp_path, monkeypatch):
     def seen(model, eye, latents, condition):  # so few images teach a generator one colour alone
         return (9 * latents[:, : len(eye.info.classes)]).softmax(dim=1)
 
-    monkeypatch.setattr(directions, "_seen", seen)
+    monkeypatch.setattr(directions, "_class_probabilities", seen)
     words = ["--attribute", "hair", "--with", runs / "eye", "--out", tmp_path / "hair.png", "--json"]
     found = json.loads(run(runs / "faces", "directions", *words).stdout)
     written = directions.read_directions(tmp_path / "hair.safetensors")
@@ -106,17 +106,17 @@ def test_directions_lie_beside_their_picture(runs, run, tmp_path, monkeypatch):
     ("words", "says"),
     [
         (["faces", "walk", "--seeds", "one,two"], "seeds is 'one,two'; write numbers"),
-        (["faces", "walk", "--seeds", "1"], "needs two seeds"),
-        (["faces", "walk", "--seeds", "1,2", "--out", "walk.avi"], "films, .mp4, .gif or .webp"),
+        (["faces", "walk", "--seeds", "1"], "needs at least two seeds"),
+        (["faces", "walk", "--seeds", "1,2", "--out", "walk.avi"], "a video (.mp4, .gif or .webp"),
         (["faces", "walk", "--seeds", "1,2", "--set", "hair=blue"], "hair=blue cannot be asked for"),
         (["faces", "arithmetic"], "nothing to add"),
         (["faces", "arithmetic", "--plus", ""], "write numbers"),
-        (["faces", "project", "none.jpg"], "There is no picture none.jpg"),
+        (["faces", "project", "none.jpg"], "Picture none.jpg does not exist"),
         (["faces", "directions", "--attribute", "glasses"], "--with RUN"),
         (["faces", "directions", "--count", "2", "--with", "eye"], "either --count"),
         (["faces", "directions", "--attribute", "glasses", "--with", "eye"], "give --attribute hair"),
         (["faces", "directions", "--count", "9"], "from 1 to 8"),
-        (["eye", "walk", "--seeds", "1,2"], "makes no images"),
+        (["eye", "walk", "--seeds", "1,2"], "not a generator"),
         (["points", "walk", "--seeds", "1,2"], "holds points"),
         (["points", "directions"], "holds points"),
         (["nowhere", "walk", "--seeds", "1,2"], "nowhere"),

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from zerosum.cli import completion
-from zerosum.cli.words import COMMANDS, OPTIONS, RECIPES, sorted_out
+from zerosum.cli.words import COMMANDS, OPTIONS, RECIPES, sort_arguments
 from zerosum.recipes.catalog import catalog
 from zerosum.recipes.overrides import ALIASES, WORDS
 
@@ -107,9 +107,9 @@ def test_k_is_the_number_of_steps_of_the_discriminator(folder, command):
     assert '"discriminator_steps": 3' in out
 
 
-def test_words_are_sorted_out():
+def test_arguments_are_sorted():
     options = {"--out": True, "--json": False, "-n": True}
-    typed = sorted_out(["a", "--json", "--out", "b", "--lr", "1", "-n5", "c=-1", "--", "--d"], options)
+    typed = sort_arguments(["a", "--json", "--out", "b", "--lr", "1", "-n5", "c=-1", "--", "--d"], options)
     assert typed.positional == ["a", "c=-1", "--d"]
     assert typed.unknown == [("--lr", "1")]
     assert typed.rest == ["--json", "--out", "b", "-n5"]

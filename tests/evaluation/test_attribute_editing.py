@@ -250,12 +250,12 @@ def test_images_of_another_kind(changer, root, faces):
 def test_a_reader_of_other_bins_is_refused_with_the_command_that_makes_one(changer, eyes, root, faces):
     zerosum.train("classifier", faces, out=root / "two", label="age", bins="40", **EYE, **QUICK)
     words = (
-        r"two tells apart 0-40, 41\+, and not 0-20, 21-40, 41-60, 61\+. Train a reader in the bins of the run: "
+        r"two predicts 0-40, 41\+, not 0-20, 21-40, 41-60, 61\+. Train a reader with the bins of the run: "
         rf"`zerosum train classifier DATA label=age bins={BINS} size=16`\."
     )
     with pytest.raises(ConfigError, match=words):
         zerosum.evaluate(changer, faces, reader=root / "two")
-    with pytest.raises(ConfigError, match="gender tells apart female, male, and not 0-20"):
+    with pytest.raises(ConfigError, match="gender predicts female, male, not 0-20"):
         zerosum.evaluate(changer, faces, reader=eyes / "gender")
     assert zerosum.evaluate(changer, faces, reader=eyes / "age")["per_value"]  # which that command made
 
@@ -263,9 +263,9 @@ def test_a_reader_of_other_bins_is_refused_with_the_command_that_makes_one(chang
 def test_readers_see_images_of_the_same_form(changer, root, faces):
     quick = QUICK | {"size": "8"}
     zerosum.train("classifier", faces, out=root / "small", label="age", bins=BINS, **EYE, **quick)
-    with pytest.raises(ConfigError, match=r"small sees uint8 images of 8x8 pixels.*size=16x16"):
+    with pytest.raises(ConfigError, match=r"small takes uint8 images of 8x8 pixels.*size=16x16"):
         zerosum.evaluate(changer, faces, reader=root / "small")
-    with pytest.raises(ConfigError, match="is a run of caae, no classifier"):
+    with pytest.raises(ConfigError, match="is a run of caae, not a classifier"):
         zerosum.evaluate(changer, faces, keeps=[changer])
 
 
@@ -273,11 +273,11 @@ def test_runs_that_change_nothing_have_no_use_for_a_reader(root, eyes, faces, ch
     tiny = {"generator": {"width": 4}, "discriminator": {"width": 4}, "score": {"images": 0}, "images": 8}
     run = zerosum.train("dcgan", faces, out=root / "dcgan", **tiny, **QUICK).path
     for more in ({"reader": eyes / "age"}, {"keeps": [eyes / "gender"]}):
-        with pytest.raises(ConfigError, match="changes no attribute: there is nothing for a reader to read"):
+        with pytest.raises(ConfigError, match="does not edit an attribute"):
             zerosum.evaluate(run, faces, **more)
     with pytest.raises(ConfigError, match="leave n out"):
         zerosum.evaluate(changer, faces, n=10)
-    with pytest.raises(ConfigError, match="a segmenter labels what is made from label maps"):
+    with pytest.raises(ConfigError, match="a segmenter only applies to translators from label maps"):
         zerosum.evaluate(changer, faces, segmenter=eyes / "age")
 
 

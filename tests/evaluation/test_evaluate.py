@@ -9,7 +9,7 @@ from PIL import Image
 
 import zerosum
 from zerosum.data.open import open_dataset
-from zerosum.evaluation.classification import constant_answer
+from zerosum.evaluation.classification import constant_prediction_note
 from zerosum.metrics.classification import classification_scores
 from zerosum.recipes.classifier import split
 from zerosum.runs.folder import read_lines
@@ -123,7 +123,7 @@ def test_a_generator_is_scored_beside_its_floor(generator, data, eye):
 
 def test_more_images_than_there_are_and_a_class_without_are_said(generator, eye, data, tmp_path):
     found = zerosum.evaluate(generator, data, n=500)
-    assert found["warnings"][0] == f"n is 500, and {data} has 60 images a side: so many were scored."
+    assert found["warnings"][0] == f"n is 500, but {data} has only 60 images per side, which were scored."
     assert found["made_by"]["n_real"] == 60
     write_squares(tmp_path / "train", 6)
     write_squares(tmp_path / "test", 6, seed=1, classes=("dark",))
@@ -180,19 +180,19 @@ def test_scores_at_checkpoints_choose_the_best(generator):
 
 
 def test_what_does_not_fit_is_said(generator, eye, data, tmp_path):
-    with pytest.raises(ConfigError, match="which makes no images"):
+    with pytest.raises(ConfigError, match="not a generator"):
         zerosum.synthetic_score(eye, data, eye)
-    with pytest.raises(ConfigError, match="no classifier"):
+    with pytest.raises(ConfigError, match="not a classifier"):
         zerosum.evaluate(generator, data, features=str(generator))
     large = tmp_path / "large"
     zerosum.train("gan", data, out=large, images=64, generator={"hidden": [8]}, **QUICK | {"size": "16"})
     with pytest.raises(
-        ConfigError, match=r"sees uint8 images of 8x8 pixels and 1 channel, and these are uint8 images of 16x16"
+        ConfigError, match=r"takes uint8 images of 8x8 pixels and 1 channel, and these are uint8 images of 16x16"
     ):
         zerosum.evaluate(large, data, features=str(eye))
     colour = tmp_path / "colour.npy"
     np.save(colour, np.zeros((40, 8, 8, 3), np.uint8))
-    with pytest.raises(DataError, match=r"3 channels; the run knows .* 1 channel\."):
+    with pytest.raises(DataError, match=r"3 channels; the run needs .* 1 channel\."):
         zerosum.evaluate(generator, colour)
     with pytest.raises(ConfigError, match="n is 5; scores need 10"):
         zerosum.evaluate(generator, data, n=5)
@@ -233,7 +233,7 @@ def test_scarce_classes_are_filled_up_to_the_largest(generator, eye, tmp_path, m
         return classification_scores(torch.eye(2)[test_labels], torch.from_numpy(test_labels))
 
     monkeypatch.setattr(synthetic, "scores_after", spy)
-    monkeypatch.setattr(synthetic, "samples_of_classes", lambda model, eye, wanted: spy_samples(model, wanted))
+    monkeypatch.setattr(synthetic, "samples_by_class", lambda model, eye, wanted: spy_samples(model, wanted))
     found = zerosum.synthetic_score(generator, folder, eye, balance=True)
     (real, repeated, filled) = (np.bincount(labels, minlength=2) for _, labels in trained.values())
     assert real[0] < real[1]
@@ -255,17 +255,17 @@ def spy_samples(model, wanted):
 
 
 def test_images_of_a_class_are_asked_for_or_looked_for(generator, eye):
-    from zerosum.evaluation.synthetic import samples_of_classes
+    from zerosum.evaluation.synthetic import samples_by_class
 
     model, classifier = zerosum.load(generator), zerosum.load(eye)
-    images, labels = samples_of_classes(model, classifier, np.array([3, 0]))
+    images, labels = samples_by_class(model, classifier, np.array([3, 0]))
     assert set(labels.tolist()) <= {0}
     assert len(images) == len(labels) <= 3
     assert classifier.logits(images).argmax(dim=1).tolist() == labels.tolist() if len(images) else True
 
 
 def test_balance_and_its_like_need_synthetic_and_one_another_not(generator, data, eye):
-    with pytest.raises(ConfigError, match="give one of them"):
+    with pytest.raises(ConfigError, match="give only one of them"):
         zerosum.synthetic_score(generator, data, eye, balance=True, per_class=3)
 
 
@@ -303,7 +303,7 @@ def test_compare_puts_only_like_beside_like(generator, data, tmp_path):
     lone = next(iter(fewer["scores"]))
     assert rows[lone]["values"] == {str(other): fewer["scores"][lone]}
     assert rows[lone]["best"] == []
-    with pytest.raises(ConfigError, match="named twice"):
+    with pytest.raises(ConfigError, match="given twice"):
         zerosum.compare([other, other])
 
 
@@ -322,9 +322,11 @@ def test_a_score_on_other_data_stands_in_a_row_of_its_own(generator, data, tmp_p
 
 def test_a_classifier_that_always_says_the_same_is_named():
     logits = torch.tensor([[0.0, 1.0]]).repeat(60, 1)
-    text = constant_answer(logits, torch.tensor([50, 10]), ("healthy", "mitotic"))
+    text = constant_prediction_note(logits, torch.tensor([50, 10]), ("healthy", "mitotic"))
     assert "All 60 images are called mitotic" in text
     assert "right for 83.3%" in text
-    assert constant_answer(logits, torch.tensor([0, 60]), ("healthy", "mitotic")) is None  # there is nothing else
+    assert (
+        constant_prediction_note(logits, torch.tensor([0, 60]), ("healthy", "mitotic")) is None
+    )  # there is nothing else
     logits[3, 0] = 2
-    assert constant_answer(logits, torch.tensor([50, 10]), ("healthy", "mitotic")) is None
+    assert constant_prediction_note(logits, torch.tensor([50, 10]), ("healthy", "mitotic")) is None

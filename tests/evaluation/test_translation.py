@@ -17,7 +17,7 @@ from zerosum.cli.main import main
 from zerosum.data.open import open_dataset
 from zerosum.data.settings import PackSettings
 from zerosum.evaluation.common import open_like
-from zerosum.evaluation.translation import Shown, nearest_inputs
+from zerosum.evaluation.translation import PairFigures, nearest_inputs
 from zerosum.models.loading import load
 from zerosum.recipes.translation import split
 from zerosum.runs.folder import RunFolder, read_lines
@@ -239,7 +239,7 @@ def test_large_inputs_are_compared_as_small_ones():
 
 
 def test_the_pictures_show_the_worst_pairs_and_keep_no_more_than_they_show():
-    shown, rng = Shown(100), np.random.default_rng(0)
+    shown, rng = PairFigures(100), np.random.default_rng(0)
     gaps = rng.random(100)
     for start in range(0, 100, 10):
         shown.add(slice(start, start + 10), gaps[start : start + 10], np.zeros((10, 2, 2, 3), np.uint8))
@@ -247,7 +247,7 @@ def test_the_pictures_show_the_worst_pairs_and_keep_no_more_than_they_show():
     assert shown.worst() == np.argsort(-gaps)[:12].tolist()
     assert (shown.even[0], shown.even[-1], len(shown.even)) == (0, 99, 12)
     assert set(shown.made) == {*shown.worst(), *shown.even}
-    assert Shown(2).even == [0, 1]
+    assert PairFigures(2).even == [0, 1]
 
 
 def test_a_picture_has_three_images_for_each_pair(drawer, folder):
@@ -276,7 +276,7 @@ def test_a_set_that_lacks_a_class_is_scored_under_the_classes_of_the_run(tmp_pat
     assert found["per_class"]["3"]["pixels"] == 0
     assert strict(found)["scores"] == found["scores"]
     paint = zerosum.train("pix2pix", two, out=tmp_path / "paint", overrides=["data.maps=A"], **SMALL, **QUICK).path
-    with pytest.raises(ConfigError, match=r"knows the 4 classes 0, 1, 2, 3, and .* is given the 2 classes 0, 1\."):
+    with pytest.raises(ConfigError, match=r"has the 4 classes 0, 1, 2, 3, and .* takes the 2 classes 0, 1\."):
         zerosum.evaluate(paint, two, segmenter=run)
     with pytest.raises(DataError, match=r"class 5 in a label map, where there are 4 classes"):
         zerosum.evaluate(run, six)
@@ -297,20 +297,22 @@ def test_numbered_classes_take_the_names_of_the_run(eye, painter, tmp_path):
 
 
 def test_what_does_not_fit_is_said(painter, drawer, eye, folder, sketches, runs, tmp_path):
-    with pytest.raises(ConfigError, match="is a run of pix2pix: it is scored on a whole part; leave n out"):
+    with pytest.raises(ConfigError, match="is a run of pix2pix: it is scored on all images of a part; leave n out"):
         zerosum.evaluate(painter, DATA, n=20)
-    with pytest.raises(ConfigError, match="makes label maps, which no extractor sees"):
+    with pytest.raises(ConfigError, match="predicts label maps, which have no features"):
         zerosum.evaluate(eye, DATA, features="random")
-    with pytest.raises(ConfigError, match="is a run of segmenter: a segmenter labels what is made from label maps"):
+    with pytest.raises(
+        ConfigError, match="is a run of segmenter: a segmenter only applies to translators from label maps"
+    ):
         zerosum.evaluate(eye, DATA, segmenter=eye)
-    with pytest.raises(ConfigError, match="from pictures, not from label maps: there are no labels to find again"):
+    with pytest.raises(ConfigError, match="translates images, not label maps"):
         zerosum.evaluate(drawer, folder, segmenter=eye)
-    with pytest.raises(ConfigError, match="is a run of pix2pix, which names no classes; give a run of segmenter"):
+    with pytest.raises(ConfigError, match="is a run of pix2pix, which predicts no classes; give a run of segmenter"):
         zerosum.evaluate(painter, DATA, segmenter=drawer)
     with pytest.raises(DataError, match="holds points, not pairs of images"):
         zerosum.evaluate(painter, "builtin:ring")
     gray = write_pairs(tmp_path / "gray", sketches[0][:, :, :, 0], sketches[1][..., 0])
-    with pytest.raises(DataError, match=r"gives .* of 16x16 pixels and 1 channel; the run knows .* 3 channels"):
+    with pytest.raises(DataError, match=r"has .* of 16x16 pixels and 1 channel; the run needs .* 3 channels"):
         zerosum.evaluate(drawer, gray)
     lone = tmp_path / "lone"
     lone.mkdir()
@@ -323,14 +325,14 @@ def test_what_does_not_fit_is_said(painter, drawer, eye, folder, sketches, runs,
         zerosum.evaluate(drawer, packed)
     gan = runs / "gan"
     zerosum.train("dcgan", "builtin:portraits:40", out=gan, images=8, size="16", batch=4, score={"images": 0})
-    with pytest.raises(ConfigError, match="is a run of dcgan: a segmenter labels what is made from label maps"):
+    with pytest.raises(ConfigError, match="is a run of dcgan: a segmenter only applies to translators from label maps"):
         zerosum.evaluate(gan, DATA, segmenter=eye)
-    with pytest.raises(DataError, match="gives points of 2 dimensions; the run knows"):
+    with pytest.raises(DataError, match="has points of 2 dimensions; the run needs"):
         zerosum.evaluate(gan, "builtin:ring")
     large = zerosum.train(
         "segmenter", DATA, out=tmp_path / "large", width=4, images=4, device="cpu", **QUICK | {"size": "32"}
     ).path
-    with pytest.raises(ConfigError, match=r"sees uint8 images of 32x32 .* makes uint8 images of 16x16 .*size=16x16"):
+    with pytest.raises(ConfigError, match=r"takes uint8 images of 32x32 .* outputs uint8 images of 16x16 .*size=16x16"):
         zerosum.evaluate(painter, DATA, segmenter=large)
 
 
@@ -346,7 +348,7 @@ def test_inputs_of_another_form_are_refused(drawer, sketches, tmp_path):
     assert model.input.channels == 3
     for i, image in enumerate(sketches[1][:6]):
         Image.fromarray(image[..., 0]).save(tmp_path / "data" / "A" / f"{i}.png")
-    with pytest.raises(DataError, match=r"inputs of .* are uint8 images of 16x16 pixels and 1 channel; the run takes"):
+    with pytest.raises(DataError, match=r"inputs of .* are uint8 images of 16x16 pixels and 1 channel; the run needs"):
         zerosum.evaluate(drawer, tmp_path / "data")
 
 
@@ -375,7 +377,7 @@ def test_the_command_shows_what_it_found(painter, eye, capsys, monkeypatch):
     text = run("--segmenter", str(eye))
     heading = next(line for line in text.splitlines() if "score" in line)
     assert heading.split("  ")[-1] == "nearest training pair"
-    for words in ("real images in its place", "mean colour", "l1@test", "iou, real images", "Picture (worst pairs)"):
+    for words in ("real images (floor)", "mean colour", "l1@test", "iou, real images", "Picture (worst pairs)"):
         assert words in text
     found = json.loads(run("--json"), parse_constant=pytest.fail)
     assert {"scores", "errors", "baselines", "pictures", "warnings", "made_by"} <= found.keys()

@@ -15,7 +15,7 @@ from zerosum.data.conditioning.conditions import Condition
 from zerosum.export import bundle
 from zerosum.export.bundle import export, without_folders
 from zerosum.export.card import plain
-from zerosum.export.check import complaint, load_check
+from zerosum.export.check import failure_text, load_check
 from zerosum.export.graph import graph_of
 from zerosum.recipes.registry import list_recipes
 from zerosum.runs.task import GENERATION
@@ -55,7 +55,7 @@ KINDS = ("dcgan", "gan on points", "pix2pix, noisy", "pix2pixhd", "caae", "segme
 def test_every_recipe_has_a_card(name, tmp_path):
     out, found, _ = written(name, tmp_path)
     assert list(found["formats"]) == ["safetensors"]
-    assert complaint(out, load_check(out)) is None
+    assert failure_text(out, load_check(out)) is None
     assert picture(out).shape[1] > 40
     assert front(out)[0]["library_name"] == "zerosum"
 
@@ -71,7 +71,7 @@ def test_each_kind_is_exported_and_holds_its_own(name, tmp_path):
     assert list(found["formats"]) == ["safetensors", "torch", "onnx"]
     assert bool(told) == ("noisy" in name)
     rows = load_check(out)
-    assert complaint(out, rows) is None
+    assert failure_text(out, rows) is None
     assert {"PyTorch", "torch", "onnx", "README.md"} < {row.what for row in rows}
     assert picture(out).shape[1] > 40
     head, card = front(out)
@@ -132,12 +132,12 @@ def test_a_page_lies_beside_its_network(tmp_path):
     rows = {row.what: row for row in load_check(out)}
     assert rows["page"].problem is None
     (out / "index.html").write_text("another")
-    assert "index.html" in complaint(out, load_check(out))
+    assert "index.html" in failure_text(out, load_check(out))
 
 
 def test_bytes_and_halves_are_checked_too(tmp_path):
     out, _, _ = written("pix2pix", tmp_path, ("torch", "onnx"), uint8=True, fp16=True)
-    assert complaint(out, load_check(out)) is None
+    assert failure_text(out, load_check(out)) is None
     assert "uint8" in (out / "README.md").read_text()
 
 
@@ -150,12 +150,12 @@ def test_a_file_that_changed_is_found_and_not_opened(name, tmp_path):
     content[len(content) // 2] ^= 1
     (out / name).write_bytes(content)
     rows = load_check(out)
-    assert f"{name}: it has changed since it was written" in complaint(out, rows)
+    assert f"{name}: it has changed since it was written" in failure_text(out, rows)
     wrong = {row.what for row in rows if row.problem}
     format_of = {"model.pt2": "torch", "model.onnx": "onnx"}
     assert wrong == {name, *([format_of[name]] if name in format_of else [])}
     (out / name).unlink()
-    assert f"{name}: it is missing" in complaint(out, load_check(out))
+    assert f"{name}: it is missing" in failure_text(out, load_check(out))
 
 
 def test_a_format_of_another_network_is_found(tmp_path):
@@ -168,7 +168,7 @@ def test_a_format_of_another_network_is_found(tmp_path):
         (out / name).write_bytes((other / name).read_bytes())
         config["files"][name] = theirs["files"][name]
     (out / "config.json").write_text(json.dumps(config))
-    said = complaint(out, load_check(out))
+    said = failure_text(out, load_check(out))
     assert "torch: it differs from the reference by" in said
     assert "onnx: it differs from the reference by" in said
 
@@ -227,7 +227,7 @@ def test_the_card_says_what_is_missing(tmp_path):
     assert "machine: not recorded" in card
     assert "`zerosum evaluate` was not run" in card
     assert "Not stated" in card
-    assert "no ground for decisions about people" in card
+    assert "no basis for decisions about people" in card
 
 
 def test_what_data_says_is_text(tmp_path):
@@ -249,8 +249,8 @@ def test_what_data_says_is_text(tmp_path):
     [
         ("dcgan", {"formats": ("torchscript",)}, "no format 'torchscript'; there are safetensors, torch, onnx, page"),
         ("dcgan", {"formats": ("page",), "uint8": True}, "leave --uint8 out"),
-        ("dcgan", {"uint8": True}, "--uint8 is of the formats torch and onnx"),
-        ("dcgan", {"formats": ("torch",), "fp16": True}, "--fp16 is of the formats onnx and page"),
+        ("dcgan", {"uint8": True}, "--uint8 is for the formats torch and onnx"),
+        ("dcgan", {"formats": ("torch",), "fp16": True}, "--fp16 is for the formats onnx and page"),
         ("dcgan", {"formats": ("onnx",), "single": True}, "--single is of the format page"),
         ("dcgan", {"formats": ("onnx",), "directions": "x"}, "--directions is of the format page"),
         ("classifier", {"formats": ("page",)}, "no page for classifier"),
@@ -282,7 +282,7 @@ def test_a_folder_that_exists_is_left_as_it_is(tmp_path):
 
 
 def test_what_is_no_export_is_a_sentence(tmp_path):
-    with pytest.raises(ConfigError, match=r"no exported folder: it has no config\.json"):
+    with pytest.raises(ConfigError, match=r"not an exported folder: it has no config\.json"):
         load_check(tmp_path)
     with pytest.raises(ConfigError, match="not a run folder"):
         export(tmp_path, tmp_path / "out")
@@ -290,7 +290,7 @@ def test_what_is_no_export_is_a_sentence(tmp_path):
 
 def test_pictures_of_the_data_stay_where_they_are(tmp_path, monkeypatch):
     """But for those that the program draws: on its own portraits the sheet shows some, of others drawn patterns."""
-    for source, words in (("builtin:portraits:9", "that the program drew"), (str(Path("mine")), "do not travel")):
+    for source, words in (("builtin:portraits:9", "drawn by the program"), (str(Path("mine")), "are not exported")):
         folder = tmp_path / words[-6:]
         folder.mkdir()
         out, _, _ = written("caae", folder, model={"source": source})

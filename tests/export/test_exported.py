@@ -119,7 +119,7 @@ def test_a_giant_is_refused_before_memory_is_taken(name, out):
 def test_a_thousand_million_channels_are_refused_before_a_layer_is_built(out, monkeypatch):
     edit(out, GIANTS["channels"])
     monkeypatch.setattr(torch.nn.Module, "__init__", lambda self, *args, **kwargs: pytest.fail("a layer is built"))
-    with pytest.raises(ConfigError, match=r"width=1,000,000,000, where 65,536 is the most"):
+    with pytest.raises(ConfigError, match=r"width=1,000,000,000; the maximum is 65,536"):
         zerosum.load(out)
 
 
@@ -207,7 +207,7 @@ def test_weights_of_another_network_are_told(change, words, out):
         (lambda config: config.update(schema=2), "newer version of zerosum; upgrade"),
         (lambda config: config.update(schema="one"), "is damaged: schema"),
         (lambda config: config.pop("settings"), "is damaged: settings: field required"),
-        (lambda config: config.update(library_name="diffusers"), "is not of zerosum"),
+        (lambda config: config.update(library_name="diffusers"), "was not written by zerosum"),
         (lambda config: config.update(recipe="stylegan9"), "no recipe 'stylegan9'"),
         (lambda config: config["settings"].update(colour="red"), "colour"),
         (lambda config: config["data"].pop("shape"), "is damaged: KeyError"),
@@ -233,7 +233,7 @@ def test_a_config_that_is_damaged_is_told(change, words, out):
 )
 def test_a_config_that_is_none_is_told(content, out):
     (out / "config.json").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"cannot be read as JSON|is not of zerosum"):
+    with pytest.raises(ConfigError, match=r"cannot be read as JSON|was not written by zerosum"):
         zerosum.load(out)
 
 

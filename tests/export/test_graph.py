@@ -8,7 +8,7 @@ from tests.export.models import AGE, BIT, HAIR, NAMES, tiny
 from zerosum.data.conditioning.conditions import Condition, encode_conditions
 from zerosum.data.dataset import Side
 from zerosum.data.decode.label_maps import VOID
-from zerosum.export.base import encoded_places
+from zerosum.export.base import encode_condition_inputs
 from zerosum.export.graph import graph_of
 from zerosum.export.translation import STYLES
 from zerosum.models.classifier import Classifier
@@ -110,9 +110,9 @@ def test_a_name_that_is_taken_twice_gets_two_underscores():
 def test_places_are_encoded_as_the_library_does_it():
     places = np.array([[0, 0, 1], [1, 1, 0], [2, 1, 2]])
     conditions = (HAIR, BIT, AGE)
-    told = encoded_places(tuple(torch.from_numpy(places).T), conditions)
+    told = encode_condition_inputs(tuple(torch.from_numpy(places).T), conditions)
     np.testing.assert_array_equal(told.numpy(), encode_conditions(places, conditions))
-    beyond = encoded_places((torch.tensor([3, -1]),), (HAIR,))
+    beyond = encode_condition_inputs((torch.tensor([3, -1]),), (HAIR,))
     assert not beyond.any()
 
 

@@ -52,13 +52,13 @@ def test_a_folder_has_one_file_a_seed(tmp_path):
     assert imagecodecs.png_decode(files[69].read_bytes()).max() == 69
 
 
-def test_a_wish_in_vain_leaves_no_folder(tmp_path):
+def test_conditions_are_validated_before_the_folder_is_created(tmp_path):
     class Refuses(Gray):
         def sample(self, seeds, truncation, attributes):
             raise ConfigError("There is no hair.")
 
     with pytest.raises(ConfigError, match="no hair"):
-        write_folder(Refuses(), range(3), tmp_path / "a", asked={"hair": "green"})
+        write_folder(Refuses(), range(3), tmp_path / "a", conditions={"hair": "green"})
     assert not (tmp_path / "a").exists()
 
 

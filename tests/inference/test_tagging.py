@@ -105,7 +105,7 @@ def test_what_classifiers_wrote_can_be_trained_on(learnt, tmp_path, command):
     runs = ["--with", learnt / "ground", "--with", learnt / "lines"]
     code, out, err = command(tmp_path / "new", *runs, "--json")
     assert code == 0
-    assert "1 image could not be shown" in err
+    assert "1 image could not be classified" in err
     found = json.loads(out)
     assert found["file"] == str(tmp_path / "new/tags.csv")
     assert found["images"] == 40
@@ -133,7 +133,7 @@ def test_what_is_in_the_file_stays(learnt, tmp_path):
     lines = ["note;FILE;ground", "first;003.png;mine", "lost;gone.png;mine", "über;000.png;mine"]
     file.write_text("\n".join(lines), encoding="utf-8-sig")
     before = file.read_bytes()
-    with pytest.raises(ConfigError, match=r"has a column ground already\. Write over it with --replace"):
+    with pytest.raises(ConfigError, match=r"already has a column ground\. Replace it with --replace"):
         tag(tmp_path, [learnt / "lines", learnt / "ground"])
     assert file.read_bytes() == before
     tag(tmp_path, [learnt / "lines"])
@@ -181,7 +181,7 @@ def test_images_are_brought_to_the_form_of_the_classifier(learnt, tmp_path):
 
 
 def test_data_that_is_no_folder_needs_a_file(learnt, tmp_path, pictures_file):
-    with pytest.raises(ConfigError, match=r"name a file with --out.*must be unpacked into a folder"):
+    with pytest.raises(ConfigError, match=r"name a file with --out.*unpack the images into a folder"):
         tag(pictures_file, [learnt / "ground"])
     found = tag(pictures_file, [learnt / "ground"], out=tmp_path / "out.csv")
     assert found["images"] == len(table_of(tmp_path / "out.csv")) == 256
@@ -194,12 +194,12 @@ def test_bad_input_is_told_and_writes_nothing(learnt, tmp_path, pictures_file, c
     zerosum.train("gan", pictures_file, out=tmp_path / "gan", images=16, batch=16, size="8", **small)
     ground = ["--with", learnt / "ground"]
     for arguments, code, words in (
-        (["nowhere", *ground], 3, "There is no nowhere"),
+        (["nowhere", *ground], 3, "nowhere does not exist"),
         ([tmp_path / "empty", *ground], 3, "no images in"),
-        ([tmp_path / "set", "--with", tmp_path / "gan"], 2, "no classifier"),
+        ([tmp_path / "set", "--with", tmp_path / "gan"], 2, "not a classifier"),
         ([tmp_path / "set", *ground, *ground], 2, "both fill the column ground"),
         ([tmp_path / "set", *ground, "--sure", "80"], 2, "sure is 80; a probability"),
-        ([tmp_path / "set", *ground, "--out", tmp_path / "no/where.csv"], 2, "which is no folder"),
+        ([tmp_path / "set", *ground, "--out", tmp_path / "no/where.csv"], 2, "which is not a folder"),
         (["builtin:ring:100", *ground, "--out", tmp_path / "x.csv"], 3, "holds points"),
         ([tmp_path / "set"], 2, "Missing option"),
     ):

@@ -134,9 +134,9 @@ def test_pieces_of_what_sees_means_are_warned_of(runs, tmp_path):
     save(tmp_path / "in" / "b.png", noise(70, 40) % 3)
     said = []
     translate(runs / "looks", tmp_path / "in", tmp_path / "out", tile=32, warn=said.append)
-    (words,) = [words for words in said if "goes through in squares" in words]
+    (words,) = [words for words in said if "is translated in tiles" in words]
     assert "a.png has 40x70 pixels" in words
-    assert "--tile 70 takes it in one piece" in words
+    assert "--tile 70 translates it as a whole" in words
     said.clear()
     translate(runs / "looks", tmp_path / "in", tmp_path / "whole", tile=70, warn=said.append)
     assert not any("squares" in words for words in said)
@@ -163,13 +163,13 @@ def test_a_bad_file_is_told_and_the_others_go_on(runs, tmp_path, command):
     assert json.loads(out) == {"out": str(tmp_path / "out"), "images": 2, "trained_on": 8, "skipped": skipped}
     assert sorted(tree(tmp_path / "out")) == ["a.png", "sub/c.png"]
     code, out, _ = command(runs / "faces", tmp_path / "in", "--out", tmp_path / "out", "--device", "cpu")
-    assert out == f"2 pictures in {tmp_path / 'out'}, 1 left out, from {runs / 'faces'} after 8 images.\n"
+    assert out == f"2 pictures in {tmp_path / 'out'}, 1 skipped, from {runs / 'faces'} after 8 images.\n"
 
 
 def test_what_cannot_be_read_at_all_is_an_error(runs, tmp_path, command):
     (tmp_path / "in").mkdir()
     for arguments, words in (
-        (["nowhere"], "There is no nowhere"),
+        (["nowhere"], "nowhere does not exist"),
         ([tmp_path / "in"], "There are no images in"),
     ):
         code, out, err = command(runs / "faces", *arguments, "--out", tmp_path / "out")
@@ -209,7 +209,7 @@ def test_sixteen_bits_and_opacity(deep_run, tmp_path):
     assert imagecodecs.png_decode((tmp_path / "new" / "named.png").read_bytes()).dtype == np.uint16
     for name in ("a.jpg", "a.tif", "a.PNG"):
         with pytest.raises(
-            ConfigError, match=r"cannot hold what the run makes, uint16 of 4 channels: name it .*a\.png"
+            ConfigError, match=r"cannot store the output of this run, uint16 of 4 channels: name it .*a\.png"
         ):
             quiet(deep_run, tmp_path / "in" / "deep.tif", tmp_path / name)
 
@@ -275,7 +275,7 @@ def test_instances_belong_to_pictures_by_their_names(runs, tmp_path):
     said = []
     found = translate(runs / "looks", tmp_path / "in", tmp_path / "out", instances=tmp_path / "ids", warn=said.append)
     assert found["images"] == 2
-    assert "c.png: 14x14 pixels (height x width), but the map of its instances has 9x14" in said
+    assert "c.png: 14x14 pixels (height x width), but its instance map has 9x14" in said
     model = zerosum.load(runs / "looks")
     for name in ids:
         given = numbers[name][None, ..., None]
@@ -284,7 +284,7 @@ def test_instances_belong_to_pictures_by_their_names(runs, tmp_path):
         assert np.abs(model.translate(given)[0] - expected).max() > 1  # they make a difference
     (tmp_path / "ids" / "b.png").unlink()
     found = quiet(runs / "looks", tmp_path / "in", tmp_path / "out", instances=tmp_path / "ids")
-    assert found["skipped"][0] == {"name": "b.png", "reason": "no map of instances of that name"}
+    assert found["skipped"][0] == {"name": "b.png", "reason": "no instance map of that name"}
     one = quiet(runs / "looks", tmp_path / "in/b.png", tmp_path / "one", instances=tmp_path / "ids/a.png")
     assert one["images"] == 1
 
@@ -295,7 +295,7 @@ def test_a_notice_says_once_that_classes_serve_as_objects(runs, tmp_path):
     said = []
     translate(runs / "looks", tmp_path / "in", tmp_path / "looks", warn=said.append)
     assert len(said) == 1
-    assert "each class counts as one object" in said[0]
+    assert "each class counts as one instance" in said[0]
     translate(runs / "faces", tmp_path / "in", tmp_path / "out", warn=said.append)
     assert len(said) == 1
 
@@ -324,13 +324,13 @@ def test_looks_where_none_were_learnt(runs, tmp_path, command):
     source = save(tmp_path / "in.png", noise(8, 8) % 3)
     for arguments, words in (
         (["faces", "--style", 0], "features.enabled=true"),
-        (["faces", "--styles", 3], "learnt no looks"),
+        (["faces", "--styles", 3], "has no styles"),
         (["looks", "--style", 0, "--styles", 3], "Give either --style"),
         (["looks", "--styles", 0], "styles is 0; it must be at least 1"),
-        (["looks", "--styles", MOST_CELLS], f"has room for {MOST_CELLS}"),
+        (["looks", "--styles", MOST_CELLS], f"can have {MOST_CELLS}"),
         (["looks", "--styles", 2, "--out", tmp_path / "sheet"], "no picture format"),
         (["looks", "--tile", 0], "tile is 0"),
-        (["faces", "--instances", source], "without maps of instances"),
+        (["faces", "--instances", source], "without instance maps"),
     ):
         name, *options = arguments
         code, out, err = command(runs / name, source, *options, "--device", "cpu")
@@ -346,26 +346,26 @@ def test_inputs_are_never_written_over(runs, tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(folder)
     before = tree(tmp_path)
     for given, out, words in (
-        (folder, folder, "among what is read"),
-        (folder, folder / "made", "among what is read"),
-        (folder, tmp_path / "link", "among what is read"),
+        (folder, folder, "into the input folder"),
+        (folder, folder / "made", "into the input folder"),
+        (folder, tmp_path / "link", "into the input folder"),
         (source, source, "over what is read"),
         (source, tmp_path / "link" / "a.png", "over what is read"),
         (source, folder, "is the folder of"),
-        (folder, tmp_path / "a.png", "named as a picture"),
-        (folder, tmp_path / "a.gif", "named as a picture"),
+        (folder, tmp_path / "a.png", "is a file name"),
+        (folder, tmp_path / "a.gif", "is a file name"),
         (source, tmp_path / "a.gif", "no picture format"),
     ):
         with pytest.raises(ConfigError, match=words):
             quiet(runs / "faces", given, out)
-    with pytest.raises(ConfigError, match="among what is read"):
+    with pytest.raises(ConfigError, match="into the input folder"):
         quiet(runs / "looks", folder, tmp_path / "ids", instances=tmp_path / "ids")
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="is a file"):
         quiet(runs / "faces", folder, tmp_path / "file")
     (tmp_path / "file").unlink()
     monkeypatch.chdir(folder)
-    with pytest.raises(ConfigError, match="among what is read"):
+    with pytest.raises(ConfigError, match="into the input folder"):
         quiet(runs / "faces", ".")
     assert tree(tmp_path) == before
     quiet(runs / "faces", source, folder / "b.png")  # beside it, by a name of its own
@@ -377,7 +377,7 @@ def test_the_folder_above_the_inputs_may_take_what_lies_beside_them(runs, tmp_pa
     quiet(runs / "faces", tmp_path / "a", tmp_path)
     assert sorted(tree(tmp_path)) == ["a/x.png", "x.png"]
     save(tmp_path / "a" / "a" / "x.png", noise(8, 8))
-    with pytest.raises(ConfigError, match="among what is read"):  # a/a/x.png would become a/x.png
+    with pytest.raises(ConfigError, match="into the input folder"):  # a/a/x.png would become a/x.png
         quiet(runs / "faces", tmp_path / "a", tmp_path)
 
 
@@ -430,7 +430,7 @@ def test_memory_that_runs_out_names_the_picture_and_the_remedy(runs, tmp_path, m
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
 
     save(tmp_path / "in.png", noise(8, 9))
-    monkeypatch.setattr("zerosum.models.translator.bands", full)
+    monkeypatch.setattr("zerosum.models.translator.translate_bands", full)
     with pytest.raises(ZerosumError, match=r"Not enough memory for in.png, 8x9 pixels: .*--tile 512"):
         quiet(runs / "faces", tmp_path / "in.png", tmp_path / "out")
 
@@ -441,7 +441,7 @@ def test_runs_that_translate_nothing(tmp_path, pictures_file, command):
     source = save(tmp_path / "in.png", noise(8, 8))
     code, out, err = command(tmp_path / "gan", source, "--out", tmp_path / "out", "--device", "cpu")
     assert (code, out) == (2, "")
-    assert "makes no picture from another; give one of pix2pix, pix2pixhd, segmenter or caae." in err
+    assert "not a translator; give a run of pix2pix, pix2pixhd, segmenter or caae." in err
     assert command(tmp_path / "nothing", source)[0] == 2
 
 
@@ -534,7 +534,7 @@ def test_several_values_make_a_sheet(ages, tmp_path, command, value, values):
 def test_a_sheet_says_what_its_columns_are(ages, tmp_path, command):
     source = save(tmp_path / "face.png", noise(8, 8, 3))
     _, out, _ = command(ages, source, "--ages", "20,60", "--out", tmp_path / "sheet.png", "--device", "cpu")
-    assert out.endswith(" In each row the input, then 20, 60.\n")
+    assert out.endswith(" Each row shows the input, then 20, 60.\n")
 
 
 def test_a_folder_makes_a_row_for_each(ages, tmp_path):
@@ -581,21 +581,22 @@ def test_a_gray_picture_becomes_what_the_run_takes(ages, tmp_path):
     [
         (
             [],
-            "Say which age to make: --age with one of 0-10, 11-15, 16-20, 21-30, 31-40, 41-50, 51-60, 61-70, 71+, or ",
+            "Condition 'age' is missing: give --age with one of 0-10, 11-15, 16-20, 21-30, 31-40, 41-50, 51-60, "
+            "61-70, 71+, or ",
         ),
         (["--hat", "red"], "hat cannot be asked for: this run knows age."),
         (["--hats", "all"], "hats cannot be asked for: this run knows age."),
         (["--age", "old"], "61-70, 71+, or a number, which falls into one of them."),
         (["--ages", "20,,60"], "age= cannot be asked for"),
-        (["--age", "60", "more.png"], "'more.png' is one word too many: give one picture or one folder."),
-        (["-x", "--age", "60"], "'-x' is one word too many"),
-        (["--age"], "--age is no option of translate, or lacks a value"),
-        (["--age", "--seed", "1"], "--age is no option of translate, or lacks a value"),
+        (["--age", "60", "more.png"], "'more.png' is one argument too many: give one picture or one folder."),
+        (["-x", "--age", "60"], "'-x' is one argument too many"),
+        (["--age"], "--age is not an option of translate, or lacks a value"),
+        (["--age", "--seed", "1"], "--age is not an option of translate, or lacks a value"),
         (["--age", "20", "--age", "60"], "--age is given twice; give it once."),
-        (["--age", "20", "--ages", "60"], "age is asked for twice"),
-        (["--age", "20", "--set", "age=60"], "age is asked for twice, with --set and without; keep one."),
-        (["--set", "age"], "'age' asks for nothing; write NAME=VALUE"),
-        (["--ages", "20,60", "--age", "60"], "age is asked for twice"),
+        (["--age", "20", "--ages", "60"], "age is given twice"),
+        (["--age", "20", "--set", "age=60"], "age is given twice, with --set and as an option; keep one."),
+        (["--set", "age"], "'age' is not a condition; write NAME=VALUE"),
+        (["--ages", "20,60", "--age", "60"], "age is given twice"),
     ],
 )
 def test_what_cannot_be_asked_for(ages, tmp_path, command, words, text):
@@ -613,7 +614,7 @@ def test_a_picture_must_be_named_beside_the_option(ages, command):
 
 def test_no_value_is_no_sheet(ages, tmp_path):
     source = save(tmp_path / "face.png", noise(8, 8, 3))
-    with pytest.raises(ConfigError, match="Say which age to make"):
+    with pytest.raises(ConfigError, match="Condition 'age' is missing"):
         quiet(ages, source, tmp_path / "sheet.png", asked={"age": []})
 
 
@@ -621,7 +622,7 @@ def test_a_run_that_changes_nothing_is_asked_for_nothing(runs, tmp_path, command
     source = save(tmp_path / "in.png", noise(16, 16))
     code, _, err = command(runs / "faces", source, "--out", tmp_path / "out", "--age", "60")
     assert code == 2
-    assert "--age is no option of translate, and pix2pix changes no attribute" in err
+    assert "--age is not an option of translate, and pix2pix edits no attribute" in err
     assert "asked" not in quiet(runs / "faces", source, tmp_path / "out")
 
 
@@ -663,14 +664,17 @@ def test_an_attribute_called_like_an_option(awkward, tmp_path, command):
     model = zerosum.load(awkward / "style")
     assert np.array_equal(read(tmp_path / "rich.png"), model.translate(read(source)[None], asked={"style": "rich"})[0])
     code, out, _ = command(*places, "--out", tmp_path / "all.png", "--set", "style=all")
-    assert (code, out.endswith(" In each row the input, then plain, rich.\n")) == (0, True)
+    assert (code, out.endswith(" Each row shows the input, then plain, rich.\n")) == (0, True)
     assert len(cells(tmp_path / "all.png", 3)) == 1
     code, _, err = command(*places, "--out", tmp_path / "none.png")
     assert code == 2
-    assert "Say which style to make: --set style=VALUE, since --style has another meaning, with one of plain" in err
+    assert (
+        "Condition 'style' is missing: give --set style=VALUE (since --style has another meaning) with one of plain"
+        in err
+    )
     assert "or --set style=all for a sheet." in err
     code, _, err = command(*places, "--styles", "2")
-    assert (code, "ask for the attribute with --set style=VALUE" in err) == (2, True)
+    assert (code, "set the attribute with --set style=VALUE" in err) == (2, True)
 
 
 @pytest.mark.parametrize("option", ["--wear-level", "--wear_level", "--Wear-Level", "--wear level"])

@@ -83,9 +83,9 @@ def test_what_is_no_picture_is_named(tmp_path):
 def test_a_model_is_loaded_for_what_it_is_to_do(tmp_path):
     run = run_of(tiny("classifier"), tmp_path / "run")
     assert isinstance(load(run, "cpu", task="classify"), zerosum.Classifier)
-    with pytest.raises(ConfigError, match="makes no images"):
+    with pytest.raises(ConfigError, match="not a generator"):
         load(run, "cpu", task="generate")
-    with pytest.raises(ConfigError, match="makes no picture from another"):
+    with pytest.raises(ConfigError, match="not a translator"):
         load(run, "cpu", task="change")
 
 

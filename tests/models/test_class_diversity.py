@@ -16,7 +16,7 @@ from zerosum.data.settings import PackSettings
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import GeneratorSpec, System
 from zerosum.evaluation.evaluate import evaluate
-from zerosum.models.class_diversity import FEWEST, MOST_CLASSES, DiversityWithin, as_known, classes_of
+from zerosum.models.class_diversity import FEWEST, MOST_CLASSES, DiversityWithin, match_conditions, select_classes
 from zerosum.runs.folder import read_lines
 from zerosum.training.tasks.generation import DIVERSITY_WITHIN, varied_within
 
@@ -69,7 +69,7 @@ def test_a_class_that_repeats_one_image_is_found_by_name(tmp_path: Path) -> None
 def test_classes_of_other_data_are_those_of_the_generator_by_name(tmp_path: Path) -> None:
     """The generator repeats one image of a dog, and knows no yak."""
     known = opened(made_set(tmp_path / "known", dict.fromkeys(KINDS, 30)))
-    data = as_known(opened(made_set(tmp_path, dict.fromkeys(("dog", "owl", "yak"), 30))), known.info.conditions)
+    data = match_conditions(opened(made_set(tmp_path, dict.fromkeys(("dog", "owl", "yak"), 30))), known.info.conditions)
     spread = 2 * 15 / 255
     system = System(Told([spread, 0.0, spread]), list, GeneratorSpec(latents))
     within = DiversityWithin(system, data, seed=0)
@@ -95,14 +95,14 @@ def test_every_class_gets_the_same_latents(tmp_path: Path) -> None:
     data = opened(made_set(tmp_path, dict.fromkeys(KINDS, 30)))
     system = System(Told([0.1, 0.1, 0.1]), list, GeneratorSpec(latents))
     measured = DiversityWithin(system, data, seed=0)
-    cat, dog, owl = measured._made(system.network, 0)
+    cat, dog, owl = measured._samples(system.network, 0)
     torch.testing.assert_close(cat - cat.mean(), dog - dog.mean(), atol=1e-5, rtol=0)
     torch.testing.assert_close(cat - cat.mean(), owl - owl.mean(), atol=1e-5, rtol=0)
 
 
 def test_a_value_with_too_few_images_is_named_and_not_looked_at(tmp_path: Path) -> None:
     data = opened(made_set(tmp_path, {"cat": 30, "dog": FEWEST, "owl": FEWEST - 1}))
-    classes, few = classes_of(data, 0)
+    classes, few = select_classes(data, 0)
     assert [one.name for one in classes] == ["cat", "dog"]
     assert few == {"owl": FEWEST - 1}
 
@@ -119,12 +119,12 @@ def test_of_many_classes_the_commonest_and_the_rarest_are_looked_at(tmp_path: Pa
 def test_of_attributes_every_condition_is_held(tmp_path: Path) -> None:
     """So that a generator that makes one image for each combination is found, too."""
     data = condition_on(open_dataset("builtin:portraits:600", (8, 8), PackSettings()), ("hair", "glasses"))
-    classes, _ = classes_of(data, 0)
+    classes, _ = select_classes(data, 0)
     assert {one.name.split("=")[0] for one in classes} == {"hair", "glasses"}
     assert data.conditions is not None
     for one in classes:
-        assert (data.conditions[one.rows] == np.array(one.places)).all()
-    assert len({one.places for one in classes}) >= len(classes) - 1  # one of no glasses may have none left
+        assert (data.conditions[one.rows] == np.array(one.indices)).all()
+    assert len({one.indices for one in classes}) >= len(classes) - 1  # one of no glasses may have none left
 
 
 def test_a_value_stands_with_its_commonest_company_that_stands_for_no_other(tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_a_value_stands_with_its_commonest_company_that_stands_for_no_other(tmp_
     lines = ["file,first,second", *(f"{n:02d}.png,{a},{b}" for n, (a, b) in enumerate(rows))]
     (tmp_path / "tags.csv").write_text("\n".join(lines))
     data = condition_on(open_dataset(str(tmp_path), (8, 8), PackSettings()), ("first", "second"))
-    classes, few = classes_of(data, 0)
+    classes, few = select_classes(data, 0)
     values = [condition.values for condition in data.info.conditions]
-    found = {one.name: tuple(held[place] for held, place in zip(values, one.places, strict=True)) for one in classes}
+    found = {one.name: tuple(held[place] for held, place in zip(values, one.indices, strict=True)) for one in classes}
     assert found == {"first=x": ("x", "p"), "first=y": ("y", "q"), "second=p": ("y", "p"), "second=q": ("x", "q")}
     assert [len(one.rows) for one in classes] == [20, 12, 11, 10]
     assert few == {"first=z": FEWEST - 1}
@@ -211,4 +211,4 @@ def test_a_value_that_is_too_rare_is_named_when_the_run_begins(tmp_path: Path) -
     data = made_set(tmp_path, {"cat": 40, "dog": 40, "owl": 3})
     run = zerosum.train("dcgan", data, out=tmp_path / "run", conditional=True, score={"images": 0}, **TINY)
     said = [event["text"] for event in read_lines(run.path / "events.jsonl") if event["kind"] == "warning"]
-    assert any("all alike is not looked at for owl (3)" in text for text in said)
+    assert any("is not measured for owl (3)" in text for text in said)

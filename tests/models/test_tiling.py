@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from zerosum.engine.players import System, TranslatorSpec
-from zerosum.models.tiling import bands, measures, mirrored, ramp, starts, translated
+from zerosum.models.tiling import blend_weights, pad_reflect, tile_size, tile_starts, translate_bands, translate_batch
 from zerosum.nn.networks import unet
 from zerosum.nn.networks.pix2pixhd import GlobalGenerator
 from zerosum.nn.networks.unet import uses_image_statistics
@@ -41,7 +41,7 @@ class Mean(nn.Module):
 
 @torch.inference_mode()
 def made(system, inputs, tile=None):
-    return translated(system, system.network, {"input": inputs}, tile)
+    return translate_batch(system, system.network, {"input": inputs}, tile)
 
 
 def reach(network, side=64):
@@ -82,7 +82,7 @@ def test_networks_that_reflect_borders_get_enough_of_them(size):
 def test_pieces_are_the_whole_where_the_network_sees_no_further_than_a_quarter_of_the_overlap(depth):
     network = local_network(depth)
     tile = 256 if depth == 2 else 512
-    _, overlap = measures(tile, network.multiple)
+    _, overlap = tile_size(tile, network.multiple)
     assert 2 < reach(network) <= overlap // 4
     system, inputs = system_of(network, network.multiple), torch.rand(1, 3, 75, tile + 155) * 2 - 1
     whole, tiled = made(system, inputs, tile=10_000), made(system, inputs, tile)
@@ -112,10 +112,10 @@ def test_pieces_that_disagree_fade_into_one_another():
 
 def test_small_tiles_of_a_deep_network_keep_to_its_halvings():
     """Pieces of one multiple could only overlap by half of it, where each halving would fall on other pixels."""
-    assert measures(32, 32) == (64, 32)
-    assert measures(1024, 256) == (1024, 256)
-    assert measures(1024, 2) == (1024, 256)
-    assert measures(100, 8) == (96, 24)
+    assert tile_size(32, 32) == (64, 32)
+    assert tile_size(1024, 256) == (1024, 256)
+    assert tile_size(1024, 2) == (1024, 256)
+    assert tile_size(100, 8) == (96, 24)
     network = local_network(5)
     assert made(system_of(network, 32), torch.rand(1, 3, 50, 70), tile=32).shape == (1, 3, 50, 70)
 
@@ -131,7 +131,7 @@ def test_instances_are_cut_with_their_picture():
     ids = torch.arange(30 * 41).reshape(1, 30, 41)
     batch = {"input": ids[:, None].float(), "instances": ids}
     system = System(nn.Identity(), list, translator=TranslatorSpec(translate, 4))
-    assert torch.equal(translated(system, system.network, batch, tile=16), batch["input"])
+    assert torch.equal(translate_batch(system, system.network, batch, tile=16), batch["input"])
     assert len(seen) > 4
 
 
@@ -146,11 +146,11 @@ def test_numbers_of_classes_become_channels_piece_by_piece_and_rows_are_given_as
         return (piece == torch.arange(3)[:, None, None]).float()
 
     with torch.inference_mode():
-        found = list(bands(system, network, {"input": numbers}, 32, encode))
-        whole = translated(system, network, {"input": encode(numbers)}, 32)
+        found = list(translate_bands(system, network, {"input": numbers}, 32, encode))
+        whole = translate_batch(system, network, {"input": encode(numbers)}, 32)
     assert torch.equal(torch.cat(found, dim=2), whole)
     assert max(seen[:-1]) == 32 * 32
-    assert len(found) == len(starts(150, *measures(32, network.multiple), network.multiple))
+    assert len(found) == len(tile_starts(150, *tile_size(32, network.multiple), network.multiple))
     assert all(band.shape[2] <= 32 for band in found)
 
 
@@ -166,10 +166,10 @@ multiples = st.integers(0, 6).map(lambda power: 2**power)
 @settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 600), multiples)
 def test_pieces_cover_everything_and_begin_at_multiples(size, tile, multiple):
-    side, overlap = measures(tile, multiple)
+    side, overlap = tile_size(tile, multiple)
     assert side % multiple == overlap % multiple == 0
     assert 0 < overlap <= side // 2
-    places = starts(size, side, overlap, multiple)
+    places = tile_starts(size, side, overlap, multiple)
     assert places == sorted(set(places))
     assert all(place % multiple == 0 for place in places)
     assert places[0] == 0
@@ -181,11 +181,11 @@ def test_pieces_cover_everything_and_begin_at_multiples(size, tile, multiple):
 @settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 600), multiples)
 def test_each_pixel_counts_in_some_piece(size, tile, multiple):
-    side, overlap = measures(tile, multiple)
+    side, overlap = tile_size(tile, multiple)
     total = torch.zeros(size)
-    for start in starts(size, side, overlap, multiple):
+    for start in tile_starts(size, side, overlap, multiple):
         end = min(start + side, size)
-        weights = ramp(end - start, overlap, start > 0, end < size)
+        weights = blend_weights(end - start, overlap, start > 0, end < size)
         assert weights.shape == (end - start,)
         assert 0 <= weights.min() <= weights.max() <= 1
         total[start:end] += weights
@@ -195,7 +195,7 @@ def test_each_pixel_counts_in_some_piece(size, tile, multiple):
 @settings(deadline=None)
 @given(st.integers(1, 64).map(lambda half: 2 * half))
 def test_two_ramps_add_up_to_one_over_their_overlap(overlap):
-    down, up = ramp(3 * overlap, overlap, False, True), ramp(3 * overlap, overlap, True, False)
+    down, up = blend_weights(3 * overlap, overlap, False, True), blend_weights(3 * overlap, overlap, True, False)
     torch.testing.assert_close(down[-overlap:] + up[:overlap], torch.ones(overlap))
     assert torch.equal(up, down.flip(0))
     assert (up[: overlap // 4] == 0).all()
@@ -206,7 +206,7 @@ def test_two_ramps_add_up_to_one_over_their_overlap(overlap):
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 30), st.integers(0, 30))
 def test_mirroring_goes_on_as_often_as_needed(height, width, down, across):
     maps = torch.arange(height * width).reshape(1, height, width)
-    more = mirrored(maps, down, across)
+    more = pad_reflect(maps, down, across)
     assert more.shape == (1, height + down, width + across)
     assert torch.equal(more[:, :height, :width], maps)
     if down < height and across < width:  # what torch can do, too

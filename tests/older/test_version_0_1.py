@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import zerosum
-from zerosum.export.check import complaint, load_check
+from zerosum.export.check import failure_text, load_check
 from zerosum.runs.folder import RunFolder
 from zerosum.training.train import plan
 from zerosum.utils.weights import tensors_hash
@@ -33,7 +33,7 @@ def test_a_run_is_loaded_with_the_weights_that_it_exported(name):
 def test_an_exported_folder_computes_what_it_did(name):
     folder = KEPT / f"{name}-exported"
     rows = load_check(folder)
-    assert complaint(folder, rows) is None
+    assert failure_text(folder, rows) is None
     assert [row.what for row in rows if row.difference is not None] == ["PyTorch"]
 
 

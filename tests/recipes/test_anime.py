@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.step import training_step
-from zerosum.models.loading import described
+from zerosum.models.loading import parse_run_config
 from zerosum.nn.networks.srresnet import Generator, Residual
 from zerosum.recipes.anime import AnimeSettings
 from zerosum.recipes.registry import get_recipe
@@ -86,7 +86,9 @@ def test_a_run_of_an_older_version_goes_on_as_it_began(lacks_rate: bool) -> None
     del stored["generator"]["zero_gain"]
     if lacks_rate:
         del stored["optimizer"]["discriminator_lr"]
-    _, settings, _ = described({"recipe": "anime", "settings": stored, "data": INFO.to_json()}, Path("config.yaml"))
+    _, settings, _ = parse_run_config(
+        {"recipe": "anime", "settings": stored, "data": INFO.to_json()}, Path("config.yaml")
+    )
     assert isinstance(settings, AnimeSettings)
     assert rates(settings) == [5e-4, 5e-4]
     assert not settings.generator.zero_gain

@@ -12,7 +12,7 @@ from zerosum.data.conditioning.conditions import Condition, width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import training_step
-from zerosum.models.loading import described
+from zerosum.models.loading import parse_run_config
 from zerosum.nn.augment.opacity import over_white
 from zerosum.nn.losses.labels import attribute_loss, auxiliary_classifier_loss
 from zerosum.nn.losses.penalties import r1
@@ -316,11 +316,11 @@ def test_a_run_of_an_older_dcgan_goes_on_as_it_began():
     recipe, document = get_recipe("dcgan"), get_recipe("dcgan").configure({}).model_dump(mode="json")
     config = {"recipe": "dcgan", "settings": {key: document[key] for key in document if key not in added}}
     config["data"] = DatasetInfo("test", 8, (16, 16, 3), "uint8", (0, 255), False, (), "").to_json()
-    _, settings, info = described(config, Path("config.yaml"))
+    _, settings, info = parse_run_config(config, Path("config.yaml"))
     system = recipe.build(settings, info)
     assert (system.batch(0), system.players[0].schedule(10**6)[0]["lr"]) == (64, 1e-3)
     assert system.joint_forward is None
-    assert described(config | {"settings": document}, Path("config.yaml"))[1] == recipe.configure({})
+    assert parse_run_config(config | {"settings": document}, Path("config.yaml"))[1] == recipe.configure({})
 
 
 @pytest.mark.parametrize(
@@ -656,7 +656,9 @@ def test_networks_of_older_runs_stay_what_they_were(name, preset, key, now, olde
     stored = settings.model_dump(mode="json")
     del stored["network"][key]
     info = DatasetInfo("test", 8, (16, 16, 3), "uint8", (0, 255), False, (), "")
-    _, read, _ = described({"recipe": name, "settings": stored, "data": info.to_json()}, tmp_path / "config.yaml")
+    _, read, _ = parse_run_config(
+        {"recipe": name, "settings": stored, "data": info.to_json()}, tmp_path / "config.yaml"
+    )
     assert getattr(read.network, key) == older
 
 

@@ -7,7 +7,7 @@ import yaml
 
 import zerosum
 from zerosum.data.dataset import DatasetInfo
-from zerosum.models.loading import described
+from zerosum.models.loading import parse_run_config
 from zerosum.nn.networks.pokegan import Critic, Generator
 from zerosum.recipes.registry import get_recipe
 from zerosum.runs.checkpoint import load_state, newest_intact
@@ -127,7 +127,7 @@ def test_a_run_of_an_older_version_goes_on_as_it_began(sprites, tmp_path):
     del settings["kernel"]
     settings["optimizer"] = {key: settings["optimizer"][key] for key in ("lr", "decay")}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
-    _, read, _ = described(config, run / "config.yaml")
+    _, read, _ = parse_run_config(config, run / "config.yaml")
     assert (read.kernel, read.optimizer.name, read.penalty.clip) == (5, "rmsprop", 0.01)
     zerosum.resume(run, images=160)
     first, second = (load_state(newest_intact(path / "checkpoints", print))["players"] for path in (run, other))

@@ -9,7 +9,7 @@ import zerosum
 from tests.data.made_sets import packed
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.engine.players import System
-from zerosum.models.loading import described
+from zerosum.models.loading import parse_run_config
 from zerosum.recipes.registry import get_recipe
 from zerosum.recipes.settings import held_share
 from zerosum.recipes.styles import centres_of
@@ -203,7 +203,7 @@ def test_runs_of_older_versions_keep_the_half_of_their_least_squares(recipe, pre
     if recipe == "pix2pixhd":
         del stored["network"]["fix_encoder"]
     config = {"recipe": recipe, "settings": stored, "data": pairs_info().to_json()}
-    _, settings, info = described(config, tmp_path / "config.yaml")
+    _, settings, info = parse_run_config(config, tmp_path / "config.yaml")
     assert settings.half_squares
     assert settings.sharp_jitter
     assert recipe == "pix2pix" or settings.network.fix_encoder
@@ -218,7 +218,7 @@ def test_segmenters_of_older_versions_keep_their_jitter(tmp_path):
     stored = chosen.configure({}).model_dump(mode="json")
     assert not stored.pop("sharp_jitter")
     config = {"recipe": "segmenter", "settings": stored, "data": pairs_info().to_json()}
-    assert described(config, tmp_path / "config.yaml")[1].sharp_jitter
+    assert parse_run_config(config, tmp_path / "config.yaml")[1].sharp_jitter
 
 
 def moved_by_a_step(system: System) -> dict[str, bool]:

@@ -205,7 +205,7 @@ def test_samples_of_few_images_lie_beside_their_nearest(sets, tmp_path):
 
 @pytest.mark.parametrize("count", [FEW, 5_000])
 def test_of_many_images_no_copies_are_looked_for(sets, tmp_path, count, monkeypatch):
-    monkeypatch.setattr("zerosum.models.sample_sheets.Known", lambda data: pytest.fail("looks for copies"))
+    monkeypatch.setattr("zerosum.models.sample_sheets.CopyDetector", lambda data: pytest.fail("looks for copies"))
     run = zerosum.train("dcgan", sets / f"{count}.npy", out=tmp_path / "many", images=8, **TINY)
     assert not (run.path / "samples/nearest.png").exists()
     assert "health/copying" not in (run.path / "stats.jsonl").read_text()

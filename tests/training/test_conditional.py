@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import zerosum
 from zerosum.cli.main import app
 from zerosum.data.conditioning.conditioning import condition_on
-from zerosum.models.generator import conditions_of
+from zerosum.models.generator import conditions_for_seeds
 from zerosum.runs.folder import read_lines
 from zerosum.utils.errors import ConfigError, DataError
 
@@ -171,10 +171,10 @@ def test_values_come_together_as_in_the_data(tmp_path):
     rows = [f"{row.rsplit(',', 1)[0]},{'yes' if ',red,' in row else 'no'}" for row in rows[1:]]
     (data / "tags.csv").write_text("\n".join(["file,hair,glasses", *rows]))
     info = trained("dcgan", data, tmp_path / "run").model().info
-    places = conditions_of(info, range(300))
+    places = conditions_for_seeds(info, range(300))
     assert np.array_equal(places[:, 1] == 1, places[:, 0] == HAIR.index("red"))
-    assert set(conditions_of(info, range(50), {"hair": "green"})[:, 1]) == {0}
-    unseen = conditions_of(info, range(300), {"hair": "green", "glasses": "yes"})  # the data has no such face
+    assert set(conditions_for_seeds(info, range(50), {"hair": "green"})[:, 1]) == {0}
+    unseen = conditions_for_seeds(info, range(300), {"hair": "green", "glasses": "yes"})  # the data has no such face
     assert set(map(tuple, unseen.tolist())) == {(HAIR.index("green"), 1)}
 
 
@@ -191,7 +191,7 @@ def test_the_label_of_a_generator_with_one_condition(faces, tmp_path):
 
 def test_values_that_are_not_asked_for_come_as_often_as_in_the_data(faces, tmp_path):
     model = trained("dcgan", faces, tmp_path / "run").model()
-    drawn = conditions_of(model.info, range(3000))
+    drawn = conditions_for_seeds(model.info, range(3000))
     assert np.bincount(drawn[:, 0]) / 3000 == pytest.approx(np.full(3, 1 / 3), abs=0.04)
     assert drawn[:, 1].mean() == pytest.approx(0.25, abs=0.04)
 

@@ -14,7 +14,7 @@ from tests.recipes.test_recipes import SMALLER, StopAt, same_weights, source
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.engine.loop import Goal
 from zerosum.engine.pace import duration, pace_text
-from zerosum.models.loading import described
+from zerosum.models.loading import parse_run_config
 from zerosum.recipes.describe import describe
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.runs.folder import read_lines
@@ -77,7 +77,7 @@ def test_the_plan_the_run_and_its_config_agree(name, way, data, tmp_path):
     assert config["schedule"] == "images"
     assert planned.settings.epochs is None
     assert planned.settings.goal(1, 1) == planned.settings.goal(10**6, 9) == planned.settings.images
-    _, settings, info = described(config, run.path / "config.yaml")
+    _, settings, info = parse_run_config(config, run.path / "config.yaml")
     assert settings.images == planned.settings.images
     last = max(batch for _, batch in settings.batch_plan(info.shape[:2])) * settings.batches_a_step
     assert settings.images <= run.images < settings.images + last
@@ -332,7 +332,7 @@ def test_a_run_of_an_older_version_keeps_its_schedule_until_its_goal_moves(stopp
     del config["schedule"], config["settings"]["epochs"]
     config["settings"] |= {"images": 1_000_000, "decay": {"images": 250_000, "lr": 0.2}}
     (stopped / "config.yaml").write_text(yaml.safe_dump(config))
-    _, settings, _ = described(stored(stopped), stopped / "config.yaml")
+    _, settings, _ = parse_run_config(stored(stopped), stopped / "config.yaml")
     assert (settings.images, settings.decay.images, settings.epochs) == (1_000_000, 250_000, None)
     zerosum.resume(stopped)
     assert stored(stopped)["settings"] == config["settings"]
@@ -418,7 +418,7 @@ def test_the_published_classifier_has_plain_momentum_and_older_runs_keep_theirs(
     document = recipe.configure({"preset": "paper"}).model_dump(mode="json")
     del document["optimizer"]["nesterov"]
     config = {"recipe": "classifier", "settings": document, "data": info.to_json()}
-    assert described(config, None)[1].optimizer.nesterov
+    assert parse_run_config(config, None)[1].optimizer.nesterov
     assert recipe.configure({"preset": "paper"}).augment.fill == "constant"
 
 
@@ -437,7 +437,7 @@ def test_the_augmentation_and_the_average_of_r3gan_follow_its_cosine():
     assert settings.augment.flip == "horizontal"
     document = settings.model_dump(mode="json")
     del document["decay"]["augment"], document["decay"]["average"], document["augment"]["color_multiplier"]
-    older = described({"recipe": "r3gan", "settings": document, "data": info.to_json()}, None)[1]
+    older = parse_run_config({"recipe": "r3gan", "settings": document, "data": info.to_json()}, None)[1]
     assert (older.decay.augment, older.decay.average, older.augment.color_multiplier) == (False, False, 1.0)
     assert recipe.build(older, info).half_life is None
 

@@ -169,7 +169,7 @@ def test_samples_that_are_not_finite(tmp_path, command, words):
     run = run_of(overflowing("gan"), tmp_path / "run")
     code, errors = command(*words.format(run=run, out=tmp_path / "out").split())
     assert code == 3
-    assert "What the network makes is not finite" in errors
+    assert "The output of the network is not finite" in errors
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 

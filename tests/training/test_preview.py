@@ -82,8 +82,8 @@ def test_the_name_is_preview_png_if_none_is_given(run: Run, photos: Path, tmp_pa
 def test_errors_are_sentences(run: Run, photos: Path, tmp_path: Path) -> None:
     look = ("--out", tmp_path / "look.png")
     for words, sentence in (
-        ((photos,), "Missing argument OUT: name the folder to make after SOURCE, or look first with --preview."),
-        ((photos, "--out", tmp_path / "a"), "names the picture of --preview"),
+        ((photos,), "Missing argument OUT: name the folder to create after SOURCE, or try --preview first."),
+        ((photos, "--out", tmp_path / "a"), "is for --preview"),
         ((photos, tmp_path / "a", "--preview", "augment=flip"), f"leave {tmp_path / 'a'} out"),
         ((photos, "--strict", "--preview", "augment=flip"), "leave --strict out"),
         ((photos, "--preview", "lecture", *look), "augment.KEY=VALUE, not 'lecture'"),

@@ -1,4 +1,4 @@
-"""What the shell offers for a word that is begun (`zerosum --install-completion`): recipes, settings, runs."""
+"""Shell completion (`zerosum --install-completion`) of recipes, settings and runs."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -6,18 +6,18 @@ from pathlib import Path
 
 import typer
 
-RUNS = "runs"  # where runs go that --out does not name
+RUNS = "runs"  # default parent folder of runs, without --out
 
 
 def recipes(incomplete: str) -> Iterator[tuple[str, str]]:
-    """Recipes that begin so, each with what it is."""
+    """Recipe names with this prefix, each with its summary."""
     from zerosum.recipes.catalog import catalog
 
     yield from ((name, entry["summary"]) for name, entry in catalog().items() if name.startswith(incomplete))
 
 
 def settings(context: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
-    """Settings of the recipe that begin so; behind the equals sign of one, its choices."""
+    """Settings of the recipe with this prefix; after the equals sign, the choices of the setting."""
     from zerosum.recipes.catalog import entry_of, names
 
     recipe = context.params.get("recipe") or ""
@@ -31,7 +31,7 @@ def settings(context: typer.Context, incomplete: str) -> Iterator[tuple[str, str
 
 
 def runs(incomplete: str) -> Iterator[str]:
-    """Run folders that begin so, here and in `runs`; of other folders those that one may lie in."""
+    """Run folders with this prefix, here and in `runs`, and other folders that may contain runs."""
     folders = [Path(incomplete).parent if incomplete else Path(), *([Path(RUNS)] if "/" not in incomplete else [])]
     with suppress(OSError):
         for folder in folders:

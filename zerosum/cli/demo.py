@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 DATA, SETTINGS = "builtin:portraits", ["size=32"]
-SCORED = 2000  # images a side
+SCORED = 2000  # images per side
 
 
 def demo(
     out: Annotated[
-        Path | None, typer.Option(help="The run folder; by default runs/demo, or the next that is free.")
+        Path | None, typer.Option(help="Run folder; by default runs/demo, or runs/demo-2, -3, ... if that exists.")
     ] = None,
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 3.0,
 ) -> None:
-    """Train a small DCGAN on built-in portraits, score it, write the report: the whole of zerosum in a few minutes."""
+    """Train a small DCGAN on built-in portraits, score it and write the report: zerosum end to end in a few minutes."""
     from zerosum.cli.evaluate import evaluate
     from zerosum.cli.train import train
 

@@ -10,9 +10,9 @@ from zerosum.cli import completion
 from zerosum.cli.output import print_table, show, warn
 from zerosum.utils.errors import ConfigError
 
-AskedPart = Literal["auto", "train", "test"]
+PartChoice = Literal["auto", "train", "test"]
 Checkpoint = Literal["latest", "best"]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
 
 def evaluate(
@@ -20,62 +20,68 @@ def evaluate(
     data: Annotated[
         str,
         typer.Argument(
-            help="What to hold it against: for a generator, what it was trained on; for a translator, pairs.",
+            help="Data to evaluate on: for a generator, its training data; for a translator, pairs.",
             show_default=False,
         ),
     ],
     features: Annotated[
         str | None,
         typer.Option(
-            help="What sees the images: random (the default), inception[:FILE], resnet50[:FILE] or others, or a RUN."
+            help="Feature extractor: random (the default), inception[:FILE], resnet50[:FILE] or others, or a "
+            "classifier RUN."
         ),
     ] = None,
     segmenter: Annotated[
         Path | None,
-        typer.Option(help="A segmenter run: does it find the labels again in what a translator makes of label maps?"),
+        typer.Option(help="A segmenter run, to segment images translated from label maps and compare with those maps."),
     ] = None,
     reader: Annotated[
         Path | None,
-        typer.Option(help="A classifier run that reads what is changed, such as ages, in the same bins."),
+        typer.Option(help="A classifier run that predicts the edited attribute, such as age, in the same bins."),
     ] = None,
     keeps: Annotated[
         list[Path] | None,
-        typer.Option(help="A classifier run of something that is to stay as it is; may be given several times."),
+        typer.Option(help="A classifier run of an attribute that editing must preserve; can be repeated."),
     ] = None,
     synthetic: Annotated[
         Path | None,
         typer.Option(
-            help="A classifier run: train it on synthetic images, on real ones and on both; test on real ones."
+            help="A classifier run: retrain it on synthetic images, on real ones and on both; test on real ones."
         ),
     ] = None,
     n: Annotated[
-        int | None, typer.Option("-n", help="Images a side, by default up to 10,000; with --synthetic: synthetic ones.")
+        int | None,
+        typer.Option("-n", help="Images per side, by default up to 10,000; with --synthetic: synthetic images."),
     ] = None,
     per_class: Annotated[
-        int | None, typer.Option("--per-class", help="With --synthetic: so many synthetic images of each class.")
+        int | None, typer.Option("--per-class", help="With --synthetic: number of synthetic images per class.")
     ] = None,
     balance: Annotated[
-        bool, typer.Option("--balance", help="With --synthetic: fill every class up to the largest.")
+        bool, typer.Option("--balance", help="With --synthetic: fill up every class to the size of the largest.")
     ] = False,
-    images: Annotated[int | None, typer.Option("--images", help="With --synthetic: images each training sees.")] = None,
-    part: Annotated[AskedPart, typer.Option(help="The part of the data; auto: what suits.")] = "auto",
-    checkpoint: Annotated[Checkpoint, typer.Option(help="best: by the scores at checkpoints.")] = "latest",
-    seed: Annotated[int, typer.Option(help="Which real images are chosen.")] = 0,
+    images: Annotated[
+        int | None, typer.Option("--images", help="With --synthetic: images seen in each training.")
+    ] = None,
+    part: Annotated[PartChoice, typer.Option(help="Part of the data; auto: depends on the task.")] = "auto",
+    checkpoint: Annotated[Checkpoint, typer.Option(help="latest, or best by the scores at checkpoints.")] = "latest",
+    seed: Annotated[int, typer.Option(help="Random seed for choosing real images.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Score a run: a generator against real images, a translator against the truth of its pairs, a classifier against
-    labels. Each score with what made it."""
+    """Score a run: a generator against real images, a translator against the targets of its pairs, a classifier against
+    labels. Every score comes with its provenance."""
     from zerosum.evaluation.evaluate import evaluate as evaluate_run
     from zerosum.training.live import Terminal, packing
 
     terminal = Terminal()
     if synthetic is None:
         if images is not None:
-            raise ConfigError("--images goes with --synthetic; for the number of images a side give -n.")
+            raise ConfigError("--images needs --synthetic; use -n for the number of images per side.")
         if per_class is not None or balance:
-            raise ConfigError(f"--{'balance' if balance else 'per-class'} goes with --synthetic RUN; leave it out.")
-        found = evaluate_run(
+            raise ConfigError(
+                f"--{'balance' if balance else 'per-class'} needs --synthetic RUN; add it or leave this option out."
+            )
+        result = evaluate_run(
             run,
             data,
             features=features,
@@ -93,12 +99,12 @@ def evaluate(
     else:
         if features is not None or segmenter is not None or reader is not None or keeps or part != "auto" or seed:
             raise ConfigError(
-                "--features, --segmenter, --reader, --keeps, --part and --seed have no meaning with --synthetic; leave "
+                "--features, --segmenter, --reader, --keeps, --part and --seed cannot be used with --synthetic; leave "
                 "them out."
             )
         from zerosum.evaluation.synthetic import synthetic_score
 
-        found = synthetic_score(
+        result = synthetic_score(
             run,
             data,
             synthetic,
@@ -113,21 +119,21 @@ def evaluate(
             packing=packing(terminal),
         )
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(result, indent=1))
         return
-    _print_scores(found)
-    show(f"Kept in {run / 'evaluation.jsonl'}; {run / 'report.html'} shows it in pictures.")
+    _print_scores(result)
+    show(f"Saved in {run / 'evaluation.jsonl'}; figures in {run / 'report.html'}.")
 
 
-def _print_scores(found: dict[str, Any]) -> None:
-    facts = found["made_by"]
-    show(f"{found['run']} ({found['recipe']}, {found['images']:,} images seen)")
-    floor, beside = found.get("floor", {}), found.get("baselines", {})
-    training = {"its training images": found["training"]} if found.get("training") else {}
-    columns = ({"real images in its place": floor} if floor else {}) | training | beside
+def _print_scores(result: dict[str, Any]) -> None:
+    provenance = result["made_by"]
+    show(f"{result['run']} ({result['recipe']}, {result['images']:,} images seen)")
+    floor, baselines = result.get("floor", {}), result.get("baselines", {})
+    training = {"its training images": result["training"]} if result.get("training") else {}
+    columns = ({"real images (floor)": floor} if floor else {}) | training | baselines
     lines = [["", "score", *columns]]
-    for name, value in found["scores"].items():
-        error = found["errors"].get(name)
+    for name, value in result["scores"].items():
+        error = result["errors"].get(name)
         lines.append(
             [
                 name,
@@ -136,19 +142,19 @@ def _print_scores(found: dict[str, Any]) -> None:
             ]
         )
     print_table(lines)
-    tables = (("class", "per_class"), ("value", "per_value"), ("class, as the classifier sees it", "classes"))
+    tables = (("class", "per_class"), ("value", "per_value"), ("predicted class", "classes"))
     for title, key in tables:
-        if rows := found.get(key):
+        if rows := result.get(key):
             show()
             columns = list(next(iter(rows.values())))
             print_table(
                 [[title, *columns], *([name, *(_short(row[c]) for c in columns)] for name, row in rows.items())]
             )
-    show("\nMade by: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
-    for warning in found["warnings"]:
+    show("\nComputed with: " + ", ".join(f"{key} {value}" for key, value in provenance.items()))
+    for warning in result["warnings"]:
         show(f"Note: {warning}")
-    for words, place in found.get("pictures", {}).items():
-        show(f"Picture ({words}): {Path(found['run']) / place}")
+    for caption, file in result.get("pictures", {}).items():
+        show(f"Picture ({caption}): {Path(result['run']) / file}")
 
 
 def _digits(value: float | None) -> str:

@@ -16,35 +16,39 @@ def import_(
             help="Generator weights, such as latest_net_G.pth of pix2pix, CycleGAN or pix2pixHD.", show_default=False
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="The run folder to write.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Run folder to write.", show_default=False)],
     recipe: Annotated[str, typer.Option("--as", metavar="RECIPE", help="pix2pix or pix2pixhd.", show_default=False)],
     size: Annotated[
-        str, typer.Option(help="What the run says its pictures have, such as 256 or 512x1024; others work, too.")
+        str, typer.Option(help="Image size recorded in the run, such as 256 or 512x1024; other sizes work too.")
     ] = "256",
     labels: Annotated[
-        int, typer.Option(help="pix2pixhd: classes of the label maps it takes (label_nc); 0: it takes pictures.")
+        int,
+        typer.Option(help="pix2pixhd: number of classes of its input label maps (label_nc); 0: its inputs are images."),
     ] = 0,
     instances: Annotated[
-        bool, typer.Option("--instances", help="pix2pixhd: it sees boundaries of instances (no --no_instance).")
+        bool,
+        typer.Option(
+            "--instances", help="pix2pixhd: the input includes instance boundaries (trained without --no_instance)."
+        ),
     ] = False,
     as_trained: Annotated[
         bool,
         typer.Option(
             "--as-trained",
-            help="pix2pix: make pictures as the reference code does without --eval: norms by the picture, dropout on.",
+            help="pix2pix: run as the reference code does without --eval: norm statistics of each image, dropout on.",
         ),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
+        bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
     ] = False,
 ) -> None:
-    """Make a run of a generator that the reference code of pix2pix, CycleGAN or pix2pixHD has trained."""
+    """Import generator weights from the reference code of pix2pix, CycleGAN or pix2pixHD as a run folder."""
     from zerosum.models.importing import import_weights
 
-    found = import_weights(file, recipe, out, size=size, labels=labels, instances=instances, as_trained=as_trained)
+    imported = import_weights(file, recipe, out, size=size, labels=labels, instances=instances, as_trained=as_trained)
     if as_json:
-        print(json.dumps(found.to_json(), indent=1))
+        print(json.dumps(imported.to_json(), indent=1))
         return
-    show(f"{out}: {found.text()}, read from {file}.")
-    for note in found.notes:
+    show(f"{out}: {imported.text()}, read from {file}.")
+    for note in imported.notes:
         show(f"Note: {note}")

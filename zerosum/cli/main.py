@@ -1,4 +1,4 @@
-"""The command `zerosum`: its words, and how errors end it."""
+"""The `zerosum` command: its subcommands, and what errors and signals do."""
 
 import io
 import os
@@ -36,18 +36,18 @@ from zerosum.engine.stopping import ending_signals
 from zerosum.utils.errors import EXIT_DONE, EXIT_ERROR, ConfigError, ZerosumError
 
 LARGEST = 2**63 - 1  # of a whole number on the command line
-ENDED = 128  # and the number of the signal, as shells count it: nothing was being trained that could be resumed
+ENDED = 128  # plus the signal number, as in shells; used when there was no training to resume
 
 
 def countable(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, which refuses whole numbers that nothing can be counted with."""
+    """Wrap a command so that it refuses integers beyond 64 bits."""
 
     @wraps(command)
     def checked(*arguments: Any, **options: Any) -> None:
         for name, value in options.items():
             if isinstance(value, int) and abs(value) > LARGEST:
                 option = f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
-                raise ConfigError(f"{option} is {value:,}; the largest number that can be given is {LARGEST:,}.")
+                raise ConfigError(f"{option} is {value:,}; the largest number allowed is {LARGEST:,}.")
         command(*arguments, **options)
 
     return checked
@@ -64,7 +64,7 @@ app = typer.Typer(
 )
 for command in (recipes, prepare, train, resume, sample, evaluate, compare, tag, export, doctor, demo):
     app.command(cls=Once)(countable(command))
-# An attribute that a run changes is an option by its own name: --age 60
+# translate takes an option named after the edited attribute: --age 60
 ANY = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(cls=Once, context_settings=ANY)(countable(translate))
 app.command("import", cls=Once)(countable(import_))
@@ -74,8 +74,8 @@ for known in explore.registered_commands:
 app.add_typer(explore)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         print(__version__)
         raise typer.Exit(EXIT_DONE)
 
@@ -90,31 +90,31 @@ def options(
 
 
 def main() -> NoReturn:
-    """Run the command; an error that the user can mend is a sentence on stderr and an exit code, never a traceback, and
-    of any other the traceback is in a file that the sentence names (with ZEROSUM_DEBUG=1 it is shown).
+    """Run the command. A user error is one sentence on stderr and an exit code, never a traceback; an unexpected error
+    has its traceback in a file named by the message (ZEROSUM_DEBUG=1 prints it instead).
 
-    SIGTERM, and SIGHUP unless it is ignored, end it in order, so that what is half written is removed; training saves
-    first (engine/stopping.py). A result that stdout does not take, such as one for a full disk, is an error, but for a
-    pipe whose reader has seen enough."""
+    SIGTERM, and SIGHUP unless ignored, exit cleanly: partial files are removed, and training saves first
+    (engine/stopping.py). Failing to write the result to stdout (a full disk, say) is an error, except for a pipe
+    whose reader has closed it."""
     _fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
+            stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     before = {number: signal.signal(number, _end) for number in ending_signals()}
     try:
         code = _run()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        lost = _flush()
-    if lost and code == EXIT_DONE:
-        say(f"zerosum: The result cannot be written to stdout: {lost}.")
+        failure = _flush()
+    if failure and code == EXIT_DONE:
+        say(f"zerosum: The result cannot be written to stdout: {failure}.")
         code = EXIT_ERROR
     sys.exit(code)
 
 
 def _run() -> str | int:
-    """The exit code that the command ends with, once what went wrong is said."""
+    """Run the command, print any error, and return the exit code."""
     try:
         command = typer.main.get_command(app)
         words.check(sys.argv[1:], known_options(command))
@@ -137,11 +137,11 @@ def known_options(command: Any) -> dict[str, dict[str, bool]]:
     return {
         name: {
             option: not parameter.is_flag
-            for parameter in found.params
+            for parameter in subcommand.params
             if parameter.param_type_name == "option"
             for option in (*parameter.opts, *parameter.secondary_opts)
         }
-        for name, found in command.commands.items()
+        for name, subcommand in command.commands.items()
     }
 
 
@@ -150,34 +150,34 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _fill_closed_streams() -> None:
-    """Give stdin, stdout and stderr that were closed (`2>&-`) to the null device: else the first files that are opened
-    take their numbers, and get what C libraries write to a terminal."""
+    """Point closed stdin, stdout and stderr (`2>&-`) at the null device. Otherwise the first files opened would take
+    their descriptors, and receive what C libraries write to the terminal."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor
 
 
 def _last_resort(error: Exception) -> str:
-    """What to say of an error that nobody has foreseen, or of one of the system."""
-    said = (str(error).strip().splitlines() or [""])[0]
-    kind = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    """The message for an unexpected error or an operating system error."""
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    kind = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
     if _is_out_of_memory(error):
-        return f"Not enough memory ({kind.rstrip('.')}). Choose a smaller size or batch, or fewer images at once."
+        return f"Not enough memory ({kind.rstrip('.')}). Choose a smaller size or batch, or fewer images at a time."
     if isinstance(error, OSError):
-        return f"{type(error).__name__}: {error}. Set ZEROSUM_DEBUG=1 to see where."
+        return f"{type(error).__name__}: {error}. Set ZEROSUM_DEBUG=1 for the traceback."
     try:
         handle, file = tempfile.mkstemp(prefix="zerosum-error-", suffix=".txt")
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as opened:
-            opened.write(_details(error))
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as report:
+            report.write(_details(error))
     except OSError:
-        return f"An error that should not happen, {kind.rstrip('.')}. Set ZEROSUM_DEBUG=1 to see where."
-    return f"An error that should not happen, {kind.rstrip('.')}. {file} has the details; please report it with them."
+        return f"Internal error: {kind.rstrip('.')}. Set ZEROSUM_DEBUG=1 for the traceback."
+    return f"Internal error: {kind.rstrip('.')}. Details are in {file}; please include them in a bug report."
 
 
 def _details(error: Exception) -> str:
-    """The command, what it ran on, and the traceback."""
+    """The command line, versions and the traceback."""
     torch = sys.modules.get("torch")
     about = f"zerosum {__version__}, Python {platform.python_version()}, {platform.platform()}"
     also = f", torch {torch.__version__}" if torch else ""
@@ -195,17 +195,16 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _flush() -> str:
-    """Write what was printed. Returns why stdout did not take it; nothing where its reader has gone, who is not to be
-    told."""
-    lost = ""
+    """Flush stdout and stderr. Returns why stdout failed, or "" (also if the reader of a pipe has closed it)."""
+    failure = ""
     for stream in (sys.stdout, sys.stderr):
-        if stream is None:  # closed from the start
+        if stream is None:  # closed at start-up
             continue
         try:
             stream.flush()
         except (OSError, ValueError) as error:
             if stream is sys.stdout and isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-                lost = error.strerror or str(error)
+                failure = error.strerror or str(error)
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return lost
+    return failure

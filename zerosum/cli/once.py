@@ -1,4 +1,4 @@
-"""Commands whose options have one value each, and mean it."""
+"""Commands that refuse repeated options."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from zerosum.utils.errors import ConfigError
 
 
 class Once(TyperCommand):
-    """A command that refuses an option given twice, of which the last value would win without a word. Options that take
-    several values, and flags, may be repeated."""
+    """A command that refuses an option given twice; click would silently use the last value. Flags and options that
+    take several values may be repeated."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Raises ConfigError that names the option."""
+        """Raises ConfigError naming the repeated option."""
         if not ctx.resilient_parsing and (args or not self.no_args_is_help):
             _, _, given = self.make_parser(ctx).parse_args(args=list(args))
             seen: set[str] = set()

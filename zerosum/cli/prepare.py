@@ -27,24 +27,27 @@ def prepare(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Argument(help="The folder to make; not with --preview.", show_default=False)
+        Path | None, typer.Argument(help="Folder to create; not with --preview.", show_default=False)
     ] = None,
     size: Annotated[
         str,
-        typer.Option(help="64, or height x width as in 48x80; auto: the size that all share, or a fitting one."),
+        typer.Option(
+            help="64, or HEIGHTxWIDTH such as 48x80; auto: the size all images share, or else a suitable one."
+        ),
     ] = "auto",
     fit: Annotated[
         str,
         typer.Option(
-            help="crop the middle, pad with the background, or stretch; auto: pad what stands on transparency and "
-            "would be cut, else crop."
+            help="crop the centre, pad with the background, or stretch; auto: pad images on a transparent background "
+            "that "
+            "a crop would cut, else crop."
         ),
     ] = "auto",
     resample: Annotated[
-        str, typer.Option(help="How pixels are resized: lanczos or nearest; auto: nearest for pixel art.")
+        str, typer.Option(help="Resampling filter: lanczos or nearest; auto: nearest for pixel art, else lanczos.")
     ] = "auto",
     pages: Annotated[
-        str, typer.Option(help="Of files with several pages: the first, all as channels, or each as images.")
+        str, typer.Option(help="Multi-page files: the first page, all pages as channels, or each page as an image.")
     ] = "first",
     channels: Annotated[str, typer.Option(help="gray, gray+alpha, rgb or rgba; auto: what most images have.")] = "auto",
     depth: Annotated[str, typer.Option(help="8, 16 or float; auto: what most images have.")] = "auto",
@@ -52,50 +55,51 @@ def prepare(
         str,
         typer.Option(
             "--range",
-            help="Stored values that become black and white: full, LOW:HIGH such as 0:4095, or auto, as found.",
+            help="Stored values mapped to black and white: full, LOW:HIGH such as 0:4095, or auto (from the data).",
         ),
     ] = "full",
     background: Annotated[
-        str, typer.Option(help="CSS colour laid under alpha that is dropped, and around padded images.")
+        str, typer.Option(help="CSS colour behind dropped alpha and around padded images.")
     ] = "white",
     part: Annotated[
         Literal["train", "test"],
-        typer.Option(help="Which part to take of data that has parts, as train/ and test/."),
+        typer.Option(help="Which part to use, if the data has train/ and test/."),
     ] = "train",
     draft: Annotated[
-        bool, typer.Option("--draft", help="Decode large JPEG files reduced: faster, slightly other pixels.")
+        bool,
+        typer.Option("--draft", help="Decode large JPEG files at reduced size: faster, slightly different pixels."),
     ] = False,
     pairs: Annotated[
-        bool, typer.Option("--pairs", help="Pack pairs, as pix2pix learns from: side by side, or in folders A and B.")
+        bool,
+        typer.Option("--pairs", help="Pack pairs, as for pix2pix: side by side in one file, or in folders A and B."),
     ] = False,
-    direction: Annotated[str, typer.Option(help="Of pairs: AtoB makes B from A, BtoA the other way.")] = "AtoB",
+    direction: Annotated[str, typer.Option(help="Pairs: AtoB translates A to B, BtoA the reverse.")] = "AtoB",
     maps: Annotated[
-        str, typer.Option(help="Of pairs: which side holds label maps: A, B, both, none; auto: by the folder's name.")
+        str, typer.Option(help="Pairs: which side holds label maps: A, B, both, none; auto: from the folder name.")
     ] = "auto",
     labels: Annotated[
-        int | None, typer.Option(help="Of pairs: how many classes the label maps have; by default as found.")
+        int | None, typer.Option(help="Pairs: number of classes in the label maps; by default from the data.")
     ] = None,
-    input_channels: Annotated[
-        str, typer.Option(help="Of pairs: as --channels, of what the images are made from.")
-    ] = "auto",
+    input_channels: Annotated[str, typer.Option(help="Pairs: as --channels, for the input images.")] = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad image.")] = False,
     preview: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SETTING",
-            help="Make no folder but a picture of what augmentation does: augment=NAME (flip, crop, lecture, photo) "
-            "or augment.KEY=VALUE such as augment.rotation=20, as often as needed.",
+            help="Only write a picture that shows what augmentation does: augment=NAME (flip, crop, lecture, photo) "
+            "or augment.KEY=VALUE such as augment.rotation=20; can be repeated.",
             show_default=False,
         ),
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option("--out", help="The picture that --preview makes; by default preview.png.", show_default=False),
+        typer.Option("--out", help="Picture to write with --preview; by default preview.png.", show_default=False),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="With --preview: replace the picture.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Check every image, make them alike and pack them; the report says what was skipped or converted, and why."""
+    """Check all images, convert them to one format and pack them. A report lists what was skipped or converted, and
+    why."""
     from zerosum.data.settings import pack_settings, parse_size
 
     settings = pack_settings(
@@ -113,37 +117,37 @@ def prepare(
         labels=labels,
         input_channels=input_channels,
     )
-    wanted = None if size == "auto" else parse_size(size)
+    resolution = None if size == "auto" else parse_size(size)
     if preview:
         if out is not None or strict:
             raise ConfigError(
-                f"--preview makes a picture only: leave {'--strict' if out is None else out} out, "
+                f"--preview only writes a picture: drop {'--strict' if out is None else out}, "
                 "and name the picture with --out."
             )
         picture = picture or Path("preview.png")
         refuse_to_replace(picture, overwrite)
-        _preview(source, preview, picture, wanted, settings, part, as_json)
+        _preview(source, preview, picture, resolution, settings, part, as_json)
         return
     if picture is not None:
-        raise ConfigError(f"--out {picture} names the picture of --preview; the folder to make stands after SOURCE.")
+        raise ConfigError(f"--out {picture} is for --preview; the folder to create is the argument after SOURCE.")
     if overwrite:
-        raise ConfigError("--overwrite is of the picture of --preview; a folder is never overwritten.")
+        raise ConfigError("--overwrite is for --preview; a prepared folder is never overwritten.")
     if out is None:
-        raise ConfigError("Missing argument OUT: name the folder to make after SOURCE, or look first with --preview.")
+        raise ConfigError("Missing argument OUT: name the folder to create after SOURCE, or try --preview first.")
     from zerosum.data.pack.prepare import prepare as prepare_set
 
     with _progress() as progress:
-        report = prepare_set(source, out, wanted, settings, strict, progress, part)
+        report = prepare_set(source, out, resolution, settings, strict, progress, part)
     if as_json:
         print(json.dumps(report.to_json(), indent=1))
     else:
         show(report.text())
-        show(f"Packed in {out}; {out / 'report.html'} shows it in pictures.")
+        show(f"Packed in {out}; see {out / 'report.html'}.")
 
 
 def _preview(
     source: str,
-    words: list[str],
+    overrides: list[str],
     out: Path,
     size: "Size | None",
     settings: "PackSettings",
@@ -154,19 +158,19 @@ def _preview(
     from zerosum.training.preview import augmentation_picture, augmentation_settings
     from zerosum.utils.pictures import save_picture
 
-    chosen = augmentation_settings(words)  # first: packing may take minutes
+    chosen = augmentation_settings(overrides)  # before packing, which may take minutes
     with _progress() as progress:
         data = open_dataset(source, size, settings, progress=progress, part=part)
     save_picture(augmentation_picture(data, chosen), out)
     if as_json:
         print(json.dumps({"out": str(out), "settings": chosen.model_dump()}))
     else:
-        show(f"{out} shows what augmentation makes of {source}: the originals at the left, a new draw in each column.")
+        show(f"{out} shows augmentations of {source}: originals at the left, one random augmentation in each column.")
 
 
 @contextmanager
 def _progress() -> "Iterator[Progress | None]":
-    """A bar on stderr, where that is a terminal."""
+    """A progress bar on stderr, if that is a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from zerosum.training.live import Lasting
@@ -179,9 +183,9 @@ def _progress() -> "Iterator[Progress | None]":
     with Progress(*columns, console=console, transient=True) as bars:
         tasks = {}
 
-        def show(doing: str, done: int, total: int) -> None:
+        def update(doing: str, done: int, total: int) -> None:
             if doing not in tasks:
                 tasks[doing] = bars.add_task(doing, total=total)
             bars.update(tasks[doing], completed=done)
 
-        yield show
+        yield update

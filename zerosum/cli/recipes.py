@@ -10,24 +10,25 @@ from zerosum.cli import completion
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="One recipe, in full.", show_default=False, autocompletion=completion.recipes)
+        str | None,
+        typer.Argument(help="Show this recipe in full.", show_default=False, autocompletion=completion.recipes),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """What can be trained; with a name: its options, presets, layers, parameter counts and paper."""
+    """List the recipes that can be trained; with a name: its options, presets, layers, parameter counts and paper."""
     from zerosum.recipes.catalog import catalog, entry_of
 
     if name is None:
-        found = [{"name": r["name"], "summary": r["summary"], "paper": r["paper"]} for r in catalog().values()]
+        entries = [{"name": r["name"], "summary": r["summary"], "paper": r["paper"]} for r in catalog().values()]
         if as_json:
-            print(json.dumps(found, indent=1))
+            print(json.dumps(entries, indent=1))
             return
-        wide = max(len(r["name"]) for r in found)
-        for r in found:
-            print(f"{r['name']:{wide}}  {r['summary']}\n{'':{wide}}  {r['paper']}")
-        print("\n`zerosum recipes NAME` shows the options of one.")
+        width = max(len(r["name"]) for r in entries)
+        for r in entries:
+            print(f"{r['name']:{width}}  {r['summary']}\n{'':{width}}  {r['paper']}")
+        print("\nRun `zerosum recipes NAME` for the options of one.")
         return
-    entry_of(name)  # a slip is named before torch is imported
+    entry_of(name)  # reports a misspelt name before torch is imported
     from zerosum.recipes.describe import describe
     from zerosum.recipes.registry import get_recipe
 
@@ -39,11 +40,11 @@ def recipes(
     lengths = description["lengths"]
     print(f"Paper: {description['paper']}\nExpect: {description['expect']}\nLength: {lengths['default']}\n")
     print("Settings (KEY=VALUE after the data):")
-    wide = max(len(option["key"]) for option in description["options"])
+    width = max(len(option["key"]) for option in description["options"])
     for option in description["options"]:
         value = option["default"]
         shown = value if isinstance(value, str) else json.dumps(value)
-        print(f"  {option['key']:{wide}}  {shown:<14} {option['description']}{_choices(option)}")
+        print(f"  {option['key']:{width}}  {shown:<14} {option['description']}{_choices(option)}")
     for preset, values in description["presets"].items():
         shown = ", ".join(f"{key}={json.dumps(value)}" for key, value in values.items())
         print(f"\npreset={preset} ({lengths[preset]}): {shown}")

@@ -14,17 +14,19 @@ from zerosum.utils.errors import EXIT_STOPPED
 if TYPE_CHECKING:
     from zerosum.training.train import Run
 
-Images = Annotated[int | None, typer.Option("--images", help="Stop after so many images seen; schedules end there.")]
-Steps = Annotated[int | None, typer.Option("--steps", help="Stop after so many generator steps; likewise.")]
-Minutes = Annotated[float | None, typer.Option("--minutes", help="Stop after so many minutes of training.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+Images = Annotated[int | None, typer.Option("--images", help="Stop after this many images seen; schedules end there.")]
+Steps = Annotated[
+    int | None, typer.Option("--steps", help="Stop after this many generator steps; schedules end there.")
+]
+Minutes = Annotated[float | None, typer.Option("--minutes", help="Stop after this many minutes of training.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
 
 def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="The system to train: see `zerosum recipes`.", show_default=False, autocompletion=completion.recipes
+            help="System to train; `zerosum recipes` lists them.", show_default=False, autocompletion=completion.recipes
         ),
     ],
     data: Annotated[
@@ -44,7 +46,7 @@ def train(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The run folder; by default the next runs/00001-RECIPE-DATA.")
+        Path | None, typer.Option(help="Run folder; by default the next free runs/00001-RECIPE-DATA.")
     ] = None,
     config: Annotated[
         Path | None,
@@ -55,9 +57,11 @@ def train(
     images: Images = None,
     steps: Steps = None,
     minutes: Minutes = None,
-    seed: Annotated[int, typer.Option(help="What all randomness is a function of.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the whole run.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto (the fastest here, measured), fp32 or bf16.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, or auto: the fastest on this machine, measured.")
+    ] = "auto",
     products: Annotated[
         str | None,
         typer.Option(
@@ -65,18 +69,14 @@ def train(
             "or off; by default as --precision is: off where it names a format. Other recipes have none."
         ),
     ] = None,
-    threads: Annotated[
-        str, typer.Option(help="auto (as many as there are cores that no other program uses) or a number.")
-    ] = "auto",
+    threads: Annotated[str, typer.Option(help="A number, or auto: as many as there are idle cores.")] = "auto",
     init: Annotated[
-        Path | None, typer.Option(help="An earlier run of the same recipe, to begin with its weights.")
+        Path | None, typer.Option(help="An earlier run of the same recipe whose weights to start from.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be done, with every setting, and stop.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, with every setting, and exit.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a recipe on data; the result is a run folder."""
+    """Train a recipe on data and write a run folder."""
     from zerosum.training import train as training
 
     if dry_run:
@@ -112,19 +112,19 @@ def train(
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False, autocompletion=completion.runs)],
+    run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False, autocompletion=completion.runs)],
     images: Images = None,
     steps: Steps = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Train for so many more minutes.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; by default as before.")] = None,
-    data: Annotated[str | None, typer.Option(help="Where the data is now, if it was moved.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Train for this many more minutes.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; by default the same as before.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where the data is now, if it has moved.")] = None,
     threads: Annotated[
         str | None,
-        typer.Option(help="auto or a number; by default as before. Another number gives up the exact resume."),
+        typer.Option(help="A number or auto; by default the same as before, which an exact resume needs."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that was stopped or killed, or train a finished one for longer."""
+    """Continue a run that was stopped or killed, or train a finished one for longer."""
     from zerosum.training import train as training
 
     ended = training.resume(
@@ -141,11 +141,11 @@ def resume(
 
 def _end(run: "Run", as_json: bool) -> None:
     report = run.path / "report.html"
-    said = f"{run.path}: {run.state} after {run.images:,} images. Open {report} to see how it went."
+    text = f"{run.path}: {run.state} after {run.images:,} images. Open {report} to see how it went."
     if as_json:
-        said = json.dumps({"run": str(run.path), "state": run.state, "images": run.images, "report": str(report)})
-    with suppress(*([OSError] if run.state == "stopped" else [])):  # stopped because the terminal is gone
-        show(said)
+        text = json.dumps({"run": str(run.path), "state": run.state, "images": run.images, "report": str(report)})
+    with suppress(*([OSError] if run.state == "stopped" else [])):  # stopped, perhaps because the terminal closed
+        show(text)
     if run.state == "stopped":
         raise typer.Exit(EXIT_STOPPED)
 

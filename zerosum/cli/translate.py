@@ -16,75 +16,82 @@ def translate(
     run: Annotated[
         Path,
         typer.Argument(
-            help="The run folder, of pix2pix, caae or their like.", show_default=False, autocompletion=completion.runs
+            help="Run folder of a translator such as pix2pix, or of caae.",
+            show_default=False,
+            autocompletion=completion.runs,
         ),
     ],
     source: Annotated[
         Path,
-        typer.Argument(metavar="INPUT", help="A picture of any size, or a folder of them.", show_default=False),
+        typer.Argument(metavar="INPUT", help="A picture of any size, or a folder of pictures.", show_default=False),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A folder, or for one picture a file; by default RUN-translated, for a sheet RUN-translated.png."
+            help="A folder, or a file for a single picture; by default RUN-translated, or RUN-translated.png for a "
+            "sheet."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the noise, where the network has any.")] = 0,
-    style: Annotated[int | None, typer.Option(help="The number of a look, where looks were learnt.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the noise, if the network uses noise.")] = 0,
+    style: Annotated[
+        int | None, typer.Option(help="Which learnt style to use, by number, if the network has styles.")
+    ] = None,
     styles: Annotated[
-        int | None, typer.Option(help="One sheet: a row for each picture, itself and so many looks of it.")
+        int | None, typer.Option(help="Write one sheet: one row per picture, the input and this many styles of it.")
     ] = None,
     instances: Annotated[
         Path | None,
-        typer.Option(help="The map of its objects, or a folder of maps under the same names; else a class is one."),
+        typer.Option(
+            help="Instance map, or a folder of maps with the same names; by default each class is one instance."
+        ),
     ] = None,
     tile: Annotated[
         int | None,
         typer.Option(
-            help="Larger pictures go through in squares of so many pixels; by default 1024, from 4 megapixels."
+            help="Process larger pictures in square tiles of this side; by default 1024, from 4 megapixels on."
         ),
     ] = None,
-    wished: Annotated[
+    more: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="An attribute to make, as --NAME VALUE; also one that is called as an option is: --set style=rich.",
+            help="Attribute to set, like --NAME VALUE; needed if an option has the same name: --set style=rich.",
         ),
     ] = None,
     checkpoint: Annotated[
-        Literal["latest", "best"], typer.Option(help="best: by the scores at checkpoints.")
+        Literal["latest", "best"], typer.Option(help="latest, or best by the scores at checkpoints.")
     ] = "latest",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[
-        str, typer.Option(help="fp32, bf16, or auto: bf16 where it is faster here, for enough pictures to find out.")
+        str, typer.Option(help="fp32, bf16, or auto: bf16 if measured to be faster here, given enough pictures.")
     ] = "fp32",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write over a file, or into a folder that holds files.")
+        bool, typer.Option("--overwrite", help="Overwrite a file, or write into a folder that is not empty.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Make pictures from pictures: of any size (caae: of its own), in the depth of the run; what cannot be read is told
-    and left out.
+    """Translate pictures of any size (caae: of its training size), at the bit depth of the run. Unreadable files are
+    reported and skipped.
 
-    A run that changes an attribute has an option of its name, and one for a sheet: --age 60, or --ages all, or
-    --ages 20,40,60; spaces in a name are - or _, as in --wear-level."""
-    from zerosum.cli.sample import parse_wishes
+    A run that edits an attribute has options named after it: --age 60, or for a sheet --ages all or --ages 20,40,60.
+    Write spaces in a name as - or _, as in --wear-level."""
+    from zerosum.cli.sample import parse_conditions
     from zerosum.data.records import listed
     from zerosum.inference.translating import translate as translate_pictures
-    from zerosum.inference.translating import value_of
+    from zerosum.inference.translating import value_text
     from zerosum.training.live import Terminal, packing
 
-    places, asked = parse_attributes([str(run), str(source), *context.args])
-    if len(places) > 2:
-        raise ConfigError(f"{places[2]!r} is one word too many: give one picture or one folder.")
-    if len(places) < 2:
+    positional, requested = parse_attributes([str(run), str(source), *context.args])
+    if len(positional) > 2:
+        raise ConfigError(f"{positional[2]!r} is one argument too many: give one picture or one folder.")
+    if len(positional) < 2:
         raise ConfigError("Name a run, and a picture or a folder of pictures.")
-    run, source = (Path(place) for place in places)
-    wishes = parse_wishes(wished or [], None)
-    if twice := asked.keys() & wishes.keys():
-        raise ConfigError(f"{min(twice)} is asked for twice, with --set and without; keep one.")
-    found = translate_pictures(
+    run, source = map(Path, positional)
+    conditions = parse_conditions(more or [], None)
+    if repeated := requested.keys() & conditions.keys():
+        raise ConfigError(f"{min(repeated)} is given twice, with --set and as an option; keep one.")
+    result = translate_pictures(
         run,
         source,
         out,
@@ -93,7 +100,7 @@ def translate(
         styles=styles,
         instances=instances,
         tile=tile,
-        asked=asked | wishes,
+        asked=requested | conditions,
         checkpoint=checkpoint,
         device=device,
         precision=precision,
@@ -102,36 +109,36 @@ def translate(
         progress=packing(Terminal()),
     )
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(result, indent=1))
         return
-    left = f", {len(found['skipped']):,} left out" if found["skipped"] else ""
-    count = f"{found['images']:,} picture{'' if found['images'] == 1 else 's'}"
-    columns = "" if styles is None else f" In each row the input, then the styles 0 to {styles - 1}."
-    if len(found.get("asked", [])) > 1:
-        values = map(value_of, found["asked"])
-        columns = f" In each row the input, then {listed(list(values))}."
-    show(f"{count} in {found['out']}{left}, from {run} after {found['trained_on']:,} images.{columns}")
+    skipped = f", {len(result['skipped']):,} skipped" if result["skipped"] else ""
+    count = f"{result['images']:,} picture{'' if result['images'] == 1 else 's'}"
+    columns = "" if styles is None else f" Each row shows the input, then styles 0 to {styles - 1}."
+    if len(result.get("asked", [])) > 1:
+        values = map(value_text, result["asked"])
+        columns = f" Each row shows the input, then {listed(list(values))}."
+    show(f"{count} in {result['out']}{skipped}, from {run} after {result['trained_on']:,} images.{columns}")
 
 
 def parse_attributes(words: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Words as typer leaves them, which takes unknown options and their values for words: those that are words, and
-    the options that have no other meaning, `--age 60` and `--ages=all`, by name. Raises ConfigError for an option
-    without a value, or given twice."""
-    asked: dict[str, str] = {}
-    places: list[str] = []
+    """Split the words that typer left, where unknown options and their values are mixed with arguments: positional
+    arguments, and options such as `--age 60` or `--ages=all` by name. Raises ConfigError for an option without a value
+    or given twice."""
+    requested: dict[str, str] = {}
+    positional: list[str] = []
     rest = list(words)
     while rest:
         name, equals, value = rest.pop(0).partition("=")
         if not name.startswith("--") or len(name) < 3:
-            places.append(name + equals + value)
+            positional.append(name + equals + value)
             continue
         if not equals:
             if not rest or rest[0].startswith("--"):
                 raise ConfigError(
-                    f"{name} is no option of translate, or lacks a value: see `zerosum translate --help`."
+                    f"{name} is not an option of translate, or lacks a value: see `zerosum translate --help`."
                 )
             value = rest.pop(0)
-        if name.removeprefix("--") in asked:
+        if name.removeprefix("--") in requested:
             raise ConfigError(f"{name} is given twice; give it once.")
-        asked[name.removeprefix("--")] = value
-    return places, asked
+        requested[name.removeprefix("--")] = value
+    return positional, requested

@@ -1,6 +1,6 @@
-"""What newcomers type, and what they should have typed: looked at before anything slow is imported.
+"""Checks of the command line for common newcomers' mistakes, before anything slow is imported.
 
-Every answer is an error that shows the command as it works here. What is typed rightly passes unseen."""
+Each mistake raises an error that shows the correct command. A correct command line passes through unchanged."""
 
 import os
 import re
@@ -28,7 +28,7 @@ COMMANDS = {
     "export": ("save", "onnx", "deploy", "convert-onnx"),
     "doctor": ("info", "version", "env"),
 }
-"""What other tools call a command; the first that it may be is named."""
+"""Names of commands in other tools; the first match is suggested."""
 
 RECIPES = {
     "wgan": "dcgan loss=wasserstein penalty.clip=0.01 k=5",
@@ -51,7 +51,7 @@ RECIPES = {
     "resnet": "classifier network=resnet20",
     "vgg": "classifier network=vgg-small",
 }
-"""Systems by other names, as the recipe and settings that are nearest."""
+"""Other names of systems, with the nearest recipe and settings."""
 
 OPTIONS = {
     "steps": ("iterations", "iters", "max_steps", "max_iter", "n_iter", "num_steps", "niter", "total_steps"),
@@ -64,18 +64,18 @@ OPTIONS = {
     "threads": ("workers", "num_workers", "cpus"),
     "seed": ("random_seed", "manual_seed"),
 }
-"""What other tools call an option of `train`."""
+"""Names of options of `train` in other tools."""
 
 POSITIONAL = {
     "RECIPE": ("recipe", "model", "arch", "system", "network", "gan_type"),
     "DATA": ("data", "dataset", "dataroot", "data_dir", "data_path", "datadir", "input", "path", "train_dir"),
 }
-"""What other tools ask for by an option, and `train` by place."""
+"""Options of other tools that are positional arguments of `train`."""
 
 PAGES = ("studio", "report", "show", "view", "open", "ui", "web", "serve", "dashboard", "tensorboard", "monitor")
 PREFIXES = ("builtin:", "torchvision:")
-MOST_PARTS = 6  # of a name with spaces
-ASK_A_RUN = ("sample", "resume", "translate", "evaluate", "export", "explore", "compare")
+MOST_PARTS = 6  # words in an unquoted name with spaces
+TAKE_A_RUN = ("sample", "resume", "translate", "evaluate", "export", "explore", "compare")
 LENGTHS = ("images", "steps", "minutes")
 
 Options = Mapping[str, bool]
@@ -84,8 +84,8 @@ Options = Mapping[str, bool]
 
 @dataclass(frozen=True)
 class Typed:
-    """The words behind a command, apart: positional ones, and those that begin with -- and are no option of it, each
-    with the value that stands behind it; rest: the options that there are, with their values."""
+    """The arguments of a command, sorted. unknown: options that the command does not have, each with the value after
+    it; rest: options that it has, with their values."""
 
     positional: list[str]
     unknown: list[tuple[str, str | None]]
@@ -93,8 +93,8 @@ class Typed:
 
 
 def check(arguments: Sequence[str], commands: Mapping[str, Options]) -> None:
-    """Look at what stands behind `zerosum`. Raises ConfigError, or DataError for data that is not there, with the
-    command that was meant; whatever else may be wrong is left to those who know it better."""
+    """Check the arguments of `zerosum`. Raises ConfigError (DataError for missing data) with the command that was
+    probably meant. Other mistakes are left to later checks."""
     if not arguments or {"-h", "--help"} & set(arguments):
         return
     name, words = arguments[0], arguments[1:]
@@ -102,53 +102,54 @@ def check(arguments: Sequence[str], commands: Mapping[str, Options]) -> None:
         _refuse_command(name, words, commands)
         return
     _refuse_spaces(name, words)
-    typed = sorted_out(words, commands[name])
+    typed = sort_arguments(words, commands[name])
     if name == "train":
         _check_train(typed)
     elif name == "resume":
         _check_resume(typed)
-    if name in ASK_A_RUN:
+    if name in TAKE_A_RUN:
         from zerosum.runs.folder import RunFolder
 
         for run in typed.positional if name == "compare" else typed.positional[:1]:
             if not os.path.exists(run):
-                RunFolder.existing(run)  # which raises
+                RunFolder.existing(run)  # raises ConfigError
 
 
-def sorted_out(words: Sequence[str], known: Options) -> Typed:
-    """The words behind a command. A single `--` ends the options."""
+def sort_arguments(words: Sequence[str], known: Options) -> Typed:
+    """The arguments of a command, sorted. A single `--` ends the options."""
     typed = Typed([], [], [])
-    places = iter(range(len(words)))
-    for place in places:
-        word = words[place]
+    indices = iter(range(len(words)))
+    for index in indices:
+        word = words[index]
         if word == "--":
-            typed.positional.extend(words[place + 1 :])
+            typed.positional.extend(words[index + 1 :])
             break
         name, equals, value = word.partition("=")
         if not re.match(r"--?[A-Za-z]", word):
             typed.positional.append(word)
         elif name in known or word[:2] in known:
             typed.rest.append(word)
-            if known.get(name) and not equals and place + 1 < len(words):
-                typed.rest.append(words[next(places)])
+            if known.get(name) and not equals and index + 1 < len(words):
+                typed.rest.append(words[next(indices)])
         else:
-            follows = not equals and place + 1 < len(words) and not words[place + 1].startswith("--")
-            typed.unknown.append((name, value if equals else words[next(places)] if follows else None))
+            follows = not equals and index + 1 < len(words) and not words[index + 1].startswith("--")
+            typed.unknown.append((name, value if equals else words[next(indices)] if follows else None))
     return typed
 
 
 def _refuse_command(name: str, words: Sequence[str], commands: Iterable[str]) -> None:
-    """Of a word that stands for a command elsewhere; of any other the command line itself says what there is."""
+    """Names of commands in other tools, recipes and data in place of a command. Others are left to click's own
+    error."""
     meant = next((command for command, others in COMMANDS.items() if name.lower() in others), None)
     if meant is not None and meant in commands:
         raise ConfigError(
-            f"There is no command {name!r}; here it is `{meant}`: {_line(meant, *words)}. "
-            f"`zerosum {meant} --help` has its options."
+            f"There is no command {name!r}; use `{meant}`: {_line(meant, *words)}. "
+            f"See `zerosum {meant} --help` for its options."
         )
     if name.lower() in PAGES:
         raise ConfigError(
-            f"There is no command {name!r}: open report.html in the folder of the run with a browser. While training "
-            "goes on, it reloads itself."
+            f"There is no command {name!r}: open report.html of the run folder in a browser. It reloads itself during "
+            "training."
         )
     if name.startswith("-"):
         return
@@ -157,11 +158,11 @@ def _refuse_command(name: str, words: Sequence[str], commands: Iterable[str]) ->
     if name in names() or name.lower() in RECIPES:
         raise ConfigError(f"{name!r} is a recipe; the command is {_line('train', name, *(words or ['DATA']))}.")
     if _is_data(name):
-        raise ConfigError(f"{name!r} is no command. To train on it: {_line('train', 'dcgan', name, *words)}.")
+        raise ConfigError(f"{name!r} is not a command. To train on it: {_line('train', 'dcgan', name, *words)}.")
 
 
 def _refuse_spaces(command: str, words: Sequence[str]) -> None:
-    """A name with spaces that was not put in quotes comes as several words."""
+    """A file name with spaces, without quotes, arrives as several words."""
     ends = [(first, last) for first in range(len(words)) for last in range(first + 2, first + MOST_PARTS + 1)]
     for first, last in ends:
         parts = words[first:last]
@@ -177,7 +178,7 @@ def _check_train(typed: Typed) -> None:
     from zerosum.recipes.catalog import check, entry_of, names
     from zerosum.recipes.overrides import parse_overrides
 
-    _refuse_named_places(typed)
+    _refuse_named_positionals(typed)
     if not typed.positional:
         return
     recipe, *others = typed.positional
@@ -194,32 +195,33 @@ def _check_train(typed: Typed) -> None:
     _refuse_missing(data)
 
 
-def _refuse_named_places(typed: Typed) -> None:
+def _refuse_named_positionals(typed: Typed) -> None:
     """`--dataroot photos/`."""
     from zerosum.recipes.overrides import plain
 
-    found = {
-        place: value or place
-        for place, others in POSITIONAL.items()
+    named = {
+        argument: value or argument
+        for argument, others in POSITIONAL.items()
         for name, value in typed.unknown
         if plain(name) in others
     }
-    if found:
+    if named:
         left = list(typed.positional)
-        words = [found.get(place) or (left.pop(0) if left else place) for place in POSITIONAL]
-        raise ConfigError(f"Recipe and data are named by their place: {_train(typed, [*words, *left])}.")
+        words = [named.get(argument) or (left.pop(0) if left else argument) for argument in POSITIONAL]
+        raise ConfigError(f"Recipe and data are positional arguments: {_train(typed, [*words, *left])}.")
 
 
 def _refuse_recipe(typed: Typed, known: Iterable[str]) -> None:
-    """Where the recipe was left out, stands behind the data, or has another name here."""
+    """The recipe is missing, comes after the data, or has another name here."""
     recipe, *others = typed.positional
     if others and others[0] in known and (_is_data(recipe) or "/" in recipe):
         raise ConfigError(f"The recipe comes first: {_train(typed, [others[0], recipe, *others[1:]])}.")
     if _is_data(recipe):
         raise ConfigError(
-            f"{recipe} is the data; say what to train on it: {_train(typed, ['dcgan', recipe, *others])}. dcgan is the "
-            "place to start with images, pix2pix with pairs, classifier where sub-folders are classes; "
-            "`zerosum recipes` shows all."
+            f"{recipe} is data, and the recipe is missing: {_train(typed, ['dcgan', recipe, *others])}. Start "
+            "with dcgan "
+            "for images, pix2pix for pairs, classifier for sub-folders that are classes; `zerosum recipes` lists "
+            "them all."
         )
     if meant := RECIPES.get(recipe.lower()):
         name, *settings = meant.split()
@@ -228,24 +230,24 @@ def _refuse_recipe(typed: Typed, known: Iterable[str]) -> None:
 
 
 def _refuse_unknown_options(typed: Typed, entry: "Entry") -> None:
-    """Settings that were written as options, and options by other names."""
+    """Settings written as options, and options by other names."""
     settings: list[str] = []
     options: list[str] = []
-    said: list[str] = []
+    hints: list[str] = []
     for name, value in typed.unknown:
         meant = _meant(name, value, entry)
         if meant is None:
-            return  # the command line itself says that there is no such option
+            return  # click reports the unknown option
         (options if meant[0].startswith("--") else settings).extend(meant)
         written = shlex.join(meant) if value is None or "=" not in meant[0] else meant[0]
-        said.append(f"{name} is {'a setting' if '=' in meant[0] else 'an option'} here, written {written}.")
-    if said:
+        hints.append(f"{name} is {'a setting' if '=' in meant[0] else 'an option'} here, written {written}.")
+    if hints:
         words = [*typed.positional, *(["DATA"] if len(typed.positional) < 2 else []), *settings]
-        raise ConfigError(f"{' '.join(said)} The command is {_line('train', *words, *typed.rest, *options)}.")
+        raise ConfigError(f"{' '.join(hints)} The command is {_line('train', *words, *typed.rest, *options)}.")
 
 
 def _meant(option: str, value: str | None, entry: "Entry") -> list[str] | None:
-    """An option that `train` has not as the setting or option that it stands for."""
+    """The setting or option that an unknown option of `train` probably means, as words of a command line."""
     from zerosum.recipes.overrides import ALIASES, WORDS, plain
 
     keys = [known["key"] for known in entry["options"]]
@@ -277,28 +279,28 @@ def _refuse_spaced_settings(typed: Typed, settings: Sequence[str], entry: "Entry
 
     keys = {known["key"] for known in entry["options"]}
     words = keys | set(ALIASES) | {word for key in keys for word in WORDS.get(key, ())} | {"augment"}
-    for place, word in enumerate(settings[:-1]):
-        value = settings[place + 1]
+    for index, word in enumerate(settings[:-1]):
+        value = settings[index + 1]
         if word in words and "=" not in value:
-            mended = [*settings[:place], f"{word}={value}", *settings[place + 2 :]]
+            corrected = [*settings[:index], f"{word}={value}", *settings[index + 2 :]]
             raise ConfigError(
-                f"A setting and its value are one word, {word}={value}: "
-                f"{_train(typed, [*typed.positional[:2], *mended])}."
+                f"Write a setting and its value as one word, {word}={value}: "
+                f"{_train(typed, [*typed.positional[:2], *corrected])}."
             )
 
 
 def _refuse_missing(data: str) -> None:
-    """Raises DataError, as training would, for data of which there is none."""
+    """Raises DataError, as training would, for missing data."""
     if data.startswith("torchvision:") or os.path.exists(data):
         return
     from zerosum.data.sources.find import open_source
 
-    with suppress(OSError, ValueError):  # a name that cannot be one
+    with suppress(OSError, ValueError):  # not a valid path
         open_source(data)
 
 
 def _check_resume(typed: Typed) -> None:
-    """A run keeps its settings."""
+    """Resuming takes no settings."""
     lengths = [word for word in typed.positional[1:] if word.partition("=")[0] in LENGTHS and "=" in word]
     settings = [word for word in typed.positional[1:] if "=" in word and word not in lengths]
     if not settings and not lengths:
@@ -306,21 +308,21 @@ def _check_resume(typed: Typed) -> None:
     run = typed.positional[0]
     if not settings:
         options = [part for word in lengths for part in (f"--{word.partition('=')[0]}", word.partition("=")[2])]
-        raise ConfigError(f"How long to go on is an option: {_line('resume', run, *options, *typed.rest)}.")
+        raise ConfigError(f"The length is an option: {_line('resume', run, *options, *typed.rest)}.")
     config = Path(run) / "config.yaml"
     recipe, data = _trained_on(config)
     words = [recipe, data, *settings, "--config", str(config), "--init", run]
     raise ConfigError(
-        f"A run keeps its settings to the end, so resume takes none ({' '.join(settings)}). Begin a new run with its "
-        f"weights: {_line('train', *words)}."
+        f"resume cannot change settings ({' '.join(settings)}). Start a new run from its weights instead: "
+        f"{_line('train', *words)}."
     )
 
 
 def _trained_on(config: Path) -> tuple[str, str]:
-    """The recipe and the data of a run, or words for them."""
+    """The recipe and the data of a run, or placeholders."""
     from zerosum.recipes.overrides import parse_yaml
 
-    with suppress(Exception):  # whoever reads the run says what is wrong with it
+    with suppress(Exception):  # a damaged run is reported when it is read
         document: dict[str, Any] = parse_yaml(config.read_text("utf-8"))
         return str(document["recipe"]), str(document["source"])
     return "RECIPE", "DATA"
@@ -335,5 +337,5 @@ def _train(typed: Typed, positional: Sequence[str]) -> str:
 
 
 def _line(*words: str) -> str:
-    """A command as one would type it, in backquotes."""
+    """A command line in backquotes."""
     return f"`{shlex.join(['zerosum', *words])}`"

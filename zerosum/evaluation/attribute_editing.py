@@ -1,4 +1,4 @@
-"""A run that changes an attribute, such as an age: is it read from what it makes, and does the rest stay?"""
+"""Evaluate attribute editing: is the requested value recognised in edited images, and is the rest preserved?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from zerosum.data.scan import Progress
 from zerosum.data.settings import size_text
 from zerosum.data.tensors import to_float, to_tensors
 from zerosum.evaluation.base import EVALUATION, Request
-from zerosum.evaluation.common import AskedPart, keep_picture, split_notes, unseen
-from zerosum.evaluation.generation import cautions
+from zerosum.evaluation.common import PartChoice, save_figure, select_rows, split_notes
+from zerosum.evaluation.generation import score_cautions
 from zerosum.metrics.correlation import spearman
 from zerosum.metrics.scores import FEWEST, batches, distance_scores, made_by, score_name
 from zerosum.models.classifier import Classifier
-from zerosum.models.feature_extractors import extractor_for, features_of, other_form
+from zerosum.models.feature_extractors import extractor_for, features_of, form_mismatch
 from zerosum.models.loading import load_classifier
 from zerosum.models.paired_scores import image_scores
 from zerosum.models.translator import Translator, at_every_value
@@ -32,61 +32,61 @@ from zerosum.utils.errors import ConfigError
 from zerosum.utils.seeds import rng
 from zerosum.utils.weights import tensors_hash
 
-BATCH = 64  # images changed at once
-MOST = 2_000  # images changed to every value: ten times as many are made and read
-ROWS = 12  # of the picture
+BATCH = 64  # images per batch
+MOST = 2_000  # images edited to every value
+ROWS = 12  # of the figure
 
 
 @dataclass(frozen=True)
-class Eye:
-    """A classifier run that reads an attribute from images; name is part of the name of what it measures."""
+class AttributeClassifier:
+    """A classifier run that predicts an attribute; name is part of the names of its scores."""
 
     model: Classifier
     name: str
     hash: str
 
     def probabilities(self, images: np.ndarray) -> Tensor:
-        """Of each class (n, K), of images as stored."""
+        """Class probabilities (n, K) of images as stored."""
         return self.model.logits(images).float().softmax(dim=1)
 
 
-def evaluate_changer(request: Request, model: Translator) -> dict[str, Any]:
-    """`score_changer`, of what was asked."""
+def evaluate_editing(request: Request, model: Translator) -> dict[str, Any]:
+    """`score_attribute_editing` for a request."""
     request.refuse_segmenter()
     request.refuse_number()
     features, reader, keeps = request.features or "random", request.reader, request.keeps
-    return score_changer(
+    return score_attribute_editing(
         request.folder, model, request.data, features, reader, keeps, request.part, request.seed, request.progress
     )
 
 
-def score_changer(
+def score_attribute_editing(
     folder: RunFolder,
     model: Translator,
     data: str,
     features: str,
     reader: str | Path | None,
     keeps: Sequence[str | Path],
-    part: AskedPart,
+    part: PartChoice,
     seed: int,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Scores of images changed to every value.
+    """Scores of images edited to every value.
 
-    At the value that an image has: l1, psnr and ssim against itself. At values drawn from the set: the distances of
-    what is made from the real images, beside those of what is made at their own values. reader: a classifier run that
-    reads the attribute, in the same bins: how well what is read follows what was asked for (Spearman), beside how well
-    it follows the truth of real images. keeps: classifier runs of what should stay: for how many images their answer is
-    that for the image itself, beside those for the image made at its own value, and for another image in its place."""
+    At the image's own value: l1, psnr and ssim against the original. At values sampled from the data: distances between
+    the edited and the real images, with those at the images' own values as baseline. reader: a classifier run for the
+    attribute, with the same bins: Spearman correlation of predicted and requested value, with that on real images as
+    floor. keeps: classifier runs for attributes to preserve: how often the prediction is the same as for the original,
+    with the image at its own value and another image as baselines."""
     order = model.conditions[0]
-    eye = None if reader is None else open_reader(reader, order, model)
-    others = [open_eye(path, model) for path in keeps]
-    dataset, rows, words = unseen(folder, model, data, part, progress)
+    reader_model = None if reader is None else open_reader(reader, order, model)
+    others = [open_classifier(path, model) for path in keeps]
+    dataset, rows, words = select_rows(folder, model, data, part, progress)
     rows = np.sort(rows[epoch_order(len(rows), seed, 0)[:MOST]])
     assert dataset.conditions is not None
-    places = dataset.conditions[rows]
-    drawn = rng("values", seed).permutation(places[:, 0])
-    tally = Tally(model, dataset, rows, drawn, eye, others)
+    indices = dataset.conditions[rows]
+    requested = rng("values", seed).permutation(indices[:, 0])
+    tally = EditedImages(model, dataset, rows, requested, reader_model, others)
     for start in range(0, len(rows), BATCH):
         tally.add(slice(start, start + BATCH))
         if progress is not None:
@@ -95,88 +95,96 @@ def score_changer(
     baselines: dict[str, dict[str, float]] = {}
     floor: dict[str, float] = {}
     warnings = split_notes(folder, model, dataset, rows, words, progress)
-    about = {"part": words, "n": len(rows), "data": dataset.info.source, "data_hash": dataset.info.hash, "seed": seed}
+    provenance = {
+        "part": words,
+        "n": len(rows),
+        "data": dataset.info.source,
+        "data_hash": dataset.info.hash,
+        "seed": seed,
+    }
     if len(rows) >= FEWEST:
         extractor = extractor_for(features, dataset.info, model.device)
-        seen = features_of(extractor, batches(dataset, rows), model.device)
-        found = distance_scores(features_of(extractor, in_batches(tally.drawn, dataset.info), model.device), seen)
-        scores |= found.named(len(rows), extractor)
-        errors |= {score_name(key, len(rows), extractor): value for key, value in found.errors.items()}
-        again = features_of(extractor, in_batches(tally.own, dataset.info), model.device)
-        baselines["at its own value"] = distance_scores(again, seen).named(len(rows), extractor)
-        about |= made_by(extractor, len(rows), seed, dataset)
-        warnings += cautions(len(rows), extractor, 0)
+        real = features_of(extractor, batches(dataset, rows), model.device)
+        distances = distance_scores(
+            features_of(extractor, in_batches(tally.resampled, dataset.info), model.device), real
+        )
+        scores |= distances.named(len(rows), extractor)
+        errors |= {score_name(key, len(rows), extractor): value for key, value in distances.errors.items()}
+        own_features = features_of(extractor, in_batches(tally.own, dataset.info), model.device)
+        baselines["at its own value"] = distance_scores(own_features, real).named(len(rows), extractor)
+        provenance |= made_by(extractor, len(rows), seed, dataset)
+        warnings += score_cautions(len(rows), extractor, 0)
     else:
         warnings.append(f"{len(rows)} images are too few for distances between sets: fd and kid need {FEWEST}.")
     per_value: dict[str, dict[str, float]] = {value: {} for value in order.values}
-    if eye is not None:
-        asked = np.repeat(np.arange(len(order.values)), len(rows))
-        made = tally.readings.flatten().numpy()
-        scores[f"follows@{eye.name}"] = spearman(asked, made)
-        floor[f"follows@{eye.name}"] = spearman(places[:, 0], tally.real_readings.numpy())
-        scores[f"misses@{eye.name}"] = float(np.abs(made - np.array(order.centres)[asked]).mean())
-        known = np.array(order.centres)[places[:, 0]]
-        floor[f"misses@{eye.name}"] = float(np.abs(tally.real_readings.numpy() - known).mean())
-        for place, value in enumerate(order.values):
-            per_value[value]["read as"] = float(tally.readings[place].mean())
+    if reader_model is not None:
+        values = np.repeat(np.arange(len(order.values)), len(rows))
+        predicted = tally.readings.flatten().numpy()
+        scores[f"follows@{reader_model.name}"] = spearman(values, predicted)
+        floor[f"follows@{reader_model.name}"] = spearman(indices[:, 0], tally.real_readings.numpy())
+        scores[f"misses@{reader_model.name}"] = float(np.abs(predicted - np.array(order.centres)[values]).mean())
+        known = np.array(order.centres)[indices[:, 0]]
+        floor[f"misses@{reader_model.name}"] = float(np.abs(tally.real_readings.numpy() - known).mean())
+        for index, value in enumerate(order.values):
+            per_value[value]["read as"] = float(tally.readings[index].mean())
     for number, other in enumerate(others):
         name = f"kept@{other.name}"
         same = tally.answers[number] == tally.real_answers[number]  # (values, n)
         scores[name] = float(same.float().mean())
-        own = same[torch.from_numpy(places[:, 0]), torch.arange(len(rows))]
+        own = same[torch.from_numpy(indices[:, 0]), torch.arange(len(rows))]
         baselines.setdefault("at its own value", {})[name] = float(own.float().mean())
         answers = tally.real_answers[number]
         baselines.setdefault("another image", {})[name] = float((answers == answers.roll(1)).float().mean())
-        for place, value in enumerate(order.values):
-            per_value[value][name] = float(same[place].float().mean())
-    about["changer_hash"] = tensors_hash(model.network.state_dict())[:12]
+        for index, value in enumerate(order.values):
+            per_value[value][name] = float(same[index].float().mean())
+    provenance["changer_hash"] = tensors_hash(model.network.state_dict())[:12]
     if words == "validation":
-        about["held_out_by"] = model.seed
-    for name, found_eye in (("reader", eye), *(("keeps", other) for other in others)):
-        if found_eye is not None:
-            about[f"{name}_{found_eye.name}"] = found_eye.hash
+        provenance["held_out_by"] = model.seed
+    for name, classifier in (("reader", reader_model), *(("keeps", other) for other in others)):
+        if classifier is not None:
+            provenance[f"{name}_{classifier.name}"] = classifier.hash
     return {
         "task": model.recipe.task.name,
         "scores": scores,
         "errors": errors,
         "floor": floor,
         "baselines": baselines,
-        **({"per_value": per_value} if eye is not None or others else {}),
-        "pictures": {"values": keep_picture(folder, f"values-{model.images:09d}-{words}", tally.picture())},
+        **({"per_value": per_value} if reader_model is not None or others else {}),
+        "pictures": {"values": save_figure(folder, f"values-{model.images:09d}-{words}", tally.picture())},
         "warnings": warnings,
-        "made_by": about,
+        "made_by": provenance,
     }
 
 
 def in_batches(images: np.ndarray, info: DatasetInfo) -> Iterator[Tensor]:
-    """Images as stored (N, H, W, C), as networks see them."""
+    """Stored images (N, H, W, C) as batches of tensors."""
     for start in range(0, len(images), BATCH):
         yield to_float(images[start : start + BATCH], info)
 
 
-class Tally:
-    """What becomes of images when they are changed to every value, and what classifiers read from that.
+class EditedImages:
+    """Images edited to every value, and the predictions of classifiers on them.
 
-    readings (V, n): the value read from each, in the units of the attribute; answers: of each other classifier the
-    class it gives (V, n); real_readings, real_answers: the same of the images themselves. own, drawn: the images
-    (n, H, W, C) at their own values, and at those of `asked` (n,)."""
+    readings (V, n): the value predicted by the reader, in units of the attribute; answers: the class (V, n) predicted
+    by each other classifier; real_readings, real_answers: the same for the original images. own, resampled: the edited
+    images (n, H, W, C) at their own values, and at those of `requested` (n,)."""
 
     def __init__(
         self,
         model: Translator,
         data: Dataset,
         rows: np.ndarray,
-        asked: np.ndarray,
-        reader: Eye | None,
-        others: Sequence[Eye],
+        requested: np.ndarray,
+        reader: AttributeClassifier | None,
+        others: Sequence[AttributeClassifier],
     ) -> None:
         assert data.conditions is not None
         self.model, self.data, self.rows, self.reader, self.others = model, data, rows, reader, others
-        self.places = data.conditions[rows]
+        self.indices = data.conditions[rows]
         self.order = model.conditions[0]
         count = len(self.order.values)
-        self.asked = asked
-        self.own, self.drawn = (np.empty((len(rows), *data.info.shape), data.info.dtype) for _ in range(2))
+        self.requested = requested
+        self.own, self.resampled = (np.empty((len(rows), *data.info.shape), data.info.dtype) for _ in range(2))
         self.shown = np.empty((count, min(ROWS, len(rows)), *data.info.shape), data.info.dtype)
         self.readings, self.real_readings = torch.zeros(count, len(rows)), torch.zeros(len(rows))
         self.answers = [torch.zeros(count, len(rows), dtype=torch.int64) for _ in others]
@@ -185,31 +193,33 @@ class Tally:
 
     @torch.inference_mode()
     def add(self, part: slice) -> None:
-        """Change the images of these places to every value."""
+        """Edit these images to every value."""
         batch = to_tensors(self.data.batch(self.rows[part]), self.data.info, self.model.device)
         real = self.data.images[self.rows[part]]
         self._read(real, self.real_readings[part], [answers[part] for answers in self.real_answers])
         model = self.model
-        every = at_every_value(model.system, model.network, self.data.info, batch, self.places[part])
-        for value, made in enumerate(every):
-            self._read(made, self.readings[value, part], [answers[value, part] for answers in self.answers])
-            for kept, asked in ((self.own, self.places[part, 0]), (self.drawn, self.asked[part])):
-                kept[part][asked == value] = made[asked == value]
-            room = self.shown[value, part]  # of the first rows alone
-            room[:] = made[: len(room)]
+        every = at_every_value(model.system, model.network, self.data.info, batch, self.indices[part])
+        for value, edited in enumerate(every):
+            self._read(edited, self.readings[value, part], [answers[value, part] for answers in self.answers])
+            for images, values in ((self.own, self.indices[part, 0]), (self.resampled, self.requested[part])):
+                images[part][values == value] = edited[values == value]
+            rows = self.shown[value, part]  # empty beyond the first rows
+            rows[:] = edited[: len(rows)]
         own = to_float(self.own[part], self.data.info)
         for name, values in image_scores(own, to_float(real, self.data.info)).items():
             self._own.setdefault(name, []).append(values)
 
     def own_scores(self, words: str) -> tuple[dict[str, float], dict[str, float]]:
-        """How near the images made at their own values come to the images, and the standard errors."""
+        """Paired scores of the images at their own values against the originals, and their standard errors."""
         each = {name: torch.cat(parts) for name, parts in self._own.items()}
-        finite = {name: values[values.isfinite()] for name, values in each.items()}  # the PSNR of equal images is not
+        finite = {
+            name: values[values.isfinite()] for name, values in each.items()
+        }  # the PSNR of identical images is infinite
         means = {f"{name}@{words}": float(values.mean()) for name, values in finite.items()}
         return means, {f"{n}@{words}": float(v.std() / len(v) ** 0.5) for n, v in finite.items() if len(v) > 1}
 
     def picture(self) -> "pictures.Image.Image":
-        """A row for each image of a few: itself, and what it becomes."""
+        """One row per image: the original, and its edited versions."""
         values, count = self.shown.shape[:2]
         tiles = np.concatenate([self.data.images[self.rows[:count]][None], self.shown])
         tiles = tiles.swapaxes(0, 1).reshape(-1, *self.data.info.shape)
@@ -217,34 +227,35 @@ class Tally:
 
     def _read(self, images: np.ndarray, readings: Tensor, answers: Sequence[Tensor]) -> None:
         if self.reader is not None:
-            chances = self.reader.probabilities(images).double()
+            probabilities = self.reader.probabilities(images).double()
             centres = torch.tensor(self.order.centres, dtype=torch.float64)
-            readings.copy_(chances @ centres)  # the mean over the bins (Rothe et al. 2015, equation 1)
+            readings.copy_(probabilities @ centres)  # the mean over the bins (Rothe et al. 2015, equation 1)
         for other, answer in zip(self.others, answers, strict=True):
             answer.copy_(other.probabilities(images).argmax(dim=1))
 
 
-def open_reader(path: str | Path, order: Condition, model: Translator) -> Eye:
-    """A classifier that tells the values apart. Raises ConfigError when it tells apart others, or sees other images."""
-    eye = open_eye(path, model)
-    scale, classes = eye.model.info.scale, eye.model.info.classes
+def open_reader(path: str | Path, order: Condition, model: Translator) -> AttributeClassifier:
+    """Load a classifier with the values of the edited attribute. Raises ConfigError if its values or image form
+    differ."""
+    classifier = open_classifier(path, model)
+    scale, classes = classifier.model.info.scale, classifier.model.info.classes
     same = classes == order.values if scale is None or not order.edges else scale.edges == order.edges
     if not same:
         raise ConfigError(
-            f"{path} tells apart {', '.join(classes[:12])}, and not {', '.join(order.values)}. Train a reader in the "
-            f"bins of the run: `zerosum train classifier DATA label={order.name} bins={order.bins} "
+            f"{path} predicts {', '.join(classes[:12])}, not {', '.join(order.values)}. Train a reader with the bins "
+            f"of the run: `zerosum train classifier DATA label={order.name} bins={order.bins} "
             f"size={size_text((model.info.shape[0], model.info.shape[1]))}`."
         )
-    return eye
+    return classifier
 
 
-def open_eye(path: str | Path, model: Translator) -> Eye:
-    """A classifier that sees images such as the run makes. Raises ConfigError when it does not."""
+def open_classifier(path: str | Path, model: Translator) -> AttributeClassifier:
+    """Load a classifier for images of the form of the run. Raises ConfigError if the forms differ."""
     classifier = load_classifier(path, str(model.device))
-    if problem := other_form(classifier.info, str(path), model.info):
+    if problem := form_mismatch(classifier.info, str(path), model.info):
         raise ConfigError(f"{problem}.")
     digest = tensors_hash(classifier.network.state_dict())[:12]
-    return Eye(classifier, f"{Path(path).resolve().name}-{digest[:8]}", digest)
+    return AttributeClassifier(classifier, f"{Path(path).resolve().name}-{digest[:8]}", digest)
 
 
-EVALUATION.add(ATTRIBUTE_EDITING, evaluate_changer)
+EVALUATION.add(ATTRIBUTE_EDITING, evaluate_editing)

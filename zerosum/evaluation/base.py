@@ -1,4 +1,4 @@
-"""What `evaluate` asks of a task. A new one is a file beside this that registers a function."""
+"""The interface between `evaluate` and tasks. A new task is a file in this folder that registers a function."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zerosum.data.scan import Progress
-from zerosum.evaluation.common import AskedPart
+from zerosum.evaluation.common import PartChoice
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.task import ByTask
 from zerosum.utils.errors import ConfigError
@@ -14,8 +14,7 @@ from zerosum.utils.errors import ConfigError
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is to be evaluated by. The options are those of `evaluate`; each task refuses those that mean nothing
-    to it."""
+    """The options of `evaluate` for a run. Each task refuses those that do not apply to it."""
 
     run: str | Path
     folder: RunFolder
@@ -26,28 +25,29 @@ class Request:
     reader: str | Path | None = None
     keeps: Sequence[str | Path] = ()
     n: int | None = None
-    part: AskedPart = "auto"
+    part: PartChoice = "auto"
     seed: int = 0
     progress: Progress | None = None
 
     def refuse_segmenter(self) -> None:
-        """Raises ConfigError where one is named."""
+        """Raises ConfigError if a segmenter is given."""
         if self.segmenter is not None:
             raise ConfigError(
-                f"{self.run} is a run of {self.recipe}: a segmenter labels what is made from label maps; leave it out."
+                f"{self.run} is a run of {self.recipe}: a segmenter only applies to translators from label maps; "
+                "leave it out."
             )
 
     def refuse_readers(self) -> None:
-        """Raises ConfigError where classifiers of attributes are named."""
+        """Raises ConfigError if reader or keeps is given."""
         if self.reader is not None or self.keeps:
-            raise ConfigError(
-                f"{self.run} changes no attribute: there is nothing for a reader to read; leave reader and keeps out."
-            )
+            raise ConfigError(f"{self.run} does not edit an attribute; leave reader and keeps out.")
 
     def refuse_number(self) -> None:
-        """Raises ConfigError where a number of images is given."""
+        """Raises ConfigError if n is given."""
         if self.n is not None:
-            raise ConfigError(f"{self.run} is a run of {self.recipe}: it is scored on a whole part; leave n out.")
+            raise ConfigError(
+                f"{self.run} is a run of {self.recipe}: it is scored on all images of a part; leave n out."
+            )
 
 
 EVALUATION: ByTask[Callable[[Request, Any], dict[str, Any]]] = ByTask("zerosum.evaluation")

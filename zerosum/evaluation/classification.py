@@ -1,4 +1,4 @@
-"""A classifier against labels."""
+"""Evaluate classifiers against labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,71 +12,73 @@ from zerosum.data.records import listed
 from zerosum.data.scan import Progress
 from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.common import (
-    AskedPart,
-    gap_words,
-    keep_picture,
-    some,
+    PartChoice,
+    memorisation_note,
+    save_figure,
+    select_rows,
     split_notes,
+    subsample,
     training_set,
     true_labels,
-    unseen,
 )
 from zerosum.metrics.classification import classification_scores
 from zerosum.metrics.scores import NETWORK, batches
 from zerosum.models.classifier import Classifier
-from zerosum.models.sample_sheets import LOOKS, looks
+from zerosum.models.sample_sheets import GRAD_CAM_IMAGES, grad_cam_sheet
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.task import CLASSIFICATION
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError
 from zerosum.utils.weights import tensors_hash
 
-MOST_TRAINING = 2_000  # training images that the score on others is set beside
+MOST_TRAINING = 2_000  # training images scored for comparison
 
 
 def evaluate_classifier(request: Request, model: Classifier) -> dict[str, Any]:
-    """`examine_classifier`, of what was asked."""
+    """`score_classifier` for a request."""
     request.refuse_segmenter()
     request.refuse_readers()
     if request.features is not None or request.n is not None:
         raise ConfigError(
             f"{request.run} is a classifier: it is tested on all images of a part; leave features and n out."
         )
-    return examine_classifier(request.folder, model, request.data, request.part, request.progress)
+    return score_classifier(request.folder, model, request.data, request.part, request.progress)
 
 
-def examine_classifier(
-    folder: RunFolder, model: Classifier, data: str, part: AskedPart, packing: Progress | None = None
+def score_classifier(
+    folder: RunFolder, model: Classifier, data: str, part: PartChoice, packing: Progress | None = None
 ) -> dict[str, Any]:
-    """Accuracy and the rest on images that the classifier has not seen, as far as that can be known."""
-    dataset, rows, words = unseen(folder, model, data, part, packing)
+    """Accuracy, F1, calibration and more on images the classifier has not seen, as far as that is known."""
+    dataset, rows, words = select_rows(folder, model, data, part, packing)
     names = model.info.classes
     labels = true_labels(dataset, rows, names)
     logits = torch.cat([model.logits(batch) for batch in batches(dataset, rows)])
     scores = classification_scores(logits, torch.from_numpy(labels))
     wrong = np.flatnonzero(logits.argmax(dim=1).numpy() != labels)
-    surest = wrong[np.argsort(-logits.softmax(dim=1).max(dim=1).values.numpy()[wrong], kind="stable")][:LOOKS]
+    most_confident = wrong[np.argsort(-logits.softmax(dim=1).max(dim=1).values.numpy()[wrong], kind="stable")][
+        :GRAD_CAM_IMAGES
+    ]
     matrix = pictures.confusion(scores.confusion.numpy(), names)
-    drawn = {"confusion": keep_picture(folder, f"confusion-{model.images:09d}-{words}", matrix)}
-    if len(surest):
-        sheet = looks(model.cnn, dataset.images[rows[surest]], labels[surest], model.info)
-        drawn["errors"] = keep_picture(folder, f"errors-{model.images:09d}-{words}", sheet)
+    figures = {"confusion": save_figure(folder, f"confusion-{model.images:09d}-{words}", matrix)}
+    if len(most_confident):
+        sheet = grad_cam_sheet(model.cnn, dataset.images[rows[most_confident]], labels[most_confident], model.info)
+        figures["errors"] = save_figure(folder, f"errors-{model.images:09d}-{words}", sheet)
     named = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "calibration_error": scores.calibration_error}
     warnings = split_notes(folder, model, dataset, rows, words, packing)
-    constant = constant_answer(logits, scores.support, names)
+    constant = constant_prediction_note(logits, scores.support, names)
     if constant is not None:
         warnings.insert(0, constant)
     error = float((scores.accuracy * (1 - scores.accuracy) / len(rows)) ** 0.5)
-    beside: dict[str, float] = {}
+    training_scores: dict[str, float] = {}
     training = None if words == "train" else training_set(folder, model, dataset, packing)
     if training is not None and len(training[1]):
-        known, learnt = training[0], some(training[1], MOST_TRAINING, model.seed)
-        found = torch.cat([model.logits(batch) for batch in batches(known, learnt)]).argmax(dim=1).numpy()
-        seen = float((found == true_labels(known, learnt, names)).mean())
-        beside = {f"accuracy@{words}": seen}
-        both = (error**2 + seen * (1 - seen) / len(learnt)) ** 0.5
+        known, trained_rows = training[0], subsample(training[1], MOST_TRAINING, model.seed)
+        predictions = torch.cat([model.logits(batch) for batch in batches(known, trained_rows)]).argmax(dim=1).numpy()
+        training_accuracy = float((predictions == true_labels(known, trained_rows, names)).mean())
+        training_scores = {f"accuracy@{words}": training_accuracy}
+        both = (error**2 + training_accuracy * (1 - training_accuracy) / len(trained_rows)) ** 0.5
         if constant is None:
-            warnings.append(gap_words("accuracy", seen, scores.accuracy, both, True, words))
+            warnings.append(memorisation_note("accuracy", training_accuracy, scores.accuracy, both, True, words))
     if words == "all":
         warnings.append(
             "These are not the data that the classifier was trained on, as they were then. Images that are in both "
@@ -99,7 +101,7 @@ def examine_classifier(
         "task": model.recipe.task.name,
         "scores": {f"{name}@{words}": value for name, value in named.items()},
         "errors": {f"accuracy@{words}": error},
-        "training": beside,
+        "training": training_scores,
         "per_class": {
             name: {
                 "precision": float(scores.precision[i]),
@@ -110,7 +112,7 @@ def examine_classifier(
             for i, name in enumerate(names)
         },
         "confusion": scores.confusion.tolist(),
-        "pictures": drawn,
+        "pictures": figures,
         "warnings": warnings,
         "made_by": {
             "part": words,
@@ -123,10 +125,10 @@ def examine_classifier(
     }
 
 
-def constant_answer(logits: Tensor, support: Tensor, names: Sequence[str]) -> str | None:
-    """A sentence where every image of several classes is given one class; None where the answers differ.
+def constant_prediction_note(logits: Tensor, support: Tensor, names: Sequence[str]) -> str | None:
+    """A note if all images are assigned to one class although there are several; None otherwise.
 
-    logits (N, K); support (K,): how many images each class has."""
+    logits (N, K); support (K,): the number of images of each class."""
     answers = logits.argmax(dim=1).unique()
     if len(answers) > 1 or int((support > 0).sum()) < 2:
         return None

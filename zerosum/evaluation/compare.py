@@ -1,5 +1,4 @@
-"""`zerosum compare`: runs side by side, in one table and on one page of pictures. Only scores that were made alike
-stand in one row."""
+"""`zerosum compare`: runs side by side in a table and on a page of images. Only comparable scores share a row."""
 
 import html
 import json
@@ -15,7 +14,7 @@ from zerosum.runs.report.page import packed, title_of
 from zerosum.utils.errors import ConfigError
 from zerosum.utils.files import plain_disk_errors, write_whole
 
-ALIKE = (
+COMPARABLE_KEYS = (
     "extractor_hash",
     "classifier_hash",
     "resize",
@@ -31,7 +30,7 @@ ALIKE = (
     "held_out_by",
     "data_hash",
 )
-"""What two scores of one name must share, so that their difference is that of the runs."""
+"""What two scores of the same name must have in common to be comparable."""
 PICTURE_BYTES = 1_500_000
 HIGHER = (
     "accuracy", "macro_f1", "precision", "recall", "density", "coverage", "is", "agreement",
@@ -41,7 +40,7 @@ HIGHER = (
 
 @dataclass
 class Row:
-    """One score of several runs. made_by is what they share; floor is what real images get, where that was measured."""
+    """One score of several runs. made_by: their common provenance; floor: the score of real images, if measured."""
 
     score: str
     made_by: dict[str, Any]
@@ -50,7 +49,7 @@ class Row:
     errors: dict[str, float | None] = field(default_factory=dict)
 
     def best(self) -> set[str]:
-        """The runs with the best value, where there is a direction and more than one run."""
+        """The runs with the best value, if better has a direction and there are several runs."""
         kind = self.score.partition("@")[0].rstrip("0123456789k")
         if len(self.values) < 2 or kind == "copying":
             return set()
@@ -59,12 +58,12 @@ class Row:
 
 
 def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
-    """What the folders of the runs say, side by side, as plain values: facts by run, and rows of scores.
+    """Compare run folders, as plain values: properties by run, and rows of scores.
 
-    Raises ConfigError for a path that is no run, or given twice."""
+    Raises ConfigError for a path that is not a run, or given twice."""
     names = [str(run) for run in runs]
     if len(set(names)) < len(names):
-        raise ConfigError("A run is named twice; name each once.")
+        raise ConfigError("A run is given twice; give each run once.")
     rows: dict[tuple[str, str], Row] = {}
     facts = {}
     for name in names:
@@ -82,11 +81,11 @@ def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
         }
         for line in read_lines(folder.path / "evaluation.jsonl"):
             made_by = line.get("made_by", {})
-            alike = {key: made_by[key] for key in ALIKE if key in made_by}
+            comparable = {key: made_by[key] for key in COMPARABLE_KEYS if key in made_by}
             for key, value in line.items():
                 if key.startswith("eval/") and isinstance(value, int | float):
                     score = key.removeprefix("eval/")
-                    row = rows.setdefault((score, json.dumps(alike, sort_keys=True)), Row(score, made_by))
+                    row = rows.setdefault((score, json.dumps(comparable, sort_keys=True)), Row(score, made_by))
                     row.values[name] = value
                     row.errors[name] = line.get("errors", {}).get(score)
                     row.floor = line.get("floor", {}).get(score, line.get("floor", {}).get(key, row.floor))
@@ -98,15 +97,15 @@ def _shape(data: dict[str, Any]) -> str:
     return "x".join(map(str, shape)) if isinstance(shape, list) else ""
 
 
-def table(found: dict[str, Any]) -> list[list[str]]:
-    """The comparison as rows of words, the first of them the heading."""
-    runs = list(found["runs"])
+def table(comparison: dict[str, Any]) -> list[list[str]]:
+    """The comparison as rows of text, the first being the heading."""
+    runs = list(comparison["runs"])
     lines = [["", *runs, "real"]]
     for key in ("recipe", "data", "shape", "images seen", "seconds"):
-        lines.append([key, *(number(found["runs"][run][key]) for run in runs), ""])
-    for key, values in differing({run: flat(found["runs"][run]["settings"]) for run in runs}).items():
+        lines.append([key, *(number(comparison["runs"][run][key]) for run in runs), ""])
+    for key, values in differing({run: flat(comparison["runs"][run]["settings"]) for run in runs}).items():
         lines.append([key, *(number(values[run]) for run in runs), ""])
-    for row in found["scores"]:
+    for row in comparison["scores"]:
         cells = []
         for run in runs:
             value, error = row["values"].get(run), row["errors"].get(run)
@@ -117,32 +116,35 @@ def table(found: dict[str, Any]) -> list[list[str]]:
 
 
 def differing(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The settings in which the runs differ, each with its value by run; those that a run does not know are left
-    out."""
+    """The settings in which the runs differ, with their values by run; only settings that all runs have."""
     first = next(iter(settings.values()))
     shared = [key for key in first if all(key in other for other in settings.values())]
     values = {key: {run: other[key] for run, other in settings.items()} for key in shared}
-    return {key: found for key, found in values.items() if any(value != first[key] for value in found.values())}
+    return {
+        key: comparison
+        for key, comparison in values.items()
+        if any(value != first[key] for value in comparison.values())
+    }
 
 
 def number(value: Any) -> str:
-    """A value as a person reads it: four digits that matter."""
+    """A value as text, with four significant digits."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return str(value)
     return f"{value:,.0f}" if value == round(value) else f"{value:,.4g}"
 
 
-def write_page(found: dict[str, Any], out: Path) -> None:
-    """One page, whole, that needs no other file: the table, and the last pictures of each run beside one another."""
-    lines = table(found)
-    rows = "".join("<tr>" + "".join(cells(line, place == 0)) + "</tr>" for place, line in enumerate(lines))
+def write_page(comparison: dict[str, Any], out: Path) -> None:
+    """Write one self-contained page, atomically: the table, and the latest images of each run side by side."""
+    lines = table(comparison)
+    rows = "".join("<tr>" + "".join(cells(line, index == 0)) + "</tr>" for index, line in enumerate(lines))
     with plain_disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(out, PAGE.format(rows=rows, figures="".join(map(figures, found["runs"]))))
+        write_whole(out, PAGE.format(rows=rows, figures="".join(map(figures, comparison["runs"]))))
 
 
 def cells(line: list[str], head: bool) -> list[str]:
-    """A row of the table; the first of each is what it is about."""
+    """A row of the table, with its first cell as heading."""
     kinds = [("th", "col" if head else "row"), *[("th", "col") if head else ("td", "")] * (len(line) - 1)]
     return [
         f"<{tag}{f' scope={scope}' if scope else ''}>{html.escape(cell)}</{tag}>"
@@ -151,7 +153,7 @@ def cells(line: list[str], head: bool) -> list[str]:
 
 
 def figures(run: str) -> str:
-    """The last sheet of a run and the pictures of its evaluations."""
+    """The latest sample sheet of a run and the figures of its evaluations."""
     folder = Path(run)
     sheets = sorted(path for path in (folder / "samples").glob("*.png") if names_count(path.stem))[-1:]
     drawn = []
@@ -180,7 +182,7 @@ figure {{ margin: 0 0 1rem }} img {{ max-width: 100%; height: auto; border-radiu
 figcaption {{ font-size: .85rem; opacity: .75 }}
 </style></head><body><main><h1>Runs side by side</h1>
 <div class="scroll" tabindex="0" role="region" aria-label="Scores and settings"><table>{rows}</table></div>
-<p>Scores stand in one row only if they were made alike: the same extractor, counts, data and part of it. * marks the
-best; "real" is what other real images get in the place of generated ones.</p>
+<p>Scores share a row only if they are comparable: same extractor, counts, data and part of the data. * marks the best;
+"real" is the floor, the score of other real images in place of generated ones.</p>
 <div class="runs">{figures}</div></main></body></html>
 """

@@ -1,4 +1,4 @@
-"""`zerosum evaluate`: the scores of a run, kept with what made them in its folder and its report."""
+"""`zerosum evaluate`: score a run, and save the scores with their provenance in its folder and report."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from zerosum.data.scan import Progress
 from zerosum.evaluation.base import EVALUATION, Request
-from zerosum.evaluation.common import AskedPart, keep_scores
+from zerosum.evaluation.common import PartChoice, save_scores
 from zerosum.models.base import Checkpoint
 from zerosum.models.loading import load
 from zerosum.runs.folder import RunFolder
@@ -22,32 +22,31 @@ def evaluate(
     reader: str | Path | None = None,
     keeps: Sequence[str | Path] = (),
     n: int | None = None,
-    part: AskedPart = "auto",
+    part: PartChoice = "auto",
     checkpoint: Checkpoint = "latest",
     seed: int = 0,
     device: str = "auto",
     warn: Callable[[str], None] = print,
     packing: Progress | None = None,
 ) -> dict[str, Any]:
-    """Score a run on data, write the result into its `evaluation.jsonl` and its report, and return it as plain values.
+    """Score a run on data, write the result to its `evaluation.jsonl` and report, and return it as plain values.
 
-    A generator is held against real images: n samples, of the seeds 0 to n - 1 (10,000 of them, or half of the images
-    if these are fewer), beside n real images as `features` sees them (random unless you say: inception, resnet50 or
-    another network, or a classifier run); n other real images give the floor. A classifier is tested on the test part
-    of the data; where there is none, on the images it held out if these are the data it was trained on, else on all of
-    them. A translator is held against the real images of such pairs, one by one and as `features` sees the sets, and
-    where it is given label maps a `segmenter` run says whether it finds them again; a segmenter itself is tested. A run
-    that changes an attribute is held against the images at their own values and as sets; a classifier run, the
-    `reader`, reads the attribute from images at every value, and those that it `keeps` say what else became of them.
-    part asks for the train or the test part of the data. Raises ConfigError and DataError that say what does not
-    fit."""
+    Generation: n samples (seeds 0 to n - 1; 10,000, or half of the images if there are fewer) are compared with n real
+    images in the features of `features` (random by default; inception, resnet50 or another network, or a classifier
+    run); n other real images give the floor. Classification: tested on the test part of the data; without one, on the
+    held-out images if this is the training data, otherwise on all images. Translation: outputs are compared with the
+    targets of the pairs, one by one and as sets of features; for translators from label maps, a `segmenter` run checks
+    whether the labels can be recovered; a segmenter is tested itself. Attribute editing: edited images are compared
+    with the originals at their own values, and as sets; a classifier run, the `reader`, predicts the attribute of
+    images edited to every value, and those in `keeps` predict attributes that editing must preserve. part: the train or
+    test part of the data. Raises ConfigError and DataError if something does not fit."""
     folder = RunFolder.existing(run)
     model = load(run, device, warn, checkpoint)
     if model.info.is_vectors:
-        raise ConfigError(f"{run} makes points, not images; its report shows them beside the density of the data.")
+        raise ConfigError(f"{run} generates points, not images; its report shows them with the density of the data.")
     request = Request(
         run, folder, str(data), model.recipe.name, features, segmenter, reader, keeps, n, part, seed, packing
     )
-    found = EVALUATION[model.recipe.task](request, model)
-    found["made_by"]["checkpoint"] = checkpoint
-    return keep_scores(folder, model, run, "evaluate", {"checkpoint": checkpoint} | found)
+    result = EVALUATION[model.recipe.task](request, model)
+    result["made_by"]["checkpoint"] = checkpoint
+    return save_scores(folder, model, run, "evaluate", {"checkpoint": checkpoint} | result)

@@ -1,4 +1,4 @@
-"""A generator against real images, and other real images in its place."""
+"""Evaluate generators: samples against real images, with other real images as the floor."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -13,25 +13,25 @@ from zerosum.data.scan import Progress
 from zerosum.data.settings import Part
 from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.by_class import scores_by_class
-from zerosum.evaluation.common import AskedPart, keep_picture, open_like, split_notes
+from zerosum.evaluation.common import PartChoice, open_like, save_figure, split_notes
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.neighbours import copying, nearest
 from zerosum.metrics.scores import all_scores, as_stored, halves, made_by, score_name
 from zerosum.models.classifier import Classifier
 from zerosum.models.feature_extractors import extractor_for, features_of, real_features
-from zerosum.models.generator import Model, conditions_of, generated
+from zerosum.models.generator import Model, conditions_for_seeds, generated
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.task import GENERATION
 from zerosum.utils import pictures
 
-CLOSEST = 16  # pairs of a sample and its nearest real image in the picture
-USUAL = 10_000  # images a side
-SOLID = 2_000  # images a side; below it the neighbours of a sample and the distances are shaky
+CLOSEST = 16  # pairs of a sample and its nearest real image in the figure
+USUAL = 10_000  # images per side
+SOLID = 2_000  # images per side, below which neighbours and distances are unreliable
 
 
 def evaluate_generator(request: Request, model: Model) -> dict[str, Any]:
-    """`score_generator`, of what was asked."""
+    """`score_generator` for a request."""
     request.refuse_segmenter()
     request.refuse_readers()
     n, features = USUAL if request.n is None else request.n, request.features or "random"
@@ -39,7 +39,7 @@ def evaluate_generator(request: Request, model: Model) -> dict[str, Any]:
         request.folder, model, request.data, features, n, request.part, request.seed, request.progress
     )
     if request.n is not None and request.n > (most := found["made_by"]["n_real"]):
-        note = f"n is {request.n:,}, and {request.data} has {most:,} images a side: so many were scored."
+        note = f"n is {request.n:,}, but {request.data} has only {most:,} images per side, which were scored."
         found["warnings"].insert(0, note)
     return found
 
@@ -50,11 +50,11 @@ def score_generator(
     data: str,
     features: str,
     n: int,
-    part: AskedPart,
+    part: PartChoice,
     seed: int,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Every score of the generator with its floor, and the picture of the samples that lie nearest to real images."""
+    """All scores of the generator with their floors, and a figure of the samples closest to real images."""
     chosen: Part = "test" if part == "test" else "train"
     dataset = open_like(model, data, chosen, progress)
     extractor = extractor_for(features, dataset.info, model.device)
@@ -62,32 +62,36 @@ def score_generator(
     every = np.concatenate([against, others])
     copied = split_notes(folder, model, dataset, every, "test", progress) if chosen == "test" else []
     n = len(against)
-    real, unseen = (
-        real_features(extractor, dataset, rows, model.device, partial(told, doing=doing, total=n, progress=progress))
-        for rows, doing in ((against, "real images seen"), (others, "other real images seen"))
+    real, other_real = (
+        real_features(
+            extractor, dataset, rows, model.device, partial(with_progress, doing=doing, total=n, progress=progress)
+        )
+        for rows, doing in ((against, "features of real images"), (others, "features of other real images"))
     )
-    fake = features_of(extractor, told(samples(model, n), "samples made and seen", n, progress), model.device)
-    found, floor = all_scores(fake, real), all_scores(unseen, real)
-    known = torch.cat([real, unseen])
-    found.values["copying"], floor.values["copying"] = copying(fake, known), copying(unseen, real)
+    fake = features_of(
+        extractor, with_progress(samples(model, n), "samples and their features", n, progress), model.device
+    )
+    found, floor = all_scores(fake, real), all_scores(other_real, real)
+    known = torch.cat([real, other_real])
+    found.values["copying"], floor.values["copying"] = copying(fake, known), copying(other_real, real)
     result: dict[str, Any] = {}
     if (probabilities := getattr(extractor, "probabilities", None)) is not None:
-        for scores, images in ((found, fake), (floor, unseen)):
+        for scores, images in ((found, fake), (floor, other_real)):
             score = inception_score(probabilities(images))
             scores.values["is"], scores.errors["is"] = score.value, score.error
-        if (classifier := getattr(extractor, "classifier", None)) is not None:  # a run, which names the classes
+        if (classifier := getattr(extractor, "classifier", None)) is not None:  # a classifier run with named classes
             names = classifier.info.classes
-            result["classes"] = shares(names, probabilities(fake), probabilities(unseen))
-            place = condition_of(model, classifier)
-            if place is not None:
-                asked = conditions_of(model.info, range(n))
-                assert asked is not None
-                values = model.info.conditions[place].values
-                found.values["agreement"] = agreement(probabilities(fake), names, asked[:, place], values)
+            result["classes"] = predicted_shares(names, probabilities(fake), probabilities(other_real))
+            column = shared_condition(model, classifier)
+            if column is not None:
+                requested = conditions_for_seeds(model.info, range(n))
+                assert requested is not None
+                values = model.info.conditions[column].values
+                found.values["agreement"] = agreement(probabilities(fake), names, requested[:, column], values)
                 if dataset.conditions is not None:
-                    has, values = dataset.conditions[others, place], dataset.info.conditions[place].values
-                    floor.values["agreement"] = agreement(probabilities(unseen), names, has, values)
-    per_class, notes = scores_by_class(model, dataset, extractor, (against, others), (real, unseen, fake), seed)
+                    actual, values = dataset.conditions[others, column], dataset.info.conditions[column].values
+                    floor.values["agreement"] = agreement(probabilities(other_real), names, actual, values)
+    per_class, notes = scores_by_class(model, dataset, extractor, (against, others), (real, other_real, fake), seed)
     if per_class:
         result["per_class"] = per_class
     picture = nearest_picture(model, dataset, np.concatenate([against, others]), fake, known)
@@ -97,14 +101,14 @@ def score_generator(
         "errors": {score_name(key, n, extractor): value for key, value in found.errors.items()},
         "floor": floor.named(n, extractor),
         **result,
-        "pictures": {"nearest": keep_picture(folder, f"nearest-{model.images:09d}-{extractor.name}", picture)},
-        "warnings": cautions(n, extractor, len(dataset)) + notes + copied,
+        "pictures": {"nearest": save_figure(folder, f"nearest-{model.images:09d}-{extractor.name}", picture)},
+        "warnings": score_cautions(n, extractor, len(dataset)) + notes + copied,
         "made_by": made_by(extractor, n, seed, dataset, part=chosen, searched=f"{len(known)} of {len(dataset)}"),
     }
 
 
-def told(images: Iterator[Tensor], doing: str, total: int, progress: Progress | None) -> Iterator[Tensor]:
-    """The batches as they come; `progress` is told how many images have passed."""
+def with_progress(images: Iterator[Tensor], doing: str, total: int, progress: Progress | None) -> Iterator[Tensor]:
+    """Pass batches through, reporting the number of images to `progress`."""
     done = 0
     for batch in images:
         yield batch
@@ -118,45 +122,47 @@ def samples(model: Model, n: int) -> Iterator[Tensor]:
     return as_stored(generated(model.system, model.network, model.info, range(n), model.images), model.info)
 
 
-def shares(names: tuple[str, ...], fake: Tensor, real: Tensor) -> dict[str, dict[str, float]]:
-    """What share of generated and of real images the classifier takes for each class."""
-    made, were = (
-        torch.bincount(chances.argmax(dim=1), minlength=len(names)).double() / len(chances) for chances in (fake, real)
+def predicted_shares(names: tuple[str, ...], fake: Tensor, real: Tensor) -> dict[str, dict[str, float]]:
+    """The share of generated and of real images that the classifier assigns to each class."""
+    generated_shares, real_shares = (
+        torch.bincount(probabilities.argmax(dim=1), minlength=len(names)).double() / len(probabilities)
+        for probabilities in (fake, real)
     )
-    return {name: {"generated": float(made[i]), "real": float(were[i])} for i, name in enumerate(names)}
+    return {
+        name: {"generated": float(generated_shares[i]), "real": float(real_shares[i])} for i, name in enumerate(names)
+    }
 
 
-def condition_of(model: Model, classifier: Classifier) -> int | None:
-    """The place of what the classifier tells apart among the conditions of the generator, or None."""
+def shared_condition(model: Model, classifier: Classifier) -> int | None:
+    """The index of the classifier's attribute among the conditions of the generator, or None."""
     names = [condition.name for condition in model.info.conditions]
     return names.index(classifier.settings.label) if classifier.settings.label in names else None
 
 
-def agreement(chances: Tensor, names: tuple[str, ...], places: np.ndarray, values: tuple[str, ...]) -> float:
-    """The share of images that the classifier takes for what they were asked to be, or are.
+def agreement(probabilities: Tensor, names: tuple[str, ...], indices: np.ndarray, values: tuple[str, ...]) -> float:
+    """The share of images for which the classifier predicts the requested (or true) value.
 
-    chances (N, K) of the classes called `names`; places (N,) among `values`; -1, where it is not known, does not
-    count."""
-    answers = np.array(names)[chances.argmax(dim=1).numpy()]
-    known = places >= 0
-    return float((answers[known] == np.array(values)[places[known]]).mean()) if known.any() else float("nan")
+    probabilities (N, K) of the classes `names`; indices (N,) into `values`, or -1 (ignored) if unknown."""
+    predictions = np.array(names)[probabilities.argmax(dim=1).numpy()]
+    known = indices >= 0
+    return float((predictions[known] == np.array(values)[indices[known]]).mean()) if known.any() else float("nan")
 
 
 def nearest_picture(
     model: Model, data: Dataset, rows: np.ndarray, fake: Tensor, known: Tensor
 ) -> "pictures.Image.Image":
-    """The samples that lie nearest to a real image, each left of it: where a generator that copies is caught."""
-    distances, places = nearest(fake, known)
+    """The samples closest to a real image, each to the left of it, to detect copying."""
+    distances, indices = nearest(fake, known)
     closest = torch.argsort(distances)[:CLOSEST].tolist()
-    made = model.sample(seeds=closest)
-    real = data.images[rows[places[closest].numpy()]]
-    pairs = np.stack([made, real], axis=1).reshape(-1, *data.info.shape)
-    captions = [word for i in closest for word in (f"seed {i}", f"real, at {distances[i]:.3g}")]
+    samples = model.sample(seeds=closest)
+    real = data.images[rows[indices[closest].numpy()]]
+    pairs = np.stack([samples, real], axis=1).reshape(-1, *data.info.shape)
+    captions = [word for i in closest for word in (f"seed {i}", f"real, distance {distances[i]:.3g}")]
     return pictures.captioned(pairs, captions, 8, data.info.value_range)
 
 
-def cautions(n: int, extractor: Extractor, count: int) -> list[str]:
-    """What the reader of these scores must know."""
+def score_cautions(n: int, extractor: Extractor, count: int) -> list[str]:
+    """Notes on how far these scores can be trusted."""
     found = []
     if n <= extractor.dimension:
         found.append(

@@ -1,4 +1,4 @@
-"""A translator on pairs: how near what it makes comes to the real images, and whether labels are found in it again."""
+"""Evaluate translators on pairs: outputs against targets, and for label map inputs whether the labels are recovered."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from zerosum.engine.players import Batch
 from zerosum.engine.randomness import seeded
 from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.common import (
-    AskedPart,
-    form_words,
-    gap_words,
-    keep_picture,
-    some,
+    PartChoice,
+    form_text,
+    memorisation_note,
+    save_figure,
+    select_rows,
     split_notes,
+    subsample,
     training_set,
-    unseen,
 )
-from zerosum.evaluation.generation import cautions
+from zerosum.evaluation.generation import score_cautions
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.neighbours import nearest
 from zerosum.metrics.scores import FEWEST, NETWORK, as_stored, batches, distance_scores, made_by, score_name
@@ -37,9 +37,9 @@ from zerosum.metrics.segmentation import AreasUnderCurves, SegmentationScores, c
 from zerosum.models.feature_extractors import extractor_for, features_of
 from zerosum.models.loading import load_translator
 from zerosum.models.paired_scores import BATCH, image_scores, paired_scores, pairs
-from zerosum.models.sample_sheets import shown_inputs, shown_made
-from zerosum.models.tiling import translated
-from zerosum.models.translator import Translator, stored_made
+from zerosum.models.sample_sheets import displayed_inputs, displayed_outputs
+from zerosum.models.tiling import translate_batch
+from zerosum.models.translator import Translator, stored_outputs
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.task import TRANSLATION
 from zerosum.utils import pictures
@@ -47,20 +47,20 @@ from zerosum.utils.errors import ConfigError, DataError
 from zerosum.utils.seeds import rng
 from zerosum.utils.weights import tensors_hash
 
-FEW_PAIRS = 200  # below it the uncertainty of a score is said in a sentence
+FEW_PAIRS = 200  # below this a note gives the uncertainty of the score
 RESAMPLES = 500
-MOST_TRAINING = 200  # training pairs that the score on others is set beside
-SHOWN, ACROSS = 12, 2  # pairs in a picture, and how many of them side by side
-MOST_SEARCHED = 5_000  # training pairs among which the nearest is looked for
-NUMBERS = 2**14  # of an input that the search compares: 64x64 pixels of four channels
+MOST_TRAINING = 200  # training pairs scored for comparison
+SHOWN, ACROSS = 12, 2  # pairs in a figure, and pairs per row
+MOST_SEARCHED = 5_000  # training pairs searched for the nearest input
+NUMBERS = 2**14  # maximum input size for the search: 64x64 pixels of four channels
 
 Candidate = Callable[[slice, Tensor], Tensor]
-"""The places of a batch among the pairs that are scored, and its real images, to images (n, C, H, W) in their place."""
+"""From the slice of a batch among the scored pairs and its targets to images (n, C, H, W) to score instead."""
 
 
 @dataclass(frozen=True)
-class Eye:
-    """A segmenter that labels images; name is part of the name of what it measures."""
+class Segmenter:
+    """A segmenter run; name is part of the names of its scores."""
 
     model: Translator
     name: str
@@ -69,25 +69,25 @@ class Eye:
     def labels(self, images: Tensor) -> Tensor:
         """The class of each pixel (n, H, W) of images (n, C, H, W) in [-1, 1]."""
         batch = {"input": images.to(self.model.device)}
-        return translated(self.model.system, self.model.network, batch).argmax(dim=1)
+        return translate_batch(self.model.system, self.model.network, batch).argmax(dim=1)
 
 
 def evaluate_translator(request: Request, model: Translator) -> dict[str, Any]:
-    """`score_translator`, or of what makes label maps `examine_segmenter`."""
+    """`score_translator` for a request, or `score_segmenter` for models of label maps."""
     maps = bool(model.info.labels)
     if maps:
         request.refuse_segmenter()
     request.refuse_readers()
     request.refuse_number()
     if not maps:
-        eye = None if request.segmenter is None else str(request.segmenter)
+        segmenter_model = None if request.segmenter is None else str(request.segmenter)
         features = request.features or "random"
         return score_translator(
-            request.folder, model, request.data, features, eye, request.part, request.seed, request.progress
+            request.folder, model, request.data, features, segmenter_model, request.part, request.seed, request.progress
         )
     if request.features is not None:
-        raise ConfigError(f"{request.run} makes label maps, which no extractor sees; leave features out.")
-    return examine_segmenter(request.folder, model, request.data, request.part, request.progress)
+        raise ConfigError(f"{request.run} predicts label maps, which have no features; leave features out.")
+    return score_segmenter(request.folder, model, request.data, request.part, request.progress)
 
 
 def score_translator(
@@ -96,29 +96,29 @@ def score_translator(
     data: str,
     features: str,
     segmenter: str | None,
-    part: AskedPart,
+    part: PartChoice,
     seed: int,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Scores of the images that it makes beside their real ones, and what baselines get that have learnt less.
+    """Scores of outputs against targets, with baselines.
 
-    segmenter: a run that labels what is made, where the inputs are label maps (Isola et al. 2017, section 4)."""
-    eye = None if segmenter is None else open_eye(segmenter, folder, model)
-    dataset, rows, words = unseen(folder, model, data, part, progress)
+    segmenter: a run that segments the outputs, for label map inputs (Isola et al. 2017, section 4)."""
+    segmenter_model = None if segmenter is None else open_segmenter(segmenter, folder, model)
+    dataset, rows, words = select_rows(folder, model, data, part, progress)
     extractor = extractor_for(features, dataset.info, model.device)
     training = training_set(folder, model, dataset, progress)
     apart = training is not None and not (words == "train" and training[0] is dataset)
     candidates = baselines(dataset, rows, training, apart, seed)
-    tallies = {name: Tally(extractor, eye, model.device) for name in ("made", "real", *candidates)}
-    shown = Shown(len(rows))
-    for places, batch, logits in made_of(model, dataset, rows, progress):
-        (made,) = as_stored([logits.clamp(-1, 1)], dataset.info)
-        real, maps = batch["image"].cpu(), maps_of(dataset, rows[places])
+    tallies = {name: PairTally(extractor, segmenter_model, model.device) for name in ("made", "real", *candidates)}
+    figures = PairFigures(len(rows))
+    for part_rows, batch, logits in translate_pairs(model, dataset, rows, progress):
+        (fake,) = as_stored([logits.clamp(-1, 1)], dataset.info)
+        real, maps = batch["image"].cpu(), input_maps(dataset, rows[part_rows])
         tallies["real"].add(real, maps)
         for name, images in candidates.items():
-            tallies[name].add(images(places, real), maps, real)
-        found = tallies["made"].add(made, maps, real)
-        shown.add(places, found["l1"], stored_made(made, dataset.info))
+            tallies[name].add(images(part_rows, real), maps, real)
+        found = tallies["made"].add(fake, maps, real)
+        figures.add(part_rows, found["l1"], stored_outputs(fake, dataset.info))
     seen = tallies["real"].features()
     scores, errors = tallies["made"].named(words, seen)
     floor = tallies["real"].labelled()
@@ -126,13 +126,13 @@ def score_translator(
         others = training[1][epoch_order(len(training[1]), seed, 0)[: len(rows)]]
         unpaired = features_of(extractor, batches(training[0], np.sort(others)), model.device)
         floor = distance_scores(unpaired, seen).named(len(rows), extractor) | floor
-    about = made_by(extractor, len(rows), seed, dataset, part=words)
-    about |= {"n": len(rows), "translator_hash": tensors_hash(model.network.state_dict())[:12]}
+    provenance = made_by(extractor, len(rows), seed, dataset, part=words)
+    provenance |= {"n": len(rows), "translator_hash": tensors_hash(model.network.state_dict())[:12]}
     if words == "validation":
-        about["held_out_by"] = model.seed
-    if eye is not None:
-        about |= {"segmenter": str(segmenter), "segmenter_hash": eye.hash}
-    warnings = split_notes(folder, model, dataset, rows, words, progress) + remarks(model, dataset, words)
+        provenance["held_out_by"] = model.seed
+    if segmenter_model is not None:
+        provenance |= {"segmenter": str(segmenter), "segmenter_hash": segmenter_model.hash}
+    warnings = split_notes(folder, model, dataset, rows, words, progress) + pair_notes(model, dataset, words)
     if training is None:
         warnings.append(
             f"{folder.config()['source']}, which it was trained on, cannot be read now or has changed: the mean colour "
@@ -144,7 +144,7 @@ def score_translator(
             "images it is held against shares their scenes: its distance may lie below the floor without being better."
         )
     if len(rows) >= FEWEST:
-        warnings += cautions(len(rows), extractor, 0)
+        warnings += score_cautions(len(rows), extractor, 0)
     else:
         warnings.append(f"{len(rows)} pairs are too few for distances between sets: fd and kid need {FEWEST}.")
     exact = int(tallies["made"].scores("psnr").isinf().sum())
@@ -153,7 +153,7 @@ def score_translator(
             f"{exact:,} of {len(rows):,} images are exactly the real ones. Their PSNR is infinite: psnr is the mean of "
             "the others."
         )
-    beside: dict[str, float] = {}
+    training_scores: dict[str, float] = {}
     held = tallies["made"].scores("l1")
     if len(rows) < FEW_PAIRS and len(held) > 1:
         resampled = held[torch.from_numpy(rng("bootstrap", seed).integers(0, len(held), (RESAMPLES, len(held))))]
@@ -163,41 +163,43 @@ def score_translator(
             f"{high:.3f}."
         )
     if training is not None and apart and len(training[1]):
-        learnt = some(training[1], MOST_TRAINING, seed)
-        known = paired_scores(model.system, model.network, training[0], learnt).by_image["l1"]
-        beside = {f"l1@{words}": float(known.mean())}
+        trained_rows = subsample(training[1], MOST_TRAINING, seed)
+        known = paired_scores(model.system, model.network, training[0], trained_rows).by_image["l1"]
+        training_scores = {f"l1@{words}": float(known.mean())}
         error = (float(held.var(correction=0)) / len(held) + float(known.var(correction=0)) / len(known)) ** 0.5
-        warnings.append(gap_words("l1", float(known.mean()), float(held.mean()), error, False, words))
-    result: dict[str, Any] = {} if eye is None else {"per_class": per_class(tallies["made"], tallies["real"])}
+        warnings.append(memorisation_note("l1", float(known.mean()), float(held.mean()), error, False, words))
+    result: dict[str, Any] = (
+        {} if segmenter_model is None else {"per_class": per_class(tallies["made"], tallies["real"])}
+    )
     return {
         "task": model.recipe.task.name,
         "scores": scores,
         "errors": errors,
         "floor": floor,
         "baselines": {name: tallies[name].named(words, seen)[0] for name in candidates},
-        "training": beside,
+        "training": training_scores,
         **result,
-        "pictures": shown.pictures(folder, model, dataset, rows, words, "L1 {:.3f}"),
+        "pictures": figures.pictures(folder, model, dataset, rows, words, "L1 {:.3f}"),
         "warnings": warnings,
-        "made_by": about,
+        "made_by": provenance,
     }
 
 
-def examine_segmenter(
-    folder: RunFolder, model: Translator, data: str, part: AskedPart, progress: Progress | None = None
+def score_segmenter(
+    folder: RunFolder, model: Translator, data: str, part: PartChoice, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Its label maps beside the real ones, and what naming the commonest class everywhere would get."""
-    dataset, rows, words = unseen(folder, model, data, part, progress)
+    """Scores of predicted label maps, with the most common class everywhere as baseline."""
+    dataset, rows, words = select_rows(folder, model, data, part, progress)
     names = dataset.info.labels
-    shown, areas = Shown(len(rows)), AreasUnderCurves(len(names))
-    each: list[Tensor] = []  # of each image
-    for places, batch, logits in made_of(model, dataset, rows, progress):
+    figures, areas = PairFigures(len(rows)), AreasUnderCurves(len(names))
+    each: list[Tensor] = []  # confusion matrices of each image
+    for part_rows, batch, logits in translate_pairs(model, dataset, rows, progress):
         truth, found = batch["map"].cpu(), logits.argmax(dim=1)
         each += [confusion(one, other, len(names), VOID) for one, other in zip(truth, found, strict=True)]
         areas.add(logits, truth, VOID)
         known = (truth != VOID).flatten(1)
         wrong = (known & (found != truth).flatten(1)).sum(dim=1) / known.sum(dim=1).clamp_min(1)
-        shown.add(places, wrong, stored_made(logits, dataset.info))
+        figures.add(part_rows, wrong, stored_outputs(logits, dataset.info))
     matrix = torch.stack(each).sum(dim=0)
     scores, auc = label_scores(matrix), areas.areas()
     medical = {
@@ -214,32 +216,32 @@ def examine_segmenter(
             f"{interval[0]:.3f} to {interval[1]:.3f}."
         )
     training = None if words == "train" else training_set(folder, model, dataset, progress)
-    beside: dict[str, float] = {}
+    training_scores: dict[str, float] = {}
     if training is not None and len(training[1]):
-        learnt = some(training[1], MOST_TRAINING, model.seed)
+        trained_rows = subsample(training[1], MOST_TRAINING, model.seed)
         known = torch.zeros_like(matrix)
-        for _, batch, logits in made_of(model, training[0], learnt):
+        for _, batch, logits in translate_pairs(model, training[0], trained_rows):
             known += confusion(batch["map"].cpu(), logits.argmax(dim=1), len(names), VOID)
         if known.any():
             found_known = segmentation_scores(known)
-            beside = by_name(found_known, words) | {f"mean_dice@{words}": found_known.mean_dice}
+            training_scores = by_name(found_known, words) | {f"mean_dice@{words}": found_known.mean_dice}
             warnings.append(
-                gap_words("mean_iou", found_known.mean_iou, scores.mean_iou, errors["mean_iou"], True, words)
+                memorisation_note("mean_iou", found_known.mean_iou, scores.mean_iou, errors["mean_iou"], True, words)
             )
     counts = matrix.sum(dim=1)
     usual = torch.zeros_like(matrix)
     usual[:, counts.argmax()] = counts
     drawn = pictures.confusion(matrix.numpy(), names)
-    about = {"part": words, "n": len(rows), "network": NETWORK}
-    about |= {"data": dataset.info.source, "data_hash": dataset.info.hash}
+    provenance = {"part": words, "n": len(rows), "network": NETWORK}
+    provenance |= {"data": dataset.info.source, "data_hash": dataset.info.hash}
     if words == "validation":
-        about["held_out_by"] = model.seed
+        provenance["held_out_by"] = model.seed
     return {
         "task": "segment",
         "scores": by_name(scores, words) | medical,
         "errors": {f"{name}@{words}": error for name, error in errors.items()},
         "baselines": {"commonest class": by_name(label_scores(usual), words)},
-        "training": beside,
+        "training": training_scores,
         "per_class": {
             name: {
                 "iou": float(scores.iou[i]),
@@ -253,11 +255,11 @@ def examine_segmenter(
         },
         "confusion": matrix.tolist(),
         "pictures": {
-            "confusion": keep_picture(folder, f"confusion-{model.images:09d}-{words}", drawn),
-            **shown.pictures(folder, model, dataset, rows, words, "{:.1%} wrong"),
+            "confusion": save_figure(folder, f"confusion-{model.images:09d}-{words}", drawn),
+            **figures.pictures(folder, model, dataset, rows, words, "{:.1%} wrong"),
         },
-        "warnings": warnings + remarks(model, dataset, words),
-        "made_by": about | {"translator_hash": tensors_hash(model.network.state_dict())[:12]},
+        "warnings": warnings + pair_notes(model, dataset, words),
+        "made_by": provenance | {"translator_hash": tensors_hash(model.network.state_dict())[:12]},
     }
 
 
@@ -274,102 +276,105 @@ def uncertainty(each: list[Tensor], seed: int) -> tuple[dict[str, float], tuple[
     return {name: float(value.std()) for name, value in values.items()}, (low, high)
 
 
-def open_eye(path: str, folder: RunFolder, model: Translator) -> Eye:
-    """The segmenter that is to label what the translator makes. Raises ConfigError when it cannot."""
+def open_segmenter(path: str, folder: RunFolder, model: Translator) -> Segmenter:
+    """Load the segmenter for the outputs of the translator. Raises ConfigError if it does not fit."""
     if not model.input.labels:
         raise ConfigError(
-            f"{folder.path} makes its images from pictures, not from label maps: there are no labels to find again. "
+            f"{folder.path} translates images, not label maps, so there are no labels to recover. "
             "Leave the segmenter out."
         )
-    eye = load_translator(path, str(model.device))
-    if not eye.info.labels:
-        raise ConfigError(f"{path} is a run of {eye.recipe.name}, which names no classes; give a run of segmenter.")
-    if eye.info.labels != model.input.labels:
+    segmenter_model = load_translator(path, str(model.device))
+    if not segmenter_model.info.labels:
         raise ConfigError(
-            f"{path} knows the {len(eye.info.labels)} classes {', '.join(eye.info.labels[:20])}, and {folder.path} is "
-            f"given the {len(model.input.labels)} classes {', '.join(model.input.labels[:20])}. Train a segmenter on "
+            f"{path} is a run of {segmenter_model.recipe.name}, which predicts no classes; give a run of segmenter."
+        )
+    if segmenter_model.info.labels != model.input.labels:
+        raise ConfigError(
+            f"{path} has the {len(segmenter_model.info.labels)} classes "
+            f"{', '.join(segmenter_model.info.labels[:20])}, and {folder.path} takes "
+            f"the {len(model.input.labels)} classes {', '.join(model.input.labels[:20])}. Train a segmenter on "
             "the same label maps."
         )
-    info, side = model.info, eye.input
-    sees = (*eye.info.shape[:2], side.channels)
-    if (sees, side.dtype, side.alpha, side.value_range) != (info.shape, info.dtype, info.alpha, info.value_range):
+    info, side = model.info, segmenter_model.input
+    expected = (*segmenter_model.info.shape[:2], side.channels)
+    if (expected, side.dtype, side.alpha, side.value_range) != (info.shape, info.dtype, info.alpha, info.value_range):
         raise ConfigError(
-            f"{path} sees {form_words(sees, side.dtype)}, and {folder.path} makes "
-            f"{form_words(info.shape, info.dtype)}. Train a segmenter on the same form "
+            f"{path} takes {form_text(expected, side.dtype)}, and {folder.path} outputs "
+            f"{form_text(info.shape, info.dtype)}. Train a segmenter on images of this form "
             f"(size={info.shape[0]}x{info.shape[1]})."
         )
-    digest = tensors_hash(eye.network.state_dict())[:12]
-    return Eye(eye, f"{Path(path).resolve().name}-{digest[:8]}", digest)
+    digest = tensors_hash(segmenter_model.network.state_dict())[:12]
+    return Segmenter(segmenter_model, f"{Path(path).resolve().name}-{digest[:8]}", digest)
 
 
 @torch.inference_mode()
-def made_of(
+def translate_pairs(
     model: Translator, data: Dataset, rows: np.ndarray, progress: Progress | None = None
 ) -> Iterator[tuple[slice, Batch, Tensor]]:
-    """Batch by batch the places among the rows, the pairs, and what the network makes of the inputs, on the CPU. Noise
-    is that of seed 0, as at checkpoints; without maps of instances each class is one object."""
+    """For each batch its slice of the rows, the pairs, and the outputs of the network on the CPU. Noise is that of seed
+    0, as at checkpoints; without instance maps each class is one instance."""
     for start, batch in zip(range(0, len(rows), BATCH), pairs(data, rows, model.device), strict=True):
         stop = min(start + BATCH, len(rows))
-        places = slice(start, stop)
+        part = slice(start, stop)
         if model.info.instances and data.instances is None:
-            batch["instances"] = maps_of(data, rows[places]).to(model.device)
+            batch["instances"] = input_maps(data, rows[part]).to(model.device)
         with seeded(model.device, "noise", 0):
-            made = translated(model.system, model.network, batch)
-        yield places, batch, made
+            outputs = translate_batch(model.system, model.network, batch)
+        yield part, batch, outputs
         if progress is not None:
             progress("pairs translated", stop, len(rows))
 
 
-def maps_of(data: Dataset, rows: np.ndarray) -> Tensor:
-    """The label maps (n, H, W) int64 that these inputs are; of pictures their first channel."""
+def input_maps(data: Dataset, rows: np.ndarray) -> Tensor:
+    """The input label maps (n, H, W) int64; for image inputs their first channel."""
     assert data.inputs is not None
     return torch.from_numpy(data.inputs[rows][..., 0].astype(np.int64))
 
 
-class Tally:
-    """Scores of images that come in batches, each with the real image of its pair and with what that is made from."""
+class PairTally:
+    """Accumulates scores of batches of images, given the targets and the input label maps."""
 
-    def __init__(self, extractor: Extractor, eye: Eye | None, device: torch.device) -> None:
-        self.extractor, self.eye, self.device = extractor, eye, device
+    def __init__(self, extractor: Extractor, segmenter_model: Segmenter | None, device: torch.device) -> None:
+        self.extractor, self.segmenter, self.device = extractor, segmenter_model, device
         self._by_image: dict[str, list[Tensor]] = {}
         self._features: list[Tensor] = []
         self._matrix = torch.zeros(0, 0, dtype=torch.int64)
-        if eye is not None:
-            classes = len(eye.model.info.labels)
+        if segmenter_model is not None:
+            classes = len(segmenter_model.model.info.labels)
             self._matrix = torch.zeros(classes, classes, dtype=torch.int64)
 
     @torch.inference_mode()
     def add(self, images: Tensor, maps: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
-        """Take in images (n, C, H, W) in [-1, 1] and what they are made from; returns how near they come to the real
-        ones (`image_scores`), unless they are these themselves."""
+        """Add images (n, C, H, W) in [-1, 1] and their input label maps. Returns `image_scores` against the targets, if
+        these are given."""
         found = {} if real is None else image_scores(images, real)
         for name, values in found.items():
             self._by_image.setdefault(name, []).append(values)
         self._features.append(features_of(self.extractor, [images], self.device))
-        if self.eye is not None:
-            self._matrix += confusion(maps, self.eye.labels(images), len(self._matrix), VOID)
+        if self.segmenter is not None:
+            self._matrix += confusion(maps, self.segmenter.labels(images), len(self._matrix), VOID)
         return found
 
     def scores(self, name: str) -> Tensor:
-        """One score of each image, (N,)."""
+        """A score of each image, (N,)."""
         return torch.cat(self._by_image[name])
 
     def features(self) -> Tensor:
-        """What the extractor sees, (N, D)."""
+        """The features (N, D)."""
         return torch.cat(self._features)
 
     def maps(self) -> SegmentationScores:
-        """How well labels are found again."""
+        """Scores of the recovered labels."""
         return label_scores(self._matrix)
 
     def labelled(self) -> dict[str, float]:
-        """Those scores under the name of the segmenter; none without one."""
-        return {} if self.eye is None else by_name(self.maps(), self.eye.name)
+        """Those scores with the name of the segmenter; empty without one."""
+        return {} if self.segmenter is None else by_name(self.maps(), self.segmenter.name)
 
     def named(self, words: str, real: Tensor) -> tuple[dict[str, float], dict[str, float]]:
         """All scores by name, and the standard errors of those that have one; real (N, D): features of the real images.
 
-        What is infinite, the PSNR of equal images, does not enter the mean; of nothing else it is nan."""
+        Infinite values (the PSNR of identical images) are left out of the mean, which is nan if no others remain."""
         n = len(real)
         values, errors = {}, {}
         for name in self._by_image:
@@ -386,9 +391,9 @@ class Tally:
 
 
 def label_scores(matrix: Tensor) -> SegmentationScores:
-    """`segmentation_scores`. Raises DataError when no pixel has a class."""
+    """`segmentation_scores`. Raises DataError if no pixel has a class."""
     if not matrix.any():
-        raise DataError("The label maps name no class in any pixel: there is nothing to score.")
+        raise DataError("No pixel of the label maps has a class: there is nothing to score.")
     return segmentation_scores(matrix)
 
 
@@ -397,10 +402,10 @@ def by_name(scores: SegmentationScores, tail: str) -> dict[str, float]:
     return {f"{name}@{tail}": getattr(scores, name) for name in ("pixel_accuracy", "class_accuracy", "mean_iou")}
 
 
-def per_class(made: Tally, real: Tally) -> dict[str, dict[str, float]]:
-    """The intersection over union of each class, in what was made and in the real images."""
-    assert made.eye is not None
-    names, columns = made.eye.model.info.labels, (made.maps().iou, real.maps().iou)
+def per_class(made: PairTally, real: PairTally) -> dict[str, dict[str, float]]:
+    """The IoU of each class, in the outputs and in the real images."""
+    assert made.segmenter is not None
+    names, columns = made.segmenter.model.info.labels, (made.maps().iou, real.maps().iou)
     return {
         name: {"iou": float(columns[0][i]), "iou, real images": float(columns[1][i])} for i, name in enumerate(names)
     }
@@ -409,19 +414,19 @@ def per_class(made: Tally, real: Tally) -> dict[str, dict[str, float]]:
 def baselines(
     data: Dataset, rows: np.ndarray, training: tuple[Dataset, np.ndarray] | None, search: bool, seed: int
 ) -> dict[str, Candidate]:
-    """What can be had without translating: one colour, the mean of the images that were trained on (of these where
-    they are gone); and the image of the training pair whose input is nearest, where there is one to `search` for."""
-    known, learnt = (data, rows) if training is None else training
+    """Baselines: a constant image in the mean colour of the training images (or of these, if the training data is
+    gone), and with `search` the target of the training pair with the nearest input."""
+    known, trained_rows = (data, rows) if training is None else training
     height, width = data.info.shape[:2]
-    total = torch.stack([batch.double().sum(dim=(0, 2, 3)) for batch in batches(known, learnt)]).sum(dim=0)
-    mean = (total / (len(learnt) * height * width)).float()[:, None, None]
+    total = torch.stack([batch.double().sum(dim=(0, 2, 3)) for batch in batches(known, trained_rows)]).sum(dim=0)
+    mean = (total / (len(trained_rows) * height * width)).float()[:, None, None]
     (colour,) = as_stored([mean.expand(1, -1, height, width)], data.info)
     found: dict[str, Candidate] = {"mean colour": lambda places, real: colour.expand_as(real)}
     if search and training is not None:
-        if len(learnt) > MOST_SEARCHED:
-            learnt = np.sort(learnt[epoch_order(len(learnt), seed, 0)[:MOST_SEARCHED]])
-        places = nearest_inputs(data, rows, known, learnt)
-        found["nearest training pair"] = partial(_images_of, known, learnt[places])
+        if len(trained_rows) > MOST_SEARCHED:
+            trained_rows = np.sort(trained_rows[epoch_order(len(trained_rows), seed, 0)[:MOST_SEARCHED]])
+        places = nearest_inputs(data, rows, known, trained_rows)
+        found["nearest training pair"] = partial(_images_of, known, trained_rows[places])
     return found
 
 
@@ -429,10 +434,10 @@ def _images_of(data: Dataset, rows: np.ndarray, places: slice, real: Tensor) -> 
     return to_float(data.images[rows[places]], data.info)
 
 
-def nearest_inputs(data: Dataset, rows: np.ndarray, known: Dataset, learnt: np.ndarray) -> np.ndarray:
-    """For each of the rows of a set the place among the rows `learnt` of another whose input is nearest, in L2 over
-    pixels, or over zeros and ones for classes; inputs of more than 2¹⁴ numbers are made smaller for it, by means."""
-    references = torch.cat(list(_small_inputs(known, learnt)))
+def nearest_inputs(data: Dataset, rows: np.ndarray, known: Dataset, trained_rows: np.ndarray) -> np.ndarray:
+    """For each row of a data set the index, among the training rows of another, of the nearest input in L2 (one-hot for
+    classes). Inputs of more than 2¹⁴ values are downsampled by averaging."""
+    references = torch.cat(list(_small_inputs(known, trained_rows)))
     return torch.cat([nearest(part, references)[1] for part in _small_inputs(data, rows)]).numpy()
 
 
@@ -447,9 +452,9 @@ def _small_inputs(data: Dataset, rows: np.ndarray) -> Iterator[Tensor]:
         yield adaptive_avg_pool2d(inputs, size).flatten(1)
 
 
-class Shown:
-    """The pairs that are drawn: those with the largest gap between what is made and what is real, of all that came so
-    far, and as many spread evenly. Nothing else is kept."""
+class PairFigures:
+    """Collects the pairs to show: those with the largest errors so far, and as many evenly spaced. Others are
+    discarded."""
 
     def __init__(self, count: int) -> None:
         self.even = sorted({round(place) for place in np.linspace(0, count - 1, min(SHOWN, count))})
@@ -457,30 +462,30 @@ class Shown:
         self.made: dict[int, np.ndarray] = {}
 
     def add(self, places: slice, gaps: Iterable[float | Tensor], made: np.ndarray) -> None:
-        """Take in what was made of the pairs at these places, (n, H, W, C) as stored, and how far it is off."""
+        """Add outputs (n, H, W, C) as stored of these pairs, and their errors."""
         for place, gap, image in zip(range(places.start, places.stop), gaps, made, strict=True):
             self.gaps[place], self.made[place] = float(gap), image
         wanted = {*self.worst(), *self.even}
         self.made = {place: image for place, image in self.made.items() if place in wanted}
 
     def worst(self) -> list[int]:
-        """The places with the largest gaps, the largest first."""
+        """The indices with the largest errors, the largest first."""
         return sorted(self.gaps, key=lambda place: (-self.gaps[place], place))[:SHOWN]
 
     def pictures(
         self, folder: RunFolder, model: Translator, data: Dataset, rows: np.ndarray, words: str, form: str
     ) -> dict[str, str]:
-        """Keep one picture of each kind: input, what is made of it with its gap in the words of `form`, and the truth.
-        Returns their paths by kind."""
+        """Save one figure of each kind: input, output with its error formatted by `form`, and target. Returns their
+        paths by kind."""
         assert data.inputs is not None
         found = {}
         for kind, chosen in (("worst pairs", self.worst()), ("pairs", self.even)):
             picked = rows[chosen]
             made = np.stack([self.made[place] for place in chosen])
             sides = [
-                shown_inputs(data.inputs[picked], data.info),
-                shown_made(made, data.info),
-                shown_made(data.images[picked], data.info),
+                displayed_inputs(data.inputs[picked], data.info),
+                displayed_outputs(made, data.info),
+                displayed_outputs(data.images[picked], data.info),
             ]
             captions = [
                 word
@@ -490,12 +495,12 @@ class Shown:
             tiles = np.stack(sides, axis=1).reshape(-1, *sides[0].shape[1:])
             sheet = pictures.captioned(tiles, captions, 3 * min(ACROSS, len(chosen)))
             name = f"{kind.replace(' ', '-')}-{model.images:09d}-{words}"
-            found[kind] = keep_picture(folder, name, sheet)
+            found[kind] = save_figure(folder, name, sheet)
         return found
 
 
-def remarks(model: Translator, data: Dataset, words: str) -> list[str]:
-    """What the reader of the scores must know of the pairs."""
+def pair_notes(model: Translator, data: Dataset, words: str) -> list[str]:
+    """Notes on the pairs that were scored."""
     found = []
     if words == "all":
         found.append(

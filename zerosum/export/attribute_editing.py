@@ -7,13 +7,13 @@ from zerosum.runs.task import ATTRIBUTE_EDITING
 
 
 class AttributeEditingExport(TranslationExport):
-    """A translator whose card says what a changed picture is no proof of."""
+    """Exports attribute editing like translation, with a further limitation on the card."""
 
     def limits(self, model: Loaded) -> list[str]:
-        """What is common is not what will be."""
+        """An edited image is no prediction."""
         return [
             *super().limits(model),
-            "A changed picture shows what is common among the images of that value in the data, not what this person "
+            "An edited image shows what is typical of images with that value in the data, not what this person "
             "looked or will look like.",
         ]
 

@@ -1,4 +1,4 @@
-"""Export: a trained network as a folder that other programs read, that is checked, and that the Hub takes as it is."""
+"""Export a trained network as a folder for other programs and the Hub, with checks."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,8 +32,8 @@ from zerosum.utils.weights import fingerprint, tensors_hash
 
 FORMATS = ("safetensors", "torch", "onnx", "page")
 CHECK, SAMPLES, CARD = "check.safetensors", "samples.png", "README.md"
-CHECKED = 4  # examples whose outputs travel with a network
-DIRECTIONS = 8  # of a page that is given none
+CHECKED = 4  # reference examples exported with a network
+DIRECTIONS = 8  # default number of directions of a page
 
 
 def export(
@@ -49,32 +49,30 @@ def export(
     license: str | None = None,
     warn: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Write the network of a run, or of another exported folder, as the folder `out`; every format has what
-    `zerosum.load` needs. The folder appears whole or not at all.
+    """Export the network of a run, or of another exported folder, to the folder `out`. Every format includes what
+    `zerosum.load` needs. The folder is written atomically.
 
-    formats: of FORMATS; the first is always there, and the page has ONNX beside it.
-    uint8: programs take and give pictures as bytes. fp16: ONNX weights of 16 bits; None: of a page without onnx, where
-    they change no picture by more than a level. single: the page is one file.
-    directions: a file of them, which the page moves latents along; by default the first DIRECTIONS principal ones.
-    license: of the network, for its card. Returns out, recipe, images, and for each format what was measured of it
-    and how many seconds it took.
-    Raises ConfigError for options that have no meaning together or need packages that are not there, for an `out` that
-    exists, and as `zerosum.load` does; ZerosumError when another program does not compute what PyTorch does."""
+    formats: from FORMATS; safetensors is always written, and a page includes ONNX. uint8: images in and out are bytes.
+    fp16: 16-bit ONNX weights; None: only for a page without onnx, if no pixel changes by more than one level. single:
+    the page is one file. directions: a file of directions for the sliders of the page; by default the first DIRECTIONS
+    principal ones. license: of the weights, for the model card. Returns out, recipe, images, and measurements of each
+    format. Raises ConfigError for options that do not fit together or need missing packages, for an existing `out`, and
+    as `zerosum.load` does; ZerosumError if another program does not reproduce the outputs of PyTorch."""
     out, wanted = Path(out), _formats(formats, uint8, fp16, single, directions)
     half = False if fp16 is None and "onnx" in formats else fp16
     if out.exists():
         raise ConfigError(f"{out} exists already; remove it, or choose another folder.")
     model = load(run, "cpu", skipped=warn, checkpoint=checkpoint)
     if model.stochastic and wanted:
-        warn("The network drops values at random in use; other programs get it without this noise.")
-    moves = _moves(model, directions) if "page" in wanted else None
+        warn("The network uses dropout at inference; other programs get it without this noise.")
+    page_directions = _page_directions(model, directions) if "page" in wanted else None
     origin = origin_of(Path(run), model.images)
     graph = graph_of(model, uint8)
-    ways: dict[str, Callable[[Path], dict[str, Any]]] = {
+    writers: dict[str, Callable[[Path], dict[str, Any]]] = {
         "torch": lambda folder: write_program(graph, folder / "model.pt2"),
         "onnx": lambda folder: write_onnx(graph, folder / "model.onnx", half),
         "page": lambda folder: write_page(
-            model, folder, directions=moves, single=single, fp16=measured["onnx"]["fp16"], far=far
+            model, folder, directions=page_directions, single=single, fp16=measured["onnx"]["fp16"], far=far
         ),
     }
     measured: dict[str, dict[str, Any]] = {}
@@ -89,24 +87,24 @@ def export(
         pictures.save_picture(sheet, folder / SAMPLES)
         for name in wanted:
             started = time.monotonic()
-            measured[name] = ways[name](folder)
+            measured[name] = writers[name](folder)
             measured[name]["seconds"] = round(time.monotonic() - started, 2)
         write_whole(folder / CARD, card(model, graph, measured, origin, shown, license))
         write_json(folder / CONFIG, _config(model, folder, measured, uint8, origin.to_json()))
         if tensors_hash(load(folder, "cpu").network.state_dict()) != tensors_hash(state):
-            raise ZerosumError(f"What was written to {out} is not the network of {run}; nothing is left of it.")
+            raise ZerosumError(f"The files written to {out} do not reproduce the network of {run}; they were removed.")
     return {"out": str(out), "recipe": model.recipe.name, "images": model.images, "formats": measured}
 
 
-def _moves(model: Loaded, file: str | Path | None) -> Directions | None:
-    """What the sliders of a page move along: the directions of a file, or those in which images change most."""
+def _page_directions(model: Loaded, file: str | Path | None) -> Directions | None:
+    """The directions for the sliders of a page: from a file, or the principal ones."""
     if file is not None:
         return read_directions(Path(file))
     return EXPORTING[model.recipe.task].directions(model, DIRECTIONS)
 
 
 def reference(graph: Graph) -> dict[str, Tensor]:
-    """Inputs of the graph and what PyTorch makes of them, by name: what another machine can hold its own against."""
+    """Example inputs of the graph and the outputs of PyTorch, by name, as reference for other machines."""
     inputs = graph.example(CHECKED)
     with torch.inference_mode():
         made = graph.module(*inputs)
@@ -114,21 +112,20 @@ def reference(graph: Graph) -> dict[str, Tensor]:
 
 
 def _formats(formats: Sequence[str], uint8: bool, fp16: bool | None, single: bool, directions: object) -> list[str]:
-    """The formats to write, each once and ONNX before the page that needs it. Raises ConfigError for what has no
-    meaning."""
+    """The formats to write, each once, ONNX before the page that needs it. Raises ConfigError for invalid options."""
     for name in formats:
         if name not in FORMATS:
-            raise ConfigError(f"There is no format {name!r}; there are {', '.join(FORMATS)}.")
+            raise ConfigError(f"Unknown format {name!r}; choose from {', '.join(FORMATS)}.")
     page = "page" in formats
     wanted = [name for name in ("torch", "onnx", "page") if name in formats or (name == "onnx" and page)]
     if uint8 and page:
-        raise ConfigError("The page feeds its network itself, in floats: leave --uint8 out, or export page by itself.")
+        raise ConfigError("The page needs float inputs: leave --uint8 out, or export the page separately.")
     if uint8 and not wanted:
-        raise ConfigError("--uint8 is of the formats torch and onnx; add one of them.")
+        raise ConfigError("--uint8 is for the formats torch and onnx; add one of them.")
     if fp16 is not None and "onnx" not in wanted:
-        raise ConfigError("--fp16 is of the formats onnx and page; add one of them.")
+        raise ConfigError("--fp16 is for the formats onnx and page; add one of them.")
     if (single or directions is not None) and not page:
-        raise ConfigError(f"{'--single' if single else '--directions'} is of the format page; add --format page.")
+        raise ConfigError(f"{'--single' if single else '--directions'} is for the format page; add --format page.")
     if "onnx" in wanted:
         need("onnx", "onnxscript", "onnxruntime")  # before the work
     return wanted
@@ -137,7 +134,7 @@ def _formats(formats: Sequence[str], uint8: bool, fp16: bool | None, single: boo
 def _config(
     model: Loaded, folder: Path, measured: Mapping[str, Any], uint8: bool, about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What `config.json` says; of folders of this machine nothing."""
+    """The contents of `config.json`, without paths of this machine."""
     files = {
         file.name: {"bytes": file.stat().st_size, "sha256": fingerprint(file)} for file in sorted(folder.iterdir())
     }
@@ -159,15 +156,15 @@ def _config(
 
 
 def without_folders(value: Any) -> Any:
-    """The same JSON value, of absolute paths their last part alone."""
+    """The same JSON value, with absolute paths reduced to their last part."""
     return travelling(value, title_of)
 
 
 def _write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raises ZerosumError when the disk does not take them."""
+    """Raises ZerosumError if writing fails."""
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         safetensors.torch.save_file(kept, file, {"format": "pt"})
-    except safetensors.SafetensorError as error:  # how it reports a disk that is full
+    except safetensors.SafetensorError as error:  # raised when the disk is full
         raise ZerosumError(f"Cannot write {file.name}: {error}. Is the disk full?") from error
-    file.chmod(0o666 & ~umask())  # it is made for its owner alone
+    file.chmod(0o666 & ~umask())  # save_file restricts it to its owner

@@ -1,6 +1,6 @@
-"""The model card, README.md: what a network is, what it was made from and how, what it is worth, and how it is used.
+"""The model card, README.md: description, data, training, scores, use and limits of a network.
 
-What comes from data or from a run folder is escaped: it is text, and neither Markdown nor HTML.
+Text from data or run folders is escaped, so that it is neither Markdown nor HTML.
 """
 
 import html
@@ -30,17 +30,17 @@ LICENSES = (
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "agpl-3.0", "lgpl-3.0", "mpl-2.0", "openrail",
     "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "unknown",
 )  # fmt: skip
-"""Names of licences that the Hub knows; any other text is one of its own."""
-MOST_NAMES = 40  # of classes or values that are listed
+"""Licence identifiers of the Hub; any other text becomes a custom licence."""
+MOST_NAMES = 40  # classes or values listed at most
 UNKNOWN = "not recorded"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """How a network came about, as far as its run folder says.
+    """The training provenance of a network, from its run folder.
 
-    command: words. versions, hardware: of env.json. seconds: of training. scores: name to value, error and floor (what
-    real images get in their place), of the network after `scored_at` images; made_by: what made them."""
+    command: words. versions, hardware: from env.json. seconds: of training. scores: name to value, error and floor,
+    after `scored_at` images; made_by: their provenance."""
 
     command: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
@@ -56,8 +56,8 @@ class Origin:
 
 
 def origin_of(run: Path, images: int) -> Origin:
-    """What a run folder, or an exported one, says of a network that has seen so many images. What is damaged is as good
-    as missing."""
+    """The provenance in a run folder or exported folder, for a network after `images` images. Damaged files count as
+    missing."""
     found = read_exported(run).get("about", {}) if is_exported(run) else _recorded(run) | _scored(run, images)
     try:
         return TypeAdapter(Origin).validate_python(found)
@@ -80,7 +80,7 @@ def _recorded(run: Path) -> dict[str, Any]:
 
 
 def _scored(run: Path, images: int) -> dict[str, Any]:
-    """How long it was trained, and its newest scores; those of `zerosum evaluate` before those of a checkpoint."""
+    """Training time and latest scores, preferring those of `zerosum evaluate` to those of a checkpoint."""
     stats = [line for line in read_lines(run / "stats.jsonl") if line["images"] <= images and "seconds" in line]
     seconds = {"seconds": stats[-1]["seconds"]} if stats else {}
     lines = [line for line in read_lines(run / "evaluation.jsonl") if line["images"] <= images]
@@ -114,7 +114,7 @@ def card(
         _front(model, formats, license),
         f"# {plain(model.recipe.name)} on {plain(title_of(model.info.source))}",
         _what(model, graph),
-        f"![{plain(shown)}](samples.png)\n\n{plain(shown)} Nothing was chosen, nothing left out.",
+        f"![{plain(shown)}](samples.png)\n\n{plain(shown)} Not selected.",
         "## Use",
         _use(model, graph, formats),
         "## Data",
@@ -126,7 +126,7 @@ def card(
         "## Limits",
         _limits(model),
         "## Licence",
-        f"{plain(license)}" if license else "Not stated. Ask whoever gave you this folder.",
+        f"{plain(license)}" if license else "Not stated. Ask the provider of this folder.",
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
@@ -139,7 +139,7 @@ def plain(text: Any) -> str:
 
 
 def _front(model: Loaded, formats: Mapping[str, Any], license: str | None) -> str:
-    """What the Hub reads: YAML between two lines."""
+    """The YAML front matter read by the Hub."""
     info = model.info
     exporting = EXPORTING[model.recipe.task]
     task = "image-segmentation" if info.labels else exporting.pipeline
@@ -171,29 +171,29 @@ def _what(model: Loaded, graph: Graph) -> str:
         shape = " x ".join("N" if side is None else str(side) for side in port.shape)
         lines.append(f"| {plain(port.name)} | {_meaning(model, port)} | {shape} | {_type(port)} |")
     if model.stochastic:
-        lines += ["", "In training and in this package the network drops values at random, its only noise; other "
-                  "programs get it without."]  # fmt: skip
+        lines += ["", "In training and in this package the network uses dropout, its only noise; in other "
+                  "programs it does not."]  # fmt: skip
     return "\n".join(lines)
 
 
 def _meaning(model: Loaded, port: Port) -> str:
-    """What a tensor is, in words."""
+    """A description of a tensor."""
     if port.kind == "latent":
         return "standard normal" if port.bound is None else f"uniform from {-port.bound:.4g} to {port.bound:.4g}"
     if port.condition is not None:
-        return f"place, from 0 on, of the value: {_names(port.condition.values)}"
+        return f"index, from 0, of the value: {_names(port.condition.values)}"
     if port.kind == "picture" and len(port.shape) == 2:
         return "points"
     if port.kind == "picture":
-        return "pictures from 0 to 255" if port.dtype == torch.uint8 else "pictures from -1 to 1"
+        return "images from 0 to 255" if port.dtype == torch.uint8 else "images from -1 to 1"
     if port.kind in ("map", "logits"):
         names = model.info.classes or model.info.map_classes
         return f"{'class of each pixel, 255 for none' if port.kind == 'map' else 'logits'}: {_names(names)}"
-    return "which object each pixel belongs to" if port.kind == "instances" else "number of a look"
+    return "instance number of each pixel" if port.kind == "instances" else "number of a style"
 
 
 def _use(model: Loaded, graph: Graph, formats: Mapping[str, Any]) -> str:
-    """How to load it, from this package and from others."""
+    """How to load it, with this package and with others."""
     parts = ["With `pip install zerosum`:", _code(EXPORTING[model.recipe.task].snippet(model))]
     if "torch" in formats:
         fed = ", ".join(_torch_input(port) for port in graph.inputs)
@@ -209,8 +209,8 @@ def _use(model: Loaded, graph: Graph, formats: Mapping[str, Any]) -> str:
     if "page" in formats:
         parts.append("In a browser: open `index.html`" + ("." if formats["page"]["single"] else
                      ", served from this folder: `python -m http.server`."))  # fmt: skip
-    parts.append("`zerosum load-check FOLDER` holds every file against its hash and every format against "
-                 "`check.safetensors`, which has inputs and what they gave when this was written.")  # fmt: skip
+    parts.append("`zerosum load-check FOLDER` checks every file against its hash and every format against "
+                 "`check.safetensors`, which has example inputs and the outputs recorded at export.")  # fmt: skip
     return "\n\n".join(parts)
 
 
@@ -243,11 +243,11 @@ def _data(model: Loaded) -> str:
             lines.append(f"- {words}: {_names(names)}")
     if info.input is not None:
         of = f"label maps of {_names(info.input.labels)}" if info.input.labels else f"{info.input.channels} channels"
-        lines.append(f"- made from: {of}")
+        lines.append(f"- input: {of}")
     for condition in info.conditions:
-        lines.append(f"- told: {plain(condition.name)} ({_names(condition.values)})")
+        lines.append(f"- condition: {plain(condition.name)} ({_names(condition.values)})")
     own = title_of(info.source).startswith("builtin:")
-    terms = "drawn by zerosum itself, so free of anybody's rights" if own else "not stated"
+    terms = "drawn by zerosum itself, free of third-party rights" if own else "not stated"
     return "\n".join([*lines, f"- terms of the data: {terms}"])
 
 
@@ -277,26 +277,28 @@ def _training(model: Loaded, origin: Origin) -> str:
 
 def _scores(model: Loaded, origin: Origin) -> str:
     if not origin.scores:
-        return "None: `zerosum evaluate` was not run on it. How good it is has to be looked at."
-    lines = ["| score | value | real images in their place |", "|---|---|---|"]
+        return "None: `zerosum evaluate` was not run on it. Judge its quality by eye."
+    lines = ["| score | value | floor (real images) |", "|---|---|---|"]
     for name, part in origin.scores.items():
         error = f" ± {part['error']:.2g}" if part.get("error") else ""
         lines.append(f"| {plain(name)} | {_digits(part.get('value'))}{error} | {_digits(part.get('floor'))} |")
     made = ", ".join(f"{plain(key)} {plain(value)}" for key, value in origin.made_by.items())
-    when = "" if origin.scored_at == model.images else f" They are of the network after {origin.scored_at:,} images."
-    return "\n".join([*lines, "", f"Made by: {made or UNKNOWN}.{when} Scores compare only with others made alike."])
+    when = "" if origin.scored_at == model.images else f" They were measured after {origin.scored_at:,} images."
+    return "\n".join(
+        [*lines, "", f"Computed with: {made or UNKNOWN}.{when} Compare only with scores computed in the same way."]
+    )
 
 
 def _limits(model: Loaded) -> str:
-    """What it cannot do, and what it must not be used for."""
-    known = "It knows nothing but its data: what was rare there comes out badly, and what was unjust there stays so."
+    """Limitations and misuse."""
+    known = "It only knows its training data: what is rare there is reproduced badly, and biases of the data remain."
     return "\n\n".join([known, *EXPORTING[model.recipe.task].limits(model)])
 
 
 def _command(words: list[str]) -> list[str]:
-    """The command of a run as it would be typed, without folders of that machine."""
+    """The command of a run as typed, without paths of that machine."""
     if len(words) < 2 or words[1] not in ("train", "import", "demo"):
-        return []  # it was begun from a program
+        return []  # started from Python
     shown, rest = ["zerosum"], iter(words[1:])
     for word in rest:
         if word == "--out":
@@ -330,7 +332,7 @@ def _type(port: Port) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string of Python on one line, which ends no block of code."""
+    """A Python string on one line, without backticks that would end the code block."""
     return json.dumps(text).replace("`", "\\u0060")
 
 
@@ -339,7 +341,7 @@ def _code(lines: list[str]) -> str:
 
 
 def _inline(text: str) -> str:
-    """Code in a line, whatever backticks it has."""
+    """Inline code, even if it contains backticks."""
     line = re.sub(r"\s+", " ", text)
     if "`" not in line:
         return f"`{line}`"

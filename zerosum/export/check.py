@@ -1,4 +1,4 @@
-"""The check of an exported folder: every file against its hash, every format against what the network once gave."""
+"""Check an exported folder: every file against its hash, every format against reference outputs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,19 +14,18 @@ from zerosum.export.base import Graph
 from zerosum.export.bundle import CHECK
 from zerosum.export.graph import graph_of
 from zerosum.export.onnx_file import need, onnx_runner
-from zerosum.export.program import Run, gap, program_runner, tolerance
+from zerosum.export.program import Run, output_difference, program_runner, tolerance
 from zerosum.models.exported import WEIGHTS, problem_of, read_exported
 from zerosum.models.loading import load
 from zerosum.utils.errors import DataError, ZerosumError
 
-HALVED = 0.1  # of the range: what weights of 16 bits may change at most
+HALVED = 0.1  # maximum change by 16-bit weights, as a share of the range
 FILES = {"torch": "model.pt2", "onnx": "model.onnx", "page": "index.html"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was checked. difference: from the reference, of what was run, and what it may be at most. problem:
-    what is wrong, or None."""
+    """One check. difference: from the reference, and the maximum allowed. problem: what is wrong, or None."""
 
     what: str
     difference: float | None = None
@@ -35,11 +34,10 @@ class Row:
 
 
 def load_check(folder: str | Path) -> list[Row]:
-    """Check a folder that `zerosum export` wrote: its files, then its network in PyTorch, then each further format, run
-    on the inputs of `check.safetensors`. A file that is not what was exported is told and not opened; nothing is
-    unpickled.
+    """Check a folder written by `zerosum export`: its files, then its network in PyTorch, then each other format, on
+    the inputs of `check.safetensors`. A modified file is reported and not opened; nothing is unpickled.
 
-    Raises ConfigError when it is no exported folder, or packages are missing that a format needs."""
+    Raises ConfigError if it is not an exported folder, or a format needs missing packages."""
     folder = Path(folder)
     config = read_exported(folder)
     rows = [Row(name, problem=problem_of(folder, config, name)) for name in sorted(config["files"])]
@@ -58,59 +56,63 @@ def load_check(folder: str | Path) -> list[Row]:
         kept = _reference(folder / CHECK, graph)
     except ZerosumError as error:
         return [*rows, Row("PyTorch", problem=str(error))]
-    ways: dict[str, Callable[[], Run]] = {
+    runners: dict[str, Callable[[], Run]] = {
         "PyTorch": lambda: lambda inputs: graph.module(*inputs),
         "torch": lambda: program_runner((folder / FILES["torch"]).read_bytes()),
         "onnx": lambda: onnx_runner((folder / FILES["onnx"]).read_bytes()),
     }
-    rows.append(_compared("PyTorch", ways["PyTorch"], graph, kept, None))
+    rows.append(_compare("PyTorch", runners["PyTorch"], graph, kept, None))
     for name in [name for name in FILES if name in formats]:
         if FILES[name] in broken or FILES[name] not in config["files"]:
-            rows.append(Row(name, problem=f"{FILES[name]} is not what was exported, and was not opened"))
+            rows.append(Row(name, problem=f"{FILES[name]} has been modified, and was not opened"))
         elif name == "page":
             onnx = next((row for row in rows if row.what == "onnx"), Row("onnx", problem="there is no model.onnx"))
-            rows.append(replace(onnx, what=name))  # it runs that very file
+            rows.append(replace(onnx, what=name))  # the page runs the same file
         else:
-            rows.append(_compared(name, ways[name], graph, kept, formats[name]))
+            rows.append(_compare(name, runners[name], graph, kept, formats[name]))
     return rows
 
 
-def complaint(folder: str | Path, rows: list[Row]) -> str | None:
-    """What is wrong, in a sentence, or None."""
-    wrong = [f"{row.what}: {row.problem}" for row in rows if row.problem]
-    return f"{folder} is not what was exported. {'; '.join(wrong)}. Export or download it again." if wrong else None
+def failure_text(folder: str | Path, rows: list[Row]) -> str | None:
+    """What is wrong, in one sentence, or None."""
+    problems = [f"{row.what}: {row.problem}" for row in rows if row.problem]
+    return (
+        f"{folder} has changed since it was exported. {'; '.join(problems)}. Export or download it again."
+        if problems
+        else None
+    )
 
 
 def _reference(file: Path, graph: Graph) -> tuple[tuple[Tensor, ...], Tensor]:
-    """The inputs and the output of the file. Raises DataError when they are not those of the graph."""
+    """The inputs and the output in the file. Raises DataError if they do not fit the graph."""
     try:
-        found = load_file(file)
+        tensors = load_file(file)
     except (SafetensorError, OSError) as error:
-        raise DataError(f"{file} is no safetensors file: {error}") from error
+        raise DataError(f"{file} is not a safetensors file: {error}") from error
     for port in (*graph.inputs, graph.output):
-        tensor = found.get(port.name)
+        tensor = tensors.get(port.name)
         if tensor is None or tensor.dtype != port.dtype or tensor.shape[1:] != torch.Size(port.shape[1:]):  # type: ignore[arg-type]
-            raise DataError(f"{file} has no {port.name} as the network has it")
-    return tuple(found[port.name] for port in graph.inputs), found[graph.output.name]
+            raise DataError(f"{file} has no {port.name} that fits the network")
+    return tuple(tensors[port.name] for port in graph.inputs), tensors[graph.output.name]
 
 
 @torch.inference_mode()
-def _compared(
+def _compare(
     what: str, open_run: Callable[[], Run], graph: Graph, kept: tuple[tuple[Tensor, ...], Tensor], written: Any
 ) -> Row:
-    """Run a format on the reference. One with weights of 16 bits may be as far from it as it was when written."""
+    """Run a format on the reference inputs. With 16-bit weights, the difference measured at export is allowed."""
     inputs, expected = kept
     allowed = tolerance(graph)
     try:
         if written and written.get("fp16"):
             most = HALVED * (255 if graph.output.dtype == torch.uint8 else 1)
             allowed = max(allowed, min(most, 2 * float(written["largest_difference"])))
-        found = gap(graph, open_run()(inputs), expected)
+        measured = output_difference(graph, open_run()(inputs), expected)
     except ZerosumError as error:
         return Row(what, problem=str(error).rstrip("."))
-    except Exception as error:  # what another program says of inputs that it does not take
+    except Exception as error:  # errors of the other program
         return Row(what, problem=f"it cannot be run: {(str(error).splitlines() or [''])[0][:200]}")
     problem = (
-        None if found <= allowed else f"it differs from the reference by {found:.2g}, where {allowed:.2g} is allowed"
+        None if measured <= allowed else f"it differs from the reference by {measured:.2g}; {allowed:.2g} is allowed"
     )
-    return Row(what, found, allowed, problem)
+    return Row(what, measured, allowed, problem)

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from zerosum.export.base import (
     EXPORTING,
-    SHOWN,
+    SHEET_ROWS,
     Exporting,
     Graph,
     Port,
-    picture_port,
-    quiet_copy,
-    seen_as,
-    shown_inputs,
+    displayed,
+    image_port,
+    noise_free_copy,
+    sheet_inputs,
 )
 from zerosum.models.base import Loaded
 from zerosum.models.classifier import Classifier
@@ -32,7 +32,7 @@ class Classifying(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = quiet_copy(network)
+        self.network = noise_free_copy(network)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         logits: Tensor = self.network(*inputs)
@@ -40,7 +40,7 @@ class Classifying(nn.Module):
 
 
 class ClassificationExport(Exporting):
-    """A classifier leaves with the names of its classes."""
+    """Exports classifiers with the names of their classes."""
 
     pipeline = "image-classification"
     is_gan = False
@@ -51,19 +51,19 @@ class ClassificationExport(Exporting):
 
     def ports(self, model: Classifier) -> list[Port]:
         """The image."""
-        return [picture_port("image", model.info, model.info)]
+        return [image_port("image", model.info, model.info)]
 
     def output(self, model: Loaded) -> Port:
         """Logits of the classes."""
         return Port("logits", "logits", (None, len(model.info.classes)), torch.float32)
 
     def sheet(self, model: Classifier, graph: Graph) -> tuple[Image.Image, str]:
-        """Inputs, each with the likeliest class."""
-        inputs, said = shown_inputs(model, graph)
-        names = [model.info.classes[place] for place in graph.module(*inputs).argmax(dim=1)]
+        """Inputs, each with its most likely class."""
+        inputs, description = sheet_inputs(model, graph)
+        names = [model.info.classes[index] for index in graph.module(*inputs).argmax(dim=1)]
         return pictures.captioned(
-            seen_as(inputs[0], False, model), names, SHOWN
-        ), f"{said}, each with the likeliest class."
+            displayed(inputs[0], False, model), names, SHEET_ROWS
+        ), f"{description}, each with its most likely class."
 
     def snippet(self, model: Classifier) -> list[str]:
         """The class of a picture."""
@@ -71,20 +71,21 @@ class ClassificationExport(Exporting):
             "import zerosum",
             "",
             'model = zerosum.load("FOLDER", task="classify")',
-            'names = model.classify(["picture.png"])  # of any size: brought to that of training, as the data was',
+            'names = model.classify(["picture.png"])  # any size: preprocessed like the training data',
         ]
 
     def limits(self, model: Loaded) -> list[str]:
-        """What a class is no proof of."""
+        """Limitations of predictions."""
         return [
-            "It always names a class, also for pictures of none of them, and its shares are no certainty. It is no "
-            "ground for decisions about people."
+            "It always predicts a class, even for images of none of them, and its probabilities are not "
+            "certainties. It is "
+            "no basis for decisions about people."
         ]
 
     def check_page(self, model: Classifier, directions: "Directions | None") -> None:
-        """Raises ConfigError: a page shows pictures."""
+        """Raises ConfigError: pages show images."""
         raise ConfigError(
-            f"There is no page for {model.recipe.name}, which makes classes, not pictures. Export it as onnx."
+            f"There is no page for {model.recipe.name}, which predicts classes, not images. Export it as onnx."
         )
 
 

@@ -1,4 +1,4 @@
-"""Pictures that may travel with a network: those that the program draws, which show nobody."""
+"""Images that may be exported with a network: those drawn by the program, which show no real person."""
 
 import tempfile
 from pathlib import Path
@@ -12,12 +12,12 @@ DRAWN = "builtin:portraits"
 
 
 def drawn_inputs(model: Loaded, count: int) -> np.ndarray | None:
-    """Inputs (count, H, W, C) as stored that the network has not seen, of the test part of drawn portraits; None for a
-    network that learnt from other data, since a face belongs to somebody."""
+    """Inputs (count, H, W, C) as stored, from the test part of the drawn portraits; None for networks trained on other
+    data, which may show real people."""
     info = model.info
     if not f"{info.source}:".startswith(f"{DRAWN}:"):  # a count may follow
         return None
     with tempfile.TemporaryDirectory() as cache:
         size = (info.shape[0], info.shape[1])
-        found = open_dataset(f"{DRAWN}:{count}", size, model.settings.data, cache=Path(cache), part="test")
-        return np.array(found.images if found.inputs is None else found.inputs)
+        portraits = open_dataset(f"{DRAWN}:{count}", size, model.settings.data, cache=Path(cache), part="test")
+        return np.array(portraits.images if portraits.inputs is None else portraits.inputs)

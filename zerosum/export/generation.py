@@ -9,8 +9,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zerosum.data.open import open_dataset
-from zerosum.export.base import EXPORTING, Exporting, Graph, Port, condition_ports, encoded_places, quiet_copy
-from zerosum.models.generator import Model, conditions_of, made_of
+from zerosum.export.base import (
+    EXPORTING,
+    Exporting,
+    Graph,
+    Port,
+    condition_ports,
+    encode_condition_inputs,
+    noise_free_copy,
+)
+from zerosum.models.generator import Model, conditions_for_seeds, images_from_latents
 from zerosum.runs.task import GENERATION
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError
@@ -29,13 +37,13 @@ class Generating(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.network = quiet_copy(model.network)
+        self.network = noise_free_copy(model.network)
         self.system, self.info, self.images = model.system, model.info, model.images
 
     def forward(self, *inputs: Tensor) -> Tensor:
         latent, *places = inputs
-        told = encoded_places(places, self.info.conditions)
-        return made_of(self.system, self.network, self.info, latent, told, self.images)
+        told = encode_condition_inputs(places, self.info.conditions)
+        return images_from_latents(self.system, self.network, self.info, latent, told, self.images)
 
 
 class GenerationExport(Exporting):
@@ -57,7 +65,7 @@ class GenerationExport(Exporting):
         """What the seeds of these numbers draw."""
         if port.kind == "latent":
             return model.latents(places)
-        drawn = conditions_of(model.info, places)
+        drawn = conditions_for_seeds(model.info, places)
         assert drawn is not None
         return torch.from_numpy(drawn[:, column - 1].copy())  # column 0 is the latent
 
@@ -124,7 +132,7 @@ class GenerationExport(Exporting):
         that the seeds draw, (seeds, G) int32; all little-endian."""
         latents = model.latents(range(seeds)).numpy()
         moves = np.empty((0, latents.shape[1])) if directions is None else directions.vectors.numpy()
-        places = conditions_of(model.info, range(seeds))
+        places = conditions_for_seeds(model.info, range(seeds))
         told = b"" if places is None else places.astype("<i4").tobytes()
         return latents.astype("<f4").tobytes() + moves.astype("<f4").tobytes() + told
 

@@ -107,14 +107,14 @@ def program_runner(content: bytes) -> Run:
 
 @torch.inference_mode()
 def difference(graph: Graph, run: Run, rows: int) -> float:
-    """How far what `run` gives for so many examples is from PyTorch: `gap` of the two."""
+    """The difference between `run` and PyTorch on `rows` examples, as in `output_difference`."""
     inputs = graph.example(rows)
-    return gap(graph, run(inputs), graph.module(*inputs))
+    return output_difference(graph, run(inputs), graph.module(*inputs))
 
 
-def gap(graph: Graph, made: Tensor, expected: Tensor) -> float:
-    """The largest difference; of values without a range relative to the largest, if that is above 1; of label maps the
-    share of pixels that differ. Infinite for another shape, and for what is not finite."""
+def output_difference(graph: Graph, made: Tensor, expected: Tensor) -> float:
+    """The maximum absolute difference; for unbounded values relative to the largest, if that is above 1; for label maps
+    the share of differing pixels. Infinite for another shape, and for values that are not finite."""
     if made.shape != expected.shape or made.dtype != expected.dtype:
         return math.inf
     if graph.output.kind == "map":
@@ -125,7 +125,7 @@ def gap(graph: Graph, made: Tensor, expected: Tensor) -> float:
 
 
 def tolerance(graph: Graph) -> float:
-    """What `gap` may be between PyTorch and another program."""
+    """The maximum `output_difference` allowed between PyTorch and another program."""
     if graph.output.kind == "map":
         return OTHERWISE
     return LEVEL if graph.output.dtype == torch.uint8 else CLOSE

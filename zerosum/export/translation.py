@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from zerosum.engine.players import Batch
 from zerosum.export.base import (
     EXPORTING,
-    SHOWN,
+    SHEET_ROWS,
     Exporting,
     Graph,
     Port,
     condition_ports,
-    encoded_places,
-    picture_port,
-    quiet_copy,
-    seen_as,
-    shown_inputs,
+    displayed,
+    encode_condition_inputs,
+    image_port,
+    noise_free_copy,
+    sheet_inputs,
 )
 from zerosum.models.translator import Translator
 from zerosum.nn.networks.pix2pixhd import Pix2pixHDNetwork
@@ -34,58 +34,57 @@ from zerosum.utils.seeds import rng
 if TYPE_CHECKING:
     from zerosum.inference.explore.directions import Directions
 
-STYLES = 256  # styles in a graph; style 256 is style 0 again
-ENLARGED = 128  # pixels that smaller pictures get on the sample sheet
+STYLES = 256  # number of styles in a graph; style 256 is style 0 again
+ENLARGED = 128  # pixels to which smaller images are enlarged on the sample sheet
 
 
 class Translating(nn.Module):
-    """Inputs, and what belongs to them by the order of the ports, to images (N, C, H, W) in [-1, 1] or logits."""
+    """Inputs, in the order of the ports, to images (N, C, H, W) in [-1, 1] or logits."""
 
     table: Tensor
 
     def __init__(self, model: Translator) -> None:
         super().__init__()
-        self.network = quiet_copy(model.network)
+        self.network = noise_free_copy(model.network)
         self.spec, self.info, self.given = model.spec, model.info, model.input
         if model.spec.has_styles:
             self.register_buffer("table", style_table(cast(Pix2pixHDNetwork, self.network)))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        seen, *rest = inputs
+        network_input, *rest = inputs
         if self.given.labels:
-            seen = one_hot(seen, len(self.given.labels))
-        batch: Batch = {"input": seen}
+            network_input = one_hot(network_input, len(self.given.labels))
+        batch: Batch = {"input": network_input}
         if self.spec.uses_instances:
             batch["instances"] = rest.pop(0)
         if self.spec.has_styles:
-            made = self._painted(seen, batch.get("instances"), rest.pop(0))
+            output_images = self._painted(network_input, batch.get("instances"), rest.pop(0))
         else:
-            if (told := encoded_places(rest, self.info.conditions)) is not None:
-                batch["condition"] = told
-            made = self.spec.translate(self.network, batch)
-        return made if self.info.labels else made.clamp(-1, 1)
+            if (condition := encode_condition_inputs(rest, self.info.conditions)) is not None:
+                batch["condition"] = condition
+            output_images = self.spec.translate(self.network, batch)
+        return output_images if self.info.labels else output_images.clamp(-1, 1)
 
-    def _painted(self, seen: Tensor, instances: Tensor | None, style: Tensor) -> Tensor:
-        """`Pix2pixHDNetwork.sample_styles` where each class is one instance, without reading the values."""
-        classes = seen
+    def _painted(self, network_input: Tensor, instances: Tensor | None, style: Tensor) -> Tensor:
+        """As `Pix2pixHDNetwork.sample_styles` has it of objects that are classes, without looking into the numbers."""
+        classes = network_input
         if instances is None:  # pixels without a class then lie in the object of class 0, if there is one
-            void = 1 - seen.sum(dim=1)
-            first = seen[:, 0] + void * seen[:, 0].amax(dim=(1, 2), keepdim=True)
-            classes = torch.cat([first[:, None], seen[:, 1:]], dim=1)
+            void = 1 - network_input.sum(dim=1)
+            first = network_input[:, 0] + void * network_input[:, 0].amax(dim=(1, 2), keepdim=True)
+            classes = torch.cat([first[:, None], network_input[:, 1:]], dim=1)
         styles = self.table[style.remainder(STYLES)]  # (N, K, F)
         features = torch.einsum("nkhw,nkf->nfhw", classes, styles)
-        made: Tensor = self.network(seen, instances, features)
-        return made
+        output_images: Tensor = self.network(network_input, instances, features)
+        return output_images
 
 
 def one_hot(maps: Tensor, classes: int) -> Tensor:
-    """Class numbers (N, H, W) as zeros and ones (N, K, H, W), all zero where there is no class."""
+    """One-hot encode class numbers (N, H, W) as (N, K, H, W), all zero where there is no class."""
     return (maps[:, None] == torch.arange(classes)[:, None, None]).to(torch.float32)
 
 
 def style_table(network: Pix2pixHDNetwork) -> Tensor:
-    """The features that `Pix2pixHDNetwork.sample_styles` gives each class as one instance, for each style, (STYLES, K,
-    F)."""
+    """The features (STYLES, K, F) that `Pix2pixHDNetwork.sample_styles` gives each class as one instance, by style."""
     table = torch.zeros(STYLES, *network.styles.shape[::2])
     for label, count in enumerate(network.known.tolist()):
         for style in range(STYLES if count else 0):
@@ -94,7 +93,7 @@ def style_table(network: Pix2pixHDNetwork) -> Tensor:
 
 
 class TranslationExport(Exporting):
-    """A translator leaves with instances and styles as further inputs, where it has them."""
+    """Exports translators, with instances and styles as further inputs if they have them."""
 
     pipeline = "image-to-image"
 
@@ -103,9 +102,9 @@ class TranslationExport(Exporting):
         return Translating(model)
 
     def ports(self, model: Translator) -> list[Port]:
-        """The picture or label map, and what belongs to it."""
+        """The image or label map, instances, style and conditions."""
         side, (height, width) = model.input, model.info.shape[:2]
-        ports = [picture_port("input", side, model.info)]
+        ports = [image_port("input", side, model.info)]
         if side.labels:
             ports = [Port("input", "map", (None, height, width), torch.int64)]
         if model.spec.uses_instances:
@@ -115,19 +114,19 @@ class TranslationExport(Exporting):
         return ports + condition_ports(model, {port.name for port in ports} | {self.output(model).name})
 
     def sheet(self, model: Translator, graph: Graph) -> tuple[Image.Image, str]:
-        """Inputs, each beside what is made of it, for every value of what is changed."""
+        """Inputs, each with its output, or with one for every value of the edited attribute."""
         info = model.info
-        inputs, said = shown_inputs(model, graph)
-        columns = [seen_as(inputs[0], graph.inputs[0].kind == "map", model)]
+        inputs, description = sheet_inputs(model, graph)
+        columns = [displayed(inputs[0], graph.inputs[0].kind == "map", model)]
         values: Sequence[str] = info.conditions[0].values[:MOST_COLUMNS] if info.conditions else ()
         for place in range(max(1, len(values))):
-            fed = (inputs[0], torch.full_like(inputs[1], place), *inputs[2:]) if values else inputs
-            columns.append(seen_as(graph.module(*fed), bool(info.labels), model))
+            network_inputs = (inputs[0], torch.full_like(inputs[1], place), *inputs[2:]) if values else inputs
+            columns.append(displayed(graph.module(*network_inputs), bool(info.labels), model))
         scale = max(1, ENLARGED // max(info.shape[:2]))
         tiles = np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:])
-        sheet = pictures.grid(tiles, SHOWN, len(columns), scale=scale)
-        what = f"for {info.conditions[0].name} {', '.join(values)}" if values else "of them"
-        return sheet, f"{said}, and in each row what it makes {what}."
+        sheet = pictures.grid(tiles, SHEET_ROWS, len(columns), scale=scale)
+        what = f"for {info.conditions[0].name} {', '.join(values)}" if values else "for each"
+        return sheet, f"{description}, and in each row the output {what}."
 
     def snippet(self, model: Translator) -> list[str]:
         """A folder of pictures."""
@@ -137,11 +136,11 @@ class TranslationExport(Exporting):
         return ["import zerosum", "", f'zerosum.translate("FOLDER", "pictures/", "made/"{words})']
 
     def check_page(self, model: Translator, directions: "Directions | None") -> None:
-        """Raises ConfigError also for inputs that a browser cannot read."""
+        """Also raises ConfigError for inputs that a browser cannot read."""
         side = model.input
         if not side.labels and side.channels - side.alpha not in (1, 3):
             raise ConfigError(
-                f"A browser has pictures in gray or in colour; {model.recipe.name} takes {side.channels} channels. "
+                f"Browsers read gray or colour images; {model.recipe.name} takes {side.channels} channels. "
                 "Export it as onnx."
             )
         super().check_page(model, directions)

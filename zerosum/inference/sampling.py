@@ -1,4 +1,4 @@
-"""Samples as files: a grid in one picture, or a folder with one file a seed, in the depth of the training data."""
+"""Write samples to files: a grid in one picture, or a folder with one file per seed, in the bit depth of the data."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -22,18 +22,20 @@ def write_grid(
     shape: tuple[int, int],
     out: Path,
     truncation: float = 1.0,
-    asked: Mapping[str, str] | None = None,
+    conditions: Mapping[str, str] | None = None,
 ) -> None:
-    """One picture of shape (rows, columns) at `out`; a grid is 8-bit whatever the data is, and transparent where the
-    images are and the format can be. asked: as in `Model.sample`.
+    """One picture of shape (rows, columns) at `out`, always 8-bit, with transparency if images and format have it.
+    conditions: `attributes` of `Model.sample`.
 
-    Raises ConfigError when the model makes vectors, or as `pictures.save_picture` and `Model.sample` do."""
+    Raises ConfigError for a model of vectors, and as `pictures.save_picture` and `Model.sample` do."""
     if model.info.is_vectors:
         raise ConfigError(
-            f"{model.info.source} holds vectors, which make no grid; leave --grid out to get samples.npy."
+            f"{model.info.source} holds vectors, which cannot be shown in a grid; leave --grid out to get samples.npy."
         )
-    transparent = model.info.alpha and pictures.picture_format(out) in pictures.TRANSPARENT  # before the work
-    images = model.sample(seeds=seeds[: shape[0] * shape[1]], truncation=truncation, attributes=asked)
+    transparent = (
+        model.info.alpha and pictures.picture_format(out) in pictures.TRANSPARENT
+    )  # check the format before sampling
+    images = model.sample(seeds=seeds[: shape[0] * shape[1]], truncation=truncation, attributes=conditions)
     sheet = pictures.grid(images, *shape, value_range=model.info.value_range, transparent=transparent)
     pictures.save_picture(sheet, out)
 
@@ -44,18 +46,17 @@ def write_sweep(
     name: str,
     out: Path,
     truncation: float = 1.0,
-    asked: Mapping[str, str] | None = None,
+    conditions: Mapping[str, str] | None = None,
 ) -> int:
-    """One picture at `out` with a row for each seed and a column for each value of the condition `name`: the same
-    latent under everything that can be asked for. Returns the number of columns. Raises ConfigError when there is no
-    such condition."""
+    """One picture at `out` with one row per seed and one column per value of the condition `name`, each row with the
+    same latent. Returns the number of columns. Raises ConfigError for an unknown condition."""
     condition = condition_named(name, model.conditions, "swept")
-    transparent = pictures.picture_format(out) in pictures.TRANSPARENT  # before the work
+    transparent = pictures.picture_format(out) in pictures.TRANSPARENT  # check the format before sampling
     rows = [
-        model.sample(seeds=seeds, truncation=truncation, attributes={**(asked or {}), condition.name: value})
+        model.sample(seeds=seeds, truncation=truncation, attributes={**(conditions or {}), condition.name: value})
         for value in condition.values
     ]
-    images = np.stack(rows, axis=1).reshape(-1, *model.info.shape)  # seed by seed, each under every value
+    images = np.stack(rows, axis=1).reshape(-1, *model.info.shape)  # by seed, then by value
     captions, across = list(condition.values) * len(seeds), len(condition.values)
     sheet = pictures.captioned(
         images, captions, across, model.info.value_range, transparent=model.info.alpha and transparent
@@ -65,29 +66,31 @@ def write_sweep(
 
 
 def write_folder(
-    model: Model, seeds: Sequence[int], out: Path, truncation: float = 1.0, asked: Mapping[str, str] | None = None
+    model: Model, seeds: Sequence[int], out: Path, truncation: float = 1.0, conditions: Mapping[str, str] | None = None
 ) -> None:
-    """`seed00000007.png` and so on in the folder `out`: PNG of 8 or 16 bits for what PNG knows, else TIFF.
+    """Write `seed00000007.png` and so on to the folder `out`: 8 or 16-bit PNG if it supports the data, else TIFF.
 
     Vectors go to one file, `samples.npy`. Memory does not grow with the number of seeds."""
-    model.sample(seeds=seeds[:1], truncation=truncation, attributes=asked)  # a wish in vain leaves no folder
+    model.sample(
+        seeds=seeds[:1], truncation=truncation, attributes=conditions
+    )  # validates the conditions before the folder is created
     with plain_disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         if model.info.is_vectors:
             file = io.BytesIO()
-            np.save(file, model.sample(seeds=seeds, truncation=truncation, attributes=asked))
+            np.save(file, model.sample(seeds=seeds, truncation=truncation, attributes=conditions))
             write_whole(out / "samples.npy", file.getvalue(), durable=False)
             return
         for start in range(0, len(seeds), BATCH):
             part = seeds[start : start + BATCH]
-            images = model.sample(seeds=part, truncation=truncation, attributes=asked)
+            images = model.sample(seeds=part, truncation=truncation, attributes=conditions)
             for seed, image in zip(part, images, strict=True):
                 write_image(out / f"seed{seed:08d}", image, model.info.alpha)
 
 
 def write_image(stem: Path, image: np.ndarray, alpha: bool) -> Path:
-    """One image (H, W, C) without loss, whole: as PNG where that holds it (8 or 16 bits; gray or RGB, with alpha or
-    without), else as TIFF. alpha: the last channel is opacity, and not a measurement that a viewer must not hide."""
+    """Write one image (H, W, C) losslessly and atomically: as PNG if that supports it (8 or 16 bits; gray or RGB, with
+    or without alpha), else as TIFF. alpha: whether the last channel is opacity rather than a measurement."""
     colours = image.shape[2] - alpha
     pixels = np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)
     if image.dtype in (np.uint8, np.uint16) and colours in (1, 3):

@@ -1,4 +1,4 @@
-"""Any picture in the form that a run was trained on."""
+"""Preprocess any picture like the training data of a run."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +18,7 @@ from zerosum.data.settings import PackSettings
 from zerosum.utils.errors import DataError
 
 Picture = str | PathLike[str] | Image.Image | np.ndarray
-"""A file, what Pillow opened, or pixels (H, W) or (H, W, C)."""
+"""A file, a Pillow image, or pixels (H, W) or (H, W, C)."""
 
 
 def _open(path: Path) -> BinaryIO:
@@ -26,15 +26,15 @@ def _open(path: Path) -> BinaryIO:
 
 
 def form_of(info: DatasetInfo, settings: PackSettings) -> Form:
-    """What the images of a run were brought to."""
+    """The form that the images of a run were converted to."""
     height, width, channels = info.shape
     placing, sampling = settings.placing, settings.sampling
     return Form((height, width), channels, info.alpha, info.dtype, placing, settings.background, resample=sampling)
 
 
 def as_trained(picture: Picture, info: DatasetInfo, settings: PackSettings) -> np.ndarray:
-    """Pixels (H, W, C), turned, cropped, scaled and converted as the images of the run were. Raises DataError that
-    names the picture and says what is wrong with it."""
+    """Pixels (H, W, C), rotated, cropped, scaled and converted like the images of the run. Raises DataError naming the
+    picture and the problem."""
     opener: Callable[[], Opened]
     if isinstance(picture, str | PathLike):
         name, opener = printable(str(picture)), partial(_open, Path(picture))

@@ -1,9 +1,7 @@
-"""Diversity within classes: whether a conditional generator repeats one image for each thing that it is asked for.
+"""Diversity within classes: does a conditional generator collapse to one image per class?
 
-Over all classes such a generator is as varied as its data. Each value of each condition is therefore looked at by
-itself, all conditions held at one combination that many images of that value have, so that nothing but the latent can
-make samples differ.
-"""
+Over all classes, such a generator is as diverse as its data. So each value of each condition is measured by itself,
+with all conditions fixed to a common combination for that value: samples then differ only in the latent."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,138 +18,135 @@ from zerosum.data.tensors import to_float
 from zerosum.engine.players import System
 from zerosum.metrics.diversity import diversity
 from zerosum.models.base import BATCH
-from zerosum.models.generator import made_of
+from zerosum.models.generator import images_from_latents
 from zerosum.nn.augment.opacity import over_white
 from zerosum.utils.seeds import seed_of
 
 SAMPLES = 16
-"""Samples of a class, and real images of it, that are compared: 120 pairs, by which real images against others of their
-class give a ratio of 1 with a standard deviation of 0.07
-(measured on builtin:portraits by hair and by all attributes at 16 and 32 pixels)."""
+"""Samples, and real images, compared per class: 120 pairs. Real images against others of their class then give a ratio
+of 1 with a standard deviation of 0.07 (measured on builtin:portraits, by hair and by all attributes, at 16 and 32
+pixels)."""
 
 FEWEST = 8
-"""Real images that a class must have to be compared with: 28 pairs. Those with fewer are named when a run begins."""
+"""The minimum number of real images of a class: 28 pairs. Classes with fewer are reported at the start of a run."""
 
 MOST_CLASSES = 32
-"""Classes looked at in training: of more, those at even steps from the commonest to the rarest. `evaluate` takes
-all."""
+"""The maximum number of classes measured during training, evenly spaced from the most to the least common. `evaluate`
+measures all."""
 
 
 @dataclass(frozen=True)
 class Class:
-    """A value of a condition, with the combination of all conditions that stands for it.
+    """A value of a condition, with the combination of all conditions that represents it.
 
-    name is the value, of several conditions with that of its own: `hair=ginger`. places (G,) is the combination, rows
-    those of the real images that have it."""
+    name: the value, or `hair=ginger` if there are several conditions. indices (G,): the combination. rows: the real
+    images that have it."""
 
     name: str
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     rows: np.ndarray
 
 
-def classes_of(data: Dataset, seed: int) -> tuple[list[Class], dict[str, int]]:
-    """The values that can be looked at, commonest first, each with at most SAMPLES real images; and of the others how
-    many images their commonest combination has. Neither of a set without conditions."""
-    found: list[Class] = []
+def select_classes(data: Dataset, seed: int) -> tuple[list[Class], dict[str, int]]:
+    """The classes that can be measured, most common first; and for the others the number of images of their most common
+    combination. Both empty for a data set without conditions."""
+    classes: list[Class] = []
     few: dict[str, int] = {}
     if data.conditions is None:
-        return found, few
+        return classes, few
     known = complete_indices(data)
     rows = known[epoch_order(len(known), seed_of(seed, "within classes"), 0)]
-    places = data.conditions[rows]
+    indices = data.conditions[rows]
     several = len(data.info.conditions) > 1
     taken: set[tuple[int, ...]] = set()
     for column, condition in enumerate(data.info.conditions):
-        for place, value in enumerate(condition.values):
+        for index, value in enumerate(condition.values):
             name = f"{condition.name}={value}" if several else value
-            having = np.flatnonzero(places[:, column] == place)
-            combinations, counts = np.unique(places[having], axis=0, return_counts=True)
+            having = np.flatnonzero(indices[:, column] == index)
+            combinations, counts = np.unique(indices[having], axis=0, return_counts=True)
             usable = counts >= FEWEST
             if not usable.any():
                 few[name] = int(counts.max(initial=0))
                 continue
-            # the commonest, of those that stand for no other value yet, if there is one
+            # the most common combination, preferably one that represents no other value yet
             fresh = np.array([tuple(row) not in taken for row in combinations.tolist()])
             chosen = combinations[np.argmax(counts * np.where(fresh & usable, len(rows) + 1, 1))]
             taken.add(tuple(chosen.tolist()))
-            same = rows[having[(places[having] == chosen).all(axis=1)]]
-            found.append(Class(name, tuple(chosen.tolist()), same))
-    return sorted(found, key=lambda one: -len(one.rows)), few
+            same = rows[having[(indices[having] == chosen).all(axis=1)]]
+            classes.append(Class(name, tuple(chosen.tolist()), same))
+    return sorted(classes, key=lambda one: -len(one.rows)), few
 
 
-def as_known(data: Dataset, conditions: Sequence[Condition]) -> Dataset:
-    """The set with the conditions of a generator in place of its own, matched by the names of conditions and of their
-    values: an image of which the generator does not know the value has -1 there."""
+def match_conditions(data: Dataset, conditions: Sequence[Condition]) -> Dataset:
+    """The data set with the conditions of a generator instead of its own, matched by the names of conditions and
+    values. Values that the generator does not know become -1."""
     assert data.conditions is not None
-    own = {condition.name: place for place, condition in enumerate(data.info.conditions)}
-    places = np.full((len(data), len(conditions)), -1, np.int64)
+    own = {condition.name: column for column, condition in enumerate(data.info.conditions)}
+    indices = np.full((len(data), len(conditions)), -1, np.int64)
     for column, condition in enumerate(conditions):
         if condition.name in own:
-            place, known = own[condition.name], {value: i for i, value in enumerate(condition.values)}
-            moved = [known.get(value, -1) for value in data.info.conditions[place].values]
-            places[:, column] = np.array([*moved, -1])[data.conditions[:, place]]  # the last is that of -1
-    return data.with_info(replace(data.info, conditions=tuple(conditions), together=()), conditions=places)
+            source, known = own[condition.name], {value: i for i, value in enumerate(condition.values)}
+            mapped = [known.get(value, -1) for value in data.info.conditions[source].values]
+            indices[:, column] = np.array([*mapped, -1])[data.conditions[:, source]]  # -1 maps to the last entry
+    return data.with_info(replace(data.info, conditions=tuple(conditions), together=()), conditions=indices)
 
 
 class DiversityWithin:
     """Measures the diversity within each class of a conditional generator.
 
-    The latents are the same for every class and every time; most is the number of classes at most."""
+    The latents are the same for every class and every call. most: the maximum number of classes."""
 
     def __init__(
         self, system: System, data: Dataset, seed: int, most: int | None = MOST_CLASSES, samples: int = SAMPLES
     ) -> None:
         self.system, self.info, self.samples = system, data.info, samples
-        classes, self.few = classes_of(data, seed)
+        classes, self.few = select_classes(data, seed)
         if most is not None and len(classes) > most:
             classes = [classes[round(step * (len(classes) - 1) / (most - 1))] for step in range(most)]
         self.classes = classes
         self._real = {one.name: data.batch(np.sort(one.rows[:samples]))["image"] for one in classes}
 
     def __call__(self, network: nn.Module, images_seen: int) -> dict[str, float]:
-        """By class, the mean distance between samples over that between real images of it; without classes whose real
-        images are all alike."""
+        """By class, the mean distance between samples divided by that between real images. Classes whose real images
+        are identical are left out."""
         found = {}
-        for one, made in zip(self.classes, self._made(network, images_seen), strict=True):
-            ratio = diversity(made, self._seen(to_float(self._real[one.name], self.info)))
+        for one, made in zip(self.classes, self._samples(network, images_seen), strict=True):
+            ratio = diversity(made, self._on_white(to_float(self._real[one.name], self.info)))
             if np.isfinite(ratio):
                 found[one.name] = ratio
         return found
 
     @torch.inference_mode()
-    def _made(self, network: nn.Module, images_seen: int) -> Sequence[Tensor]:
-        """Samples of each class, (samples, C, H, W)."""
+    def _samples(self, network: nn.Module, images_seen: int) -> Sequence[Tensor]:
+        """Samples (samples, C, H, W) of each class."""
         assert self.system.generator is not None
         if not self.classes:
             return []
         latents = self.system.generator.latents(range(self.samples)).repeat(len(self.classes), 1)
-        asked = np.repeat(np.array([one.places for one in self.classes]), self.samples, axis=0)
+        asked = np.repeat(np.array([one.indices for one in self.classes]), self.samples, axis=0)
         condition = torch.from_numpy(encode_conditions(asked, self.info.conditions))
         made = [
-            made_of(self.system, network, self.info, *part, images_seen).cpu()
+            images_from_latents(self.system, network, self.info, *part, images_seen).cpu()
             for part in zip(latents.split(BATCH), condition.split(BATCH), strict=True)
         ]
-        return self._seen(torch.cat(made)).split(self.samples)
+        return self._on_white(torch.cat(made)).split(self.samples)
 
-    def _seen(self, images: Tensor) -> Tensor:
+    def _on_white(self, images: Tensor) -> Tensor:
         return over_white(images) if self.info.alpha and not self.info.is_vectors else images
 
 
-def mean_of(values: Mapping[str, float]) -> float:
-    """The mean over classes, each counting as much."""
+def mean_over_classes(values: Mapping[str, float]) -> float:
+    """The unweighted mean over classes."""
     return sum(values.values()) / len(values)
 
 
 def named_counts(few: Mapping[str, object]) -> str:
-    """Classes with the number of their images, the first eight by name: `grey (3), auburn (7)`."""
+    """Classes with their numbers of images, at most eight: `grey (3), auburn (7)`."""
     named = ", ".join(f"{name} ({count})" for name, count in list(few.items())[:8])
     return f"{named} and {len(few) - 8} others" if len(few) > 8 else named
 
 
 def few_text(few: Mapping[str, int], info: DatasetInfo) -> str:
-    """Which values are not looked at, in a sentence."""
-    alike = "" if len(info.conditions) == 1 else " that are alike in the other conditions"
-    return (
-        f"Whether samples of one kind are all alike is not looked at for {named_counts(few)}: it takes {FEWEST} real "
-        f"images{alike}."
-    )
+    """A sentence naming the classes that are not measured."""
+    alike = "" if len(info.conditions) == 1 else " that agree in all other conditions"
+    return f"Diversity within classes is not measured for {named_counts(few)}: it needs {FEWEST} real images{alike}."

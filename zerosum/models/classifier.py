@@ -26,7 +26,7 @@ class Classifier(Loaded):
 
     @property
     def cnn(self) -> Cnn:
-        """The network, which also gives features and maps."""
+        """The network, which also returns features and feature maps."""
         assert isinstance(self.network, Cnn)
         return self.network
 
@@ -35,20 +35,20 @@ class Classifier(Loaded):
         """Logits (N, K) on the CPU; their softmax is the probability of each class.
 
         images: (N, H, W, C) as the data is stored, or a tensor (N, C, H, W) in [-1, 1]. Raises ConfigError for images
-        of another size or number of channels than those it was trained on."""
+        whose size or number of channels differs from the training data."""
         return self._in_parts(self.cnn, images)
 
     @torch.inference_mode()
     def features(self, images: np.ndarray | Tensor) -> Tensor:
-        """What the last layer sees of the images, (N, D) on the CPU."""
+        """Features (N, D) of the images, the input of the last layer, on the CPU."""
         return self._in_parts(self.cnn.features, images)
 
     def classify(self, images: Picture | Tensor | Sequence[Picture]) -> list[str]:
-        """The name of the likeliest class of each image: a picture of any size, or several, as files, as Pillow opens
-        them or as arrays (H, W, C), each brought to the form of the training data as that was; images (N, H, W, C) as
-        the data is stored; or a tensor (N, C, H, W) in [-1, 1].
+        """The most likely class of each image, by name. images: one or several pictures of any size, as files, Pillow
+        images or arrays (H, W, C), each preprocessed like the training data; or images (N, H, W, C) as the data is
+        stored; or a tensor (N, C, H, W) in [-1, 1].
 
-        Raises DataError for a picture that cannot be read or has no meaning in that form."""
+        Raises DataError for a picture that cannot be read or converted."""
         if not isinstance(images, Tensor):
             images = self._as_trained(images)
         return [self.info.classes[number] for number in self.logits(images).argmax(dim=1)]
@@ -59,16 +59,16 @@ class Classifier(Loaded):
             return images
         one = isinstance(images, str | PathLike | Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4)
         pictures = [images] if one else list(images)  # type: ignore[arg-type]
-        found = [as_trained(picture, info, self.settings.data) for picture in pictures]  # type: ignore[arg-type]
-        return np.stack(found) if found else np.empty((0, *info.shape), info.dtype)
+        prepared = [as_trained(picture, info, self.settings.data) for picture in pictures]  # type: ignore[arg-type]
+        return np.stack(prepared) if prepared else np.empty((0, *info.shape), info.dtype)
 
     def _in_parts(self, function: Callable[[Tensor], Tensor], images: np.ndarray | Tensor) -> Tensor:
         height, width, channels = self.info.shape
         shape = images.shape[1:] if isinstance(images, np.ndarray) else (*images.shape[2:], images.shape[1])
         if tuple(shape) != (height, width, channels):
             raise ConfigError(
-                f"The classifier sees images of {height}x{width} pixels and {channels} channels, not of shape "
-                f"{'x'.join(map(str, shape))}. Bring them to that form, or train a classifier at theirs."
+                f"The classifier takes images of {height}x{width} pixels and {channels} channels, not of shape "
+                f"{'x'.join(map(str, shape))}. Convert them, or train a classifier on images of this shape."
             )
         parts = []
         for start in range(0, max(1, len(images)), BATCH):
@@ -80,8 +80,8 @@ class Classifier(Loaded):
 
     @classmethod
     def refusal(cls, path: str | Path, other: Loaded) -> str:
-        """Why it is no classifier."""
-        return f"{path} is a run of {other.recipe.name}, no classifier; train one with `zerosum train classifier`."
+        """The error message when a run is not a classifier."""
+        return f"{path} is a run of {other.recipe.name}, not a classifier; train one with `zerosum train classifier`."
 
 
 MODELS.add(CLASSIFICATION, Classifier)

@@ -1,8 +1,7 @@
-"""Exported folders, read: what `zerosum export` wrote, here or elsewhere, is believed only as far as it was checked.
+"""Read exported folders. They may come from anywhere, so everything is checked before use.
 
-`config.json` says what the network is and `model.safetensors` holds its weights. Nothing is unpickled, no path leads
-out of the folder, and no memory is taken before what the config asks for was compared with what the file holds.
-"""
+`config.json` describes the network and `model.safetensors` holds its weights. Nothing is unpickled, no path leads out
+of the folder, and no memory is allocated before the config was compared with the contents of the weights file."""
 
 import re
 import threading
@@ -29,30 +28,30 @@ from zerosum.utils.weights import fingerprint, refuse_not_finite
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SCHEMA = 1
 LARGEST_CONFIG = 2**24  # bytes
-LARGEST = 2**16  # of a setting that a network is built by; published ones end at 8,192
-MOST_LAYERS = 5_000  # sets of weights in all networks of a recipe; the deepest published have a thousand
+LARGEST = 2**16  # for settings of a network; published ones are at most 8,192
+MOST_LAYERS = 5_000  # parameter tensors of all networks of a recipe; the deepest published have a thousand
 COUNTED = frozenset(
     {
         "adapt_images", "checkpoint", "fade", "fix_global", "images", "log", "lr_decay_start", "lr_half_life",
         "per_class", "sample", "stable",
     }
 )  # fmt: skip
-"""Settings that count images, and so may be as large as they like."""
+"""Settings that count images, which have no upper limit."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 
 
 class ExportedFile(BaseModel):
-    """A file of the folder."""
+    """A file of an exported folder."""
 
     bytes: NonNegativeInt
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class ExportedConfig(BaseModel):
-    """What `config.json` must hold; settings and data are read by the recipe. Strict, since
-    the values are used as they stand in the file."""
+    """The schema of `config.json`; settings and data are validated by the recipe. Strict, since the values are used as
+    they are."""
 
     model_config = ConfigDict(strict=True)
 
@@ -69,19 +68,19 @@ class ExportedConfig(BaseModel):
 
 
 def is_exported(path: str | Path) -> bool:
-    """Whether a folder is no run, but has a `config.json`, as exported ones do."""
+    """Whether a folder has a `config.json` and is not a run folder."""
     return (Path(path) / CONFIG).is_file() and not (Path(path) / "config.yaml").is_file()
 
 
 def read_exported(folder: str | Path) -> dict[str, Any]:
-    """What `config.json` says. Raises ConfigError when the folder was not exported by this program, and when the file
-    is damaged or newer than what can be read here."""
+    """The contents of `config.json`. Raises ConfigError if the folder was not exported by zerosum, or the file is
+    damaged or of a newer version."""
     file = Path(folder) / CONFIG
     if not Path(folder).exists():
-        raise ConfigError(f"There is no {folder}. Give a folder that `zerosum export` wrote.")
+        raise ConfigError(f"{folder} does not exist. Give a folder that `zerosum export` wrote.")
     if not file.is_file():
         raise ConfigError(
-            f"{folder} is no exported folder: it has no {CONFIG}. `zerosum export RUN OUT` makes one of a run."
+            f"{folder} is not an exported folder: it has no {CONFIG}. Create one with `zerosum export RUN OUT`."
         )
     try:
         if file.stat().st_size > LARGEST_CONFIG:
@@ -90,22 +89,22 @@ def read_exported(folder: str | Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read as JSON ({error}). Export or download it again.") from error
     if not isinstance(config, dict) or config.get("library_name") != "zerosum":
-        raise ConfigError(f"{file} is not of zerosum. Give a folder that `zerosum export` wrote.")
+        raise ConfigError(f"{file} was not written by zerosum. Give a folder that `zerosum export` wrote.")
     if isinstance(config.get("schema"), int) and config["schema"] > SCHEMA:
         raise ConfigError(f"{file} was written by a newer version of zerosum; upgrade to read it.")
     try:
-        found = ExportedConfig.model_validate(config)
+        validated = ExportedConfig.model_validate(config)
     except ValidationError as error:
         problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"]))
-        raise ConfigError(f"{file} is damaged: {place}: {problem['msg'].lower()}.") from None
-    if odd := [name for name in found.files if not _NAME.fullmatch(name)]:
-        raise ConfigError(f"{file} names {odd[0]!r:.80}, which is no file of its folder.")
+        key = ".".join(map(str, problem["loc"]))
+        raise ConfigError(f"{file} is damaged: {key}: {problem['msg'].lower()}.") from None
+    if invalid := [name for name in validated.files if not _NAME.fullmatch(name)]:
+        raise ConfigError(f"{file} names {invalid[0]!r:.80}, which is no file of its folder.")
     return config
 
 
 def problem_of(folder: Path, config: Mapping[str, Any], name: str) -> str | None:
-    """What is wrong with a file of the folder, or None when it has the size and the hash that the config says."""
+    """What is wrong with a file of the folder, or None if it has the size and hash given in the config."""
     expected, file = config["files"].get(name), folder / name
     if expected is None:
         return f"{CONFIG} does not name it"
@@ -119,25 +118,24 @@ def problem_of(folder: Path, config: Mapping[str, Any], name: str) -> str | None
 def exported_system(
     folder: Path, config: Mapping[str, Any], recipe: Recipe, settings: Settings, info: DatasetInfo
 ) -> System:
-    """The system of an exported folder, its network with the weights of the file, on the CPU. Other players have no
-    weights, and take no memory.
+    """The system of an exported folder, with the weights of the file, on the CPU. Other players have no weights and
+    take no memory.
 
-    Raises ConfigError when the config asks for networks beyond all measure, DataError when the file is not the one that
-    was exported, is no safetensors file, or holds another network, before any memory is taken for it; and when a weight
-    is not finite."""
+    Raises ConfigError if the config describes an absurdly large network; DataError if the weights file was modified, is
+    not a safetensors file or holds another network (before any memory is allocated), or if a weight is not finite."""
     file = folder / WEIGHTS
     _refuse_large(settings, folder / CONFIG)
     if not file.is_file():
         raise DataError(f"{folder} has no {WEIGHTS}. Export it again.")
-    held = _shapes(file)
+    stored = _shapes(file)
     with _without_memory(folder / CONFIG):
         system = recipe.build(settings, info)
-    asked = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in system.network.state_dict().items()}
-    if asked != held:
-        odd = sorted(name for name in asked.keys() | held.keys() if asked.get(name) != held.get(name))
+    expected = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in system.network.state_dict().items()}
+    if expected != stored:
+        different = sorted(name for name in expected.keys() | stored.keys() if expected.get(name) != stored.get(name))
         raise DataError(
-            f"{file} does not hold the network that {CONFIG} asks for: {_said(odd[0], held)}, where it asks for "
-            f"{_said(odd[0], asked)}. Export it again."
+            f"{file} does not hold the network that {CONFIG} describes: {_described(different[0], stored)} instead of "
+            f"{_described(different[0], expected)}. Export it again."
         )
     if problem := problem_of(folder, config, WEIGHTS):
         raise DataError(f"{file} is not what was exported: {problem}. Export or download it again.")
@@ -145,41 +143,38 @@ def exported_system(
     refuse_not_finite(weights, file)
     system.network.load_state_dict(weights, assign=True)
     if any(tensor.is_meta for tensor in chain(system.network.parameters(), system.network.buffers())):
-        system = recipe.build(settings, info)  # it has constants that no file holds
+        system = recipe.build(settings, info)  # it has constants that are not in the file
         system.network.load_state_dict(weights)
     return system
 
 
 def _refuse_large(settings: Settings, file: Path) -> None:
-    """Raises ConfigError for numbers that no network is built by: a loop over them would not end."""
+    """Raises ConfigError for absurdly large numbers, which would make building the network take forever."""
 
-    def look(value: Any, name: str) -> None:
+    def check(value: Any, name: str) -> None:
         if isinstance(value, dict):
             for key, part in value.items():
-                look(part, key if isinstance(key, str) else name)
+                check(part, key if isinstance(key, str) else name)
         elif isinstance(value, list | tuple):
             for part in value:
-                look(part, name)
+                check(part, name)
         elif isinstance(value, int) and abs(value) > LARGEST and name not in COUNTED:
-            raise ConfigError(
-                f"{file} asks for {name}={value:,}, where {LARGEST:,} is the most that is read. Export or download it "
-                "again."
-            )
+            raise ConfigError(f"{file} has {name}={value:,}; the maximum is {LARGEST:,}. Export or download it again.")
 
-    look(settings.model_dump(), "")
+    check(settings.model_dump(), "")
 
 
 @contextmanager
 def _without_memory(file: Path) -> Iterator[None]:
-    """Build networks that have shapes and no numbers. Raises ConfigError when they cannot be built, or have more layers
-    than any."""
+    """Build networks on the meta device, with shapes but no data. Raises ConfigError if they cannot be built or have
+    too many layers."""
     count, thread = 0, threading.get_ident()
 
     def counting(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
         nonlocal count
         count += threading.get_ident() == thread
         if count > MOST_LAYERS:
-            raise ConfigError(f"{file} asks for more than {MOST_LAYERS:,} layers.")
+            raise ConfigError(f"{file} describes more than {MOST_LAYERS:,} layers.")
 
     hook = register_module_parameter_registration_hook(counting)
     try:
@@ -187,30 +182,30 @@ def _without_memory(file: Path) -> Iterator[None]:
             yield
     except (RuntimeError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"{file} asks for networks that cannot be built: {line[:200]}") from error
+        raise ConfigError(f"{file} describes networks that cannot be built: {line[:200]}") from error
     finally:
         hook.remove()
 
 
 def _shapes(file: Path) -> dict[str, tuple[tuple[int, ...], torch.dtype | None]]:
-    """The shape and type of every tensor in a file, of which no more than the head is read. Raises DataError."""
+    """Shape and dtype of every tensor in a file; only the header is read. Raises DataError."""
     try:
         with safe_open(file, "pt") as opened:
             slices = {name: opened.get_slice(name) for name in opened.offset_keys()}
             return {name: (tuple(part.get_shape()), _DTYPES.get(part.get_dtype())) for name, part in slices.items()}
     except (SafetensorError, OSError) as error:
         raise DataError(
-            f"{file} is no safetensors file, and nothing else is opened ({error}). Export or download it again."
+            f"{file} is not a safetensors file, the only format that is read ({error}). Export or download it again."
         ) from error
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors in memory of their own, whatever happens to the file."""
+    """The tensors, copied to memory, whatever happens to the file."""
     with safe_open(file, "pt") as opened:
         return {name: opened.get_tensor(name).clone() for name in opened.offset_keys()}
 
 
-def _said(name: str, tensors: Mapping[str, tuple[tuple[int, ...], torch.dtype | None]]) -> str:
+def _described(name: str, tensors: Mapping[str, tuple[tuple[int, ...], torch.dtype | None]]) -> str:
     if name not in tensors:
         return f"no {name}"
     shape, dtype = tensors[name]

@@ -1,4 +1,4 @@
-"""Generators: latents, and what is asked for, to images."""
+"""Generators: latents and conditions to images."""
 
 import base64
 import html
@@ -29,10 +29,9 @@ from zerosum.runs.task import GENERATION
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError
 
-NOTEBOOK = 8  # images in each of the two rows that a notebook shows
-Asked = Mapping[str, str | Sequence[str]]
-"""What a conditional generator is asked for: {"hair": "green"}, or a value for each image, {"hair": ["green",
-"red"]}."""
+NOTEBOOK = 8  # images per row in a notebook (two rows)
+RequestedConditions = Mapping[str, str | Sequence[str]]
+"""Requested conditions: {"hair": "green"}, or one value per image, {"hair": ["green", "red"]}."""
 
 
 @torch.inference_mode()
@@ -43,67 +42,74 @@ def generated(
     seeds: Sequence[int],
     images_seen: int,
     truncation: float = 1.0,
-    asked: Asked | None = None,
+    asked: RequestedConditions | None = None,
 ) -> Iterator[Tensor]:
-    """What the network makes of the seeds, in batches (n, C, H, W), float32 on the CPU.
+    """Samples of the seeds, in batches (n, C, H, W), float32 on the CPU.
 
-    network is the generator of the system, or the average of it, after so many images seen; info is what the run knows
-    of its data. asked names values of some conditions, for all seeds or for each; what is not asked for each seed draws
-    for itself. Raises ConfigError for conditions or values that there are not, DataError when what it makes is not
-    finite."""
+    network is the generator of the system or its moving average, after images_seen images. asked: requested values of
+    some conditions, for all seeds or one per seed; other conditions are sampled per seed. Raises ConfigError for
+    unknown conditions or values, DataError if the output is not finite."""
     assert system.generator is not None
-    places = conditions_of(info, seeds, asked)
+    indices = conditions_for_seeds(info, seeds, asked)
     for start in range(0, len(seeds), BATCH):
         part = slice(start, start + BATCH)
-        condition = None if places is None else torch.from_numpy(encode_conditions(places[part], info.conditions))
+        condition = None if indices is None else torch.from_numpy(encode_conditions(indices[part], info.conditions))
         latents = truncation * system.generator.latents(seeds[part])
-        yield checked(raw_of(system, network, latents, condition, images_seen), info).cpu()
+        yield check_images(raw_output(system, network, latents, condition, images_seen), info).cpu()
 
 
-def made_of(
+def images_from_latents(
     system: System, network: nn.Module, info: DatasetInfo, latents: Tensor, condition: Tensor | None, images_seen: int
 ) -> Tensor:
-    """What the network makes of latents (n, D) and conditions (n, A) or None: (n, C, H, W) float32, where the network
-    is; gradients reach both."""
-    return bounded(raw_of(system, network, latents, condition, images_seen), info)
+    """Images (n, C, H, W), float32 in [-1, 1] on the device of the network, from latents (n, D) and conditions (n, A)
+    or None; differentiable in both."""
+    return clamp_images(raw_output(system, network, latents, condition, images_seen), info)
 
 
-def raw_of(system: System, network: nn.Module, latents: Tensor, condition: Tensor | None, images_seen: int) -> Tensor:
-    """`made_of` as the network gives it, not yet in [-1, 1]."""
-    where = next(network.parameters())  # its device, and its format: bfloat16 of a model `in_bf16`
-    told = None if condition is None else condition.to(where.device, where.dtype)
+def raw_output(
+    system: System, network: nn.Module, latents: Tensor, condition: Tensor | None, images_seen: int
+) -> Tensor:
+    """The network's output before `images_from_latents` clamps it to [-1, 1]."""
+    parameter = next(network.parameters())  # for its device and dtype (bfloat16 in a model `in_bf16`)
+    encoded_condition = None if condition is None else condition.to(parameter.device, parameter.dtype)
     assert system.generator is not None
-    return system.generator.generate(network, latents.to(where.device, where.dtype), told, images_seen).float()
+    return system.generator.generate(
+        network, latents.to(parameter.device, parameter.dtype), encoded_condition, images_seen
+    ).float()
 
 
-def bounded(made: Tensor, info: DatasetInfo) -> Tensor:
-    """Images in [-1, 1], since not every generator ends in a bounded layer; vectors as they are."""
-    return made if info.is_vectors else made.clamp(-1, 1)
+def clamp_images(output: Tensor, info: DatasetInfo) -> Tensor:
+    """Images clamped to [-1, 1], since not every generator ends in a tanh; vectors unchanged."""
+    return output if info.is_vectors else output.clamp(-1, 1)
 
 
-def checked(made: Tensor, info: DatasetInfo) -> Tensor:
-    """`bounded`, of what is finite. Raises DataError otherwise."""
-    refuse_not_finite_output(made)
-    return bounded(made, info)
+def check_images(output: Tensor, info: DatasetInfo) -> Tensor:
+    """`clamp_images`, after checking that all values are finite. Raises DataError otherwise."""
+    refuse_not_finite_output(output)
+    return clamp_images(output, info)
 
 
-def conditions_of(info: DatasetInfo, seeds: Sequence[int], asked: Asked | None = None) -> np.ndarray | None:
-    """What the images of the seeds are to show, (N, G) places among the values of `info.conditions`; None for a
-    generator that is told nothing.
+def conditions_for_seeds(
+    info: DatasetInfo, seeds: Sequence[int], asked: RequestedConditions | None = None
+) -> np.ndarray | None:
+    """The conditions of the seeds as indices (N, G) into the values of `info.conditions`; None for an unconditional
+    generator.
 
-    Raises ConfigError as `generated` does, and for lists of another length than the seeds."""
+    Raises ConfigError as `generated` does, and for lists whose length is not that of the seeds."""
     asked = dict(asked or {})
     if not info.conditions:
-        condition_indices(dict.fromkeys(asked, ""), ())  # which raises if anything is asked for
+        condition_indices(dict.fromkeys(asked, ""), ())  # raises if any condition is requested
         return None
     lists = {name: values for name, values in asked.items() if not isinstance(values, str)}
     for name, values in lists.items():
         if len(values) != len(seeds):
-            raise ConfigError(f"{name} has {len(values)} values for {len(seeds)} images; give one, or one for each.")
+            raise ConfigError(
+                f"{name} has {len(values)} values for {len(seeds)} images; give one value, or one per image."
+            )
     same = {name: values for name, values in asked.items() if isinstance(values, str)}
     if not lists:
         return sample_conditions(seeds, info.conditions, info.together, same)
-    each = [same | {name: values[place] for name, values in lists.items()} for place in range(len(seeds))]
+    each = [same | {name: values[i] for name, values in lists.items()} for i in range(len(seeds))]
     rows = [
         sample_conditions([seed], info.conditions, info.together, row) for seed, row in zip(seeds, each, strict=True)
     ]
@@ -111,11 +117,10 @@ def conditions_of(info: DatasetInfo, seeds: Sequence[int], asked: Asked | None =
 
 
 class Model(Loaded):
-    """A generator: latents to images, of what it is asked for if it is conditional. A notebook shows its first samples
-    where a cell ends with it."""
+    """A generator: latents, and conditions if it is conditional, to images. A notebook displays its first samples."""
 
     def _repr_html_(self) -> str:
-        """The line of `repr`, and below it the images of the seeds 0 to 15."""
+        """The line of `repr` and the images of seeds 0 to 15."""
         line = html.escape(repr(self))
         if self.info.is_vectors:
             return f"<p>{line}</p>"
@@ -128,24 +133,25 @@ class Model(Loaded):
 
     @property
     def spec(self) -> GeneratorSpec:
-        """How it is used."""
+        """Its latent dimension, prior and sampling function."""
         assert self.system.generator is not None
         return self.system.generator
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """What can be asked for; empty unless the generator is conditional."""
+        """The conditions that can be requested; empty if the generator is unconditional."""
         return self.info.conditions
 
     @overload
     def sample(
         self, n: int = ..., *, seed: int = ..., seeds: Sequence[int] | None = ..., truncation: float = ...,
-        label: str | Sequence[str] | None = ..., attributes: Asked | None = ..., as_tensor: Literal[False] = ...,
+        label: str | Sequence[str] | None = ..., attributes: RequestedConditions | None = ...,
+        as_tensor: Literal[False] = ...,
     ) -> np.ndarray: ...  # fmt: skip
     @overload
     def sample(
         self, n: int = ..., *, seed: int = ..., seeds: Sequence[int] | None = ..., truncation: float = ...,
-        label: str | Sequence[str] | None = ..., attributes: Asked | None = ..., as_tensor: Literal[True],
+        label: str | Sequence[str] | None = ..., attributes: RequestedConditions | None = ..., as_tensor: Literal[True],
     ) -> Tensor: ...  # fmt: skip
     def sample(
         self,
@@ -155,39 +161,39 @@ class Model(Loaded):
         seeds: Sequence[int] | None = None,
         truncation: float = 1.0,
         label: str | Sequence[str] | None = None,
-        attributes: Asked | None = None,
+        attributes: RequestedConditions | None = None,
         as_tensor: bool = False,
     ) -> np.ndarray | Tensor:
-        """Images of the seeds, or of seed, seed + 1, ... seed + n - 1; each depends on its own seed alone.
+        """Images of the seeds, or of seed, seed + 1, ... seed + n - 1; each depends only on its own seed.
 
-        Returns (N, H, W, C) in the depth of the training data (uint8, uint16 or float32), or with as_tensor float32
+        Returns (N, H, W, C) in the bit depth of the training data (uint8, uint16 or float32), or with as_tensor float32
         (N, C, H, W) in [-1, 1]; vectors are (N, D). truncation scales the latents: below 1, more typical and less
-        varied images. A conditional generator makes the class `label` (the value of its one condition, if it has one),
-        and the attributes that are asked for, such as {"hair": "green"}; a list has one value for each image. What is
-        not asked for is drawn with the seed, as often as the data has it. Raises ConfigError when n is negative,
-        truncation is not positive and finite, or there is no such label or attribute."""
+        varied images. For a conditional generator, label is the class to generate (the value of its only condition),
+        and attributes are requested values such as {"hair": "green"}; a list has one value per image. Conditions not
+        requested are sampled from the distribution of the data. Raises ConfigError if n is negative, truncation is not
+        positive and finite, or a label or attribute is unknown."""
         if n < 0 or not 0 < truncation < math.inf:
             raise ConfigError(f"n must be 0 or more and truncation above 0, got {n} and {truncation}.")
-        wanted = list(range(seed, seed + n)) if seeds is None else list(seeds)
-        asked = dict(attributes or {}) | ({} if label is None else {"class": label})
-        parts = list(generated(self.system, self.network, self.info, wanted, self.images, truncation, asked))
+        all_seeds = list(range(seed, seed + n)) if seeds is None else list(seeds)
+        requested = dict(attributes or {}) | ({} if label is None else {"class": label})
+        parts = list(generated(self.system, self.network, self.info, all_seeds, self.images, truncation, requested))
         return self._together(parts, as_tensor)
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
-        """The latents (N, D) that the seeds stand for, on the CPU: standard normal, or uniform (`latent_bound`)."""
+        """The latents (N, D) of the seeds, on the CPU: standard normal, or uniform (`latent_bound`)."""
         latents = self.spec.latents
         return latents(seeds) if seeds else latents([0])[:0]
 
     @property
     def latent_bound(self) -> float | None:
-        """What latents lie uniformly below in size; None where they are standard normal."""
+        """b if latents are uniform in [-b, b]; None if they are standard normal."""
         return self.spec.latent_bound
 
-    def condition(self, seeds: Sequence[int], asked: Asked | None = None) -> Tensor | None:
-        """What the images of the seeds are to show, as the generator is told, (N, A); None for one that is told
-        nothing. asked: as in `sample`. Between two rows lies what is between their values."""
-        places = conditions_of(self.info, seeds, asked)
-        return None if places is None else torch.from_numpy(encode_conditions(places, self.info.conditions))
+    def condition(self, seeds: Sequence[int], asked: RequestedConditions | None = None) -> Tensor | None:
+        """The encoded conditions (N, A) of the seeds; None for an unconditional generator. asked: requested values, as
+        `attributes` of `sample`. Rows can be interpolated."""
+        indices = conditions_for_seeds(self.info, seeds, asked)
+        return None if indices is None else torch.from_numpy(encode_conditions(indices, self.info.conditions))
 
     @overload
     def generate(
@@ -200,28 +206,28 @@ class Model(Loaded):
     def generate(
         self, latents: ArrayLike | Tensor, condition: Tensor | None = None, *, as_tensor: bool = False
     ) -> np.ndarray | Tensor:
-        """Images of any latents (N, D), such as those of `latents`, and of conditions (N, A), such as those of
-        `condition`, where the generator is told something; returned as by `sample`, which takes seeds instead. Raises
-        ConfigError for latents or conditions of another shape, and for missing ones."""
+        """Images from latents (N, D), as `latents` returns them, and for a conditional generator encoded conditions (N,
+        A), as `condition` returns them. The result is as in `sample`. Raises ConfigError for a wrong shape or missing
+        conditions."""
         dimension, width = self.latents([0]).shape[1], width_of(self.conditions)
         try:
             latents = torch.as_tensor(latents, dtype=torch.float32)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise ConfigError(f"Latents are numbers (N, {dimension}): {error}.") from error
+            raise ConfigError(f"Latents must be numbers of shape (N, {dimension}): {error}.") from error
         if latents.ndim != 2 or latents.shape[1] != dimension:
-            found = tuple(latents.shape) or f"the number {latents.item():g}; sample(n) makes n images"
-            raise ConfigError(f"Latents must be (N, {dimension}), not {found}.")
-        told = 0 if condition is None else condition.shape[-1]
-        if told != width or (condition is not None and condition.shape != (len(latents), width)):
+            given = tuple(latents.shape) or f"the number {latents.item():g}; use sample(n) for n images"
+            raise ConfigError(f"Latents must have shape (N, {dimension}), not {given}.")
+        given_width = 0 if condition is None else condition.shape[-1]
+        if given_width != width or (condition is not None and condition.shape != (len(latents), width)):
             given = "none" if condition is None else f"of shape {tuple(condition.shape)}"
-            hint = "; model.condition(seeds, asked) gives some" if width else ""
+            hint = "; model.condition(seeds, asked) returns some" if width else ""
             raise ConfigError(
-                f"{len(latents)} latents need conditions ({len(latents)}, {width}); they are {given}{hint}."
+                f"{len(latents)} latents need conditions of shape ({len(latents)}, {width}); they are {given}{hint}."
             )
         with torch.inference_mode():
             parts = [
-                checked(
-                    raw_of(
+                check_images(
+                    raw_output(
                         self.system,
                         self.network,
                         latents[start : start + BATCH],
@@ -246,19 +252,19 @@ class Model(Loaded):
 
     @classmethod
     def refusal(cls, path: str | Path, other: Loaded) -> str:
-        """Why it is no generator."""
+        """The error message when a run is not a generator."""
         name = f"{path} is a run of {other.recipe.name}"
         if other.info.input is not None:
-            return f"{name}, which makes its images from others: use `zerosum translate`."
-        return f"{name}, which makes no images; give the run of a generator."
+            return f"{name}, a translator: use `zerosum translate`."
+        return f"{name}, not a generator; give the run of a generator."
 
     @property
     def at_once(self) -> int:
-        """A batch."""
+        """The batch size."""
         return BATCH
 
-    def rehearse(self, count: int) -> None:
-        """Make so many images."""
+    def run_dummy_batch(self, count: int) -> None:
+        """Generate `count` images."""
         self.sample(count)
 
 

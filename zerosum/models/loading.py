@@ -1,4 +1,4 @@
-"""Load a trained network: from a run folder, or from one that was exported."""
+"""Load a trained network from a run folder or an exported folder."""
 
 import warnings
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def load_generator(
     skipped: Callable[[str], None] = warnings.warn,
     checkpoint: Checkpoint = "latest",
 ) -> Model:
-    """`load` for a run that must be a generator. Raises ConfigError when it is none."""
+    """`load` for a generator. Raises ConfigError for a run of another task."""
     return _load_as(Model, path, device, skipped, checkpoint)
 
 
@@ -48,7 +48,7 @@ def load_classifier(
     skipped: Callable[[str], None] = warnings.warn,
     checkpoint: Checkpoint = "latest",
 ) -> Classifier:
-    """`load` for a run that must be a classifier. Raises ConfigError when it is none."""
+    """`load` for a classifier. Raises ConfigError for a run of another task."""
     return _load_as(Classifier, path, device, skipped, checkpoint)
 
 
@@ -58,7 +58,7 @@ def load_translator(
     skipped: Callable[[str], None] = warnings.warn,
     checkpoint: Checkpoint = "latest",
 ) -> Translator:
-    """`load` for a run that must translate pictures. Raises ConfigError when it does not."""
+    """`load` for a translator. Raises ConfigError for a run of another task."""
     return _load_as(Translator, path, device, skipped, checkpoint)
 
 
@@ -90,19 +90,19 @@ def load(
     *,
     task: TaskName | None = None,
 ) -> Model | Classifier | Translator:
-    """The model of a run folder, from its newest intact checkpoint or from the best; skipped is told of damaged ones.
-    Or that of a folder that `zerosum export` wrote.
+    """The model of a run folder, from its latest intact or best checkpoint (`skipped` is called for damaged ones), or
+    of a folder written by `zerosum export`.
 
-    task: what it must be for ("generate", "classify", "translate" or "change"), which also tells type checkers what is
-    returned. Raises ConfigError when `path` is neither or of another task, DataError when it has no intact checkpoint
-    of that kind, or the file of weights is not the one that was exported."""
+    task: the required task ("generate", "classify", "translate" or "change"), which also tells type checkers the return
+    type. Raises ConfigError if `path` is neither, or of another task; DataError if there is no such intact checkpoint,
+    or the exported weights were modified."""
     if task is not None:
         return _load_as(MODELS.named(task), path, device, skipped, checkpoint)  # type: ignore[return-value]
     if is_exported(path):
         return _load_exported(Path(path), device, checkpoint)
     run = RunFolder.existing(path)
     config = run.config()
-    recipe, settings, info = described(config, run.config_file)
+    recipe, settings, info = parse_run_config(config, run.config_file)
     chosen = newest_intact(run.checkpoints, skipped) if checkpoint == "latest" else _best(run)
     with plain_memory_errors():
         system = recipe.build(settings, info)
@@ -117,9 +117,9 @@ def load(
 
 def _load_exported(folder: Path, device: str, checkpoint: Checkpoint) -> Model | Classifier | Translator:
     if checkpoint != "latest":
-        raise ConfigError(f"{folder} was exported: it holds one network, and no checkpoints to choose from.")
+        raise ConfigError(f"{folder} is an exported folder: it holds one network, and no checkpoints to choose from.")
     config = read_exported(folder)
-    recipe, settings, info = described(config, folder / CONFIG)
+    recipe, settings, info = parse_run_config(config, folder / CONFIG)
     with plain_memory_errors():
         system = exported_system(folder, config, recipe, settings, info)
     network = to_memory_format(system.network.to(choose_device(device)), "channels_last").eval().requires_grad_(False)
@@ -130,14 +130,14 @@ def _load_exported(folder: Path, device: str, checkpoint: Checkpoint) -> Model |
 def _best(run: RunFolder) -> Path:
     best = best_checkpoint(run.checkpoints)
     if best is None:
-        raise DataError(f"{run.path} has no best checkpoint: none of them was scored. Take the latest.")
+        raise DataError(f"{run.path} has no best checkpoint: none of them was scored. Use the latest.")
     if problem := verify(best):
-        raise DataError(f"The best checkpoint, {best}, is damaged ({problem}). Take the latest.")
+        raise DataError(f"The best checkpoint, {best}, is damaged ({problem}). Use the latest.")
     return best
 
 
-def described(config: dict[str, Any], file: Path) -> tuple[Recipe, Settings, DatasetInfo]:
-    """The recipe, its settings and the data that a run's config speaks of. Raises ConfigError when it is damaged."""
+def parse_run_config(config: dict[str, Any], file: Path) -> tuple[Recipe, Settings, DatasetInfo]:
+    """Recipe, settings and data description from the config of a run. Raises ConfigError if it is damaged."""
     try:
         recipe = get_recipe(config["recipe"])
         return recipe, recipe.configure(merged(recipe.older, config["settings"])), DatasetInfo.from_json(config["data"])

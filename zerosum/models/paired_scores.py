@@ -1,4 +1,4 @@
-"""How near a translator comes: what it makes of the inputs of pairs, held against the real images."""
+"""Paired scores of a translator: its outputs compared with the targets of the pairs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,29 +15,29 @@ from zerosum.engine.randomness import seeded
 from zerosum.metrics.paired import mean_absolute, psnr, ssim
 from zerosum.metrics.scores import as_stored
 from zerosum.metrics.segmentation import SegmentationScores, confusion, segmentation_scores
-from zerosum.models.tiling import translated
+from zerosum.models.tiling import translate_batch
 
-BATCH = 16  # pairs translated at once
-SMALLEST = 11  # pixels; the window of SSIM
+BATCH = 16  # pairs per batch
+SMALLEST = 11  # pixels: the window of SSIM
 
 
 @dataclass(frozen=True)
 class PairedScores:
-    """by_image: scores by name, one number for each image (n,); maps: where label maps are made, those of all pixels
-    together. l1 is in [0, 2], between black and white 2; psnr in dB; ssim at most 1."""
+    """by_image: scores by name, one number per image (n,). maps: for label maps, the scores over all pixels. l1 is in
+    [0, 2], psnr in dB, ssim at most 1."""
 
     by_image: dict[str, Tensor]
     maps: SegmentationScores | None = None
 
     def means(self) -> dict[str, float]:
-        """The scores of the set by name."""
-        found = {name: float(values.mean()) for name, values in self.by_image.items()}
+        """The mean scores by name."""
+        scores = {name: float(values.mean()) for name, values in self.by_image.items()}
         if self.maps is not None:
-            found |= {
+            scores |= {
                 name: float(getattr(self.maps, name))
                 for name in ("pixel_accuracy", "class_accuracy", "mean_iou", "mean_dice")
             }
-        return found
+        return scores
 
     def errors(self) -> dict[str, float]:
         """The standard error of each mean over images."""
@@ -45,31 +45,31 @@ class PairedScores:
 
 
 def pairs(data: Dataset, rows: np.ndarray, device: torch.device | str = "cpu") -> Iterator[Batch]:
-    """The pairs of these rows in batches, as networks take them."""
+    """The pairs of these rows as batches of tensors."""
     for start in range(0, len(rows), BATCH):
         yield to_tensors(data.batch(rows[start : start + BATCH]), data.info, device)
 
 
 @torch.inference_mode()
 def paired_scores(system: System, network: nn.Module, data: Dataset, rows: np.ndarray) -> PairedScores:
-    """The scores of what the network makes of these inputs of the set. Noise is that of seed 0."""
+    """Scores of the network on these rows of a data set. Noise is that of seed 0."""
     device = next(network.parameters()).device
     parts: dict[str, list[Tensor]] = {}
     matrix = torch.zeros(len(data.info.labels), len(data.info.labels), dtype=torch.int64)
     for batch in pairs(data, rows, device):
         with seeded(device, "noise", 0):
-            made = translated(system, network, batch)
+            fake = translate_batch(system, network, batch)
         if data.info.labels:
-            matrix += confusion(batch["map"].cpu(), made.argmax(dim=1), len(data.info.labels), VOID)
+            matrix += confusion(batch["map"].cpu(), fake.argmax(dim=1), len(data.info.labels), VOID)
             continue
-        (made,) = as_stored([made.clamp(-1, 1)], data.info)
-        for name, values in image_scores(made, batch["image"].cpu()).items():
+        (fake,) = as_stored([fake.clamp(-1, 1)], data.info)
+        for name, values in image_scores(fake, batch["image"].cpu()).items():
             parts.setdefault(name, []).append(values)
     maps = segmentation_scores(matrix) if data.info.labels else None
     return PairedScores({name: torch.cat(values) for name, values in parts.items()}, maps)
 
 
-def image_scores(made: Tensor, real: Tensor) -> dict[str, Tensor]:
-    """l1, psnr and ssim of images (N, C, H, W) in [-1, 1], (N,) each; ssim needs 11 pixels a side."""
-    found = {"l1": mean_absolute(made, real), "psnr": psnr(made, real)}
-    return found | ({"ssim": ssim(made, real)} if min(real.shape[2:]) >= SMALLEST else {})
+def image_scores(fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+    """l1, psnr and ssim of images (N, C, H, W) in [-1, 1], (N,) each; ssim needs 11 pixels per side."""
+    scores = {"l1": mean_absolute(fake, real), "psnr": psnr(fake, real)}
+    return scores | ({"ssim": ssim(fake, real)} if min(real.shape[2:]) >= SMALLEST else {})

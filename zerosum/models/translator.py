@@ -1,4 +1,5 @@
-"""Translators: pictures to pictures, or to label maps; and to what they would be with another value of an attribute."""
+"""Translators: images to images or label maps, and attribute editing (images to images with another attribute
+value)."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -15,50 +16,50 @@ from zerosum.data.tensors import one_hot, to_input, to_stored
 from zerosum.engine.players import Batch, System, TranslatorSpec
 from zerosum.engine.randomness import seeded
 from zerosum.models.base import MODELS, Loaded
-from zerosum.models.tiling import bands, translated
+from zerosum.models.tiling import translate_bands, translate_batch
 from zerosum.runs.task import ATTRIBUTE_EDITING, TRANSLATION
 from zerosum.utils.errors import ConfigError
 
-MOST_AT_ONCE = 2**20  # pixels translated at once where pictures are small
+MOST_AT_ONCE = 2**20  # pixels per batch of small images
 
 
 @torch.inference_mode()
 def at_every_value(
-    system: System, network: nn.Module, info: DatasetInfo, batch: Batch, places: np.ndarray
+    system: System, network: nn.Module, info: DatasetInfo, batch: Batch, indices: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """For each value of what the network changes, in order, what it makes of the inputs of the batch, (N, H, W, C) as
-    stored. places (N, G): the values of the inputs, of which the others stay."""
+    """For each value of the edited attribute, in order, the edited images of the batch, (N, H, W, C) as stored. indices
+    (N, G): the conditions of the inputs; all but the first are kept."""
     device = next(network.parameters()).device
     for value in range(len(info.conditions[0].values)):
-        asked = places.copy()
-        asked[:, 0] = value
-        condition = torch.from_numpy(encode_conditions(asked, info.conditions)).to(device)
-        yield stored_made(translated(system, network, batch | {"condition": condition}), info)
+        edited = indices.copy()
+        edited[:, 0] = value
+        condition = torch.from_numpy(encode_conditions(edited, info.conditions)).to(device)
+        yield stored_outputs(translate_batch(system, network, batch | {"condition": condition}), info)
 
 
 class Translator(Loaded):
-    """A network that makes one picture from another, or a label map of it (`info.labels` are then its classes); or,
-    where it has `conditions`, what a picture would be with other values of them, such as a face at another age."""
+    """A network from image to image, or from image to label map (`info.labels` are then the classes). With `conditions`
+    it edits attributes: a face at another age, for example."""
 
     @property
     def spec(self) -> TranslatorSpec:
-        """How it is used."""
+        """Its stride, styles and translation function."""
         assert self.system.translator is not None
         return self.system.translator
 
     @property
     def stochastic(self) -> bool:
-        """Whether it draws noise."""
+        """Whether it uses noise at inference."""
         return self.spec.stochastic
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """What can be asked for, the first of them with an order; empty for most translators."""
+        """The attributes that can be edited, the first of them ordered; empty for most translators."""
         return self.info.conditions
 
     @property
     def input(self) -> Side:
-        """What it takes: images of so many channels, or label maps of so many classes."""
+        """Its input: images with their channels, or label maps with their classes."""
         assert self.info.input is not None
         return self.info.input
 
@@ -72,14 +73,14 @@ class Translator(Loaded):
         tile: int | None = None,
         asked: Mapping[str, ConditionValue] | None = None,
     ) -> np.ndarray:
-        """What it makes of inputs, (N, H, W, C) in the depth of the training data; label maps are (N, H, W, 1) uint8.
+        """Translated images (N, H, W, C) in the bit depth of the training data; label maps are (N, H, W, 1) uint8.
 
         inputs: (N, H, W, C) as the data is stored (`input`), or label maps (N, H, W, 1) of class numbers; of any size.
-        instances: (N, H, W, 1), which object each pixel belongs to, for networks that were told; by default every class
-        is one. seed: of the noise, of networks that have any. style: a number that stands for a look, of networks that
-        learnt styles. tile: larger pictures are translated in overlapping squares of so many pixels; by default when
-        they have more than 4 million. asked: a value of each of its conditions, {"age": 60}.
-        Raises ConfigError for inputs that do not fit, and for what cannot be asked for or is not."""
+        instances: (N, H, W, 1) instance numbers, for networks trained with instances; by default each class is one
+        instance. seed: of the noise, if the network uses any. style: the number of a style, for networks with styles.
+        tile: side of the overlapping square tiles in which larger images are translated; by default images of more than
+        4 million pixels are tiled. asked: a value for each condition, {"age": 60}.
+        Raises ConfigError for inputs that do not fit, and for unknown or missing conditions."""
         self._check(inputs, instances)
         condition = self._condition(asked or {})
         step = pictures_at_once(self.system, inputs.shape[1] * inputs.shape[2])
@@ -91,18 +92,18 @@ class Translator(Loaded):
                 batch["condition"] = condition.expand(len(batch["input"]), -1)
             encode = partial(one_hot, classes=len(self.input.labels)) if self.input.labels else None
             with seeded(self.device, "noise", seed), torch.inference_mode():
-                made = bands(self.system, self.network, batch, tile, encode)
-                parts.append(np.concatenate([stored_made(band, self.info) for band in made], axis=1))
+                outputs = translate_bands(self.system, self.network, batch, tile, encode)
+                parts.append(np.concatenate([stored_outputs(band, self.info) for band in outputs], axis=1))
         channels = 1 if self.info.labels else self.info.shape[2]
         return np.concatenate(parts) if parts else np.empty((0, *inputs.shape[1:3], channels), self.info.dtype)
 
     def _batch(self, inputs: np.ndarray, instances: np.ndarray | None, style: int | None) -> Batch:
-        if self.input.labels:  # as numbers: a channel for each class would be as many times as large
+        if self.input.labels:  # kept as class numbers: one-hot would take as many times the memory
             batch: Batch = {"input": torch.from_numpy(inputs[..., 0].astype(np.uint8))[:, None].to(self.device)}
         else:
             batch = {"input": to_input(inputs, self.input, self.device)}
         if self.spec.uses_instances:
-            if instances is None:  # a class is one object, and a picture, where nobody says otherwise
+            if instances is None:  # by default each class (or the whole image) is one instance
                 instances = inputs if self.input.labels else np.zeros_like(inputs[..., :1])
             ids = instances[..., 0].astype(np.int64 if instances.dtype.itemsize > 4 else np.int32)
             batch["instances"] = torch.from_numpy(ids).to(self.device)
@@ -111,64 +112,66 @@ class Translator(Loaded):
         return batch
 
     def _condition(self, asked: Mapping[str, ConditionValue]) -> Tensor | None:
-        places = condition_indices(asked, self.conditions)
-        if missing := [condition for condition in self.conditions if condition.name not in places]:
-            raise ConfigError(f"It has to be told the {missing[0].name} to make: {', '.join(missing[0].values[:40])}.")
-        if not places:
+        indices = condition_indices(asked, self.conditions)
+        if missing := [condition for condition in self.conditions if condition.name not in indices]:
+            raise ConfigError(
+                f"Condition {missing[0].name!r} is missing: choose one of {', '.join(missing[0].values[:40])}."
+            )
+        if not indices:
             return None
-        row = np.array([[places[condition.name] for condition in self.conditions]])
+        row = np.array([[indices[condition.name] for condition in self.conditions]])
         return torch.from_numpy(encode_conditions(row, self.conditions)).to(self.device)
 
     def _check(self, inputs: np.ndarray, instances: np.ndarray | None) -> None:
         channels = 1 if self.input.labels else self.input.channels
         if inputs.ndim != 4 or inputs.shape[3] != channels or not min(inputs.shape[1:3]):
-            raise ConfigError(f"It takes arrays (N, H, W, {channels}), not of shape {inputs.shape}.")
+            raise ConfigError(f"Inputs must be arrays (N, H, W, {channels}), not of shape {inputs.shape}.")
         height, width = self.info.shape[:2]
         if self.spec.fixed_size and inputs.shape[1:3] != (height, width):
-            raise ConfigError(f"It takes pictures of {height}x{width} pixels, not {inputs.shape[1]}x{inputs.shape[2]}.")
+            raise ConfigError(f"Inputs must have {height}x{width} pixels, not {inputs.shape[1]}x{inputs.shape[2]}.")
         if self.input.labels:
             beyond = inputs[(inputs >= len(self.input.labels)) & (inputs != VOID)]
             if beyond.size or inputs.dtype.kind not in "ui":
-                found = f"{inputs.dtype}" if inputs.dtype.kind not in "ui" else f"class {beyond.max()}"
+                given = f"{inputs.dtype}" if inputs.dtype.kind not in "ui" else f"class {beyond.max()}"
                 raise ConfigError(
-                    f"It knows classes 0 to {len(self.input.labels) - 1}, and {VOID} for none, not {found}."
+                    f"Label maps have classes 0 to {len(self.input.labels) - 1}, and {VOID} for none, not {given}."
                 )
         elif inputs.dtype != self.input.dtype:
-            raise ConfigError(f"It takes {self.input.dtype}, as it was trained on, not {inputs.dtype}.")
+            raise ConfigError(f"Inputs must be {self.input.dtype}, as in training, not {inputs.dtype}.")
         if instances is not None and instances.shape != (*inputs.shape[:3], 1):
-            raise ConfigError(f"Maps of instances must be {(*inputs.shape[:3], 1)}, not {instances.shape}.")
+            raise ConfigError(f"Instance maps must have shape {(*inputs.shape[:3], 1)}, not {instances.shape}.")
 
     @classmethod
     def refusal(cls, path: str | Path, other: Loaded) -> str:
-        """Why it is no translator."""
+        """The error message when a run is not a translator."""
         return (
-            f"{path} is a run of {other.recipe.name}, which makes no picture from another; give one of pix2pix, "
+            f"{path} is a run of {other.recipe.name}, not a translator; give a run of pix2pix, "
             "pix2pixhd, segmenter or caae."
         )
 
     def together(self, count: int) -> int:
-        """As many as are small enough together."""
+        """As many as fit the pixel limit."""
         height, width = self.info.shape[:2]
         return min(count, pictures_at_once(self.system, height * width))
 
-    def rehearse(self, count: int) -> None:
-        """Translate so many blank pictures."""
+    def run_dummy_batch(self, count: int) -> None:
+        """Translate `count` blank images."""
         height, width = self.info.shape[:2]
         blank = np.zeros((count, height, width, 1 if self.input.labels else self.input.channels), self.input.dtype)
         self.translate(blank, asked={condition.name: condition.values[0] for condition in self.conditions})
 
 
 def pictures_at_once(system: System, pixels: int) -> int:
-    """How many pictures of so many pixels a translator makes together."""
+    """The batch size of a translator for images of `pixels` pixels."""
     assert system.translator is not None
     return 1 if system.translator.stochastic else max(1, MOST_AT_ONCE // pixels)
 
 
-def stored_made(made: Tensor, info: DatasetInfo) -> np.ndarray:
-    """What a translator gives (N, C, H, W), as stored: images (N, H, W, C), or the likeliest class (N, H, W, 1)."""
+def stored_outputs(output: Tensor, info: DatasetInfo) -> np.ndarray:
+    """Translator outputs (N, C, H, W) as stored: images (N, H, W, C), or the most likely class (N, H, W, 1)."""
     if info.labels:
-        return made.argmax(dim=1)[..., None].to(torch.uint8).cpu().numpy()
-    return to_stored(made.clamp(-1, 1), info)
+        return output.argmax(dim=1)[..., None].to(torch.uint8).cpu().numpy()
+    return to_stored(output.clamp(-1, 1), info)
 
 
 MODELS.add(TRANSLATION, Translator)

@@ -35,7 +35,7 @@ from zerosum.engine.transfer import TransferReport, start_from, start_from_tenso
 from zerosum.engine.watch import Watch
 from zerosum.models.exported import CONFIG, exported_system, is_exported, read_exported
 from zerosum.models.generator import Model
-from zerosum.models.loading import described, load_generator
+from zerosum.models.loading import load_generator, parse_run_config
 from zerosum.models.paired_scores import pairs
 from zerosum.nn.augment.transforms import augment, draws
 from zerosum.nn.augment.transforms import check as check_augment
@@ -392,7 +392,7 @@ def resume(
             )
     folder = RunFolder.existing(run)
     document = folder.config()
-    recipe, settings, info = described(document, folder.config_file)
+    recipe, settings, info = parse_run_config(document, folder.config_file)
     if document.get("imported"):
         raise ConfigError(
             f"{run} was imported: it has no discriminator to go on with. Begin a run with its weights: `zerosum train "
@@ -567,7 +567,7 @@ def _origin(init: Path, recipe: Recipe, settings: Settings) -> Origin:
     of a discriminator are to be kept that no file holds."""
     run = None if is_exported(init) else RunFolder.existing(init)
     config, file = (read_exported(init), init / CONFIG) if run is None else (run.config(), run.config_file)
-    other, theirs, known = described(config, file)
+    other, theirs, known = parse_run_config(config, file)
     if other.name != recipe.name:
         raise ConfigError(f"{init} is a run of {other.name}; {recipe.name} can start only from a run of its own kind.")
     lacking = "exported" if run is None else "imported" if config.get("imported") else ""

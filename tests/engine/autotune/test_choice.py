@@ -18,7 +18,7 @@ from zerosum.engine.autotune.choice import choose_speed
 from zerosum.engine.autotune.conv_gemm import Faster, name_in
 from zerosum.engine.autotune.precision import Timings
 from zerosum.models import precision
-from zerosum.models.precision import in_precision
+from zerosum.models.precision import with_precision
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.runs.folder import read_lines
 from zerosum.training import doctor
@@ -294,13 +294,13 @@ def test_bf16_is_taken_for_pictures_where_it_makes_them_faster(model, monkeypatc
         return lambda one: seconds[next(one.network.parameters()).dtype]
 
     for half, expected in ((0.4, torch.bfloat16), (0.95, torch.float32), (2.0, torch.float32)):
-        monkeypatch.setattr(precision, "_making", taking({torch.float32: 1.0, torch.bfloat16: half}))
-        assert next(in_precision(model, "auto", 5000).network.parameters()).dtype == expected
-    assert in_precision(model, "fp32", 5000) is model
-    monkeypatch.setattr(precision, "_making", lambda one: pytest.fail("timed"))
-    assert in_precision(model, "auto", 64) is model  # too few to find out
+        monkeypatch.setattr(precision, "_time_batch", taking({torch.float32: 1.0, torch.bfloat16: half}))
+        assert next(with_precision(model, "auto", 5000).network.parameters()).dtype == expected
+    assert with_precision(model, "fp32", 5000) is model
+    monkeypatch.setattr(precision, "_time_batch", lambda one: pytest.fail("timed"))
+    assert with_precision(model, "auto", 64) is model  # too few to find out
     with pytest.raises(ConfigError, match="fp8"):
-        in_precision(model, "fp8", 1)
+        with_precision(model, "fp8", 1)
 
 
 def test_the_doctor_says_what_training_would_choose(machine, monkeypatch):

@@ -7,7 +7,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from tests.inference.explore.models import HAIR, info_of, model_of
-from zerosum.inference.explore.arithmetic import CENTRE, Group, combined, neighbourhood, write_arithmetic
+from zerosum.inference.explore.arithmetic import CENTRE, Group, combine_groups, neighbourhood, write_arithmetic
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError
 
@@ -17,29 +17,29 @@ GROUPS = [Group(1, (3, 14, 15)), Group(-1, (2, 7, 8)), Group(1, (21,))]
 def test_averages_are_added_under_their_signs():
     model = model_of("dcgan")
     z = {seed: model.latents([seed])[0] for group in GROUPS for seed in group.seeds}
-    found = combined(model, GROUPS)
+    found = combine_groups(model, GROUPS)
     assert_close(found.latent[0], (z[3] + z[14] + z[15]) / 3 - (z[2] + z[7] + z[8]) / 3 + z[21])
     assert_close(found.means[2], z[21])
-    assert found.told is None
+    assert found.condition is None
 
 
 def test_three_groups_of_three_come_to_the_variance_of_latents():
     model = model_of("dcgan", generator={"width": 4, "latent_dim": 4000})
     groups = [Group(1, (0, 1, 2)), Group(-1, (3, 4, 5)), Group(1, (6, 7, 8))]
-    latent = combined(model, groups).latent  # 3 x 1/3; its error is sqrt(2 / 4000) = 0.022
+    latent = combine_groups(model, groups).latent  # 3 x 1/3; its error is sqrt(2 / 4000) = 0.022
     assert float(latent.var()) == pytest.approx(1, abs=0.1)
-    single = combined(model, [Group(1, (0,)), Group(-1, (3,)), Group(1, (6,))]).latent
+    single = combine_groups(model, [Group(1, (0,)), Group(-1, (3,)), Group(1, (6,))]).latent
     assert float(single.var()) == pytest.approx(3, abs=0.3)
 
 
 def test_what_is_told_is_added_too_and_stays_between_no_and_yes():
     model = model_of("dcgan", info_of(conditions=(HAIR,)))
     asked = {"hair": "green"}
-    assert torch.equal(combined(model, GROUPS, asked).told, torch.tensor([[0.0, 1.0, 0.0]]))
-    twice = combined(model, [Group(1, (1, 2)), Group(1, (3,))], asked)
-    assert torch.equal(twice.told, torch.tensor([[0.0, 1.0, 0.0]]))
-    drawn = combined(model, [Group(1, tuple(range(50)))])
-    assert_close(drawn.told[0], model.condition(range(50)).mean(dim=0))
+    assert torch.equal(combine_groups(model, GROUPS, asked).condition, torch.tensor([[0.0, 1.0, 0.0]]))
+    twice = combine_groups(model, [Group(1, (1, 2)), Group(1, (3,))], asked)
+    assert torch.equal(twice.condition, torch.tensor([[0.0, 1.0, 0.0]]))
+    drawn = combine_groups(model, [Group(1, tuple(range(50)))])
+    assert_close(drawn.condition[0], model.condition(range(50)).mean(dim=0))
 
 
 def test_neighbours_lie_within_a_quarter_around_the_sum():
@@ -60,11 +60,11 @@ def test_the_sheet_shows_groups_averages_and_the_nine(tmp_path):
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (4 * 136 + 8, 6 * 156 + 8)  # three images and their average; three groups and three rows
         cells = np.asarray(sheet)
-    found = combined(model, GROUPS)
-    centre = model.generate(found.latent, found.told)[0]
+    found = combine_groups(model, GROUPS)
+    centre = model.generate(found.latent, found.condition)[0]
     shown = cells[8 + 4 * 156 : 8 + 4 * 156 + 128, 8 + 136 : 8 + 136 + 128][4::8, 4::8]
     assert np.array_equal(shown, centre)
-    average = model.generate(found.means[[0]], found.told_means[[0]])[0]
+    average = model.generate(found.means[[0]], found.condition_means[[0]])[0]
     assert np.array_equal(cells[8 : 8 + 128, 8 + 3 * 136 : 8 + 3 * 136 + 128][4::8, 4::8], average)
 
 

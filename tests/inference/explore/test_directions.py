@@ -96,12 +96,12 @@ def test_what_hardly_any_image_shows_has_no_direction():
     assert attribute_directions(model, eye, warn=said.append).names == ("light: dark", "light: gray", "light: bright")
     assert "black, white" in said[0]
     model.network.weight.fill_(0)
-    with pytest.raises(ConfigError, match="sees gray alone"):
+    with pytest.raises(ConfigError, match="only predicts gray"):
         attribute_directions(model, eye)
 
 
 def test_a_classifier_of_something_else_is_refused():
-    with pytest.raises(ConfigError, match=r"tells apart light, not glasses: give --attribute light.*label=glasses"):
+    with pytest.raises(ConfigError, match=r"predicts light, not glasses: give --attribute light.*label=glasses"):
         attribute_directions(painter(), eye_of(), "glasses")
     other = eye_of(info=info_of((8, 8, 3), classes=("a", "b")))
     with pytest.raises(ConfigError, match="8x8"):
@@ -127,7 +127,7 @@ def test_a_file_of_anything_else_is_refused(content, tmp_path):
         save_file({"weight": torch.zeros(2)}, file)
     elif content == "names":
         save_file({"vectors": torch.zeros(2, 5)}, file, {"names": '["one"]'})
-    with pytest.raises(DataError, match="holds no directions"):
+    with pytest.raises(DataError, match="does not hold directions"):
         read_directions(file)
 
 

@@ -15,7 +15,7 @@ from zerosum.data.dataset import DatasetInfo
 from zerosum.data.tensors import to_float
 from zerosum.inference.explore import projection
 from zerosum.inference.explore.projection import features_for, project, read_target, write_projection
-from zerosum.inference.explore.shown import within
+from zerosum.inference.explore.shown import clamp_latents
 from zerosum.models.generator import Model
 from zerosum.utils.errors import ConfigError, DataError
 
@@ -45,10 +45,10 @@ def test_the_way_begins_at_the_best_random_latent_and_ends_before_the_polish():
     model = model_of("dcgan")
     image = model.sample(seeds=[11])[0]
     found = project(model, image, **QUICK)
-    assert (found.steps[0], found.steps[-1], len(found.way)) == (0, 80, len(found.steps))
-    assert found.way.shape == (81, 12)
+    assert (found.steps[0], found.steps[-1], len(found.trajectory)) == (0, 80, len(found.steps))
+    assert found.trajectory.shape == (81, 12)
     wanted = to_float(image[None], model.info)
-    errors = (model.generate(found.way, as_tensor=True) - wanted).square().mean(dim=(1, 2, 3))
+    errors = (model.generate(found.trajectory, as_tensor=True) - wanted).square().mean(dim=(1, 2, 3))
     assert errors[-1] < 0.2 * errors[0]
     assert 10 * torch.log10(4 / errors[-1]) == pytest.approx(max(found.starts), abs=1e-3)
 
@@ -58,7 +58,7 @@ def test_it_is_the_same_every_time_and_another_with_another_seed():
     image = model.sample(seeds=[11])[0]
     first, again = (project(model, image, starts=2, steps=5) for _ in range(2))
     assert torch.equal(first.latent, again.latent)
-    assert not torch.equal(first.way[0], project(model, image, starts=2, steps=5, seed=1).way[0])
+    assert not torch.equal(first.trajectory[0], project(model, image, starts=2, steps=5, seed=1).trajectory[0])
 
 
 def test_starts_are_taken_in_parts_where_images_are_large(monkeypatch):
@@ -77,22 +77,22 @@ def test_starts_are_taken_in_parts_where_images_are_large(monkeypatch):
 def test_latents_stay_where_the_generator_was_trained():
     far = 100 * torch.randn(4, 12)
     longest = 12**0.5 + 3 / 2**0.5  # the mean length, and three times its deviation of 1 / sqrt(2)
-    assert_close(within(far, None).norm(dim=1), torch.full((4,), longest))
-    assert within(far, 1.0).abs().max() == 1
+    assert_close(clamp_latents(far, None).norm(dim=1), torch.full((4,), longest))
+    assert clamp_latents(far, 1.0).abs().max() == 1
     near = torch.randn(4, 12).clamp(-0.9, 0.9)
-    assert torch.equal(within(near, None), near)
-    assert torch.equal(within(near, 1.0), near)
+    assert torch.equal(clamp_latents(near, None), near)
+    assert torch.equal(clamp_latents(near, 1.0), near)
     stripes = np.tile(np.array([0, 255], np.uint8), (16, 8))[..., None].repeat(3, axis=2)
     bounded = project(model_of("pokegan"), stripes, starts=2, steps=40)
-    assert max(bounded.way.abs().max(), bounded.latent.abs().max()) <= 1
+    assert max(bounded.trajectory.abs().max(), bounded.latent.abs().max()) <= 1
     round_ = project(model_of("dcgan"), stripes, starts=2, steps=40)
-    assert max(round_.way.norm(dim=1).max(), round_.latent.norm()) <= longest + 1e-4
+    assert max(round_.trajectory.norm(dim=1).max(), round_.latent.norm()) <= longest + 1e-4
 
 
-def test_what_is_asked_is_told_and_the_rest_is_tried():
+def test_requested_conditions_are_fixed_and_the_others_are_searched():
     model = model_of("dcgan", info_of(conditions=(HAIR,)))
     image = model.sample(seeds=[11], attributes={"hair": "red"})[0]
-    asked = project(model, image, asked={"hair": "green"}, starts=2, steps=5)
+    asked = project(model, image, conditions={"hair": "green"}, starts=2, steps=5)
     assert torch.equal(asked.condition, torch.tensor([[0.0, 1.0, 0.0]]))
     tried = project(model, image, **QUICK)
     assert tried.psnr > 30
@@ -109,7 +109,7 @@ def test_features_are_compared_and_have_a_gradient():
     image = model.sample(seeds=[11])[0]
     found = project(model, image, features=features, **QUICK)
     assert found.psnr > 30
-    assert not torch.equal(found.way[-1], project(model, image, **QUICK).way[-1])
+    assert not torch.equal(found.trajectory[-1], project(model, image, **QUICK).trajectory[-1])
 
 
 def test_a_classifier_of_other_images_is_refused(monkeypatch):
@@ -178,7 +178,7 @@ def test_what_cannot_be_projected_is_told(tmp_path):
         project(model, image, steps=0)
     with pytest.raises(ConfigError, match=r"not uint8 \(8, 16, 3\)"):
         project(model, image[:8])
-    with pytest.raises(DataError, match="no picture"):
+    with pytest.raises(DataError, match="does not exist"):
         read_target(model, tmp_path / "none.jpg")
     (tmp_path / "text.jpg").write_text("no picture")
     with pytest.raises(DataError, match=r"text\.jpg"):

@@ -10,16 +10,16 @@ from torch.testing import assert_close
 
 from tests.inference.explore.models import HAIR, info_of, model_of
 from zerosum.data.dataset import DatasetInfo
-from zerosum.inference.explore.walk import linear, places, spherical, walk, write_walk
+from zerosum.inference.explore.walk import frame_positions, linear, spherical, walk, write_walk
 from zerosum.models.generator import Model
 from zerosum.utils.errors import ConfigError
 
 
 def test_frames_are_spread_evenly_and_the_ends_are_points():
-    assert places(3, 5) == [(0, 0), (0, 0.5), (1, 0), (1, 0.5), (2, 0)]
-    assert places(2, 4) == [(0, 0), (0, 1 / 3), (0, 2 / 3), (1, 0)]
-    assert places(2, 4, loop=True) == [(0, 0), (0, 0.5), (1, 0), (1, 0.5)]
-    assert places(2, 2) == [(0, 0), (1, 0)]
+    assert frame_positions(3, 5) == [(0, 0), (0, 0.5), (1, 0), (1, 0.5), (2, 0)]
+    assert frame_positions(2, 4) == [(0, 0), (0, 1 / 3), (0, 2 / 3), (1, 0)]
+    assert frame_positions(2, 4, loop=True) == [(0, 0), (0, 0.5), (1, 0), (1, 0.5)]
+    assert frame_positions(2, 2) == [(0, 0), (1, 0)]
 
 
 def test_a_great_circle_keeps_the_length_and_turns_at_constant_speed():
@@ -68,7 +68,7 @@ def test_what_is_told_changes_evenly():
     latent = spherical(model.latents([3]), model.latents([4]), share)
     expected = model.generate(latent, torch.tensor([[0.75, 0.0, 0.25]]))
     assert torch.equal(told, torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]))
-    assert np.array_equal(list(walk(model, [3, 4], 5, asked=asked))[1], expected[0])
+    assert np.array_equal(list(walk(model, [3, 4], 5, conditions=asked))[1], expected[0])
 
 
 def test_a_long_walk_is_made_as_it_is_seen():
@@ -78,12 +78,12 @@ def test_a_long_walk_is_made_as_it_is_seen():
 @pytest.mark.parametrize(
     ("seeds", "frames", "options", "says"),
     [
-        ([1], 10, {}, "needs two seeds"),
-        ([1, 2, 3], 2, {}, "3 seeds need from 3"),
+        ([1], 10, {}, "needs at least two seeds"),
+        ([1, 2, 3], 2, {}, "3 seeds need 3 to"),
         ([1, 2], 10**9, {}, "to 100,000"),
         ([1, 2], 10, {"truncation": 0.0}, "truncation must be above 0"),
         ([1, 2], 10, {"truncation": math.nan}, "truncation must be above 0"),
-        ([1, 2], 10, {"asked": {"hair": "green"}}, "knows no labels"),
+        ([1, 2], 10, {"conditions": {"hair": "green"}}, "knows no labels"),
     ],
 )
 def test_what_is_no_walk_is_refused_before_the_first_frame(seeds, frames, options, says):
@@ -112,11 +112,11 @@ def test_any_depth_becomes_a_film_and_a_strip(dtype, channels, alpha, tmp_path):
 
 
 def test_other_names_and_scales_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="walks are written as films"):
+    with pytest.raises(ConfigError, match="a walk is written as a video"):
         write_walk(model_of("dcgan"), [1, 2], 5, tmp_path / "walk.avi")
     with pytest.raises(ConfigError, match="scale is 0"):
         write_walk(model_of("dcgan"), [1, 2], 5, tmp_path / "walk.gif", scale=0)
-    with pytest.raises(ConfigError, match="a strip has up to 4,096"):
+    with pytest.raises(ConfigError, match="a strip can have up to 4,096"):
         write_walk(model_of("dcgan"), [1, 2], 5000, tmp_path / "walk.png")
     assert not list(tmp_path.iterdir())
 

@@ -13,8 +13,7 @@ from zerosum.data.pack import choices, content, findings, packer, pair_packing, 
 from zerosum.data.sources import archives, arrays, find, folders, pages, pairing, stylegan, tags
 from zerosum.engine.pace import pace_text
 from zerosum.engine.watch import Finding, Watch
-from zerosum.evaluation import attribute_editing as changers
-from zerosum.evaluation import by_class, evaluate, synthetic
+from zerosum.evaluation import attribute_editing, by_class, evaluate, synthetic
 from zerosum.evaluation import classification as classifiers
 from zerosum.evaluation import common as parts
 from zerosum.evaluation import generation as generators
@@ -58,14 +57,14 @@ ABOUT_DATA = [
 """What is written into a report of the data: of a set, or of an image."""
 OF_SCORES = [
     sentences(content, "copies_words"),
-    sentences(by_class, "_few_scored", "_worst"),
-    sentences(changers, "score_changer"),
-    sentences(classifiers, "examine_classifier"),
+    sentences(by_class, "_unscored_note", "_worst_note"),
+    sentences(attribute_editing, "score_attribute_editing"),
+    sentences(classifiers, "score_classifier"),
     sentences(evaluate, "evaluate"),
-    sentences(generators, "cautions"),
-    sentences(parts, "split_notes", "gap_words"),
-    sentences(synthetic, "synthetic_score", "scarce_words"),
-    sentences(translators, "score_translator", "examine_segmenter", "remarks"),
+    sentences(generators, "score_cautions"),
+    sentences(parts, "split_notes", "memorisation_note"),
+    sentences(synthetic, "synthetic_score", "rarest_class_note"),
+    sentences(translators, "score_translator", "score_segmenter", "pair_notes"),
 ]
 """What `evaluate` warns of, which the report shows beside the scores."""
 CONTEXTS = (

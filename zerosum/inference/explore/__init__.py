@@ -1,3 +1,3 @@
-"""What a trained generator is for: walks through its latents, arithmetic with them, the latent of an image, directions.
+"""Explore the latent space of a trained generator: walks, arithmetic, projection of an image, directions.
 
-Each part is a function of a loaded model that gives tensors or frames, and another that makes files of them."""
+Each module has a function of a loaded model that returns tensors or frames, and another that writes files."""

@@ -1,4 +1,4 @@
-"""Films of frames: H.264 through PyAV, animated GIF and WebP through Pillow. They appear whole or not at all."""
+"""Write videos: H.264 with PyAV, animated GIF and WebP with Pillow. Files are written atomically."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from zerosum.utils.errors import ConfigError
 from zerosum.utils.files import whole_file
 from zerosum.utils.pictures import over
 
-SEEN = 256  # pixels: the longer side of a film at least, unless a scale is given
-LARGEST = 8192  # pixels a side: what decoders of H.264 take
-FASTEST = 120  # frames a second
-HALF = 128  # of 255
-QUALITY = "16"  # the constant rate factor of x264, below the 18 from which a loss may be seen
+MIN_SIDE = 256  # pixels: the minimum of the longer side, unless a scale is given
+LARGEST = 8192  # pixels per side: the limit of H.264 decoders
+FASTEST = 120  # frames per second
+OPAQUE = 128  # of 255: the threshold between transparent and opaque in GIF
+QUALITY = "16"  # constant rate factor of x264; 18 and above may be visibly lossy
 
 
 @dataclass(frozen=True)
 class Film:
-    """fps: frames a second. scale: an integer enlargement without smoothing; None: the smallest that gives 256 pixels
-    on the longer side. H.264 keeps colours for 2x2 pixels, so a film with odd sides takes the next even scale.
-    background: the CSS colour behind what is transparent, in an mp4, which knows no opacity."""
+    """fps: frames per second. scale: an integer upscaling factor (nearest neighbour); None: the smallest that gives 256
+    pixels on the longer side. H.264 subsamples colours by 2x2, so odd sides are scaled by the next even factor.
+    background: the CSS colour behind transparent pixels in an mp4, which has no alpha."""
 
     fps: int = 30
     scale: int | None = None
@@ -31,27 +31,26 @@ class Film:
 
 
 def write_film(frames: Iterable[np.ndarray], out: Path, film: Film | None = None) -> None:
-    """Frames uint8 (H, W, 3), or (H, W, 4) with opacity, as the film that the name asks for: .mp4, .gif or .webp
-    (without loss). WebP keeps opacity; in a GIF a pixel is there or not.
+    """Write frames uint8 (H, W, 3), or (H, W, 4) with alpha, as .mp4, .gif or .webp (lossless). WebP keeps alpha; GIF
+    pixels are either opaque or transparent.
 
-    Of an mp4 one frame is held at a time. GIF and WebP repeat for ever; GIF has 256 colours a frame, and times in
-    hundredths of a second, two at least: of more than 50 frames a second some are left out, so that the film lasts as
-    long as it should. Raises ConfigError for other names, 0 or more than 120 frames a second, and films of more
-    than 8,192 pixels a side."""
+    An mp4 is encoded one frame at a time. GIF and WebP loop forever. GIF has 256 colours per frame and times in
+    hundredths of a second, at least two: above 50 frames per second some frames are dropped to keep the duration.
+    Raises ConfigError for other suffixes, 0 or more than 120 frames per second, and more than 8,192 pixels per side."""
     film = film or Film()
     write = FILMS.get(out.suffix.lower())
     if write is None:
-        raise ConfigError(f"{out} has no film format; name it .mp4, .gif or .webp.")
+        raise ConfigError(f"{out} has no video format; use .mp4, .gif or .webp.")
     if not 1 <= film.fps <= FASTEST:
-        raise ConfigError(f"fps is {film.fps}; choose from 1 to {FASTEST} frames a second.")
+        raise ConfigError(f"fps is {film.fps}; it must be 1 to {FASTEST} frames per second.")
     rest = iter(frames)
     first = next(rest)
-    scale = film.scale or -(-SEEN // max(first.shape[:2]))
+    scale = film.scale or -(-MIN_SIDE // max(first.shape[:2]))
     if out.suffix.lower() == ".mp4" and any(side * scale % 2 for side in first.shape[:2]):
         scale += 1
     if max(first.shape[:2]) * scale > LARGEST:
         size = f"{first.shape[1] * scale}x{first.shape[0] * scale}"
-        raise ConfigError(f"A film of {size} pixels is too large to be shown; choose a smaller --scale.")
+        raise ConfigError(f"A video of {size} pixels is too large to play; choose a smaller --scale.")
     if out.suffix.lower() == ".mp4":
         first, rest = over(first, film.background), (over(frame, film.background) for frame in rest)
     enlarged = (frame.repeat(scale, axis=0).repeat(scale, axis=1) for frame in chain([first], rest))
@@ -60,8 +59,8 @@ def write_film(frames: Iterable[np.ndarray], out: Path, film: Film | None = None
 
 
 def _mp4(frames: Iterator[np.ndarray], path: Path, fps: int) -> None:
-    """H.264 with colours as HDTV has them (ITU-R BT.709), and tags that say so: without, each player guesses."""
-    import av  # here alone: a library that is large, for one kind of file
+    """H.264 in the HDTV colour space (ITU-R BT.709), tagged as such; without tags each player guesses."""
+    import av  # imported here: a large library, for one file format
     from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
     def as_bt709(frame: np.ndarray) -> av.VideoFrame:
@@ -97,50 +96,50 @@ def _webp(frames: Iterator[np.ndarray], path: Path, fps: int) -> None:
 
 @dataclass(frozen=True)
 class Clock:
-    """Times in whole units, `rate` a second, as a file keeps them. least: of a frame; what is shown for less, browsers
-    show for ten hundredths."""
+    """Frame times in integer units, `rate` per second, as stored in a file. least: the minimum duration of a frame;
+    browsers show shorter frames for a tenth of a second."""
 
     fps: int
     rate: int
     least: int
 
     def timed(self, frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, int]]:
-        """Frames with how long each is shown, which add up to the length of the film. Frames for which there is no time
-        are left out, and the others keep their places."""
+        """Frames with their durations, which add up to the length of the video. Frames that would be too short are
+        dropped, and the others keep their times."""
         held: np.ndarray | None = None
-        since = count = 0
+        start = count = 0
         for count, frame in enumerate(frames, start=1):
-            begins = round((count - 1) * self.rate / self.fps)
+            begin = round((count - 1) * self.rate / self.fps)
             if held is None:
                 held = frame
-            elif begins - since >= self.least:
-                yield held, begins - since
-                held, since = frame, begins
+            elif begin - start >= self.least:
+                yield held, begin - start
+                held, start = frame, begin
         if held is not None:
-            yield held, max(self.least, round(count * self.rate / self.fps) - since)
+            yield held, max(self.least, round(count * self.rate / self.fps) - start)
 
 
 def _animated(frames: Iterator[np.ndarray], path: Path, kind: str, clock: Clock, **options: bool) -> None:
-    durations: list[int] = []  # in milliseconds; Pillow reads them one after another, as the frames come
+    durations: list[int] = []  # milliseconds; filled while Pillow iterates over the frames
 
     def images() -> Iterator[Image.Image]:
         for frame, units in clock.timed(frames):
             durations.append(units * 1000 // clock.rate)
-            yield Image.fromarray(frame if kind != "GIF" else _there_or_not(frame))
+            yield Image.fromarray(frame if kind != "GIF" else _binary_alpha(frame))
 
     rest = images()
     first = next(rest)
-    alone = {"disposal": 2} if kind == "GIF" else {}  # no frame shows through the next
-    first.save(path, kind, save_all=True, append_images=rest, duration=durations, loop=0, **alone, **options)
+    disposal = {"disposal": 2} if kind == "GIF" else {}  # clear each frame before the next
+    first.save(path, kind, save_all=True, append_images=rest, duration=durations, loop=0, **disposal, **options)
 
 
-def _there_or_not(frame: np.ndarray) -> np.ndarray:
-    """A frame whose pixels are opaque or transparent, by their opacity of a half; as it is without opacity."""
+def _binary_alpha(frame: np.ndarray) -> np.ndarray:
+    """The frame with its alpha thresholded at one half; unchanged without alpha."""
     if frame.shape[2] < 4:
         return frame
-    there = frame[..., 3:] >= HALF
-    return np.concatenate([frame[..., :3] * there, np.where(there, 255, 0).astype(np.uint8)], axis=2)
+    opaque = frame[..., 3:] >= OPAQUE
+    return np.concatenate([frame[..., :3] * opaque, np.where(opaque, 255, 0).astype(np.uint8)], axis=2)
 
 
 FILMS: dict[str, Callable[[Iterator[np.ndarray], Path, int], None]] = {".mp4": _mp4, ".gif": _gif, ".webp": _webp}
-"""What writes a film, by the end of its name."""
+"""Writers by file suffix."""

@@ -12,7 +12,7 @@ from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.scan import Scan
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
-from zerosum.models.sample_sheets import ChangeSheets
+from zerosum.models.sample_sheets import AttributeSheets
 from zerosum.recipes.caae import CaaeSettings, split
 from zerosum.runs.task import ATTRIBUTE_EDITING
 from zerosum.training.tasks.base import GUESSED, TRAINING, TrainingTask, paired_scorer
@@ -52,9 +52,9 @@ class AttributeEditingTraining(TrainingTask):
         """Images that have a value for each attribute."""
         return split(settings, data, seed)
 
-    def sheets(self, folder: Path, system: System, settings: CaaeSettings, data: Dataset, seed: int) -> ChangeSheets:
+    def sheets(self, folder: Path, system: System, settings: CaaeSettings, data: Dataset, seed: int) -> AttributeSheets:
         """Held-out images, or training images where none are held out, with every value of what is changed."""
-        return ChangeSheets(folder, system, data, self.shown_rows(settings, data, seed), seed)
+        return AttributeSheets(folder, system, data, self.shown_rows(settings, data, seed), seed)
 
     def scorer(self, system: System, settings: CaaeSettings, data: Dataset, seed: int) -> Scorer | None:
         """How near held-out images come to themselves, at the value that they have; None where none are held out."""

@@ -18,7 +18,7 @@ from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.metrics.classification import classification_scores
 from zerosum.metrics.scores import batches
-from zerosum.models.sample_sheets import LookSheets
+from zerosum.models.sample_sheets import GradCamSheets
 from zerosum.recipes.classifier import ClassifierSettings, no_classes_text, split
 from zerosum.runs.task import CLASSIFICATION
 from zerosum.training.tasks.base import GUESSED, TRAINING, TrainingTask, held_out
@@ -67,9 +67,9 @@ class ClassificationTraining(TrainingTask):
 
     def sheets(
         self, folder: Path, system: System, settings: ClassifierSettings, data: Dataset, seed: int
-    ) -> LookSheets:
+    ) -> GradCamSheets:
         """Held-out images, or training images where none are held out, with what the classifier looks at."""
-        return LookSheets(folder, data, self.shown_rows(settings, data, seed), seed)
+        return GradCamSheets(folder, data, self.shown_rows(settings, data, seed), seed)
 
     def scorer(self, system: System, settings: ClassifierSettings, data: Dataset, seed: int) -> Scorer | None:
         """Accuracy on the images held out; None where none are."""

@@ -16,7 +16,7 @@ from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.engine.watch import COLLAPSED
 from zerosum.metrics.scores import FEWEST, as_stored, distance_scores, halves, made_by, score_name, why_unscored
-from zerosum.models.class_diversity import DiversityWithin, classes_of, few_text, mean_of
+from zerosum.models.class_diversity import DiversityWithin, few_text, mean_over_classes, select_classes
 from zerosum.models.feature_extractors import check_features, extractor_for, features_of, real_features
 from zerosum.models.generator import generated
 from zerosum.models.sample_sheets import SampleSheets
@@ -98,7 +98,7 @@ class GenerationTraining(TrainingTask):
         scored = settings.score.images and not data.info.is_vectors
         if scored and (reason := why_unscored(data, settings.score.features)):
             found.append(f"Checkpoints are not scored, and none is the best: {reason}")
-        if few := classes_of(data, seed)[1]:
+        if few := select_classes(data, seed)[1]:
             found.append(few_text(few, data.info))
         return found
 
@@ -135,7 +135,7 @@ def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset
         }
         more: dict[str, Any] = {}
         if within is not None and (classes := within(network, images_seen)):
-            values[DIVERSITY_WITHIN] = mean_of(classes)
+            values[DIVERSITY_WITHIN] = mean_over_classes(classes)
             more = {"diversity_within": classes, "samples_within": within.samples}
         about = made_by(extractor, n, seed, data, part="train", **more)
         return values, {"floor": known["floor"], "reference": known["reference"], "made_by": about}
