@@ -623,7 +623,7 @@ def test_growth_starts_from_a_size_there_is(start):
 )
 def test_progressive_names_the_nearest_size(asked, nearest):
     recipe = get_recipe("progressive")
-    with pytest.raises(ConfigError, match=rf"size={asked}: progressive cannot make it; .* is {nearest}\b"):
+    with pytest.raises(ConfigError, match=rf"size={asked}: progressive does not support this size; .* is {nearest}\b"):
         recipe.size_for(recipe.configure({"size": asked}), (64, 64))
     assert recipe.size_for(recipe.configure({"size": "128"}), (64, 64)) == (128, 128)
 
