@@ -28,7 +28,7 @@ from zerosum.engine.autotune.precision import DTYPES, convolutions
 from zerosum.engine.device import keep_pages
 from zerosum.engine.players import Batch, Player
 from zerosum.engine.step import seeded_in, training_step
-from zerosum.training import train as training
+from zerosum.training.plan import plan
 from zerosum.training.tasks.base import TRAINING
 from zerosum.utils.environment import processor
 
@@ -40,8 +40,8 @@ CPU = torch.device("cpu")
 
 def measure(name: str, precision: str, seconds: float) -> str:
     """A row of the table."""
-    settings = CASES[name] | unvaried(training.plan(name, DATA, settings=CASES[name]).settings)
-    planned = training.plan(name, DATA, settings=settings)
+    settings = CASES[name] | unvaried(plan(name, DATA, settings=CASES[name]).settings)
+    planned = plan(name, DATA, settings=settings)
     dataset = TRAINING[planned.recipe.task].prepare(
         open_dataset(DATA, planned.size, planned.settings.data), planned.settings
     )

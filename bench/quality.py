@@ -42,6 +42,7 @@ from zerosum.models.feature_extractors import extractor_for, features_of, real_f
 from zerosum.models.loading import load_generator
 from zerosum.runs.folder import RunFolder
 from zerosum.training import train as training
+from zerosum.training.plan import plan
 from zerosum.utils.environment import processor
 
 SAMPLES, MOST, AT_ONCE = 5_000, 10_000, 64
@@ -149,7 +150,7 @@ def main(words: list[str] | None = None) -> None:
         f"{processor()}, {options.threads} threads, torch {torch.__version__}; {options.data}, {options.size} pixels, "
         f"seen by {options.features}"
     )
-    planned = training.plan(options.recipe, options.data, overrides=[f"size={options.size}"])
+    planned = plan(options.recipe, options.data, overrides=[f"size={options.size}"])
     dataset = open_dataset(options.data, planned.size, planned.settings.data)
     eye, found_times = Eye(dataset, options.features), list[float]()
     for seed in options.seeds:

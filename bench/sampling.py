@@ -29,7 +29,7 @@ from zerosum.models.generator import Model
 from zerosum.models.precision import with_precision
 from zerosum.models.translator import Translator
 from zerosum.runs.task import GENERATION, TRANSLATION
-from zerosum.training import train as training
+from zerosum.training.plan import plan
 from zerosum.utils.environment import processor
 
 RECIPES = ("dcgan", "pix2pix", "progressive", "r3gan")
@@ -40,7 +40,7 @@ MANY = 10_000  # pictures: enough for `auto` to find out
 def ways(name: str) -> dict[str, Callable[[], Any]]:
     """Each way to make the same number of pictures."""
     data = "builtin:portraits:64"
-    planned = training.plan(name, data, settings=CASES[name])
+    planned = plan(name, data, settings=CASES[name])
     dataset = open_dataset(data, planned.size, planned.settings.data)
     system = planned.recipe.build(planned.settings, dataset.info)
     customary = plain(system.network).eval()

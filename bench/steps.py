@@ -34,6 +34,7 @@ from zerosum.data.tensors import to_tensors
 from zerosum.engine.autotune.choice import PRECISIONS
 from zerosum.runs.folder import RunFolder, read_lines
 from zerosum.training import train as training
+from zerosum.training.plan import plan
 from zerosum.training.tasks.base import TRAINING
 from zerosum.utils.environment import processor
 from zerosum.utils.errors import ZerosumError
@@ -86,8 +87,8 @@ class Between:
 def compare(name: str, rounds: int, steps: int, precision: str, busy: bool) -> None:
     """Print a row: alone, or beside a busy program."""
     data = f"builtin:portraits:{IMAGES}"
-    settings = CASES[name] | unvaried(training.plan(name, data, settings=CASES[name]).settings)
-    planned = training.plan(name, data, settings=settings)
+    settings = CASES[name] | unvaried(plan(name, data, settings=CASES[name]).settings)
+    planned = plan(name, data, settings=settings)
     task = TRAINING[planned.recipe.task]
     dataset = task.prepare(open_dataset(data, planned.size, planned.settings.data), planned.settings)
     batch: int = planned.settings.batch

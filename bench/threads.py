@@ -28,6 +28,7 @@ from bench.steps import CASES, ONCE, unvaried
 from zerosum.data.open import open_dataset
 from zerosum.data.tensors import to_tensors
 from zerosum.training import train as training
+from zerosum.training.plan import plan
 from zerosum.utils.environment import processor
 from zerosum.utils.threads import POLICIES, cores
 
@@ -66,10 +67,10 @@ class Steps:
 
 def one(name: str, threads: str, precision: str, seconds: float) -> tuple[float, int]:
     """Seconds of a step in this process, and the threads that it had."""
-    settings = CASES[name] | unvaried(training.plan(name, DATA, settings=CASES[name]).settings)
+    settings = CASES[name] | unvaried(plan(name, DATA, settings=CASES[name]).settings)
     steps = Steps()
     if threads == "customary":
-        planned = training.plan(name, DATA, settings=settings)
+        planned = plan(name, DATA, settings=settings)
         data = open_dataset(DATA, planned.size, planned.settings.data)
         found = to_tensors(data.batch(np.arange(256)), data.info) | {"images_seen": 0, "step": 0}
         system = planned.recipe.build(planned.settings, data.info)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests.warm import Server
 from zerosum.cli.main import main
 from zerosum.engine.autotune import choice
-from zerosum.training import train as training
+from zerosum.training import plan as planning
 from zerosum.training import trial
 
 torch.set_num_threads(1)
@@ -58,7 +58,7 @@ def shapes_are_tried_once():
     """A step on shapes alone depends on the recipe, its settings and the form of the data; what worked once is not
     tried again, which would be a third of the time of short trainings. test_trial.py calls the step itself."""
     tried, counted = set(), {}
-    trial_step, convolutions = training.trial_step, choice.convolutions
+    trial_step, convolutions = planning.trial_step, choice.convolutions
 
     def work(build, settings, info):
         late = settings.goal(info.count, len(info.classes)) if hasattr(settings, "growth") else 0
@@ -80,7 +80,7 @@ def shapes_are_tried_once():
         return counted[key]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training, "trial_step", try_once)
+        patched.setattr(planning, "trial_step", try_once)
         patched.setattr(choice, "convolutions", count_once)
         yield
 
@@ -89,7 +89,7 @@ def shapes_are_tried_once():
 def untried(monkeypatch):
     """Nothing is tried on shapes before training: for files in which training itself would find what does not fit, or
     plans are about something else. tests/recipes/test_recipes.py tries every recipe."""
-    monkeypatch.setattr(training, "trial_step", lambda *asked: None)
+    monkeypatch.setattr(planning, "trial_step", lambda *asked: None)
     monkeypatch.setattr(choice, "convolutions", lambda *asked: Counter())
 
 

@@ -274,14 +274,14 @@ def test_each_training_on_synthetic_images_runs_over_its_whole_schedule(generato
     import zerosum.evaluation.synthetic as synthetic
     from zerosum.recipes.registry import get_recipe, nested
 
-    seen, train = [], synthetic.training.train
+    seen, train = [], synthetic.train
 
     def spy(recipe, source, *, out, images, seed, device, listeners, **settings):
         resolved = get_recipe(recipe).configure(nested(settings))
         seen.append((images, resolved.goal(len(np.load(source / "images.npy")), 2)))
         return train(recipe, source, out=out, images=images, seed=seed, device=device, listeners=listeners, **settings)
 
-    monkeypatch.setattr(synthetic.training, "train", spy)
+    monkeypatch.setattr(synthetic, "train", spy)
     zerosum.synthetic_score(generator, data, eye, images=320, n=50)
     assert seen
     assert set(seen) == {(320, 320)}

@@ -14,7 +14,7 @@ import yaml
 import zerosum
 from zerosum.export.check import failure_text, load_check
 from zerosum.runs.folder import RunFolder
-from zerosum.training.train import plan
+from zerosum.training.plan import plan
 from zerosum.utils.weights import tensors_hash
 
 KEPT = Path(__file__).parent / "version_0_1"

@@ -17,7 +17,7 @@ from zerosum.recipes.caae import other_age, shuffled, split
 from zerosum.recipes.registry import get_recipe
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.task import ATTRIBUTE_EDITING
-from zerosum.training import train as training
+from zerosum.training.batches import batch_source
 from zerosum.training.tasks.base import TRAINING
 from zerosum.utils.errors import ConfigError, DataError
 
@@ -264,10 +264,10 @@ def test_mirror_images_are_input_and_target_alike(tmp_path, monkeypatch):
     )
     system = get_recipe("caae").build(settings, data.info)
     rows = np.arange(len(data))
-    plain = training._draw(
+    plain = batch_source(
         data, rows, settings.model_copy(update={"augment": type(settings.augment)()}), 0, "cpu", "channels_last"
     )
-    varied = training._draw(data, rows, settings, 0, torch.device("cpu"), "channels_last")
+    varied = batch_source(data, rows, settings, 0, torch.device("cpu"), "channels_last")
     player = system.players[-1]
     before, batch = (draw(player, 0, 30)["image"] for draw in (plain, varied))
     mirrored = (batch != before).flatten(1).any(dim=1)

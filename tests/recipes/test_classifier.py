@@ -17,7 +17,7 @@ from zerosum.recipes.classifier import Network, split
 from zerosum.recipes.registry import get_recipe
 from zerosum.runs.checkpoint import load_model, load_state, newest_intact
 from zerosum.runs.folder import read_lines
-from zerosum.training.train import plan
+from zerosum.training.plan import plan
 from zerosum.utils.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("untried")

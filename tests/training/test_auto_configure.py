@@ -13,13 +13,13 @@ import zerosum
 from zerosum.cli.main import main
 from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
-from zerosum.data.scan import scan
 from zerosum.models import sample_sheets as show
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.recipes.settings import AdversarialSettings
 from zerosum.runs.folder import RunFolder
-from zerosum.training.auto_configure import FEW, OFTEN, SHORT, fitted
-from zerosum.training.train import plan
+from zerosum.training.auto_configure import FEW, OFTEN, SHORT, auto_configure
+from zerosum.training.lengths import Facts
+from zerosum.training.plan import plan
 
 pytestmark = pytest.mark.usefixtures("untried")
 
@@ -31,6 +31,8 @@ TINY = {
     "score": {"images": 0},
     "device": "cpu",
 }
+
+WITHOUT_CLASSES = {"anime": ["conditional=false"]}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def sets(tmp_path_factory):
 @pytest.mark.parametrize("name", GAMES)
 @pytest.mark.parametrize("count", [1, 100, FEW - 1])
 def test_few_images_are_augmented_and_seen_less_often(sets, name, count):
-    found = plan(name, sets / f"{count}.npy")
+    found = plan(name, sets / f"{count}.npy", overrides=WITHOUT_CLASSES.get(name, []))
     augment = found.settings.augment
     assert (augment.differentiable, augment.probability, augment.adaptive) == ("ada", "auto", True)
     assert augment.flip == get_recipe(name).configure({}).augment.flip
@@ -62,7 +64,7 @@ def test_few_images_are_augmented_and_seen_less_often(sets, name, count):
 @pytest.mark.parametrize("name", GAMES)
 @pytest.mark.parametrize("count", [FEW, 5_000])
 def test_many_images_are_not_and_nothing_is_said(sets, name, count):
-    found = plan(name, sets / f"{count}.npy")
+    found = plan(name, sets / f"{count}.npy", overrides=WITHOUT_CLASSES.get(name, []))
     assert found.settings.augment.differentiable == "none"
     assert found.settings.images == found.goal.images == 1_000_000
     assert found.chosen == ()
@@ -136,7 +138,7 @@ def test_who_asked_for_all_of_it_hears_nothing(sets):
 @pytest.mark.parametrize(("name", "preset"), [(n, p) for n in GAMES for p in get_recipe(n).presets if p != "vectors"])
 def test_a_published_preset_stays_as_it_was_published(sets, name, preset):
     published = get_recipe(name).configure({"preset": preset})
-    found = plan(name, sets / "100.npy", overrides=[f"preset={preset}", "size=8"])
+    found = plan(name, sets / "100.npy", overrides=[f"preset={preset}", "size=8", *WITHOUT_CLASSES.get(name, [])])
     settled = published.augment.model_copy(update={"differentiable": "ada" if name == "r3gan" else "none"})
     assert found.settings.augment == settled
     assert found.settings.images == found.goal.images == published.goal(100, 0)
@@ -151,9 +153,9 @@ def test_points_are_not_varied():
 
 @pytest.mark.parametrize("name", ["pix2pix", "pix2pixhd", "segmenter", "caae", "classifier"])
 def test_other_recipes_are_left_alone(name):
-    recipe, few = get_recipe(name), scan("builtin:portraits:20")
+    recipe, few = get_recipe(name), Facts(20, size=(64, 64))
     settings = recipe.configure({})
-    assert fitted(recipe, settings, {}, few, None) == (settings, [])
+    assert auto_configure(recipe, settings, {}, few, None) == (settings, [])
 
 
 def test_the_run_says_so_keeps_what_was_chosen_and_resumes(sets, tmp_path, monkeypatch):

@@ -160,7 +160,7 @@ def test_a_run_is_not_resumed_on_data_with_other_values(tmp_path):
 def test_another_run_is_no_start_when_it_was_told_other_things(faces, tmp_path):
     trained("dcgan", faces, tmp_path / "hair", attributes="hair")
     trained("dcgan", faces, tmp_path / "on", attributes="hair", init=tmp_path / "hair")
-    with pytest.raises(ConfigError, match="was told hair"):
+    with pytest.raises(ConfigError, match="is conditioned on hair"):
         trained("dcgan", faces, tmp_path / "glasses", attributes="glasses", init=tmp_path / "hair")
 
 

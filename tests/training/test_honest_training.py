@@ -12,13 +12,17 @@ from torch import nn
 
 from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
+from zerosum.data.sampler import batch_indices
+from zerosum.data.tensors import to_tensors
 from zerosum.engine.ema import Ema
 from zerosum.metrics.scores import halves
 from zerosum.recipes.registry import get_recipe
 from zerosum.runs.folder import RunFolder
 from zerosum.training import train as training
+from zerosum.training.batches import batch_source
 from zerosum.training.tasks.base import TRAINING
 from zerosum.utils.errors import DivergedError
+from zerosum.utils.seeds import seed_of
 
 CPU = torch.device("cpu")
 
@@ -144,16 +148,16 @@ def test_an_image_is_varied_otherwise_in_each_epoch_and_for_each_player(labelled
     settings = get_recipe("classifier").configure({"size": "16", "augment": "lecture"})
     data = open_dataset(str(labelled), (16, 16), settings.data)
     rows = np.arange(len(data))
-    draw = training._draw(data, rows, settings, 0, CPU, "contiguous")
+    draw = batch_source(data, rows, settings, 0, CPU, "contiguous")
     player = get_recipe("classifier").build(settings, data.info).players[0]
 
     def seen_in(epoch: int) -> dict[int, torch.Tensor]:
         """What is drawn of each image in an epoch, by the image."""
-        order = training.batch_indices(len(rows), len(rows), epoch * len(rows), training.seed_of(0, player.name))
+        order = batch_indices(len(rows), len(rows), epoch * len(rows), seed_of(0, player.name))
         return dict(zip(order.tolist(), draw(player, epoch * len(rows), len(rows))["image"], strict=True))
 
     first, second, again = seen_in(0), seen_in(1), seen_in(0)
-    plain = training.to_tensors(data.batch(rows), data.info)["image"]
+    plain = to_tensors(data.batch(rows), data.info)["image"]
     assert all(torch.equal(first[row], again[row]) for row in rows.tolist())
     changed = sum(not torch.equal(first[row], second[row]) for row in rows.tolist())
     varied = sum(not torch.equal(first[row], plain[row]) for row in rows.tolist())

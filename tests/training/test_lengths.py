@@ -19,7 +19,7 @@ from zerosum.recipes.describe import describe
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.runs.folder import read_lines
 from zerosum.runs.task import ATTRIBUTE_EDITING, TRANSLATION
-from zerosum.training.train import plan
+from zerosum.training.plan import plan
 from zerosum.utils.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("untried")
@@ -68,11 +68,7 @@ def test_the_plan_the_run_and_its_config_agree(name, way, data, tmp_path):
     planned = plan(name, where, overrides=overrides, settings=values, **options)
     run = zerosum.train(name, where, out=tmp_path / "run", overrides=overrides, **options, **values)
     config = yaml.safe_load((run.path / "config.yaml").read_text())
-    expected = planned.settings.model_dump(mode="json")
-    if "attributes" in expected:  # which training alone reads from the data, as the number of labels
-        expected["attributes"] = config["settings"]["attributes"]
-    expected["data"]["labels"] = config["settings"]["data"]["labels"]
-    assert config["settings"] == expected
+    assert config["settings"] == planned.to_json()["settings"]
     assert config["budget"] == planned.to_json()["goal"]
     assert config["schedule"] == "images"
     assert planned.settings.epochs is None
@@ -200,15 +196,18 @@ def test_the_config_of_an_older_run_has_what_it_was_trained_with_but_for_the_spl
 
 
 def test_a_plan_says_how_long_and_what_follows(data):
-    assert plan("dcgan", data, images=5_000).length == "Trains for 5,000 images seen. With it: decay.images=5,000."
-    assert plan("dcgan", data, overrides=["preset=paper"]).length == "Trains for 25 epochs, 1,600 images seen."
-    assert plan("gan", data, steps=7).length == "Trains for 7 steps, 700 images seen."
-    assert plan("gan", data, minutes=90).length == (
+    assert (
+        plan("dcgan", data, images=5_000).resolved.length
+        == "Trains for 5,000 images seen. With it: decay.images=5,000."
+    )
+    assert plan("dcgan", data, overrides=["preset=paper"]).resolved.length == "Trains for 25 epochs, 1,600 images seen."
+    assert plan("gan", data, steps=7).resolved.length == "Trains for 7 steps, 700 images seen."
+    assert plan("gan", data, minutes=90).resolved.length == (
         "Trains for 1 h 30 min; schedules that follow the goal, if it has any, follow the time."
     )
     both = plan("gan", data, minutes=2, images=640)
     words = "Trains for 640 images seen, or for 2 min 00 s if that is sooner; schedules run over the images."
-    assert both.length == words
+    assert both.resolved.length == words
     assert both.goal == Goal(images=640, seconds=120) == plan("gan", data, minutes=2, overrides=["images=640"]).goal
 
 
@@ -216,23 +215,23 @@ def test_growth_fits_into_a_short_run_and_published_growth_is_warned_of():
     short = plan("progressive", "builtin:portraits:64", images=8_000, overrides=["size=64"])
     assert (short.settings.growth.stable, short.settings.growth.fade) == (500, 500)  # 4 x 8,000 / 2 / 8
     assert short.settings.full_size_at(64) == 4_000
-    assert short.unreached == ()
+    assert short.resolved.unreached == ()
     published = plan("progressive", "builtin:portraits:64", images=8_000, overrides=["size=64", "preset=code"])
     assert published.settings.growth.stable == 600_000
-    (sentence,) = published.unreached
+    (sentence,) = published.resolved.unreached
     assert sentence.startswith(
         "The run ends after 8,000 images, before the networks have grown to 64 pixels at 4,800,000 images"
     )
     given = plan("progressive", "builtin:portraits:64", images=8_000, overrides=["size=64", "growth.stable=5000"])
     assert given.settings.growth.stable == 5_000
-    assert given.unreached
+    assert given.resolved.unreached
     assert plan("progressive", "builtin:portraits:64", overrides=["size=64"]).settings.growth.stable == 5_000
 
 
 def test_the_head_that_learns_alone_for_all_of_a_run_is_warned_of(data):
     settings = {"transfer": "finetune", "weights": "imagenet", "network": "resnet18"}
-    assert plan("classifier", data, images=59, settings=settings).unreached == ()
-    (sentence,) = plan("classifier", data, images=58, settings=settings).unreached
+    assert plan("classifier", data, images=59, settings=settings).resolved.unreached == ()
+    (sentence,) = plan("classifier", data, images=58, settings=settings).resolved.unreached
     assert "The run ends after 58 images, but for 58 only the head is trained" in sentence
 
 

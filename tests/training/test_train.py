@@ -16,7 +16,7 @@ from zerosum.engine import loop
 from zerosum.recipes.registry import get_recipe
 from zerosum.runs.checkpoint import best_checkpoint, list_checkpoints
 from zerosum.runs.folder import RunFolder, read_lines
-from zerosum.training import train as training
+from zerosum.training.plan import plan
 from zerosum.utils.errors import ConfigError, DataError, DivergedError, ZerosumError
 
 QUICK = {"batch": 8, "size": "8", "generator": {"hidden": [8]}, "discriminator": {"hidden": [8]}}
@@ -72,7 +72,7 @@ def test_numbers_may_be_those_of_numpy(pictures_file, tmp_path):
 @pytest.mark.parametrize("minutes", [float("nan"), float("inf"), 0])
 def test_a_goal_is_a_number_above_zero(pictures_file, minutes):
     with pytest.raises(ConfigError, match="minutes must be above 0"):
-        training.plan("gan", pictures_file, minutes=minutes)
+        plan("gan", pictures_file, minutes=minutes)
 
 
 def test_file_names_need_not_be_utf_8(tmp_path):
@@ -171,7 +171,7 @@ def test_a_report_that_cannot_be_written_hides_nothing(pictures_file, tmp_path, 
     def fails(path):
         raise ZerosumError("No space left")
 
-    monkeypatch.setattr(training, "write_report", fails)
+    monkeypatch.setattr("zerosum.training.running_report.write_report", fails)
     run = zerosum.train("gan", pictures_file, out=tmp_path / "a", images=16, **QUICK)
     assert run.state == "done"
     assert list(read_lines(run.path / "events.jsonl"))[-1]["text"] == "The report could not be written: No space left"
@@ -278,19 +278,18 @@ def test_data_that_cannot_stand_in_is_told_from_that_of_the_run(pictures_file, t
 
 
 def test_a_plan_looks_at_the_run_that_it_would_begin_with(run, pictures_file, tmp_path):
-    assert training.plan("gan", pictures_file, init=run).to_json()["init"] == str(run)
-    assert training.plan("gan", pictures_file).to_json()["init"] is None
+    assert plan("gan", pictures_file, init=run).to_json()["init"] == str(run)
+    assert plan("gan", pictures_file).to_json()["init"] is None
     with pytest.raises(ConfigError, match="nowhere"):
-        training.plan("gan", pictures_file, init=tmp_path / "nowhere")
+        plan("gan", pictures_file, init=tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="is a run of gan; dcgan can start only from a run of its own kind"):
-        training.plan("dcgan", pictures_file, init=run)
+        plan("dcgan", pictures_file, init=run)
 
 
-def test_a_plan_says_what_it_does_not_look_at(pictures_file):
-    values = {"attribute": "wear", "also": ["kind"]}
-    (told,) = training.plan("caae", pictures_file, settings=values).to_json()["later"]
-    assert told == "Which images have wear, kind, and its bins, is determined when training starts."
-    assert training.plan("gan", pictures_file).to_json()["later"] == []
+def test_a_plan_refuses_an_attribute_that_the_data_does_not_have(pictures_file):
+    with pytest.raises(DataError, match="has no attribute 'kind'"):
+        plan("caae", pictures_file, settings={"attribute": "wear", "also": ["kind"]})
+    assert plan("gan", pictures_file).to_json()["later"] == []
 
 
 def test_images_too_small_to_be_scored_are_trained_on_and_keep_checkpoints(tmp_path):

@@ -12,7 +12,7 @@ from zerosum.data.sources import find as sources
 from zerosum.nn.augment.settings import GanAugmentSettings
 from zerosum.recipes.overrides import parse_overrides
 from zerosum.recipes.registry import get_recipe, list_recipes
-from zerosum.training.train import plan
+from zerosum.training.plan import plan
 from zerosum.training.trial import trial_step
 from zerosum.utils.errors import ConfigError, DataError
 

@@ -18,6 +18,7 @@ from bench.busy import busy_program
 from zerosum.engine import loop
 from zerosum.runs.folder import read_lines
 from zerosum.training import train as training
+from zerosum.training.plan import plan
 from zerosum.utils import threads
 from zerosum.utils.errors import ConfigError
 from zerosum.utils.threads import Meter, Pace, choose_threads, idle_threads, quota, remark_on_resuming
@@ -137,7 +138,7 @@ def test_another_word_for_threads_is_refused_before_the_data_is_packed(asked, mo
 
 def test_threads_as_a_setting_are_pointed_to_the_option():
     with pytest.raises(ConfigError, match="write --threads instead of threads="):
-        training.plan("gan", "builtin:portraits:64", overrides=["threads=2"])
+        plan("gan", "builtin:portraits:64", overrides=["threads=2"])
 
 
 def recorded(run, kind):
@@ -281,7 +282,8 @@ def test_the_loop_tells_the_speed_of_the_steps_alone(tmp_path, monkeypatch):
         made = prepare(*args, **more)
         made._clock = lambda: clock[0]
         made.pace = lambda rate: rates.append(rate) or ("slow" if len(rates) == 2 else "")
-        made.draw, made.show, made.save = slow(made.draw, 0.07), slow(made.show, 0.5), slow(made.save, 0.9)
+        made.next_batch, made.save = slow(made.next_batch, 0.07), slow(made.save, 0.9)
+        made.write_samples = slow(made.write_samples, 0.5)
         return made
 
     monkeypatch.setattr(training, "_prepare", prepared)

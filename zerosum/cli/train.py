@@ -77,10 +77,11 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a recipe on data and write a run folder."""
-    from zerosum.training import train as training
+    from zerosum.training.plan import plan
+    from zerosum.training.train import train as start
 
     if dry_run:
-        planned = training.plan(
+        planned = plan(
             recipe,
             data,
             images=images,
@@ -92,7 +93,7 @@ def train(
         )
         _print_plan(planned.to_json(planned.time(device)), as_json)
         return
-    run = training.train(
+    run = start(
         recipe,
         data,
         out=out,
@@ -125,9 +126,9 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Continue a run that was stopped or killed, or train a finished one for longer."""
-    from zerosum.training import train as training
+    from zerosum.training.train import resume as go_on
 
-    ended = training.resume(
+    ended = go_on(
         run,
         images=images,
         steps=steps,

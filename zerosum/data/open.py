@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,18 +38,51 @@ def open_dataset(
     A change of the source (names, sizes, modification times), the size or a setting packs it again. Several processes
     may open the same set at once. Raises DataError when DATA cannot be read, NoTestPart when there is no test part, and
     ConfigError when it was prepared with another fit, background or kind of pairs than requested."""
-    path = Path(source)
-    if part == "train" and not str(source).startswith(("builtin:", "torchvision:")) and is_prepared(path):
-        dataset = load_dataset(path)
-        if _fits(dataset.info, size, settings):
-            _refuse_other_packing(path, dataset.info, settings)
-            return dataset
+    if part == "train" and (dataset := _prepared(source, size, settings)) is not None:
+        return dataset
     opened = open_source(source, size, part, settings)
-    sets = (cache_folder() if cache is None else cache) / "sets"
+    sets = _sets(cache)
     clear_leftovers(sets)
     folder = sets / _name(opened, size, settings)
-    dataset = _cached(folder) or _packed(opened, folder, size, settings, progress)
-    dataset.info = replace(dataset.info, source=opened.text)  # the same files may have been packed under another path
+    return _named(_cached(folder) or _packed(opened, folder, size, settings, progress), opened)
+
+
+def packed_dataset(
+    source: str | Path, opened: Source | None, size: Size | None, settings: PackSettings, cache: Path | None = None
+) -> Dataset | None:
+    """What `open_dataset` would give of the training part of DATA without packing anything: a prepared folder, or a
+    set in the cache; None where it would have to pack. opened: the source, where it is open already. Raises as
+    `open_dataset` does."""
+    if (dataset := _prepared(source, size, settings)) is not None:
+        return dataset
+    if opened is None or opened.drawn:  # drawn at another size
+        opened = open_source(source, size, settings=settings)
+    folder = _sets(cache) / _name(opened, size, settings)
+    if folder.exists():
+        with suppress(DataError):  # damaged: `open_dataset` packs it again
+            return _named(load_dataset(folder), opened)
+    return None
+
+
+def _sets(cache: Path | None) -> Path:
+    return (cache_folder() if cache is None else cache) / "sets"
+
+
+def _named(dataset: Dataset, opened: Source) -> Dataset:
+    """The set under the name that its source has now: the same files may have been packed under another path."""
+    dataset.info = replace(dataset.info, source=opened.text)
+    return dataset
+
+
+def _prepared(source: str | Path, size: Size | None, settings: PackSettings) -> Dataset | None:
+    """A prepared folder that is already what is asked for."""
+    path = Path(source)
+    if str(source).startswith(("builtin:", "torchvision:")) or not is_prepared(path):
+        return None
+    dataset = load_dataset(path)
+    if not _fits(dataset.info, size, settings):
+        return None
+    _refuse_other_packing(path, dataset.info, settings)
     return dataset
 
 

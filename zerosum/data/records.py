@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -27,6 +27,14 @@ class Counterpart:
     instances: Callable[[], Opened] | None = None
 
 
+class RecordFacts(NamedTuple):
+    """What a record says of its image beside the pixels."""
+
+    name: str
+    label: str | None
+    attributes: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Record:
     """One image. `open` opens it, any number of times and in any thread; counterpart: the rest of a pair; held: bytes
@@ -38,6 +46,11 @@ class Record:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     counterpart: Counterpart | None = None
     held: int = 0
+
+    @property
+    def facts(self) -> RecordFacts:
+        """The record without its image."""
+        return RecordFacts(self.name, self.label, self.attributes)
 
 
 @dataclass(frozen=True)

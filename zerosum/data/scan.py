@@ -14,7 +14,7 @@ from zerosum.data.decode.conform import Form
 from zerosum.data.decode.decoded import BadImage, half, mode_words
 from zerosum.data.decode.images import own_pixel_cap, read_header
 from zerosum.data.parallel import in_order
-from zerosum.data.records import Header, Record, Skip, Source
+from zerosum.data.records import Header, Record, RecordFacts, Skip, Source
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Size
 from zerosum.data.sources.find import open_source
 from zerosum.utils.errors import DataError
@@ -38,7 +38,8 @@ class Scan:
     mostly_float  whether most images are float, whatever the packed type
     vector       the source holds vectors (N, D), for which the rest does not apply
     skipped      images without a readable header
-    source       the opened source, for reuse; None for packed pairs"""
+    source       the opened source, for reuse; None for packed pairs
+    read         the records with a readable header, without their images; None where no header had to be read"""
 
     count: int
     sizes: Counter[Size]
@@ -53,6 +54,14 @@ class Scan:
     vector: bool
     skipped: tuple[Skip, ...]
     source: Source | None = None
+    read: tuple[RecordFacts, ...] | None = None
+
+    @property
+    def records(self) -> tuple[RecordFacts, ...]:
+        """Every image as its source describes it, in order."""
+        if self.read is not None or self.source is None:
+            return self.read or ()
+        return tuple(record.facts for record in self.source.records())
 
     @property
     def auto_size(self) -> Size:
@@ -92,6 +101,7 @@ def scan(
         return Scan(source.count, Counter(), Counter(), (), None, (1, 1), 1, False, "float32", True, True, (), source)
     headers: Counter[Header] = Counter()
     skipped: list[Skip] = []
+    read: list[RecordFacts] = []
     if source.header is not None:
         headers[source.header] = source.count
     else:
@@ -100,7 +110,9 @@ def scan(
             halves = source.pairs is not None and source.pairs.halves
             for batch in in_order(partial(_header, halves=halves), source.records(), held=attrgetter("held")):
                 skipped.extend(one for one in batch if isinstance(one, Skip))
-                headers.update(one for one in batch if isinstance(one, Header))
+                readable = [one for one in batch if not isinstance(one, Skip)]
+                headers.update(header for header, _ in readable)
+                read.extend(facts for _, facts in readable)
                 done += len(batch)
                 if progress:
                     progress("reading headers", done, source.count)
@@ -123,6 +135,7 @@ def scan(
         False,
         tuple(skipped),
         source,
+        None if source.header is not None else tuple(read),
     )
 
 
@@ -158,10 +171,10 @@ def scan_inputs(source: Source, settings: PackSettings) -> Scan:
     return scan(replace(source, records=inputs, header=source.pairs.input_header, pairs=None), settings)
 
 
-def _header(record: Record, halves: bool) -> Header | Skip:
+def _header(record: Record, halves: bool) -> tuple[Header, RecordFacts] | Skip:
     try:
         header = read_header(record.open, record.name)
-        return half(header) if halves else header
+        return half(header) if halves else header, record.facts
     except BadImage as reason:
         return Skip(record.name, str(reason))
 

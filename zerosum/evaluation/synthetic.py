@@ -30,7 +30,7 @@ from zerosum.models.loading import load_classifier, load_generator
 from zerosum.recipes.classifier import split
 from zerosum.recipes.describe import flat
 from zerosum.runs.folder import RunFolder
-from zerosum.training import train as training
+from zerosum.training.train import train
 from zerosum.utils.errors import ConfigError, DataError
 
 MOST_TRIED = 20  # samples tried per requested image of a class, for unconditional generators
@@ -292,7 +292,7 @@ def scores_after(
         np.savez(source, images=pixels, labels=np.array(names)[labels])
         # Packed here, since the cache would keep it; packed data is trained on in place.
         packed = open_dataset(source, (pixels.shape[1], pixels.shape[2]), base.settings.data, cache=Path(scratch))
-        trained = training.train(
+        trained = train(
             "classifier",
             packed.folder,
             out=Path(scratch) / "run",

@@ -14,7 +14,6 @@ from zerosum.data.conditioning.binning import Bins, parse_bins
 from zerosum.data.conditioning.conditioning import complete_indices
 from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
-from zerosum.data.records import listed
 from zerosum.data.split import SplitBy, split_indices
 from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
 from zerosum.nn.augment.settings import GanAugmentSettings
@@ -148,12 +147,6 @@ class CaaeSettings(Settings):
         values, edges = tuple(f"age {i}" for i in range(10)), tuple(map(float, range(10)))
         ages = Condition("age", values, (1,) * 10, edges[:-1], edges)
         return replace(info, conditions=(ages,), input=Side(info.shape[2], "uint8", (0, 255), False))
-
-    @property
-    def later(self) -> list[str]:
-        """What is only known once the data has been read."""
-        names = listed([self.attribute, *self.also])
-        return [f"Which images have {names}, and its bins, is determined when training starts."]
 
     def epoch(self, count: int, classes: int) -> int:
         """Training images of a set of `count`."""

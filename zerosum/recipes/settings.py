@@ -248,11 +248,6 @@ class Settings(Strict):
         return []
 
     @property
-    def later(self) -> list[str]:
-        """Notes about what is only known once training starts."""
-        return []
-
-    @property
     def frozen_layers(self) -> dict[str, int]:
         """The number of frozen layers of each player."""
         return {}

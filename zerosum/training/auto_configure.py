@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from zerosum.data.records import counted
-from zerosum.data.scan import Scan
-from zerosum.data.settings import Size
 from zerosum.engine.loop import Goal
 from zerosum.metrics.neighbours import FEW
 from zerosum.recipes.registry import Recipe
@@ -16,23 +14,18 @@ SHORT = 300_000  # images seen of few: what runs on a hundred images are given b
 OFTEN = 500  # times that an image is seen until it is learnt by heart; before, augmentation slows (docs/few-images.md)
 
 
-def fitted(
-    recipe: Recipe,
-    settings: Settings,
-    values: Mapping[str, Any],
-    found: Scan,
-    asked: Goal | None,
-    size: Size | None = None,
+def auto_configure(
+    recipe: Recipe, settings: Settings, values: Mapping[str, Any], facts: Facts, requested: Goal | None
 ) -> tuple[Settings, list[str]]:
     """The settings with what suits so many images in place of `auto`, and sentences that say what was chosen and why.
 
-    values are those that the user gave, which stay as they are; asked is the length that was given beside them. A
-    published preset is left as it was published, and points are not varied."""
+    values are those that the user gave, which stay as they are; requested is the goal given beside them. A published
+    preset is left as it was published, and vectors are not augmented."""
     if not settings.fits_few_images:
         return settings, []
     auto = getattr(settings.augment, "differentiable", None) == "auto"
-    length = length_of(settings, asked, Facts(found.count, len(found.classes), size))
-    if found.vector or settings.preset != "default" or found.count >= FEW or length < OFTEN * found.count:
+    length, count = length_of(settings, requested, facts), facts.count
+    if facts.size is None or settings.preset != "default" or count >= FEW or length < OFTEN * count:
         return (with_values(recipe, settings, {"augment": {"differentiable": "none"}}) if auto else settings), []
     chosen: dict[str, Any] = {}
     said = []
@@ -42,8 +35,8 @@ def fitted(
             "augment=ada: the discriminator sees real and generated images varied alike, the more the better it knows "
             "the real ones, and cannot learn them by heart (augment.differentiable=none turns it off)"
         )
-    shorter = max(SHORT, OFTEN * found.count)
-    untouched = asked is None and not {"images", "epochs", "growth", "decay"} & values.keys()
+    shorter = max(SHORT, OFTEN * count)
+    untouched = requested is None and not {"images", "epochs", "growth", "decay"} & values.keys()
     if untouched and settings.images > shorter:
         chosen["images"] = shorter
         said.append(
@@ -52,7 +45,7 @@ def fitted(
         )
     if not said:
         return settings, []
-    reason = f"{counted(found.count, 'image')}, fewer than {FEW:,}. Chosen for so few: "
+    reason = f"{counted(count, 'image')}, fewer than {FEW:,}. Chosen for so few: "
     return with_values(recipe, settings, chosen), [f"{reason}{'; '.join(said)}."]
 
 

@@ -11,13 +11,13 @@ from zerosum.utils.files import parse_json
 _SHOWN = 8
 
 
-def remarks(data: Dataset, settings: Settings) -> list[str]:
+def data_warnings(data: Dataset, settings: Settings) -> list[str]:
     """What the user should know of the data that a run begins with."""
     return [
-        *packing_remarks(data),
-        *condition_remarks(data, settings.batch),
+        *packing_warnings(data),
+        *condition_warnings(data, settings.batch),
         *settings.notes,
-        *pair_remarks(data),
+        *pair_warnings(data),
     ]
 
 
@@ -53,7 +53,7 @@ def _skip(value: dict[str, Any]) -> dict[str, str]:
     return {key: str(value[key]) for key in ("name", "reason")}
 
 
-def packing_remarks(data: Dataset) -> list[str]:
+def packing_warnings(data: Dataset) -> list[str]:
     """What packing found that the user should know: warnings, and how many images were left out and why."""
     report = _packing_report(data)
     left_out, warnings = report.get("skipped", []), list(report.get("warnings", []))
@@ -66,7 +66,7 @@ def packing_remarks(data: Dataset) -> list[str]:
     return warnings
 
 
-def condition_remarks(data: Dataset, batch: int) -> list[str]:
+def condition_warnings(data: Dataset, batch: int) -> list[str]:
     """Which images a conditional generator does not learn from, and which values it can hardly learn."""
     if data.conditions is None:
         return []
@@ -121,16 +121,17 @@ def side_text(labels: Sequence[str], channels: int, dtype: str) -> str:
     )
 
 
-def told(info: DatasetInfo) -> list[tuple[str, tuple[str, ...]]]:
+def conditions_of(info: DatasetInfo) -> list[tuple[str, tuple[str, ...]]]:
+    """What a network that is conditioned on the set depends on: each condition by name, and its values."""
     return [(condition.name, condition.values) for condition in info.conditions]
 
 
-def told_text(info: DatasetInfo) -> str:
+def conditions_text(info: DatasetInfo) -> str:
     """The conditions of a set in words."""
     return "; ".join(f"{c.name}: {', '.join(c.values[:20])}" for c in info.conditions) or "no conditions"
 
 
-def pair_remarks(data: Dataset) -> list[str]:
+def pair_warnings(data: Dataset) -> list[str]:
     """Whether pairs are too few to hold one out."""
     if data.info.input is not None and not data.info.conditions and len(data) == 1:
         return ["There is one pair, which will be learnt by heart, and none is left to judge by. Collect more."]

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size
 from zerosum.engine.loop import Goal, Progress
 from zerosum.engine.pace import duration
@@ -26,11 +27,17 @@ ATTEMPTS = 10  # at a length that agrees with the batches that depend on it, for
 
 @dataclass(frozen=True)
 class Facts:
-    """What a length depends on beside the settings: images (pairs, points) of the set, its classes, and their size."""
+    """What a length depends on beside the settings: images (pairs, points) of the set, its classes, and their size;
+    None for points."""
 
     count: int
     classes: int = 0
     size: Size | None = None
+
+
+def facts_of(info: DatasetInfo) -> Facts:
+    """Those of a set."""
+    return Facts(info.count, len(info.classes), None if info.is_vectors else (info.shape[0], info.shape[1]))
 
 
 def goal_of(images: int | None, steps: int | None, minutes: float | None) -> Goal | None:
@@ -70,35 +77,35 @@ def one_length(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
     return values
 
 
-def length_of(settings: Settings, asked: Goal | None, facts: Facts) -> int:
+def length_of(settings: Settings, requested: Goal | None, facts: Facts) -> int:
     """Images that a run sees in full: the fewer of those that images and steps of the goal stand for, else the length
     of the settings, which also counts where the goal is in minutes."""
-    given = [] if asked is None or asked.images is None else [asked.images]
-    if asked is not None and asked.steps is not None:
-        given.append(settings.images_after(asked.steps, facts.size))
+    given = [] if requested is None or requested.images is None else [requested.images]
+    if requested is not None and requested.steps is not None:
+        given.append(settings.images_after(requested.steps, facts.size))
     return min(given) if given else settings.goal(facts.count, facts.classes)
 
 
 def with_length(
-    recipe: Recipe, settings: Settings, asked: Goal | None, facts: Facts, given: Mapping[str, Any]
+    recipe: Recipe, settings: Settings, requested: Goal | None, facts: Facts, given: Mapping[str, Any]
 ) -> Settings:
     """The settings of a new run, its length and what follows it resolved; given are the (nested) values of the user,
     which stay."""
-    length = length_of(settings, asked, facts)
+    length = length_of(settings, requested, facts)
     for _ in range(ATTEMPTS):
         chosen = _without(settings.following(length, facts.size), given)
         found = with_values(recipe, settings, chosen | {"images": length, "epochs": None})
-        again = length_of(found, asked, facts)
+        again = length_of(found, requested, facts)
         if again == length:
             return found
         length = again
     return with_values(recipe, found, {"images": length})
 
 
-def with_new_length(recipe: Recipe, settings: Settings, asked: Goal, facts: Facts) -> Settings:
+def with_new_length(recipe: Recipe, settings: Settings, requested: Goal, facts: Facts) -> Settings:
     """The settings of a run that goes on to another goal: its length, and the decay of the learning rate where it
     followed the length before. What lies in the past, such as growth, stays."""
-    before, after = settings.goal(facts.count, facts.classes), length_of(settings, asked, facts)
+    before, after = settings.goal(facts.count, facts.classes), length_of(settings, requested, facts)
     published = recipe.configure({"preset": settings.preset})
     was, now = (published.following(length, facts.size).get("decay", {}) for length in (before, after))
     decay = getattr(settings, "decay", None)

@@ -4,8 +4,9 @@ import html
 import io
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,6 +17,9 @@ from rich.text import Text
 
 from zerosum.engine.pace import duration
 from zerosum.utils.text import lost_stream_ignored, printable
+
+if TYPE_CHECKING:
+    from zerosum.engine.loop import Listener
 
 Packing = Callable[[str, int, int], None]
 """As `data.scan.Progress`: what is being done, how many of how many are done."""
@@ -199,9 +203,14 @@ def in_notebook() -> bool:
 
 
 @contextmanager
-def shown(title: str, goal: str) -> Iterator[tuple[list[Terminal], Packing]]:
-    """For `zerosum.train` and `zerosum.resume`: a listener that shows progress where the user is, below the cell of a
-    notebook or on stderr, and what shows how far data is packed."""
+def shown(
+    title: str, goal: str, listeners: "Sequence[Listener] | None", progress: Packing | None
+) -> "Iterator[tuple[Sequence[Listener], Packing | None]]":
+    """The listeners of a training, and what shows how far its data is packed: those that were given, or, where no
+    listeners were, progress where the user is, below the cell of a notebook or on stderr."""
+    if listeners is not None:
+        yield listeners, progress
+        return
     terminal = Notebook() if in_notebook() else Terminal()
     terminal.start(title, goal)
     try:
@@ -223,7 +232,7 @@ def packing(terminal: Terminal) -> Packing:
     return report
 
 
-def asked_text(images: int | None, steps: int | None, minutes: float | None) -> str:
+def requested_text(images: int | None, steps: int | None, minutes: float | None) -> str:
     """The goal in words, for the progress bar; nothing where none is given."""
     parts = [f"{images:,} images"] if images is not None else []
     parts += [f"{steps:,} steps"] if steps is not None else []

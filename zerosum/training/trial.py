@@ -4,27 +4,23 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from zerosum.data.conditioning.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
-from zerosum.data.scan import Scan
-from zerosum.data.settings import Size, size_text
+from zerosum.data.settings import size_text
 from zerosum.engine.autotune.precision import on_shapes_alone
 from zerosum.engine.players import Batch, System
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import frozen, opponents_of, training_step
 from zerosum.recipes.registry import Recipe, merged, nested
 from zerosum.recipes.settings import Settings
-from zerosum.training.tasks.base import TRAINING
 from zerosum.utils.errors import ConfigError, ZerosumError
 
 LARGER = (2, 4, 8, 16, 32)  # times the size, at which settings are tried that do not work at it
-RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
-TIMED = 8  # images in the step by which the time is told
+TIMED = 8  # images in the step by which the time is estimated
 ELSEWHERE = ("preset", "size", "data", "every", "score", "images", "epochs", "validation", "ema_half_life", "transfer")
 """Settings that networks are not built by."""
 
@@ -76,28 +72,6 @@ def seconds_an_image(
 def _drawn(shape: torch.Tensor, device: torch.device) -> torch.Tensor:
     make = torch.rand if shape.is_floating_point() else torch.zeros
     return make(shape.shape, dtype=shape.dtype, device=device)
-
-
-def expected_info(
-    recipe: Recipe, settings: Settings, source: str | Path, found: Scan, size: Size | None
-) -> DatasetInfo:
-    """What a set will be like when it is packed, by what the survey found in it; how many classes or values there are
-    is guessed where only reading all of it would tell, and it has no hash."""
-    opened = found.source
-    if size is None:
-        shape = (1,) if opened is None or opened.vectors is None else tuple(opened.vectors().shape[1:])
-        return DatasetInfo(str(source), found.count, shape, "float32", None, False, (), "")
-    info = DatasetInfo(
-        str(source),
-        found.count,
-        (*size, found.channels),
-        found.dtype,
-        RANGES[found.dtype],
-        found.alpha,
-        found.classes,
-        "",
-    )
-    return TRAINING[recipe.task].expected(settings, info, found)
 
 
 def same_shapes(a: DatasetInfo, b: DatasetInfo) -> bool:

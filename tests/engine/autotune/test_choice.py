@@ -23,6 +23,7 @@ from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.runs.folder import read_lines
 from zerosum.training import doctor
 from zerosum.training import train as training
+from zerosum.training.batches import batch_source
 from zerosum.utils.errors import ConfigError
 
 WAYS = [("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous"), ("bf16", "channels_last")]
@@ -268,7 +269,7 @@ def test_images_come_in_the_layout_of_the_weights(layout):
     settings = recipe.configure(SMALL)
     data = open_dataset("builtin:portraits:64", (16, 16))
     system = training._system(recipe, settings, data.info, 0, torch.device("cpu"), layout)
-    draw = training._draw(data, np.arange(64), settings, 0, torch.device("cpu"), layout)
+    draw = batch_source(data, np.arange(64), settings, 0, torch.device("cpu"), layout)
     expected = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     images = draw(system.players[0], 0, 8)["image"]
     weights = [p for p in system.network.parameters() if p.dim() == 4 and p.shape[1] > 1 and p.shape[2] > 1]

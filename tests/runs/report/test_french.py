@@ -23,7 +23,7 @@ from zerosum.models import class_diversity as within
 from zerosum.recipes import classifier, progressive
 from zerosum.runs import checkpoint
 from zerosum.runs.report.page import asset
-from zerosum.training import data_warnings as remarks
+from zerosum.training import data_warnings
 from zerosum.training import train as training
 from zerosum.utils.threads import remark_on_resuming
 
@@ -45,7 +45,7 @@ ABOUT_DATA = [
     sentences(pairing, without=("how_pairs_lie",)),
     sentences(pillow, without=("image_header",)),
     sentences(find, "open_source"),
-    sentences(remarks, without=("form_text", "shape_text", "side_text", "told_text")),
+    sentences(data_warnings, without=("form_text", "shape_text", "side_text", "conditions_text")),
     sentences(scores, "why_unscored"),
     sentences(within, "few_text"),
     sentences(classifier, "ClassifierSettings.unreached"),
@@ -173,7 +173,8 @@ def test_what_the_watch_finds_is_said_in_french() -> None:
         "Stopped after 64 images; go on with `zerosum resume runs/a`.",
         "SIGTERM received: saving and stopping.",
         "Going on from 12,800 images seen.",
-        "dcgan on photos: 4,000 images of 64x64 pixels, 3 channels, uint8, told hair.",
+        "dcgan on photos: 4,000 images of 64x64 pixels, 3 channels, uint8, conditioned on hair.",
+        "dcgan on photos: 4,000 images of 64x64 pixels, 3 channels, uint8, told hair.",  # of version 0.1
         "segmenter on m: 24 pairs of 64x64 pixels, from 3 channels, uint8 to label maps of 2 classes.",
         "Trains for 200,000 images seen. With it: decay.images=200,000. Learning rate: 0.001 now, 0.0002 at the end.",
         "Trains for 25 epochs, 100,000 images seen. Learning rate: 0.0002 now and at the end.",

@@ -169,9 +169,9 @@ class Packer:
         if self.pairs is None:
             return {}
         form, maps = self.pairs.input, self.pairs.input_maps
-        labels = self.pairs.labels or tuple(map(str, range(self._most_label + 1)))
+        labels = self.pairs.labels
         if not labels and (maps or self.pairs.target_maps):
-            raise DataError(f"The label maps of {source} hold {VOID} alone, which is no class. Number classes from 0.")
+            labels = numbered_classes(source, self._most_label)
         limits = value_range(form.dtype, self._input_limits, form.range)
         return {
             "input": Side(form.channels, form.dtype, limits, form.alpha, labels if maps else ()),
@@ -196,6 +196,13 @@ class Packer:
     def duplicates(self) -> tuple[tuple[int, ...], ...]:
         """Groups of the places of images, or pairs, with the same pixels."""
         return tuple(map(tuple, same(self._digests)))
+
+
+def numbered_classes(source: str, highest: int) -> tuple[str, ...]:
+    """The names of classes that are numbered from 0 to the highest. Raises DataError when that is -1: there is none."""
+    if highest < 0:
+        raise DataError(f"The label maps of {source} hold {VOID} alone, which is no class. Number classes from 0.")
+    return tuple(map(str, range(highest + 1)))
 
 
 def _index_line(packed: Packed, sha256: str) -> str:

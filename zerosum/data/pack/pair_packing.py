@@ -4,15 +4,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
 from zerosum.data.decode.conform import Conformed, Form, centred, conform, placement
 from zerosum.data.decode.decoded import BadImage, Decoded, half
-from zerosum.data.decode.images import decode
-from zerosum.data.decode.label_maps import VOID, as_labels, decode_map, gray_levels, is_lossy, start_of
+from zerosum.data.decode.images import decode, own_pixel_cap
+from zerosum.data.decode.label_maps import VOID, as_labels, decode_map, gray_levels, is_lossy, most_label, start_of
 from zerosum.data.decode.resize import resize_nearest
-from zerosum.data.pack.packer import LOSSY_MAP, Packed, PairForm
+from zerosum.data.pack.packer import LOSSY_MAP, Packed, PairForm, numbered_classes
+from zerosum.data.parallel import in_order
 from zerosum.data.records import Opened, Pairs, Record, Skip, Source
 from zerosum.data.scan import scan_inputs
 from zerosum.data.settings import PackSettings, Size
@@ -36,6 +38,40 @@ def pair_form(source: Source, facts: Pairs, form: Form, settings: PackSettings) 
     return PairForm(
         map_form(given) if facts.input_maps else given, facts.input_maps, facts.target_maps, labels, facts.instances
     )
+
+
+def classes_of_maps(source: Source, form: Form, settings: PackSettings) -> tuple[str, ...]:
+    """The classes that the label maps of a source of pairs have once they are packed in this form: its maps are read,
+    the images beside them are not. Of pairs that cannot be packed, maps count here. Raises DataError when there is
+    none, and ConfigError as `pair_form` does."""
+    assert source.pairs is not None
+    pairs = pair_form(source, source.pairs, form, settings)
+    if pairs.labels:
+        return pairs.labels
+    form = map_form(form) if pairs.target_maps else form
+    highest = partial(_highest_class, form=form, pairs=pairs, facts=source.pairs)
+    with own_pixel_cap():
+        numbers = [max(batch) for batch in in_order(highest, source.records(), held=attrgetter("held"))]
+    return numbered_classes(source.text, max(numbers))
+
+
+def _highest_class(record: Record, form: Form, pairs: PairForm, facts: Pairs) -> int:
+    """The highest class number in the label maps of a pair as they would be packed; -1 where there is none."""
+    assert record.counterpart is not None
+    found = -1
+    with suppress(BadImage):
+        if facts.halves:
+            given, made, _, _ = _halves(record, form, pairs, facts, None)
+            sides = ((given, facts.input_maps), (made, facts.target_maps))
+            return max(most_label(side.pixels) for side, is_map in sides if is_map)
+        for opener, to, is_map in (
+            (record.counterpart.input, pairs.input, facts.input_maps),
+            (record.open, form, facts.target_maps),
+        ):
+            if is_map and opener is not None:
+                labels, _, _ = _side(opener, record.name, to, True, None, ())
+                found = max(found, most_label(labels.pixels))
+    return found
 
 
 def _maps(source: Source, facts: Pairs) -> Iterator[np.ndarray]:

@@ -22,7 +22,6 @@ KNOWN_SETS = {
     name.lower(): name
     for name in ("MNIST", "FashionMNIST", "KMNIST", "QMNIST", "CIFAR10", "CIFAR100", "SVHN", "STL10", "CelebA")
 }  # of torchvision, which people ask for by name
-_CHUNK = 256  # portraits drawn at a time
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -70,11 +69,9 @@ def _portraits(text: str, count: int, size: Size, part: Part, settings: PackSett
         seed, name, count = 1, "test portrait", min(count, TEST_PORTRAITS)
 
     def records() -> Iterator[Record]:
-        for start in range(0, count, _CHUNK):
-            images, attributes = portraits.arrays(start, min(start + _CHUNK, count), size, seed)
-            for offset in range(len(images)):
-                facts = {key: column[offset] for key, column in attributes.items()}
-                yield Record(f"{name} {start + offset}", None, partial(images.__getitem__, offset), facts)
+        for index in range(count):
+            drawn = portraits.draw(index, size, seed)  # whose picture is drawn when the record is opened
+            yield Record(f"{name} {index}", None, partial(getattr, drawn, "image"), drawn.attributes)
 
     header = Header(*size, "RGB", 3, False, "uint8")
     source = Source(text, f"portraits {portraits.VERSION} {count} {size}", count, records, header=header, drawn=True)

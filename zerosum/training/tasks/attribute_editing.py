@@ -7,28 +7,19 @@ import numpy as np
 
 from zerosum.data.conditioning.binning import with_known_conditions, with_ordered_condition
 from zerosum.data.conditioning.conditioning import complete_indices
-from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
-from zerosum.data.scan import Scan
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.models.sample_sheets import AttributeSheets
 from zerosum.recipes.caae import CaaeSettings, split
 from zerosum.runs.task import ATTRIBUTE_EDITING
-from zerosum.training.tasks.base import GUESSED, TRAINING, TrainingTask, paired_scorer
+from zerosum.training.tasks.base import TRAINING, TrainingTask, paired_scorer
 from zerosum.utils.errors import DataError
 
 
 class AttributeEditingTraining(TrainingTask):
     """It learns from images that have the attribute, but for those held out; how near these come to themselves scores
     it."""
-
-    def expected(self, settings: CaaeSettings, info: DatasetInfo, found: Scan) -> DatasetInfo:
-        """An image as its own input, and an attribute of so many bins."""
-        count = settings.bins if isinstance(settings.bins, int) else GUESSED
-        edges = tuple(map(float, range(count)))
-        condition = Condition("attribute", tuple(map(str, range(count))), (1,) * count, edges[1:], edges)
-        return replace(info, conditions=(condition,), input=own_input(info))
 
     def prepare(self, data: Dataset, settings: CaaeSettings) -> Dataset:
         """Pairs of an image and itself, with its values."""

@@ -18,7 +18,6 @@ from zerosum.models.paired_scores import paired_scores
 from zerosum.runs.task import ByTask
 
 MOST_PAIRS = 500  # held-out pairs scored at a checkpoint
-GUESSED = 10  # classes or values of an attribute, of data that has not been read
 
 Sheets = Callable[[nn.Module, int], dict[str, float]]
 """Draws what a network can do after so many images seen, as a file in the folder of samples."""
@@ -38,11 +37,6 @@ class TrainingTask(ABC):
     def check_restored(self, found: DatasetInfo, known: DatasetInfo, source: str, run: str | Path) -> None:  # noqa: B027
         """Before a run goes on. Raises DataError when its data has changed in what the networks depend on."""
 
-    def expected(self, settings: Any, info: DatasetInfo, found: Scan) -> DatasetInfo:
-        """What `prepare` will make of a set that is not packed yet; how many classes or values it has is guessed where
-        only reading all of it would tell."""
-        return info
-
     def check_expected(self, settings: Any, info: DatasetInfo) -> None:  # noqa: B027
         """Before the data is packed, of which `info` is expected. Raises ConfigError when it cannot be scored so."""
 
@@ -55,24 +49,25 @@ class TrainingTask(ABC):
         return self.prepare(data, settings)
 
     def pinned(self, settings: Any, info: DatasetInfo) -> dict[str, Any]:
-        """Settings, nested, that are kept in config.yaml in place of what was left to the data, so that other data is
-        read alike."""
+        """Settings that config.yaml keeps in place of what was left to the data, so that other data is read alike.
+
+        info: of the set as `prepare` returns it."""
         return {}
 
     @abstractmethod
     def split(self, settings: Any, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """The places of the images that are trained on, and of those held out."""
+        """Indices of the images that are trained on, and of those held out."""
 
     def known_rows(self, data: Dataset) -> np.ndarray:
-        """The places of the images that have what a network is tested on."""
+        """Indices of the images that have what a network is tested on."""
         return np.arange(len(data))
 
     def rows(self, settings: Any, data: Dataset, seed: int) -> np.ndarray:
-        """The places of the images that are trained on."""
+        """Indices of the images that are trained on."""
         return self.split(settings, data, seed)[0]
 
     def shown_rows(self, settings: Any, data: Dataset, seed: int) -> np.ndarray:
-        """The places of the images that sheets show: those held out, or those trained on where none are."""
+        """Indices of the images that sheets show: those held out, or those trained on where none are."""
         training, held = self.split(settings, data, seed)
         return held if len(held) else training
 

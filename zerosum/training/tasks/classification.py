@@ -1,6 +1,5 @@
 """Classification: networks that name the class of an image."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from zerosum.metrics.scores import batches
 from zerosum.models.sample_sheets import GradCamSheets
 from zerosum.recipes.classifier import ClassifierSettings, no_classes_text, split
 from zerosum.runs.task import CLASSIFICATION
-from zerosum.training.tasks.base import GUESSED, TRAINING, TrainingTask, held_out
+from zerosum.training.tasks.base import TRAINING, TrainingTask, held_out
 from zerosum.utils.errors import DataError
 
 MOST_VALIDATED = 10_000  # held-out images scored at a checkpoint
@@ -42,10 +41,6 @@ class ClassificationTraining(TrainingTask):
                 f"{source} now has the classes {listed(found.classes)}; this run tells apart {listed(known.classes)}. "
                 f"Restore the data, or train anew with --init {run}."
             )
-
-    def expected(self, settings: ClassifierSettings, info: DatasetInfo, found: Scan) -> DatasetInfo:
-        """The classes of the folders; of attributes a guess."""
-        return replace(info, classes=found.classes or tuple(map(str, range(GUESSED))))
 
     def prepare(self, data: Dataset, settings: ClassifierSettings) -> Dataset:
         """The set with the classes that are told apart: those it has, the values of an attribute, or bins of them."""

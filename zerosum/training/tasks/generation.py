@@ -1,7 +1,6 @@
 """Generation: networks that make images from latents, of what they are asked for."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,7 @@ import numpy as np
 from torch import nn
 
 from zerosum.data.conditioning.conditioning import complete_indices, condition_on
-from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import Dataset, DatasetInfo
-from zerosum.data.scan import Scan
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.engine.watch import COLLAPSED
@@ -22,7 +19,7 @@ from zerosum.models.generator import generated
 from zerosum.models.sample_sheets import SampleSheets
 from zerosum.recipes.settings import AdversarialSettings
 from zerosum.runs.task import GENERATION
-from zerosum.training.tasks.base import GUESSED, TRAINING, TrainingTask
+from zerosum.training.tasks.base import TRAINING, TrainingTask
 from zerosum.utils.errors import ConfigError, DataError
 
 DIVERSITY_WITHIN = "eval/diversity_within"
@@ -46,13 +43,6 @@ class GenerationTraining(TrainingTask):
         if settings.score.images and not info.is_vectors:
             check_features(settings.score.features, info)
 
-    def expected(self, settings: AdversarialSettings, info: DatasetInfo, found: Scan) -> DatasetInfo:
-        """The classes as conditions, of generators that have any."""
-        if settings.condition_names is None:
-            return info
-        values = found.classes or tuple(map(str, range(GUESSED)))
-        return replace(info, conditions=(Condition("class", values, (1,) * len(values)),))
-
     def prepare(self, data: Dataset, settings: AdversarialSettings) -> Dataset:
         """The set with the conditions that the settings name, if any."""
         if settings.condition_names is None:
@@ -69,7 +59,7 @@ class GenerationTraining(TrainingTask):
             return data
 
     def pinned(self, settings: AdversarialSettings, info: DatasetInfo) -> dict[str, Any]:
-        """The conditions by name, so that other data is asked for the same."""
+        """The conditions by name, so that other data is conditioned on the same."""
         return {"attributes": tuple(condition.name for condition in info.conditions)} if info.conditions else {}
 
     def split(self, settings: AdversarialSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,74 @@
+"""Where the batches of a training come from: shuffled, balanced and augmented as a function of seed and position."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from zerosum.data.dataset import Dataset
+from zerosum.data.sampler import balanced_indices, batch_indices, epoch_order
+from zerosum.data.tensors import to_float, to_tensors
+from zerosum.engine.players import LAYOUTS, Batch, Player
+from zerosum.models.paired_scores import pairs
+from zerosum.nn.augment.transforms import augment, draws
+from zerosum.recipes.settings import Settings
+from zerosum.utils.seeds import seed_of
+
+
+def batch_source(
+    data: Dataset, rows: np.ndarray, settings: Settings, seed: int, device: torch.device, layout: str
+) -> Callable[[Player, int, int], Batch]:
+    """What draws the batches of a training: the function `next_batch` of a player, its position (images of it drawn so
+    far) and a batch size.
+
+    Every player has its own shuffle of these rows of the data, so how often one of them steps does not move another's
+    images. How an image is augmented depends on the player, the epoch and the image."""
+    count, augmenting = len(rows), settings.augment
+    balanced = settings.balanced_column(data.info)
+    members = []
+    if balanced is not None and data.conditions is not None:
+        values = data.conditions[rows, balanced]
+        members = [np.flatnonzero(values == value) for value in np.unique(values)]
+
+    def next_batch(player: Player, position: int, batch: int) -> Batch:
+        stream = seed_of(seed, player.name)
+        if members:
+            indices, epochs = balanced_indices(members, batch, position, stream)
+        else:
+            indices = batch_indices(count, batch, position, stream)
+            epochs = (position + np.arange(batch)) // count
+        arrays = data.batch(rows[indices])
+        tensors = to_tensors(arrays, data.info, "cpu" if augmenting.active else device)
+        if augmenting.active:  # on the CPU, where the draws are
+            chances = draws(stream, epochs, rows[indices])
+            tensors["image"] = augment(tensors["image"], augmenting, chances, data.info.alpha)
+            tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+        for name in ("image", "input"):
+            if name in tensors and tensors[name].ndim == 4:
+                tensors[name] = tensors[name].contiguous(memory_format=LAYOUTS[layout])
+        return tensors
+
+    return next_batch
+
+
+def finalize_network(
+    finalize: Callable[[nn.Module, Iterator[Batch]], None],
+    data: Dataset,
+    rows: np.ndarray,
+    device: torch.device,
+    network: nn.Module,
+) -> None:
+    """Show the network the images it was trained on, in their order, before it is saved."""
+    finalize(network, pairs(data, rows, device))
+
+
+def example_batch(data: Dataset, settings: Settings, images_seen: int, count: int | None) -> Batch:
+    """A batch of the data, for its shapes."""
+    rows = np.arange(settings.batch if count is None else count) % len(data)
+    return to_tensors(data.batch(rows), data.info) | {"images_seen": images_seen, "step": 0}
+
+
+def sample_images(data: Dataset, seed: int, device: torch.device, count: int = 4096) -> torch.Tensor:
+    """Images of the data, shuffled, for networks that are initialised from it."""
+    return to_float(data.batch(epoch_order(len(data), seed, 0)[:count])["image"], data.info, device)
