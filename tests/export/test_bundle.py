@@ -247,14 +247,18 @@ def test_what_data_says_is_text(tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("dcgan", {"formats": ("torchscript",)}, "no format 'torchscript'; there are safetensors, torch, onnx, page"),
+        (
+            "dcgan",
+            {"formats": ("torchscript",)},
+            "Unknown format 'torchscript'; choose from safetensors, torch, onnx, page",
+        ),
         ("dcgan", {"formats": ("page",), "uint8": True}, "leave --uint8 out"),
         ("dcgan", {"uint8": True}, "--uint8 is for the formats torch and onnx"),
         ("dcgan", {"formats": ("torch",), "fp16": True}, "--fp16 is for the formats onnx and page"),
-        ("dcgan", {"formats": ("onnx",), "single": True}, "--single is of the format page"),
-        ("dcgan", {"formats": ("onnx",), "directions": "x"}, "--directions is of the format page"),
+        ("dcgan", {"formats": ("onnx",), "single": True}, "--single is for the format page"),
+        ("dcgan", {"formats": ("onnx",), "directions": "x"}, "--directions is for the format page"),
         ("classifier", {"formats": ("page",)}, "no page for classifier"),
-        ("gan on points", {"formats": ("onnx",), "uint8": True}, "holds vectors"),
+        ("gan on points", {"formats": ("onnx",), "uint8": True}, "has vectors"),
     ],
 )
 def test_what_has_no_meaning_leaves_nothing(name, options, words, tmp_path):

@@ -110,7 +110,7 @@ GIANTS = {
 def test_a_giant_is_refused_before_memory_is_taken(name, out):
     edit(out, GIANTS[name])
     tracemalloc.start()
-    with pytest.raises((ConfigError, DataError), match=r"asks for|is read|cannot be built"):
+    with pytest.raises((ConfigError, DataError), match=r"describes|the maximum is|does not hold|cannot be built"):
         zerosum.load(out)
     assert tracemalloc.get_traced_memory()[1] < 100e6
     tracemalloc.stop()
@@ -154,7 +154,7 @@ def test_a_pickle_is_never_opened(kind, out, tmp_path_factory):
     assert zerosum.load(out).sample(1).shape == (1, 16, 16, 3)
     (out / "model.safetensors").write_bytes(content)
     hashed(out, "model.safetensors")
-    with pytest.raises(DataError, match="no safetensors file"):
+    with pytest.raises(DataError, match="not a safetensors file"):
         zerosum.load(out)
     (out / "config.json").write_bytes(content)
     with pytest.raises(ConfigError, match="cannot be read as JSON"):
@@ -169,7 +169,7 @@ def test_weights_that_changed_are_not_loaded(out):
     with pytest.raises(DataError, match="it has changed since"):
         zerosum.load(out)
     (out / "model.safetensors").write_bytes(content[:-4])
-    with pytest.raises(DataError, match="no safetensors file"):
+    with pytest.raises(DataError, match="not a safetensors file"):
         zerosum.load(out)
     (out / "model.safetensors").unlink()
     with pytest.raises(DataError, match=r"has no model\.safetensors"):
@@ -179,10 +179,10 @@ def test_weights_that_changed_are_not_loaded(out):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda state: state.pop("layers.0.weight"), "no layers.0.weight, where it asks for"),
+        (lambda state: state.pop("layers.0.weight"), "no layers.0.weight instead of"),
         (
             lambda state: state.update(more=torch.zeros(3)),
-            "more of shape 3 and type float32, .* no more",
+            "more of shape 3 and type float32 instead of no more",
         ),
         (lambda state: state.update({"layers.0.weight": torch.zeros(1, 1)}), "of shape 1x1"),
         (lambda state: state.update({"layers.0.weight": state["layers.0.weight"].half()}), "type float16"),
