@@ -227,10 +227,10 @@ def test_copies_of_training_images_are_certain_and_new_images_even(tmp_path):
     """A generator that gives back what it was shown copies with probability 1; other portraits with about 1/2."""
     data = open_dataset("builtin:portraits:160", (16, 16), cache=tmp_path)
     first, others = half(data, 0), half(data, 1)
-    known = show.Known(first)
-    share, sheet = known.beside(others.images)
+    known = show.CopyDetector(first)
+    share, sheet = known.closest_pairs(others.images)
     assert share == pytest.approx(0.5, abs=0.15)
-    share, sheet = known.beside(first.images[7:27])
+    share, sheet = known.closest_pairs(first.images[7:27])
     assert share == 1
     tiles = np.asarray(sheet)[2:, 2:]
     cell = 48 + 2
@@ -240,9 +240,9 @@ def test_copies_of_training_images_are_certain_and_new_images_even(tmp_path):
         assert np.array_equal(left, right)
     noise = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
     mixed = np.concatenate([noise, first.images[3:4]])
-    sheet = np.asarray(known.beside(mixed)[1])[2:, 2:]
+    sheet = np.asarray(known.closest_pairs(mixed)[1])[2:, 2:]
     assert np.array_equal(sheet[:48:3, :48:3], first.images[3])  # the nearest comes first
-    assert known.beside(noise)[0] < 0.1
+    assert known.closest_pairs(noise)[0] < 0.1
 
 
 def half(data, part):

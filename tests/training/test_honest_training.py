@@ -98,7 +98,7 @@ def test_the_average_follows_from_the_first_steps_on(labelled: Path, tmp_path: P
     """After 60 images at a half-life of 100,000 an average without a ramp would be the initial weights."""
     settings = {"batch": 6, "size": "16", "generator": {"hidden": [4]}, "discriminator": {"hidden": [4]}}
     run = training.train("gan", labelled, out=tmp_path / "run", images=60, ema_half_life=100_000, **settings)
-    recipe, resolved, info = training.described(RunFolder.existing(run.path).config(), run.path / "config.yaml")
+    recipe, resolved, info = training.parse_run_config(RunFolder.existing(run.path).config(), run.path / "config.yaml")
     first = training._system(recipe, resolved, info, 0, CPU, "channels_last").network.state_dict()
     state = torch.load(run.path / "checkpoints/000000060/state.pt", weights_only=True)
     last, average = state["players"]["generator"]["module"], run.model().network.state_dict()

@@ -84,8 +84,8 @@ def test_errors_are_sentences(run: Run, photos: Path, tmp_path: Path) -> None:
     for words, sentence in (
         ((photos,), "Missing argument OUT: name the folder to create after SOURCE, or try --preview first."),
         ((photos, "--out", tmp_path / "a"), "is for --preview"),
-        ((photos, tmp_path / "a", "--preview", "augment=flip"), f"leave {tmp_path / 'a'} out"),
-        ((photos, "--strict", "--preview", "augment=flip"), "leave --strict out"),
+        ((photos, tmp_path / "a", "--preview", "augment=flip"), f"drop {tmp_path / 'a'}"),
+        ((photos, "--strict", "--preview", "augment=flip"), "drop --strict"),
         ((photos, "--preview", "lecture", *look), "augment.KEY=VALUE, not 'lecture'"),
         ((photos, "--preview", "augment=lectur", *look), "(did you mean lecture?)"),
         ((photos, "--preview", "augment.rotaton=3", *look), "(did you mean augment.rotation?)"),
