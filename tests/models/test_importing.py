@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import zerosum
-from tests.nn.networks.reference_code import BATCH, INSTANCE, Local, residual, trained, u_net
+from tests.nn.networks.reference_code import BATCH, INSTANCE, Local, contrastive, residual, trained, u_net
 from zerosum.models import importing
 from zerosum.models.importing import import_weights
 from zerosum.runs.folder import read_lines
@@ -106,6 +106,61 @@ def test_pix2pixhd_makes_the_same_pictures(name, tmp_path, command):
     if instances:
         tensors = torch.cat([tensors, torch.from_numpy(edges_of(ids[0, ..., 0]))[None, None]], dim=1)
     agree(model, reference, tensors, model.translate(inputs, instances=ids if instances else None))
+
+
+CUT = {
+    "residual, 9 blocks": residual(3, 3, 4, 2, 9),
+    "filters, 9 blocks": contrastive(3, 4, 9),
+    "filters, 6 blocks": contrastive(3, 8, 6),
+    "filters, gray": contrastive(1, 4, 2),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_cut_makes_the_same_pictures(name, tmp_path, command):
+    reference, channels = CUT[name].eval(), 1 if "gray" in name else 3
+    code, out, _ = command("import", saved(reference, tmp_path / "latest_net_G.pth"), tmp_path / "run", "--as", "cut")
+    assert code == 0, out
+    model = zerosum.load(tmp_path / "run", task="translate-unpaired")
+    inputs = np.random.default_rng(0).integers(0, 256, (2, 32, 40, channels), dtype=np.uint8)
+    tensors = torch.from_numpy(inputs).permute(0, 3, 1, 2) / 127.5 - 1
+    agree(model, reference, tensors, model.translate(inputs))
+
+
+@pytest.mark.parametrize("build", [lambda: residual(3, 3, 4, 2, 6), lambda: contrastive(3, 4, 6)])
+@pytest.mark.parametrize("named", ["latest_net_G_A.pth", "latest_net_G_B.pth"])
+def test_cyclegan_makes_the_same_pictures_in_both_directions(build, named, tmp_path):
+    there, back = build().eval(), build().eval()
+    saved(there, tmp_path / "latest_net_G_A.pth")
+    with torch.no_grad():
+        for parameter in trained(back).parameters():
+            parameter.mul_(-1)
+    torch.save(back.state_dict(), tmp_path / "latest_net_G_B.pth")
+    found = import_weights(tmp_path / named, "cyclegan", tmp_path / "run", size=64)
+    assert found.parameters == 2 * sum(parameter.numel() for parameter in there.parameters())
+    model = zerosum.load(tmp_path / "run")
+    inputs = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    tensors = torch.from_numpy(inputs).permute(0, 3, 1, 2) / 127.5 - 1
+    for way, reference in (("AtoB", there), ("BtoA", back)):
+        with torch.inference_mode():
+            theirs = reference(tensors.clone())
+        made = model.translate(inputs, asked={"direction": way})
+        assert np.abs(made.astype(int) - bytes_of(theirs)).max() <= 1
+
+
+def test_cyclegan_needs_both_of_its_generators(tmp_path):
+    file = saved(residual(3, 3, 4, 2, 6), tmp_path / "latest_net_G_A.pth")
+    with pytest.raises(ConfigError, match=r"there is no .*latest_net_G_B\.pth\. Put it there, or .* --as cut"):
+        import_weights(file, "cyclegan", tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"net\.pth does not say which of CycleGAN's two generators it is"):
+        import_weights(file.rename(tmp_path / "net.pth"), "cyclegan", tmp_path / "run")
+    saved(residual(3, 3, 4, 2, 6), tmp_path / "G_A.pth")
+    saved(residual(3, 3, 4, 2, 9), tmp_path / "G_B.pth")
+    with pytest.raises(ConfigError, match="are built differently"):
+        import_weights(tmp_path / "G_A.pth", "cyclegan", tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"makes 1 channels from 3; .* Import it --as pix2pix"):
+        import_weights(saved(residual(3, 1, 4, 2, 6), tmp_path / "G.pth"), "cut", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_json_and_what_the_folder_tells(tmp_path, command):
@@ -224,7 +279,7 @@ UNEVEN.model1_1[1] = torch.nn.Conv2d(6, 2, 7)
 @pytest.mark.parametrize(
     ("network", "recipe", "options", "kind", "sentence"),
     [
-        (PIX2PIX["9 blocks"], "cyclegan", {}, ConfigError, "'cyclegan'; there are pix2pix and pix2pixhd"),
+        (PIX2PIX["9 blocks"], "stargan", {}, ConfigError, "'stargan'; there are pix2pix, pix2pixhd, cyclegan, cut"),
         (GLOBAL, "pix2pix", {}, ConfigError, "holds a global generator of pix2pixHD; import it --as pix2pixhd,"),
         (LOCAL, "pix2pix", {}, ConfigError, "holds a local enhancer of pix2pixHD; import it --as pix2pixhd,"),
         (u_net(3, 3, BATCH, False), "pix2pixhd", {}, ConfigError, "holds a U-Net of pix2pix; import it --as pix2pix,"),

@@ -15,7 +15,7 @@ from zerosum.engine.autotune.precision import on_shapes_alone
 from zerosum.engine.stopping import StopRequest
 from zerosum.recipes.describe import describe
 from zerosum.recipes.registry import list_recipes
-from zerosum.runs.task import ATTRIBUTE_EDITING, CLASSIFICATION, GENERATION, TRANSLATION
+from zerosum.runs.task import ATTRIBUTE_EDITING, CLASSIFICATION, GENERATION, TRANSLATION, UNPAIRED
 from zerosum.utils.errors import ConfigError
 
 RECIPES = list_recipes()
@@ -30,6 +30,18 @@ SMALLER = {  # and what can make 8 pixels
     "r3gan": {"network": {"width": 8}},
     "pix2pix": {"size": "16", "generator": {"width": 4}, "discriminator": {"width": 4, "patch": 16}},
     "segmenter": {"size": "16", "width": 4},
+    "cut": {
+        "size": "16",
+        "generator": {"width": 4, "blocks": 1},
+        "discriminator": {"width": 4, "layers": 1},
+        "contrast": {"patches": 8, "width": 8},
+    },
+    "cyclegan": {
+        "size": "16",
+        "generator": {"width": 4, "blocks": 1},
+        "discriminator": {"width": 4, "layers": 1},
+        "pool": 10,
+    },
     "caae": {"network": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4, "hidden": 8}},
     "pix2pixhd": {
         "size": "16",
@@ -114,6 +126,8 @@ def test_every_preset_is_valid_and_builds(recipe):
     made = channels
     if recipe.task == TRANSLATION:
         info = replace(info, input=Side(3, "uint8", (0, 255), False))
+    if recipe.task == UNPAIRED:
+        info = replace(info, input=Side(3, "uint8", (0, 255), False), classes=("A", "B"))
     told = {}
     if recipe.task == ATTRIBUTE_EDITING:
         ages = Condition("age", ("young", "old"), (4, 4), (40.0,), (20.0, 60.0))
@@ -128,7 +142,7 @@ def test_every_preset_is_valid_and_builds(recipe):
             with torch.no_grad():
                 if recipe.task == CLASSIFICATION:
                     assert system.network(images).shape == (2, 3)
-                elif recipe.task in (TRANSLATION, ATTRIBUTE_EDITING):
+                elif recipe.task in (TRANSLATION, ATTRIBUTE_EDITING, UNPAIRED):
                     batch = {"input": images} | told
                     assert system.translator.translate(system.network.eval(), batch).shape == (2, made, height, width)
                 else:
@@ -218,7 +232,7 @@ def test_a_trained_changer_makes_what_is_asked_for(recipe, data, tmp_path):
     assert (made.shape, made.dtype) == (inputs.shape, np.uint8)
     assert np.array_equal(made[1:2], model.translate(inputs[1:2], asked={"age": "51-60"}))
     assert not np.array_equal(made, model.translate(inputs, asked={"age": "0-10"}))
-    with pytest.raises(ConfigError, match="told the age"):
+    with pytest.raises(ConfigError, match="Condition 'age' is missing"):
         model.translate(inputs)
     with pytest.raises(ConfigError, match="8x8 pixels, not 9x8"):
         model.translate(np.zeros((1, 9, 8, 3), np.uint8), asked={"age": "60"})

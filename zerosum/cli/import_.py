@@ -13,11 +13,14 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Generator weights, such as latest_net_G.pth of pix2pix, CycleGAN or pix2pixHD.", show_default=False
+            help="Generator weights, such as latest_net_G.pth of pix2pix, CycleGAN, CUT or pix2pixHD.",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Argument(help="Run folder to write.", show_default=False)],
-    recipe: Annotated[str, typer.Option("--as", metavar="RECIPE", help="pix2pix or pix2pixhd.", show_default=False)],
+    recipe: Annotated[
+        str, typer.Option("--as", metavar="RECIPE", help="pix2pix, pix2pixhd, cyclegan or cut.", show_default=False)
+    ],
     size: Annotated[
         str, typer.Option(help="Image size recorded in the run, such as 256 or 512x1024; other sizes work too.")
     ] = "256",
@@ -42,7 +45,7 @@ def import_(
         bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
     ] = False,
 ) -> None:
-    """Import generator weights from the reference code of pix2pix, CycleGAN or pix2pixHD as a run folder."""
+    """Import generator weights from the reference code of pix2pix, CycleGAN, CUT or pix2pixHD as a run folder."""
     from zerosum.models.importing import import_weights
 
     imported = import_weights(file, recipe, out, size=size, labels=labels, instances=instances, as_trained=as_trained)

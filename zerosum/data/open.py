@@ -160,6 +160,7 @@ def _packed(
 def _name(source: Source, size: Size | None, settings: PackSettings) -> str:
     """The name of the cache folder: a hash of everything the content depends on."""
     reads = ["heic"] if heif.is_installed() else []  # HEIC files are read only if it is installed
-    key = json.dumps([PACKING_VERSION, source.fingerprint, size, settings.model_dump(), *reads])
+    packed = settings.model_dump(include=set(PackSettings.model_fields))  # not which classes are domains
+    key = json.dumps([PACKING_VERSION, source.fingerprint, size, packed, *reads])
     shape = "auto" if size is None else f"{size[0]}x{size[1]}"
     return f"{shape}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"

@@ -1,7 +1,7 @@
 """Players and the system they form."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
@@ -92,7 +92,8 @@ class TranslatorSpec:
 
     translate is the forward pass; height and width of its input must be multiples of `multiple`. stochastic: it uses
     random numbers at inference too. has_styles: `style` in the batch selects one of several styles. uses_instances:
-    the output depends on `instances`. fixed_size: it only accepts images of the training size."""
+    the output depends on `instances`. fixed_size: it only accepts images of the training size. defaults: values of
+    conditions, by name, where none is requested."""
 
     translate: Translate
     multiple: int = 1
@@ -100,6 +101,7 @@ class TranslatorSpec:
     has_styles: bool = False
     uses_instances: bool = False
     fixed_size: bool = False
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

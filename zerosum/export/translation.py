@@ -26,7 +26,7 @@ from zerosum.export.base import (
 from zerosum.models.translator import Translator
 from zerosum.nn.networks.pix2pixhd import Pix2pixHDNetwork
 from zerosum.runs.report.page import MOST_COLUMNS
-from zerosum.runs.task import TRANSLATION
+from zerosum.runs.task import TRANSLATION, UNPAIRED
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError
 from zerosum.utils.seeds import rng
@@ -147,3 +147,4 @@ class TranslationExport(Exporting):
 
 
 EXPORTING.add(TRANSLATION, TranslationExport())
+EXPORTING.add(UNPAIRED, TranslationExport())

@@ -226,7 +226,7 @@ def _columns(
         several = several or not one
         columns = [conditions | {condition.name: value} for conditions in columns for value in values]
     for conditions in columns or [{}]:
-        indices = condition_indices(conditions, model.conditions)
+        indices = condition_indices({**model.spec.defaults, **conditions}, model.conditions)
         if missing := [condition for condition in model.conditions if condition.name not in indices]:
             raise ConfigError(_missing_condition(missing[0]))
     return columns, several

@@ -1,4 +1,4 @@
-"""Import generator weights from the authors' PyTorch code of pix2pix and pix2pixHD as run folders.
+"""Import generator weights from the authors' PyTorch code of pix2pix, CycleGAN, CUT and pix2pixHD as run folders.
 
 A weights file determines the architecture, but neither the meaning of the input nor the training settings. The latter
 are therefore those of the reference code, for users who continue with `train --init`.
@@ -13,12 +13,14 @@ import torch
 from zerosum import __version__
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.data.decode.label_maps import VOID
+from zerosum.data.records import listed
 from zerosum.data.settings import Size, parse_size
 from zerosum.engine.device import plain_memory_errors
 from zerosum.engine.loop import Goal
 from zerosum.engine.randomness import seeded
 from zerosum.nn.networks.reference_weights import ReferenceGenerator, identify_generator
 from zerosum.recipes.registry import get_recipe
+from zerosum.recipes.unpaired import UnpairedSettings, with_domains
 from zerosum.runs.checkpoint import save_checkpoint
 from zerosum.runs.folder import SCHEMA, RunFolder
 from zerosum.runs.report.page import write_report
@@ -27,7 +29,9 @@ from zerosum.utils.errors import ConfigError, DataError
 from zerosum.utils.files import whole_folder
 from zerosum.utils.weights import fingerprint, read_weights
 
-RECIPES = ("pix2pix", "pix2pixhd")
+RECIPES = ("pix2pix", "pix2pixhd", "cyclegan", "cut")
+UNPAIRED = ("cyclegan", "cut")
+DIRECTIONS = ("G_A", "G_B")  # in the file names of CycleGAN's generators, from A to B and back
 PICTURES = (1, 3)  # numbers of channels of image inputs of pix2pixHD
 FORMS = {1: "gray", 2: "gray+alpha", 3: "rgb", 4: "rgba"}  # by number of channels
 OPAQUE = (2, 4)  # numbers of channels that include alpha
@@ -70,8 +74,9 @@ def import_weights(
     instances: bool = False,
     as_trained: bool = False,
 ) -> Imported:
-    """Turn generator weights into a run folder of the recipe `pix2pix` or `pix2pixhd`, with 0 images seen and no
-    discriminator. `zerosum.load` opens it, `train --init` starts from its weights.
+    """Turn generator weights into a run folder of a recipe, one of RECIPES, with 0 images seen and no discriminator.
+    `zerosum.load` opens it, `train --init` starts from its weights. For cyclegan the other generator lies beside the
+    file under the same name with G_B in place of G_A.
 
     size: the image size recorded in the run; the networks take other sizes too. labels: for pix2pixhd, the number of
     classes of its input label maps (`label_nc`); 0 for images. instances: whether the input includes instance
@@ -81,19 +86,21 @@ def import_weights(
     another recipe, labels and instances do not match its input, it does not take the size, or `out` exists."""
     file, out = Path(file), Path(out)
     if recipe not in RECIPES:
-        raise ConfigError(f"Weights cannot be imported as {recipe!r}; there are {' and '.join(RECIPES)}.")
+        raise ConfigError(f"Weights cannot be imported as {recipe!r}; there are {listed(RECIPES)}.")
     if out.exists():
         raise ConfigError(f"{out} exists already; name a folder that does not.")
-    try:
-        architecture = identify_generator(read_weights(file))
-    except ValueError as error:
-        raise DataError(f"{file}: {error}.") from error
-    _check_recipe(file, architecture, recipe)
+    files = _both_directions(file) if recipe == "cyclegan" else [file]
+    generators = [_identified(one, recipe) for one in files]
+    architecture = generators[0]
     input_side = _input(file, architecture, recipe, labels, instances)
     chosen = get_recipe(recipe)
     channels = architecture.arguments["out_channels"]
-    values = _pix2pix(architecture, as_trained) if recipe == "pix2pix" else _pix2pixhd(architecture, instances)
-    settings = chosen.configure(values | {"size": str(size), "data": _data(input_side, channels)})
+    if recipe in UNPAIRED:
+        values = _unpaired(files, generators)
+    else:
+        values = _pix2pix(architecture, as_trained) if recipe == "pix2pix" else _pix2pixhd(architecture, instances)
+        values |= {"data": _data(input_side, channels)}
+    settings = chosen.configure(values | {"size": str(size)})
     shape = chosen.size_for(settings, parse_size(size))
     info = DatasetInfo(
         source=str(file.resolve()),
@@ -107,11 +114,15 @@ def import_weights(
         input=input_side,
         instances=instances,
     )
+    if isinstance(settings, UnpairedSettings):
+        info = with_domains(info, ("A", "B"), settings.both_ways)
     with plain_memory_errors(), seeded(torch.device("cpu"), "initialisation", 0):
         network = chosen.build(settings, info).network
-    prefix = "" if recipe == "pix2pix" else "generator."
+    prefixes = {"pix2pixhd": ("generator.",), "cyclegan": ("a_to_b.", "b_to_a.")}.get(recipe, ("",))
+    named = zip(prefixes, generators, strict=True)
+    state = {prefix + name: tensor for prefix, part in named for name, tensor in part.state.items()}
     try:
-        network.load_state_dict({prefix + name: tensor for name, tensor in architecture.state.items()})
+        network.load_state_dict(state)
     except RuntimeError as error:
         raise DataError(f"{file} does not fit {recipe}: {str(error).splitlines()[-1].strip()}") from error
 
@@ -151,6 +162,48 @@ def import_weights(
     return imported
 
 
+def _identified(file: Path, recipe: str) -> ReferenceGenerator:
+    """The generator in a file. Raises DataError when there is none, ConfigError for one of another recipe."""
+    try:
+        architecture = identify_generator(read_weights(file))
+    except ValueError as error:
+        raise DataError(f"{file}: {error}.") from error
+    _check_recipe(file, architecture, recipe)
+    return architecture
+
+
+def _both_directions(file: Path) -> list[Path]:
+    """The files of the generators from A to B and back, one of which is named. Raises ConfigError without the other."""
+    here = next((name for name in DIRECTIONS if name in file.name), None)
+    if here is None:
+        raise ConfigError(
+            f"{file.name} does not say which of CycleGAN's two generators it is: name the files ..._G_A.pth and "
+            "..._G_B.pth, or import the one direction --as cut."
+        )
+    files = [file.with_name(file.name.replace(here, name)) for name in DIRECTIONS]
+    if missing := [one for one in files if not one.is_file()]:
+        raise ConfigError(
+            f"cyclegan has two generators, and there is no {missing[0]}. Put it there, or import the one direction "
+            "--as cut."
+        )
+    return files
+
+
+def _unpaired(files: list[Path], generators: list[ReferenceGenerator]) -> dict[str, Any]:
+    """Settings of `cyclegan` or `cut`, nested. Raises ConfigError for generators that differ or change the channels."""
+    first = generators[0].arguments
+    if first["in_channels"] != first["out_channels"]:
+        raise ConfigError(
+            f"{files[0]} makes {first['out_channels']} channels from {first['in_channels']}; both domains have as many "
+            "here. Import it --as pix2pix."
+        )
+    if len({tuple(sorted(part.arguments.items())) for part in generators}) > 1:
+        raise ConfigError(f"{files[0]} and {files[1]} are built differently; import each by itself, --as cut.")
+    generator = {name: first[name] for name in ("width", "blocks")} | {"antialias": first.get("antialias", False)}
+    data = {"channels": FORMS.get(first["out_channels"], "auto"), "depth": "8"}
+    return {"preset": "paper", "generator": generator, "data": data}
+
+
 def _kind(architecture: ReferenceGenerator) -> str:
     if architecture.kind == "unet":
         return "a U-Net of pix2pix"
@@ -168,8 +221,12 @@ def _matching_recipes(architecture: ReferenceGenerator) -> tuple[str, ...]:
         return ("pix2pix",)
     if architecture.kind == "local":
         return ("pix2pixhd",)
-    if architecture.arguments["norm"] == "batch" or architecture.arguments["dropout"]:
+    if architecture.arguments.get("antialias"):
+        return ("cut", "cyclegan")
+    if architecture.arguments["norm"] == "batch":
         return ("pix2pix",)
+    if architecture.arguments["dropout"]:
+        return ("pix2pix", *UNPAIRED)
     return RECIPES if architecture.arguments["downs"] == 2 else ("pix2pixhd",)
 
 
@@ -185,8 +242,8 @@ def _check_recipe(file: Path, architecture: ReferenceGenerator, recipe: str) -> 
 def _input(file: Path, architecture: ReferenceGenerator, recipe: str, labels: int, instances: bool) -> Side:
     """The input of the generator. Raises ConfigError if labels and instances do not add up to its channels."""
     channels = architecture.arguments["in_channels"]
-    if recipe == "pix2pix" and (labels or instances):
-        raise ConfigError("pix2pix translates images; --labels and --instances are for --as pix2pixhd.")
+    if recipe != "pix2pixhd" and (labels or instances):
+        raise ConfigError(f"{recipe} translates images; --labels and --instances are for --as pix2pixhd.")
     if not 0 <= labels <= VOID:
         raise ConfigError(f"labels must lie between 0 and {VOID}, got {labels}.")
     rest = channels - instances

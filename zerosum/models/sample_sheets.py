@@ -21,6 +21,7 @@ from zerosum.models.class_diversity import DiversityWithin, mean_over_classes
 from zerosum.models.generator import generated
 from zerosum.models.tiling import translate_batch
 from zerosum.models.translator import at_every_value, stored_outputs
+from zerosum.models.unpaired_scores import domain_rows, translations
 from zerosum.nn.augment.opacity import over_white
 from zerosum.nn.networks.cnn import Cnn
 from zerosum.nn.networks.grad_cam import grad_cam
@@ -270,3 +271,35 @@ def grad_cam_sheet(network: Cnn, images: np.ndarray, labels: np.ndarray, info: D
         captions.append(f"{info.classes[prediction]} {probability:.2f}{truth}")
     right = (predictions.cpu().numpy() == labels).tolist()
     return pictures.captioned(images, captions, GRAD_CAM_COLUMNS, info.value_range, maps.float().cpu().numpy(), right)
+
+
+class UnpairedSheets:
+    """Writes `reals.png` once, images of both domains side by side, and whenever called a sheet of the same images:
+    each of A beside its translation, and where there are both directions each of B beside its own."""
+
+    def __init__(self, folder: Path, system: System, data: Dataset, rows: np.ndarray, seed: int) -> None:
+        self.folder, self.system, self.data = folder, system, data
+        self.across = max(1, min(3, SHEET_SIDE // (4 * max(data.info.shape[:2]))))
+        self.sides = []
+        for domain in (0, 1):
+            mine = domain_rows(data, rows, domain)
+            count = min(8 * self.across, len(mine))
+            self.sides.append(np.sort(mine[epoch_order(len(mine), seed, 0)[:count]]))
+        if not (folder / "reals.png").exists():
+            pictures.save_picture(self._picture([data.images[side] for side in self.sides]), folder / "reals.png")
+
+    def __call__(self, network: nn.Module, images: int) -> dict[str, float]:
+        """Write `<images>.png` from the network."""
+        columns = []
+        for source, rows in enumerate(self.sides[: 2 if self.data.info.conditions else 1]):
+            made = torch.cat(list(translations(self.system, network, self.data, rows, source)))
+            columns += [self.data.images[rows], to_stored(made, self.data.info)]
+        pictures.save_picture(self._picture(columns), self.folder / f"{images:09d}.png")
+        return self.system.stage(images)
+
+    def _picture(self, columns: list[np.ndarray]) -> "pictures.Image.Image":
+        """As many rows as the shortest column has images, several side by side where there is room."""
+        count = min(map(len, columns))
+        tiles = np.stack([column[:count] for column in columns], axis=1).reshape(-1, *self.data.info.shape)
+        cols = len(columns) * self.across
+        return pictures.grid(tiles, -(-len(tiles) // cols), cols, value_range=self.data.info.value_range)

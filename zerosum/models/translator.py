@@ -17,7 +17,7 @@ from zerosum.engine.players import Batch, System, TranslatorSpec
 from zerosum.engine.randomness import seeded
 from zerosum.models.base import MODELS, Loaded
 from zerosum.models.tiling import translate_bands, translate_batch
-from zerosum.runs.task import ATTRIBUTE_EDITING, TRANSLATION
+from zerosum.runs.task import ATTRIBUTE_EDITING, TRANSLATION, UNPAIRED
 from zerosum.utils.errors import ConfigError
 
 MOST_AT_ONCE = 2**20  # pixels per batch of small images
@@ -112,7 +112,7 @@ class Translator(Loaded):
         return batch
 
     def _condition(self, asked: Mapping[str, ConditionValue]) -> Tensor | None:
-        indices = condition_indices(asked, self.conditions)
+        indices = condition_indices({**self.spec.defaults, **asked}, self.conditions)
         if missing := [condition for condition in self.conditions if condition.name not in indices]:
             raise ConfigError(
                 f"Condition {missing[0].name!r} is missing: choose one of {', '.join(missing[0].values[:40])}."
@@ -175,4 +175,5 @@ def stored_outputs(output: Tensor, info: DatasetInfo) -> np.ndarray:
 
 
 MODELS.add(TRANSLATION, Translator)
+MODELS.add(UNPAIRED, Translator)
 MODELS.add(ATTRIBUTE_EDITING, Translator)

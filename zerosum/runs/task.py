@@ -42,6 +42,7 @@ class Task:
 GENERATION = Task("generate", "generation", holds_out=False)
 CLASSIFICATION = Task("classify", "classification")
 TRANSLATION = Task("translate", "translation", unit="pair", pairs=True)
+UNPAIRED = Task("translate-unpaired", "unpaired translation")
 ATTRIBUTE_EDITING = Task("change", "attribute editing", every_value=True, wrong_conditions=True)
 
 

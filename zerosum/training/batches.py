@@ -15,15 +15,25 @@ from zerosum.nn.augment.transforms import augment, draws
 from zerosum.recipes.settings import Settings
 from zerosum.utils.seeds import seed_of
 
+StoredBatches = Callable[[int, int, int], dict[str, np.ndarray]]
+"""(seed of a stream, images drawn before, batch size) to the arrays of a batch as stored: a pure function."""
+
 
 def batch_source(
-    data: Dataset, rows: np.ndarray, settings: Settings, seed: int, device: torch.device, layout: str
+    data: Dataset,
+    rows: np.ndarray,
+    settings: Settings,
+    seed: int,
+    device: torch.device,
+    layout: str,
+    stored: StoredBatches | None = None,
 ) -> Callable[[Player, int, int], Batch]:
     """What draws the batches of a training: the function `next_batch` of a player, its position (images of it drawn so
     far) and a batch size.
 
     Every player has its own shuffle of these rows of the data, so how often one of them steps does not move another's
-    images. How an image is augmented depends on the player, the epoch and the image."""
+    images. How an image is augmented depends on the player, the epoch and the image. stored draws the batches of tasks
+    that learn from more than one set, which are not augmented here."""
     count, augmenting = len(rows), settings.augment
     balanced = settings.balanced_column(data.info)
     members = []
@@ -31,8 +41,16 @@ def batch_source(
         values = data.conditions[rows, balanced]
         members = [np.flatnonzero(values == value) for value in np.unique(values)]
 
+    def in_layout(tensors: Batch) -> Batch:
+        for name in ("image", "input"):
+            if name in tensors and tensors[name].ndim == 4:
+                tensors[name] = tensors[name].contiguous(memory_format=LAYOUTS[layout])
+        return tensors
+
     def next_batch(player: Player, position: int, batch: int) -> Batch:
         stream = seed_of(seed, player.name)
+        if stored is not None:
+            return in_layout(to_tensors(stored(stream, position, batch), data.info, device))
         if members:
             indices, epochs = balanced_indices(members, batch, position, stream)
         else:
@@ -44,10 +62,7 @@ def batch_source(
             chances = draws(stream, epochs, rows[indices])
             tensors["image"] = augment(tensors["image"], augmenting, chances, data.info.alpha)
             tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
-        for name in ("image", "input"):
-            if name in tensors and tensors[name].ndim == 4:
-                tensors[name] = tensors[name].contiguous(memory_format=LAYOUTS[layout])
-        return tensors
+        return in_layout(tensors)
 
     return next_batch
 
@@ -63,10 +78,13 @@ def finalize_network(
     finalize(network, pairs(data, rows, device))
 
 
-def example_batch(data: Dataset, settings: Settings, images_seen: int, count: int | None) -> Batch:
+def example_batch(
+    data: Dataset, settings: Settings, images_seen: int, stored: StoredBatches | None, count: int | None
+) -> Batch:
     """A batch of the data, for its shapes."""
-    rows = np.arange(settings.batch if count is None else count) % len(data)
-    return to_tensors(data.batch(rows), data.info) | {"images_seen": images_seen, "step": 0}
+    count = settings.batch if count is None else count
+    arrays = data.batch(np.arange(count) % len(data)) if stored is None else stored(0, 0, count)
+    return to_tensors(arrays, data.info) | {"images_seen": images_seen, "step": 0}
 
 
 def sample_images(data: Dataset, seed: int, device: torch.device, count: int = 4096) -> torch.Tensor:

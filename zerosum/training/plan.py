@@ -273,7 +273,7 @@ def _packing(data: str, found: Scan, size: Size | None, settings: PackSettings) 
     packed = packing_of(Path(data))
     with suppress(ValueError, LookupError):
         chosen = {key: packed[key] for key in ("fit", "resample") if packed[key] != "auto"}
-        return PackSettings.model_validate(usual.model_dump() | chosen), ()
+        return type(settings).model_validate(usual.model_dump() | chosen), ()
     if found.source is None or size is None:
         return usual, ()
     return choose(found.source, found, size, settings)

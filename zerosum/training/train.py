@@ -162,12 +162,14 @@ def _set_up(
 ) -> tuple[Setup, Speed]:
     """The system of a new run in the format that is fastest here, and what was measured to choose it."""
     recipe, settings, data = request.recipe, resolved.settings, resolved.data
+    task = TRAINING[recipe.task]
+    stored = task.batches(settings, data, task.rows(settings, data, seed))
     with plain_memory_errors():
         speed = choose_speed(
             precision,
             recipe.bf16(settings),
             partial(recipe.build, settings, data.info),
-            partial(example_batch, data, settings, settings.images),
+            partial(example_batch, data, settings, settings.images, stored),
             device,
             products=products,
             gains_by_gemm=recipe.conv_gemm,
@@ -235,7 +237,7 @@ def _start_text(setup: Setup, request: Request) -> str:
     """What is trained on what: of ordered conditions also the bins, which are chosen by the data."""
     info = setup.data.info
     words = listed([condition.summary if condition.ordered else condition.name for condition in info.conditions])
-    also = f", conditioned on {words}" if words else ""
+    also = f", conditioned on {words}" if setup.data.conditions is not None else ""
     kind = "point" if info.is_vectors else setup.recipe.task.unit
     return f"{setup.recipe.name} on {request.data}: {counted(len(setup.data), kind)} of {shape_text(info)}{also}."
 
@@ -446,10 +448,11 @@ def _prepare(run: RunFolder, setup: Setup, scorer: Scorer | None, listeners: Seq
     recipe, settings, data, system, document = setup.recipe, setup.settings, setup.data, setup.system, setup.document
     seed, device, every = setup.seed, setup.device, settings.every
     rows, finalize = setup.task.rows(settings, data, seed), system.hooks.finalize_checkpoint
+    stored = setup.task.batches(settings, data, rows)
     return Training(
         system,
         run,
-        next_batch=batch_source(data, rows, settings, seed, device, layout_of(document)),
+        next_batch=batch_source(data, rows, settings, seed, device, layout_of(document), stored),
         write_samples=setup.task.sheets(run.samples, system, settings, data, seed),
         scorer=scorer,
         finalize=None if finalize is None else partial(finalize_network, finalize, data, rows, device),

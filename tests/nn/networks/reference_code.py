@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 Normed = Callable[[int], nn.Module]
 BATCH, INSTANCE = nn.BatchNorm2d, nn.InstanceNorm2d
@@ -109,6 +110,34 @@ def residual(
     down = way_down(inputs, width, downs, norm, bias)
     up = way_up(width, downs, blocks, norm, bias, dropout)
     return Held(nn.Sequential(*down, *up, *way_out(width, outputs)))
+
+
+class Filter(nn.Module):
+    """A fixed filter in a buffer, as CUT's files have it: halving by [1, 2, 1], or doubling by [1, 3, 3, 1]."""
+
+    def __init__(self, channels: int, doubles: bool) -> None:
+        super().__init__()
+        self.doubles = doubles
+        line = torch.tensor([1.0, 3.0, 3.0, 1.0] if doubles else [1.0, 2.0, 1.0])
+        square = line[:, None] * line / line.sum() ** 2 * (4 if doubles else 1)
+        self.register_buffer("filt", square.repeat(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.doubles:
+            return conv2d(pad(x, (1, 1, 1, 1), mode="reflect"), self.filt, stride=2, groups=x.shape[1])
+        wide = pad(x, (1, 1, 1, 1), mode="replicate")
+        return conv_transpose2d(wide, self.filt, stride=2, padding=2, groups=x.shape[1])[:, :, 1:-1, 1:-1]
+
+
+def contrastive(channels: int, width: int, blocks: int) -> nn.Module:
+    """CUT's residual generator with its fixed filters."""
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7), INSTANCE(width), nn.ReLU(True)]
+    for wide in (2 * width, 4 * width):
+        layers += [nn.Conv2d(wide // 2, wide, 3, 1, 1), INSTANCE(wide), nn.ReLU(True), Filter(wide, False)]
+    layers += [Block(4 * width, INSTANCE, True, False) for _ in range(blocks)]
+    for narrow in (2 * width, width):
+        layers += [Filter(2 * narrow, True), nn.Conv2d(2 * narrow, narrow, 3, 1, 1), INSTANCE(narrow), nn.ReLU(True)]
+    return Held(nn.Sequential(*layers, *way_out(width, channels)))
 
 
 class Local(nn.Module):

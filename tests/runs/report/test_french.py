@@ -25,6 +25,7 @@ from zerosum.runs import checkpoint
 from zerosum.runs.report.page import asset
 from zerosum.training import data_warnings
 from zerosum.training import train as training
+from zerosum.training.tasks import unpaired
 from zerosum.utils.threads import remark_on_resuming
 
 SENTENCES = [
@@ -47,6 +48,7 @@ ABOUT_DATA = [
     sentences(find, "open_source"),
     sentences(data_warnings, without=("form_text", "shape_text", "side_text", "conditions_text")),
     sentences(scores, "why_unscored"),
+    sentences(unpaired, "UnpairedTraining.warnings"),
     sentences(within, "few_text"),
     sentences(classifier, "ClassifierSettings.unreached"),
     sentences(progressive, "ProgressiveSettings.unreached"),

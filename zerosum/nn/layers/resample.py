@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate
+from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate, pad
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -34,6 +34,24 @@ def _kernel(x: Tensor) -> Tensor:
     taps = torch.arange(4, dtype=x.dtype, device=x.device)  # created on the device, without a copy
     line = (4 - (2 * taps - 3).abs()) / 8
     return (line[:, None] * line).expand(x.shape[1], 1, 4, 4)
+
+
+class UpsampleBilinear(nn.Module):
+    """`upsample_bilinear` as a layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upsample_bilinear(x)
+
+
+class Blur(nn.Module):
+    """(N, C, H, W) of even sides to (N, C, H/2, W/2): the mean of 3x3 values weighted by [1, 2, 1] each way, borders
+    reflected (Zhang 2019, arXiv 1904.11486, as CUT has it)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        line = torch.arange(3, dtype=x.dtype, device=x.device)
+        line = (2 - (line - 1).abs()) / 4  # 1/4, 1/2, 1/4
+        kernel = (line[:, None] * line).expand(x.shape[1], 1, 3, 3)
+        return conv2d(pad(x, (1, 1, 1, 1), mode="reflect"), kernel, stride=2, groups=x.shape[1])
 
 
 class AvgPool2x2(nn.Module):

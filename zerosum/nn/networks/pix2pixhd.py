@@ -8,13 +8,18 @@ it is the `resnet_9blocks` of CycleGAN and pix2pix.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
+from zerosum.nn.layers.resample import Blur, UpsampleBilinear
 from zerosum.nn.networks.patch import downsample
 from zerosum.nn.networks.unet import Norm, check_size, init_normal, needs_bias, norm_layer
 from zerosum.utils.seeds import rng
+
+DEEPEST = 5  # the residual block whose output is the last map of `Trunk.encoded`
 
 
 class Residual(nn.Module):
@@ -42,10 +47,20 @@ class Trunk(nn.Module):
     """Images (N, in_channels, H, W) to features (N, width, H, W): downsampling, residual blocks, upsampling.
 
     Each of the `downs` halvings doubles the channels, without a limit. `coarse`, features (N, width * 2^downs,
-    H / 2^downs, W / 2^downs) of another network, is added before the blocks. H and W are multiples of 2^downs
+    H / 2^downs, W / 2^downs) of another network, is added before the blocks. antialias: down- and upsampling by fixed
+    filters beside convolutions of stride 1 (Zhang 2019), as in the code of CUT. H and W are multiples of 2^downs
     (`multiple`), and at least twice that, for reflection padding."""
 
-    def __init__(self, in_channels: int, width: int, downs: int, blocks: int, norm: Norm, dropout: float) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        downs: int,
+        blocks: int,
+        norm: Norm,
+        dropout: float,
+        antialias: bool = False,
+    ) -> None:
         super().__init__()
         if downs < 1:
             raise ValueError(f"downs must be at least 1, got {downs}")
@@ -54,9 +69,17 @@ class Trunk(nn.Module):
         self.entry = _layer(
             nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect", bias=bias), norm, width
         )  # (N, width, H, W)
-        down, up = [], []
+        down: list[nn.Sequential] = []
+        up: list[nn.Sequential] = []
         for level in range(downs):
             narrow, wide = width << level, width << (level + 1)
+            if antialias:
+                down.append(_layer(nn.Conv2d(narrow, wide, 3, 1, 1, bias=bias), norm, wide))
+                down[-1].add_module("blur", Blur())
+                up.append(nn.Sequential(OrderedDict(enlarge=UpsampleBilinear())))
+                for name, part in _layer(nn.Conv2d(wide, narrow, 3, 1, 1, bias=bias), norm, narrow).named_children():
+                    up[-1].add_module(name, part)
+                continue
             down.append(_layer(nn.Conv2d(narrow, wide, 3, 2, 1, bias=bias), norm, wide))
             up.append(_layer(nn.ConvTranspose2d(wide, narrow, 3, 2, 1, 1, bias=bias), norm, narrow))
         self.down, self.up = nn.Sequential(*down), nn.Sequential(*reversed(up))
@@ -70,13 +93,38 @@ class Trunk(nn.Module):
         features: Tensor = self.up(self.blocks(x))
         return features
 
+    def encoded(self, images: Tensor, blocks: int | None = None) -> tuple[list[Tensor], Tensor]:
+        """Feature maps on the way down: the images with their reflected border, the convolution of each halving before
+        its norm, the first residual block, and the fifth or the last (Park et al. 2020, appendix C.2); and what so many
+        residual blocks give, by default as many as these maps need."""
+        check_size(images, self.multiple, 2 * self.multiple)
+        border = cast(nn.Conv2d, self.entry.conv).kernel_size[0] // 2
+        maps = [pad(images, (border,) * 4, mode="reflect")]  # (N, C, H + 6, W + 6)
+        x = self.entry(images)
+        for layer in self.down:
+            for name, part in layer.named_children():
+                x = part(x)
+                maps += [x] if name == "conv" else []
+        last = min(DEEPEST, len(self.blocks)) - 1
+        for number, block in enumerate(self.blocks[: last + 1 if blocks is None else blocks]):
+            x = block(x)
+            maps += [x] if number in (0, last) else []
+        return maps, x
+
+    def encoded_channels(self, in_channels: int) -> list[int]:
+        """The channels of each map of `encoded`."""
+        downs, widest = len(self.down), self.width << len(self.down)
+        blocks = min(len(self.blocks), 2)
+        return [in_channels, *(self.width << (level + 1) for level in range(downs)), *[widest] * blocks]
+
 
 class GlobalGenerator(nn.Module):
     """Images (N, in_channels, H, W) to images (N, out_channels, H, W) in [-1, 1].
 
     width: channels at full size; each of the `downs` halvings doubles them, to 1024 at 64 and 4. blocks: residual
     blocks at the smallest size. norm: as in `unet.Generator`, over all layers but the last. dropout: within the blocks.
-    bounded: tanh at the end. H and W are multiples of 2^downs (`multiple`), and at least twice that.
+    bounded: tanh at the end. antialias: as in `Trunk`. H and W are multiples of 2^downs (`multiple`), and at least
+    twice that. 11,378,179 parameters with 3 channels, 2 downs and 9 blocks, 7,837,699 with 6 (CycleGAN, CUT);
     182,546,755 parameters with the defaults and 36 channels to 3: 35 classes and boundaries.
     Raises ValueError if downs is below 1, and for images of other sizes."""
 
@@ -90,9 +138,10 @@ class GlobalGenerator(nn.Module):
         norm: Norm = "instance",
         bounded: bool = True,
         dropout: float = 0.0,
+        antialias: bool = False,
     ) -> None:
         super().__init__()
-        self.trunk = Trunk(in_channels, width, downs, blocks, norm, dropout)
+        self.trunk = Trunk(in_channels, width, downs, blocks, norm, dropout, antialias)
         self.exit = _output_layer(width, out_channels)
         self.multiple, self.bounded = self.trunk.multiple, bounded
         self.apply(init_normal)
@@ -101,6 +150,12 @@ class GlobalGenerator(nn.Module):
         """Features (N, width, H, W): all but the last convolution."""
         features: Tensor = self.trunk(images)
         return features
+
+    def with_maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What forward gives, and the maps of `Trunk.encoded` on the way."""
+        maps, x = self.trunk.encoded(images, len(self.trunk.blocks))
+        made: Tensor = self.exit(self.trunk.up(x))
+        return (made.tanh() if self.bounded else made), maps
 
     def forward(self, images: Tensor) -> Tensor:
         outputs: Tensor = self.exit(self.features(images))

@@ -1,8 +1,8 @@
 """Loading generators trained with the authors' PyTorch code into our networks.
 
-pytorch-CycleGAN-and-pix2pix saves U-Nets and residual generators, pix2pixHD global generators and local enhancers.
-Their tensors are named by index in nested sequences, which also count modules without tensors; the indices reveal the
-architecture.
+pytorch-CycleGAN-and-pix2pix saves U-Nets and residual generators, contrastive-unpaired-translation (CUT) residual ones
+with fixed filters, pix2pixHD global generators and local enhancers. Their tensors are named by index in nested
+sequences, which also count modules without tensors; the indices reveal the architecture.
 """
 
 import re
@@ -18,6 +18,7 @@ from zerosum.nn.networks import pix2pixhd, unet
 Kind = Literal["unet", "resnet", "local"]
 
 DROPOUT = 0.5  # of all the reference networks that have any
+FILTER = ".filt"  # the buffers of CUT's resampling layers
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -45,10 +46,12 @@ def identify_generator(state: Mapping[str, Tensor]) -> ReferenceGenerator:
     """The generator in a state dict of the reference code.
 
     "module.", which DataParallel puts before every name, is removed; statistics that old versions of PyTorch stored
-    for instance norm are ignored. A U-Net's file does not tell whether it was trained with dropout: it gets pix2pix's,
-    in the layers of the reference code, which matters in train mode only. Raises ValueError, naming the first
-    tensor that does not fit."""
+    for instance norm, and the fixed filters of CUT, are ignored. A U-Net's file does not tell whether it was trained
+    with dropout: it gets pix2pix's, in the layers of the reference code, which matters in train mode only. Raises
+    ValueError, naming the first tensor that does not fit."""
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    antialias = any(name.endswith(FILTER) for name in state)
+    state = {name: tensor for name, tensor in state.items() if not name.endswith(FILTER)}
     norm = _norm(state)
     inner: dict[str, Any] = {}
     kind: Kind
@@ -57,7 +60,7 @@ def identify_generator(state: Mapping[str, Tensor]) -> ReferenceGenerator:
     elif any(name.startswith("model.model.") for name in state):
         kind, (arguments, modules) = "unet", _unet(state, norm)
     else:
-        kind, (arguments, modules) = "resnet", _resnet(state, norm)
+        kind, (arguments, modules) = "resnet", _resnet(state, norm, antialias)
     described = f"a {kind} generator with " + ", ".join(f"{name} {value}" for name, value in arguments.items())
 
     names = {}  # by ours, before anything of that size is built
@@ -115,19 +118,21 @@ def _unet(state: Mapping[str, Tensor], norm: unet.Norm) -> tuple[dict[str, Any],
     return arguments | {"dropout": DROPOUT, "dropout_innermost": False}, modules
 
 
-def _resnet(state: Mapping[str, Tensor], norm: unet.Norm) -> tuple[dict[str, Any], dict[str, str]]:
+def _resnet(state: Mapping[str, Tensor], norm: unet.Norm, antialias: bool) -> tuple[dict[str, Any], dict[str, str]]:
     blocks = _blocks(state, "model")
     downs = max(
         1, (_kernels(state) - 1) // 2
     )  # beside the first and the last as many down as up, of which one may miss
     # the second convolution of a block is one index later where dropout precedes it
     dropout = any(name.endswith(".conv_block.6.weight") and _is_kernel(state, name) for name in state)
-    named = _trunk(downs, blocks, dropout)
-    end = 4 + 6 * downs + blocks + 1
+    named = _trunk(downs, blocks, dropout, antialias)
+    end = 4 + 2 * (3 + antialias) * downs + blocks + 1
     first, last = _kernel(state, "model.1.weight"), _kernel(state, f"model.{end}.weight")
-    arguments = {"in_channels": first[1], "out_channels": last[0], "width": first[0], "downs": downs, "blocks": blocks}
+    arguments: dict[str, Any] = {"in_channels": first[1], "out_channels": last[0], "width": first[0], "downs": downs}
+    arguments |= {"blocks": blocks, "norm": norm, "dropout": DROPOUT if dropout else 0.0}
+    arguments |= {"antialias": True} if antialias else {}
     modules = {f"model.{index}": f"trunk.{ours}" for index, ours in named.items()} | {f"model.{end}": "exit"}
-    return arguments | {"norm": norm, "dropout": DROPOUT if dropout else 0.0}, modules
+    return arguments, modules
 
 
 def _local(state: Mapping[str, Tensor], norm: unet.Norm) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
@@ -150,20 +155,21 @@ def _local(state: Mapping[str, Tensor], norm: unet.Norm) -> tuple[dict[str, Any]
     return arguments, inner | {"blocks": inner_blocks, "norm": norm}, modules
 
 
-def _trunk(downs: int, blocks: int, dropout: bool = False) -> dict[str, str]:
+def _trunk(downs: int, blocks: int, dropout: bool = False, antialias: bool = False) -> dict[str, str]:
     """A mapping from indices in the reference's sequence, where padding and ReLU count too, to modules of
-    `pix2pixhd.Trunk`."""
+    `pix2pixhd.Trunk`. Fixed filters lie behind the layers that downsample and before those that upsample."""
+    layer = 4 if antialias else 3
     named = {"1": "entry.conv", "2": "entry.norm"}
     for level in range(downs):
-        index = 4 + 3 * level
+        index = 4 + layer * level
         named |= {f"{index}": f"down.{level}.conv", f"{index + 1}": f"down.{level}.norm"}
     second = 6 if dropout else 5
     for block in range(blocks):
-        index = 4 + 3 * downs + block
+        index = 4 + layer * downs + block
         for within, ours in {1: "conv1", 2: "norm1", second: "conv2", second + 1: "norm2"}.items():
             named[f"{index}.conv_block.{within}"] = f"blocks.{block}.layers.{ours}"
     for level in range(downs):
-        index = 4 + 3 * downs + blocks + 3 * level
+        index = 4 + layer * downs + blocks + layer * level + antialias
         named |= {f"{index}": f"up.{level}.conv", f"{index + 1}": f"up.{level}.norm"}
     return named
 

@@ -16,6 +16,7 @@ from zerosum.engine.players import System
 from zerosum.metrics.scores import NETWORK
 from zerosum.models.paired_scores import paired_scores
 from zerosum.runs.task import ByTask
+from zerosum.training.batches import StoredBatches
 
 MOST_PAIRS = 500  # held-out pairs scored at a checkpoint
 
@@ -65,6 +66,11 @@ class TrainingTask(ABC):
     def rows(self, settings: Any, data: Dataset, seed: int) -> np.ndarray:
         """Indices of the images that are trained on."""
         return self.split(settings, data, seed)[0]
+
+    def batches(self, settings: Any, data: Dataset, rows: np.ndarray) -> StoredBatches | None:
+        """What draws the batches of a task that learns from more than one set at once; None where a batch is images of
+        one."""
+        return None
 
     def shown_rows(self, settings: Any, data: Dataset, seed: int) -> np.ndarray:
         """Indices of the images that sheets show: those held out, or those trained on where none are."""

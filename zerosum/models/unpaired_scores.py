@@ -1,0 +1,47 @@
+"""What a translator without pairs makes of the images of a domain, as a feature extractor sees it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zerosum.data.dataset import Dataset
+from zerosum.data.tensors import to_float
+from zerosum.engine.players import Batch, System
+from zerosum.metrics.features import Extractor
+from zerosum.metrics.scores import as_stored
+from zerosum.models.feature_extractors import features_of
+from zerosum.models.tiling import translate_batch
+
+BATCH = 16  # images translated at once
+
+
+def domain_rows(data: Dataset, rows: np.ndarray, domain: int) -> np.ndarray:
+    """Those of the rows that are of domain 0 (A) or 1 (B)."""
+    assert data.labels is not None
+    return rows[data.labels[rows] == domain]
+
+
+def direction_batch(images: Tensor, source: int) -> Batch:
+    """Images (N, C, H, W) of domain 0 or 1 as a network is asked to translate them."""
+    direction = torch.zeros(len(images), 2, device=images.device)
+    direction[:, source] = 1
+    return {"input": images, "condition": direction}
+
+
+@torch.inference_mode()
+def translations(system: System, network: nn.Module, data: Dataset, rows: np.ndarray, source: int) -> Iterator[Tensor]:
+    """Images of the other domain (n, C, H, W) for these rows, all of domain `source`, batch by batch, on the CPU."""
+    device = next(network.parameters()).device
+    for start in range(0, len(rows), BATCH):
+        images = to_float(data.images[rows[start : start + BATCH]], data.info, device)
+        yield translate_batch(system, network, direction_batch(images, source)).clamp(-1, 1).float().cpu()
+
+
+def translation_features(
+    system: System, network: nn.Module, data: Dataset, rows: np.ndarray, source: int, extractor: Extractor
+) -> Tensor:
+    """Features (n, D) of the translations of these rows, rounded as they would be stored."""
+    made = as_stored(translations(system, network, data, rows, source), data.info)
+    return features_of(extractor, made, next(network.parameters()).device)

@@ -1,0 +1,142 @@
+"""CUT and FastCUT (Park, Efros, Zhang & Zhu 2020): one translator, whose patches stay telling of their origin."""
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from zerosum.data.dataset import DatasetInfo
+from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
+from zerosum.nn.losses.contrastive import patch_nce
+from zerosum.nn.networks.unpaired import PatchSampler
+from zerosum.recipes.adversarial import adam, at_discriminator_rate
+from zerosum.recipes.registry import recipe
+from zerosum.recipes.settings import Strict
+from zerosum.recipes.unpaired import (
+    PAPER,
+    UnpairedSettings,
+    decaying,
+    discriminator_terms,
+    logit_scores,
+    loss_of,
+    nearest_size,
+    patch_discriminator,
+    residual_generator,
+    started,
+    varied,
+)
+from zerosum.runs.task import UNPAIRED
+
+GAIN = 0.02  # of the authors' start
+
+
+class ContrastSettings(Strict):
+    """The patchwise contrastive loss."""
+
+    weight: NonNegativeFloat = Field(1.0, description="lambda_NCE: weight of the loss")
+    patches: PositiveInt = Field(256, description="positions of each feature map that are compared")
+    width: PositiveInt = Field(256, description="features of a patch")
+    temperature: float = Field(0.07, gt=0, description="what similarities are divided by")
+    identity: bool = Field(True, description="also between an image of the target domain and its translation")
+    flip: bool = Field(False, description="mirror the input of half of the steps, and its translation back (FastCUT)")
+
+
+class CutSettings(UnpairedSettings):
+    """Settings of `cut`."""
+
+    contrast: ContrastSettings = ContrastSettings()
+    start: Literal["normal", "xavier"] = Field(
+        "normal", description="of weights: normal, of deviation 0.02; xavier, with a gain of 0.02 (the authors' code)"
+    )
+
+
+FAST: dict[str, Any] = {"contrast": {"weight": 10.0, "identity": False, "flip": True}}
+AUTHORS: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "antialias": True}, "start": "xavier"}
+
+
+@recipe(
+    "cut",
+    summary="from one set of images to another without pairs, in one direction, at a third of the cost of cyclegan",
+    paper="Park, Efros, Zhang & Zhu 2020, arXiv 2007.15651",
+    expect="64 px: textures and colours of the other domain after a quarter of an hour on two CPU cores",
+    settings=CutSettings,
+    nearest_size=nearest_size,
+    largest_default=128,
+    example_shape=(256, 256, 3),
+    presets={"fast": FAST, "paper": {**AUTHORS, "epochs": 400}, "paper-fast": {**AUTHORS, **FAST, "epochs": 200}},
+    task=UNPAIRED,
+)
+def cut(settings: CutSettings, data: DatasetInfo) -> System:
+    """`preset=fast` is FastCUT in the size of the default; `preset=paper` and `preset=paper-fast` are the papers'
+    networks at 256 pixels. The default's discriminators see smaller patches, and its layers halve by stride alone."""
+    network = residual_generator(settings, data)
+    contrast = settings.contrast
+    loss, scale = loss_of(settings)
+
+    def forward(batch: Batch) -> Batch:
+        batch = varied(settings, data, batch)
+        flipped = contrast.flip and bool(torch.rand(()) < 0.5)
+        source = batch["input"].flip(3) if flipped else batch["input"]
+        if contrast.identity:
+            both, maps = network.with_maps(torch.cat([source, batch["image"]]))
+            fake, same = both.chunk(2)
+        else:
+            fake, maps = network.with_maps(source)
+            same = None
+        if flipped:  # the keys are those of the picture as it was
+            with torch.no_grad():
+                maps = network.trunk.encoded(batch["input"])[0]
+        return batch | {"fake": fake, "same": same, "keys": [one.detach() for one in maps], "flipped": flipped}
+
+    def players() -> list[Player]:
+        discriminator = patch_discriminator(settings, data)
+        sampler = PatchSampler(network.trunk.encoded_channels(data.shape[2]), contrast.patches, contrast.width)
+        if settings.start == "xavier":
+            for part in (network, discriminator, sampler):
+                started(part, GAIN)
+        translator = nn.ModuleDict({"generator": network, "sampler": sampler})
+
+        def contrastive(images: Tensor, keys: list[Tensor], flipped: bool) -> Tensor:
+            queries = network.trunk.encoded(images)[0]
+            if flipped:
+                queries = [one.flip(3) for one in queries]
+            positions = sampler.positions(keys)
+            with torch.no_grad():
+                keyed = sampler(keys, positions)
+            pairs = zip(sampler(queries, positions), keyed, strict=True)
+            return torch.stack([patch_nce(*pair, contrast.temperature) for pair in pairs]).mean()
+
+        def generator_loss(batch: Batch) -> tuple[Terms, Terms]:
+            fake, same, keys = batch["fake"], batch["same"], batch["keys"]
+            terms: Terms = {"adversarial": scale * loss.generator(discriminator(fake))}
+            if contrast.weight:
+                count = len(fake)
+                share = contrast.weight / (2 if same is not None else 1)
+                terms["nce"] = share * contrastive(fake, [one[:count] for one in keys], batch["flipped"])
+                if same is not None:
+                    terms["nce_identity"] = share * contrastive(same, [one[count:] for one in keys], False)
+            return terms, {}
+
+        def discriminator_loss(batch: Batch) -> tuple[Terms, Terms]:
+            real, fake = discriminator(batch["image"]), discriminator(batch["fake"].detach())
+            return discriminator_terms(loss, scale, real, fake), logit_scores(loss, real, fake)
+
+        schedule = decaying(settings, settings.optimizer.lr, data.count)
+        optimizer = settings.optimizer
+        return [
+            at_discriminator_rate(
+                Player(
+                    "discriminator",
+                    discriminator,
+                    adam(optimizer, discriminator),
+                    discriminator_loss,
+                    schedule=schedule,
+                ),
+                optimizer,
+            ),
+            Player("generator", translator, adam(optimizer, translator), generator_loss, schedule=schedule),
+        ]
+
+    spec = TranslatorSpec(lambda network, batch: network(batch["input"]), multiple=4)
+    return System(network, players, translator=spec, joint_forward=forward)
