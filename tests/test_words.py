@@ -15,7 +15,7 @@ import typer
 from PIL import Image
 
 import zerosum
-from tests.nn.networks.reference_code import BATCH, u_net
+from tests.nn.networks.reference_code import BATCH, residual, trained, u_net
 from zerosum.cli.main import app, known_options
 from zerosum.recipes import registry
 from zerosum.recipes.catalog import catalog
@@ -41,6 +41,14 @@ PAIRED_LESS = {
     "pix2pixhd builtin:portraits": "pix2pixhd builtin:portraits:40 network.width=4 discriminator.width=4 --images 8",
     "segmenter builtin:portraits": "segmenter builtin:portraits:40 width=4 --images 32",
     "evaluate runs/painted builtin:portraits": "evaluate runs/painted builtin:portraits:40",
+}
+UNPAIRED_LESS = {
+    "cyclegan two-folders/": "cyclegan two-folders/ size=16 generator.width=4 generator.blocks=1 "
+    "discriminator.layers=1 discriminator.width=4 --images 4",
+    "cut two-folders/": "cut two-folders/ size=16 generator.width=4 generator.blocks=1 discriminator.layers=1 "
+    "discriminator.width=4 --images 4",
+    "cut photos/": "cut photos/ size=16 generator.width=4 generator.blocks=1 discriminator.layers=1 "
+    "discriminator.width=4 --images 4",
 }
 AGED_LESS = {
     "caae faces/": "caae faces/ network.width=4 discriminator.width=4 --images 32",
@@ -188,6 +196,26 @@ def test_the_commands_of_the_readme_for_pairs(tmp_path, run_line):
         assert made.size == (70, 53)
         assert sheet.width > 9 * 64
     assert zerosum.load(tmp_path / "runs/theirs").recipe.name == "pix2pix"
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_without_pairs(photos, run_line):
+    draw = np.random.default_rng(0)
+    for domain, high in (("A", 120), ("B", 255)):
+        (photos / "two-folders" / domain).mkdir(parents=True)
+        for i in range(100):
+            pixels = draw.integers(0, high, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(photos / "two-folders" / domain / f"{domain}{i}.png")
+        torch.save(trained(residual(3, 3, 4, 2, 6)).state_dict(), photos / f"latest_net_G_{domain}.pth")
+    (lines,) = [block.splitlines() for block in blocks("README.md", "sh") if "train cyclegan" in block]
+    assert len(lines) == 6
+    for line in lines:
+        for long, short in UNPAIRED_LESS.items():
+            line = line.replace(long, short)
+        run_line(line)
+    assert len(list((photos / "there").rglob("*.png"))) == 70
+    assert zerosum.load(photos / "runs/lighter").info.classes == ("dark", "light")
+    assert zerosum.load(photos / "runs/others").recipe.name == "cyclegan"
 
 
 @pytest.mark.slow

@@ -148,6 +148,8 @@ class ScoreSettings(Strict):
 class Settings(Strict):
     """Settings of every recipe."""
 
+    sets: ClassVar[int] = 1
+    """How many sets of images the data has that are learnt from side by side, such as two domains."""
     fits_few_images: ClassVar[bool] = False
     """Whether augmentation and length are chosen automatically for small data sets."""
 

@@ -62,6 +62,7 @@ class DiscriminatorSettings(Strict):
 class UnpairedSettings(Settings):
     """What recipes can be told that learn from two sets of images without partners."""
 
+    sets: ClassVar[int] = 2
     both_ways: ClassVar[bool] = False
     """Whether the network translates in both directions, by a condition."""
 
@@ -125,7 +126,7 @@ class UnpairedSettings(Settings):
 
     def epoch(self, count: int, classes: int) -> int:
         """Images of a domain in a pass, of a set of `count` images of both."""
-        return max(1, (count - round(held_share(self.validation, count) * count)) // 2)
+        return max(1, (count - round(held_share(self.validation, count // self.sets) * count)) // 2)
 
 
 def domains_of(settings: UnpairedSettings) -> tuple[str | None, str | None]:
@@ -147,7 +148,9 @@ def split(settings: UnpairedSettings, data: Dataset, seed: int) -> tuple[np.ndar
     """The images of both domains to train on and those held out, sorted; each domain gives its share."""
     assert data.labels is not None
     known = np.flatnonzero(data.labels >= 0)
-    return split_indices(data, known, held_share(settings.validation, len(known)), seed, "content", data.labels[known])
+    return split_indices(
+        data, known, held_share(settings.validation, len(known) // settings.sets), seed, "content", data.labels[known]
+    )
 
 
 def nearest_size(height: int, width: int) -> Size:

@@ -54,7 +54,7 @@ def fixed_share(recipe: Recipe, settings: Settings, count: int) -> tuple[Setting
     sentence where the images are few, since the score is then uncertain."""
     if getattr(settings, "validation", None) != "auto":
         return settings, []
-    share = held_share("auto", count)
+    share = held_share("auto", count // settings.sets)
     fixed = with_values(recipe, settings, {"validation": share})
     if share <= LEAST_HELD or count < 2:
         return fixed, []
