@@ -217,7 +217,7 @@ def test_weights_from_a_file_are_the_start_and_not_needed_again(stripes, tmp_pat
     [
         (None, "missing.pth"),
         (b"no weights at all", "weights.pth"),
-        ({"wrong": torch.zeros(2)}, "no weights of resnet18"),
+        ({"wrong": torch.zeros(2)}, "does not hold weights of resnet18"),
     ],
 )
 def test_weights_that_cannot_be_used(content, words, stripes, tmp_path):
