@@ -1,5 +1,7 @@
 """Unpaired recipes: what each player minimises, by the papers' formulas; domains, their order, and what is refused."""
 
+import json
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -280,3 +282,11 @@ def test_an_example_set_has_two_domains():
     info = settings.example(DatasetInfo("test", 8, (16, 16, 3), "uint8", (0, 255), False, (), ""))
     assert info.classes == ("A", "B")
     assert replace(info, input=None) != info
+
+
+def test_the_report_has_no_column_for_a_direction(run):
+    """A direction is no fact about images, and sheets show an image beside its translation."""
+    report = (run / "report.html").read_text("utf-8")
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', report, re.DOTALL)[1])
+    assert data["conditions"] == []
+    assert data["columns"] is None

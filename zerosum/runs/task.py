@@ -20,7 +20,8 @@ class Task:
     name: in `config.yaml`, in exported folders and as `zerosum.load(task=)`. title: the field's word for it. unit: what
     a set consists of, image or pair. pairs: whether it learns from pairs of pictures. holds_out: whether images are
     held out of training to score it by. every_value: whether its sheets show each image at every value of a condition.
-    wrong_conditions: whether real images under another condition are fakes to its discriminator."""
+    wrong_conditions: whether real images under another condition are fakes to its discriminator. from_data: whether its
+    conditions are facts about images, such as classes, and no choice such as a direction."""
 
     name: str
     title: str
@@ -29,6 +30,7 @@ class Task:
     holds_out: bool = True
     every_value: bool = False
     wrong_conditions: bool = False
+    from_data: bool = True
 
     def __post_init__(self) -> None:
         """Register the task for `task_named`."""
@@ -42,7 +44,7 @@ class Task:
 GENERATION = Task("generate", "generation", holds_out=False)
 CLASSIFICATION = Task("classify", "classification")
 TRANSLATION = Task("translate", "translation", unit="pair", pairs=True)
-UNPAIRED = Task("translate-unpaired", "unpaired translation")
+UNPAIRED = Task("translate-unpaired", "unpaired translation", from_data=False)
 ATTRIBUTE_EDITING = Task("change", "attribute editing", every_value=True, wrong_conditions=True)
 
 

@@ -63,8 +63,8 @@ def gather(run: Path) -> dict[str, Any]:
     settings, data = config["settings"], config["data"]
     last = rows[-1] if rows else {}
     vectors = isinstance(data.get("shape"), list) and len(data["shape"]) == 1
-    asked = conditions(data)
     task = task_named(str(config.get("task", "")))
+    asked = conditions(data) if task.from_data else []
     drawn = pictures(run / "samples", vectors, {row["images"]: row.get("growth/level") for row in rows})
     if task.pairs:  # each sheet has the real images beside what is made
         drawn["reals"] = None
