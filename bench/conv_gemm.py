@@ -22,9 +22,9 @@ import torch
 from bench.steps import CASES, unvaried
 from zerosum.data.open import open_dataset
 from zerosum.data.tensors import to_tensors
-from zerosum.engine.autotune.choice import conv_ops
 from zerosum.engine.autotune.conv_gemm import by_gemm, faster_by_gemm
-from zerosum.engine.autotune.precision import DTYPES, convolutions
+from zerosum.engine.autotune.precision import conv_ops
+from zerosum.engine.autotune.timing import DTYPES, convolutions
 from zerosum.engine.device import keep_pages
 from zerosum.engine.players import Batch, Player
 from zerosum.engine.step import seeded_in, training_step

@@ -26,7 +26,7 @@ from bench.peak import operations
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.open import open_dataset
 from zerosum.data.sampler import batch_indices
-from zerosum.engine.autotune.choice import choose_speed
+from zerosum.engine.autotune.precision import choose_speed
 from zerosum.engine.device import keep_pages
 from zerosum.recipes.registry import Recipe, get_recipe
 from zerosum.recipes.settings import Settings

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.autotune.precision import DTYPES, Convolution
+from zerosum.engine.autotune.timing import DTYPES, Convolution
 from zerosum.engine.players import Batch
 from zerosum.engine.step import frozen
 from zerosum.recipes.registry import Recipe

@@ -31,7 +31,7 @@ from bench.customary import LOOPS, the_same_losses
 from bench.peak import operations, peak
 from zerosum.data.open import open_dataset
 from zerosum.data.tensors import to_tensors
-from zerosum.engine.autotune.choice import PRECISIONS
+from zerosum.engine.autotune.precision import PRECISIONS
 from zerosum.runs.folder import RunFolder, read_lines
 from zerosum.training import train as training
 from zerosum.training.plan import plan

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.warm import Server
 from zerosum.cli.main import main
-from zerosum.engine.autotune import choice
+from zerosum.engine.autotune import precision as choice
 from zerosum.training import plan as planning
 from zerosum.training import trial
 

@@ -8,7 +8,7 @@ from PIL import Image
 from zerosum.cli.main import app
 from zerosum.cli.sample import parse_seeds
 from zerosum.utils.errors import ConfigError
-from zerosum.utils.files import refuse_to_replace, whole_file, whole_folder, write_whole
+from zerosum.utils.files import atomic_file, atomic_folder, refuse_to_replace, write_atomic
 
 
 def commands(group, before=()):
@@ -89,11 +89,11 @@ def test_an_empty_folder_and_what_is_hidden_are_in_nobodys_way(tmp_path):
 @pytest.mark.parametrize("name", ["x" * 251 + ".png", "é" * 125 + ".png"])
 def test_names_as_long_as_a_disk_takes_are_written(name, tmp_path):
     """The temporary file beside one of 246 characters had a name that no disk takes."""
-    write_whole(tmp_path / name, "1")
+    write_atomic(tmp_path / name, "1")
     assert (tmp_path / name).read_text() == "1"
-    with whole_file(tmp_path / name) as temporary:
+    with atomic_file(tmp_path / name) as temporary:
         temporary.write_text("2")
     assert (tmp_path / name).read_text() == "2"
-    with whole_folder(tmp_path / name.replace(".png", ".zs1")) as folder:
+    with atomic_folder(tmp_path / name.replace(".png", ".zs1")) as folder:
         (folder / "a").write_text("")
     assert len(list(tmp_path.iterdir())) == 2

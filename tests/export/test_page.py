@@ -27,7 +27,7 @@ from zerosum.engine.randomness import seeded
 from zerosum.export.generation import GenerationExport
 from zerosum.export.graph import graph_of
 from zerosum.export.onnx_file import write_onnx
-from zerosum.export.page import SEEDS, described, examples, write_page
+from zerosum.export.page import SEEDS, examples, page_manifest, write_page
 from zerosum.inference.explore.directions import Directions
 from zerosum.inference.explore.walk import spherical
 from zerosum.models.as_trained import as_trained
@@ -128,7 +128,7 @@ def changed(changer: Translator, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_the_page_is_told_what_the_model_is(told: Model) -> None:
-    found = described(told, graph_of(told), None)
+    found = page_manifest(told, graph_of(told), None)
     assert (found["recipe"], found["task"], found["images"]) == ("dcgan", "generate", 12_000)
     assert found["latent"] == {"dimension": 6, "bound": None, "seeds": 1000}
     assert [(one["name"], one["ordered"], one["bit"]) for one in found["conditions"]] == [
@@ -142,7 +142,7 @@ def test_the_page_is_told_what_the_model_is(told: Model) -> None:
 
 def test_the_numbers_are_the_latents_the_directions_and_what_the_seeds_draw(told: Model) -> None:
     moves = Directions(torch.arange(12, dtype=torch.float32).reshape(2, 6), ("a", "b"))
-    bytes_ = GenerationExport().numbers(told, moves, SEEDS)
+    bytes_ = GenerationExport().latent_bytes(told, moves, SEEDS)
     assert len(bytes_) == 4 * (SEEDS * 6 + 2 * 6 + SEEDS * 3)
     floats, places = (
         np.frombuffer(bytes_, "<f4", SEEDS * 6 + 12),
@@ -493,7 +493,7 @@ def conformed_map(values: np.ndarray) -> np.ndarray:
 def test_shades_of_gray_are_the_classes_that_they_were_in_training(opened: Any, tmp_path: Path) -> None:
     side = replace(LABELS, labels=("0", "128", "255"))
     model = tiny("pix2pix", replace(PICTURES, input=side), **UNET)
-    assert described(model, graph_of(model), None)["input"]["levels"] == [0, 128, 255]
+    assert page_manifest(model, graph_of(model), None)["input"]["levels"] == [0, 128, 255]
     window = settled(opened(exported(model, tmp_path / "shades")))
     given = np.random.default_rng(0).integers(0, 3, (16, 16), dtype=np.uint8)
     window.set_input_files("#file", png_of(Image.fromarray(np.array([0, 128, 255], np.uint8)[given])))

@@ -11,7 +11,7 @@ import torch
 import zerosum
 from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.engine.autotune.precision import on_shapes_alone
+from zerosum.engine.autotune.timing import on_shapes_alone
 from zerosum.engine.stopping import StopRequest
 from zerosum.recipes.describe import describe
 from zerosum.recipes.registry import list_recipes

@@ -19,8 +19,8 @@ from zerosum.data.dataset import Dataset, load_dataset
 from zerosum.data.decode.decoded import BadImage
 from zerosum.data.decode.images import decode
 from zerosum.data.open import open_dataset
-from zerosum.data.pack import intact
-from zerosum.data.pack.intact import content_hash, document_hash
+from zerosum.data.pack import integrity
+from zerosum.data.pack.integrity import content_hash, document_hash
 from zerosum.data.pack.prepare import prepare
 from zerosum.data.settings import PackSettings
 from zerosum.data.sources.find import open_source
@@ -132,7 +132,7 @@ def test_a_packed_set_that_was_changed_is_refused_or_packed_again(tmp_path: Path
 def test_a_packed_set_is_read_in_full_only_when_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(folder_of(tmp_path / "set", some_pngs(3)), tmp_path / "set.zs", (8, 8))
     hashed: list[str] = []
-    monkeypatch.setattr(intact, "content_hash", lambda *arrays: hashed.append("") or content_hash(*arrays))
+    monkeypatch.setattr(integrity, "content_hash", lambda *arrays: hashed.append("") or content_hash(*arrays))
     load_dataset(tmp_path / "set.zs")
     assert len(hashed) == 0, "it was packed a moment ago"
     shutil.copytree(tmp_path / "set.zs", tmp_path / "copy.zs")

@@ -23,7 +23,7 @@ from zerosum.runs.folder import RunFolder, read_lines
 from zerosum.training import train as training
 from zerosum.training.live import Terminal
 from zerosum.utils.errors import ConfigError, DataError, ZerosumError
-from zerosum.utils.files import whole_file, whole_folder
+from zerosum.utils.files import atomic_file, atomic_folder
 
 TINY = {"images": 64, "batch": 16, "size": "8", "generator": {"hidden": [16]}, "discriminator": {"hidden": [16]}}
 LONG_AGO = time.time() - 3600
@@ -178,7 +178,7 @@ def test_the_second_of_two_that_begin_a_run_is_told(tmp_path: Path, monkeypatch:
 
 
 def test_the_second_of_two_that_make_a_folder_is_told_and_leaves_nothing(tmp_path: Path) -> None:
-    first, second = whole_folder(tmp_path / "set"), whole_folder(tmp_path / "set")
+    first, second = atomic_folder(tmp_path / "set"), atomic_folder(tmp_path / "set")
     (second.__enter__() / "file").write_text("second")
     with first as folder:
         (folder / "file").write_text("first")
@@ -196,9 +196,9 @@ def test_what_a_kill_left_is_removed_by_the_next_and_what_is_being_written_is_no
     os.utime(tmp_path / ".film.mp4.aaaaaaaa.tmp", (LONG_AGO, LONG_AGO))
     handle = os.open(tmp_path / ".set.bbbbbbbb.tmp", os.O_RDONLY)  # another process writes there
     fcntl.flock(handle, fcntl.LOCK_EX)
-    with whole_folder(tmp_path / "set") as folder:
+    with atomic_folder(tmp_path / "set") as folder:
         (folder / "file").write_text("whole")
-    with whole_file(tmp_path / "film.mp4") as file:
+    with atomic_file(tmp_path / "film.mp4") as file:
         file.write_text("whole")
     os.close(handle)
     assert sorted(path.name for path in tmp_path.iterdir()) == [

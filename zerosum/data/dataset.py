@@ -15,7 +15,7 @@ import numpy as np
 
 from zerosum.data.conditioning.conditions import Condition, Together, encode_conditions
 from zerosum.data.npy import opened_npz
-from zerosum.data.pack import intact
+from zerosum.data.pack import integrity
 from zerosum.data.pack.content import FILE, Content, content_of, store, stored
 from zerosum.data.sources.stylegan import is_labels
 from zerosum.utils.errors import DataError, error_text
@@ -251,7 +251,7 @@ def load_dataset(folder: str | Path) -> Dataset:
                 f"{file} has schema {document['schema']}; this zerosum reads schema {SCHEMA}. Prepare it again."
             )
         # not written by older versions
-        if "sha256" in document and document["sha256"] != intact.document_hash(document):
+        if "sha256" in document and document["sha256"] != integrity.document_hash(document):
             raise ValueError("its sha256 does not match")
         info = DatasetInfo.from_json(document["info"])
         file = folder / "images.npy"
@@ -267,7 +267,7 @@ def load_dataset(folder: str | Path) -> Dataset:
         labels = _labels(file, info.count, len(info.classes)) if info.classes else None
         file = folder / "attributes.npz"
         attributes = {}
-        if "attributes" in document and document["attributes"] != intact.attributes_hash(folder):
+        if "attributes" in document and document["attributes"] != integrity.attributes_hash(folder):
             raise ValueError("its sha256 does not match")
         if file.exists():
             with opened_npz(file) as stored:
@@ -277,7 +277,7 @@ def load_dataset(folder: str | Path) -> Dataset:
     except Exception as error:  # the type of error depends on the damage
         raise DataError(f"{file} is damaged or missing ({error_text(error)}). Prepare the set again.") from error
     shape = (info.count, *info.shape)
-    intact.verify(folder, info.hash, partial(intact.content_hash, shape, images, labels, inputs, instances))
+    integrity.verify(folder, info.hash, partial(integrity.content_hash, shape, images, labels, inputs, instances))
     return Dataset(folder, info, images, labels, attributes, None, inputs, instances)
 
 

@@ -27,14 +27,14 @@ def batch_indices(count: int, batch: int, position: int, seed: int) -> np.ndarra
         raise ValueError(
             f"need count and batch of at least 1 and position of at least 0, got {count}, {batch}, {position}"
         )
-    split_by_order = []
+    parts = []
     while batch:
         epoch, start = divmod(position, count)
         part = epoch_order(count, seed, epoch)[start : start + batch]
-        split_by_order.append(part)
+        parts.append(part)
         position += len(part)
         batch -= len(part)
-    return np.concatenate(split_by_order)
+    return np.concatenate(parts)
 
 
 def balanced_indices(

@@ -10,16 +10,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine.allowance import Allowance
 from zerosum.engine.autotune.conv_gemm import by_gemm
 from zerosum.engine.ema import Ema
 from zerosum.engine.norms import warm_up_statistics
 from zerosum.engine.pace import pace_text
 from zerosum.engine.players import Batch, Player, System
-from zerosum.engine.restored import load_player, validate_state
 from zerosum.engine.schedule import due, due_for_sample
 from zerosum.engine.step import seeded_in, training_step
 from zerosum.engine.stopping import StopRequest
+from zerosum.engine.time_budget import TimeBudget
+from zerosum.engine.validate_state import load_player, validate_state
 from zerosum.engine.watch import Finding, Watch
 from zerosum.runs.checkpoint import (
     best_checkpoint,
@@ -186,7 +186,7 @@ class Training:
         self._logged_images, self._logged_seconds, self._logged_at = 0, 0.0, 0.0
         self._failed_writes = 0
         self._failed_listeners: set[int] = set()
-        self._scoring = Allowance(SCORING, clock)
+        self._scoring = TimeBudget(SCORING, clock)
         self._sampled_at = self._saved_at = self._scored_at = self._restored_at = -1  # images seen; -1: not yet
 
     def run_until(self, goal: Goal, stop: StopRequest) -> str:

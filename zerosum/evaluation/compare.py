@@ -12,7 +12,7 @@ from zerosum.recipes.describe import flat
 from zerosum.runs.folder import RunFolder, names_count, read_lines
 from zerosum.runs.report.page import packed, title_of
 from zerosum.utils.errors import ConfigError
-from zerosum.utils.files import plain_disk_errors, write_whole
+from zerosum.utils.files import plain_disk_errors, write_atomic
 
 COMPARABLE_KEYS = (
     "extractor_hash",
@@ -140,7 +140,7 @@ def write_page(comparison: dict[str, Any], out: Path) -> None:
     rows = "".join("<tr>" + "".join(cells(line, index == 0)) + "</tr>" for index, line in enumerate(lines))
     with plain_disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(out, PAGE.format(rows=rows, figures="".join(map(figures, comparison["runs"]))))
+        write_atomic(out, PAGE.format(rows=rows, figures="".join(map(figures, comparison["runs"]))))
 
 
 def cells(line: list[str], head: bool) -> list[str]:

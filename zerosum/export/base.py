@@ -123,7 +123,7 @@ class Exporting(ABC):
         """Metadata of the latents of `seeds` seeds for the page, as JSON values; None without latents."""
         return None
 
-    def numbers(self, model: Any, directions: "Directions | None", seeds: int) -> bytes:
+    def latent_bytes(self, model: Any, directions: "Directions | None", seeds: int) -> bytes:
         """The latents and directions, as bytes for the page."""
         raise NotImplementedError
 

@@ -24,10 +24,10 @@ from zerosum.models.loading import load
 from zerosum.runs.folder import read_lines
 from zerosum.runs.report.far import far_from_done
 from zerosum.runs.report.page import title_of
-from zerosum.runs.report.travels import travelling
+from zerosum.runs.report.strip_paths import strip_paths
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError, ZerosumError
-from zerosum.utils.files import umask, whole_folder, write_json, write_whole
+from zerosum.utils.files import atomic_folder, umask, write_atomic, write_json
 from zerosum.utils.weights import fingerprint, tensors_hash
 
 FORMATS = ("safetensors", "torch", "onnx", "page")
@@ -77,7 +77,7 @@ def export(
     }
     measured: dict[str, dict[str, Any]] = {}
     far = far_from_done(read_lines(Path(run) / "evaluation.jsonl"), model.images)
-    with whole_folder(out) as folder, plain_memory_errors():
+    with atomic_folder(out) as folder, plain_memory_errors():
         state = model.network.state_dict()
         _write_tensors(folder / WEIGHTS, state)
         measured["safetensors"] = {"bytes": (folder / WEIGHTS).stat().st_size}
@@ -89,7 +89,7 @@ def export(
             started = time.monotonic()
             measured[name] = writers[name](folder)
             measured[name]["seconds"] = round(time.monotonic() - started, 2)
-        write_whole(folder / CARD, card(model, graph, measured, origin, shown, license))
+        write_atomic(folder / CARD, card(model, graph, measured, origin, shown, license))
         write_json(folder / CONFIG, _config(model, folder, measured, uint8, origin.to_json()))
         if tensors_hash(load(folder, "cpu").network.state_dict()) != tensors_hash(state):
             raise ZerosumError(f"The files written to {out} do not reproduce the network of {run}; they were removed.")
@@ -157,7 +157,7 @@ def _config(
 
 def without_folders(value: Any) -> Any:
     """The same JSON value, with absolute paths reduced to their last part."""
-    return travelling(value, title_of)
+    return strip_paths(value, title_of)
 
 
 def _write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -23,7 +23,7 @@ from zerosum.models.base import Loaded
 from zerosum.models.exported import is_exported, read_exported
 from zerosum.runs.folder import read_lines
 from zerosum.runs.report.page import title_of
-from zerosum.runs.report.travels import command_words
+from zerosum.runs.report.strip_paths import command_words
 from zerosum.utils.files import parse_json
 
 LICENSES = (

@@ -127,7 +127,7 @@ class GenerationExport(Exporting):
         """Their length, their bound and how many seeds there are."""
         return {"dimension": model.latents([0]).shape[1], "bound": model.latent_bound, "seeds": seeds}
 
-    def numbers(self, model: Model, directions: "Directions | None", seeds: int) -> bytes:
+    def latent_bytes(self, model: Model, directions: "Directions | None", seeds: int) -> bytes:
         """The latents of the seeds (seeds, D) and the directions (K, D), float32, then the places of the conditions
         that the seeds draw, (seeds, G) int32; all little-endian."""
         latents = model.latents(range(seeds)).numpy()

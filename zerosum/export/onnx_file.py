@@ -16,7 +16,7 @@ from zerosum import __version__
 from zerosum.export.base import Graph, Port
 from zerosum.export.program import BATCHES, Run, difference, program_of, quiet, tolerance
 from zerosum.utils.errors import ConfigError, ZerosumError
-from zerosum.utils.files import write_whole
+from zerosum.utils.files import write_atomic
 
 OPSET = 18
 MOST_BYTES = 2**31 - 2**20  # what a file of protocol buffers holds
@@ -44,7 +44,7 @@ def write_onnx(graph: Graph, path: Path, fp16: bool | None = False) -> dict[str,
     if fp16 is None:
         fp16 = _halves_well(graph, proto)
     content, largest = _checked(graph, proto, fp16)
-    write_whole(path, content)
+    write_atomic(path, content)
     return {
         "opset": OPSET,
         "ir": proto.ir_version,

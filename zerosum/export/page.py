@@ -57,9 +57,9 @@ def write_page(
     task = EXPORTING[model.recipe.task]
     task.check_page(model, directions)
     latents = task.latents(model, SEEDS)
-    files = {"page.json": _json(described(model, graph_of(model), directions, fp16, far))}
+    files = {"page.json": _json(page_manifest(model, graph_of(model), directions, fp16, far))}
     if latents is not None:
-        files["latents.bin"] = task.numbers(model, directions, SEEDS)
+        files["latents.bin"] = task.latent_bytes(model, directions, SEEDS)
     title = html.escape(f"{model.recipe.name} · {title_of(model.info.source)}")
     app = {name: _asset(name) for name in BESIDE}
     if single:
@@ -82,7 +82,7 @@ def write_page(
     return {"single": single, "bytes": sent, **known}
 
 
-def described(
+def page_manifest(
     model: Loaded, graph: Graph, directions: "Directions | None", fp16: bool = False, far: Far | None = None
 ) -> dict[str, Any]:
     """What the page must know of the model, as `Manifest` in web/src/onnx-backend.ts has it: JSON values alone."""

@@ -24,7 +24,7 @@ from torch.export.pt2_archive._package import load_pt2
 
 from zerosum.export.base import Graph
 from zerosum.utils.errors import DataError, ZerosumError
-from zerosum.utils.files import write_whole
+from zerosum.utils.files import write_atomic
 
 TRACED = 2  # examples that a graph is traced with
 BATCHES = (1, 3)  # those that a file is tried with
@@ -85,7 +85,7 @@ def write_program(graph: Graph, path: Path) -> dict[str, Any]:
     largest = max(difference(graph, run, rows) for rows in BATCHES)
     if largest > SAME:
         raise ZerosumError(f"The program differs from the network by {largest:.2g}; no file was written.")
-    write_whole(path, content)
+    write_atomic(path, content)
     return {"bytes": len(content), "batches": list(BATCHES), "largest_difference": largest}
 
 

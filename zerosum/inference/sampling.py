@@ -13,7 +13,7 @@ from zerosum.models.base import BATCH
 from zerosum.models.generator import Model
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError
-from zerosum.utils.files import plain_disk_errors, write_whole
+from zerosum.utils.files import plain_disk_errors, write_atomic
 
 
 def write_grid(
@@ -79,7 +79,7 @@ def write_folder(
         if model.info.is_vectors:
             file = io.BytesIO()
             np.save(file, model.sample(seeds=seeds, truncation=truncation, attributes=conditions))
-            write_whole(out / "samples.npy", file.getvalue(), durable=False)
+            write_atomic(out / "samples.npy", file.getvalue(), durable=False)
             return
         for start in range(0, len(seeds), BATCH):
             part = seeds[start : start + BATCH]
@@ -95,12 +95,12 @@ def write_image(stem: Path, image: np.ndarray, alpha: bool) -> Path:
     pixels = np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)
     if image.dtype in (np.uint8, np.uint16) and colours in (1, 3):
         path = stem.with_name(stem.name + ".png")
-        write_whole(path, bytes(imagecodecs.png_encode(pixels)), durable=False)
+        write_atomic(path, bytes(imagecodecs.png_encode(pixels)), durable=False)
         return path
     path, file = stem.with_name(stem.name + ".tif"), io.BytesIO()
     kind = "rgb" if colours == 3 else "minisblack"
     layout = "contig" if pixels.ndim == 3 else None
     extra = [*["unspecified"] * (colours - (3 if kind == "rgb" else 1)), *["unassalpha"] * alpha]
     tifffile.imwrite(file, pixels, photometric=kind, planarconfig=layout, extrasamples=extra or None)
-    write_whole(path, file.getvalue(), durable=False)
+    write_atomic(path, file.getvalue(), durable=False)
     return path

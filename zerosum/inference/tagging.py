@@ -29,7 +29,7 @@ from zerosum.data.sources.tags import FILE_COLUMNS, Finder, Table, read_table
 from zerosum.models.classifier import Classifier
 from zerosum.models.loading import load_classifier
 from zerosum.utils.errors import ConfigError, DataError
-from zerosum.utils.files import write_whole
+from zerosum.utils.files import write_atomic
 
 
 def tag(
@@ -70,7 +70,7 @@ def tag(
         warn(f"{images} could not be classified by every classifier (the first: {first.name}: {first.reason}).")
     words = {column: found.words for column, found in answers.items()}
     names = list(dict.fromkeys(name for found in words.values() for name in found))
-    write_whole(file, _text(before, words, names))
+    write_atomic(file, _text(before, words, names))
     counts = {column: Counter(found.get(name, "") for name in names) for column, found in words.items()}
     return {
         "file": str(file),

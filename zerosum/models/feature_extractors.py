@@ -22,7 +22,7 @@ from zerosum.runs.folder import RunFolder
 from zerosum.runs.task import CLASSIFICATION
 from zerosum.utils.cache import cache_folder
 from zerosum.utils.errors import ConfigError, ZerosumError
-from zerosum.utils.files import write_whole
+from zerosum.utils.files import write_atomic
 from zerosum.utils.weights import tensors_hash
 
 
@@ -133,7 +133,7 @@ def real_features(
     features = features_of(extractor, monitor(batches(data, rows)), device)
     with suppress(OSError, ZerosumError):  # without the cache it is only slower
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, save({"features": features.contiguous()}), durable=False)
+        write_atomic(file, save({"features": features.contiguous()}), durable=False)
     return features
 
 

@@ -26,7 +26,7 @@ from zerosum.runs.folder import SCHEMA, RunFolder
 from zerosum.runs.report.page import write_report
 from zerosum.utils.environment import environment
 from zerosum.utils.errors import ConfigError, DataError
-from zerosum.utils.files import whole_folder
+from zerosum.utils.files import atomic_folder
 from zerosum.utils.weights import fingerprint, read_weights
 
 RECIPES = ("pix2pix", "pix2pixhd", "cyclegan", "cut")
@@ -151,7 +151,7 @@ def import_weights(
         "settings": settings.model_dump(mode="json"),
         "data": info.to_json(),
     }
-    with whole_folder(out) as unfinished:
+    with atomic_folder(out) as unfinished:
         run = RunFolder.create(unfinished, document, environment(info.hash))
         try:
             save_checkpoint(run.checkpoints, 0, network.state_dict(), {"players": {}}, {"recipe": recipe})

@@ -3,8 +3,8 @@
 import time
 from typing import TypeVar
 
-from zerosum.engine.autotune.choice import WORTHWHILE, check_precision
-from zerosum.engine.autotune.precision import faster
+from zerosum.engine.autotune.precision import WORTHWHILE, check_precision
+from zerosum.engine.autotune.timing import faster
 from zerosum.models.generator import Model
 from zerosum.models.translator import Translator
 

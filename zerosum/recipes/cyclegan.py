@@ -9,7 +9,8 @@ from torch import nn
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
 from zerosum.engine.step import frozen
-from zerosum.nn.networks.unpaired import DIRECTIONS, BothWays, ImagePool
+from zerosum.nn.networks.image_pool import ImagePool
+from zerosum.nn.networks.unpaired import DIRECTIONS, BothWays
 from zerosum.recipes.adversarial import adam, at_discriminator_rate
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.unpaired import (

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zerosum.runs.folder import list_checkpoints
 from zerosum.utils.errors import DataError, ZerosumError, error_text
-from zerosum.utils.files import parse_json, umask, whole_folder, write_json, write_whole
+from zerosum.utils.files import atomic_folder, parse_json, umask, write_atomic, write_json
 from zerosum.utils.weights import refuse_not_finite
 
 SCHEMA = 1
@@ -42,7 +42,7 @@ def save_checkpoint(
     _need_space(folder, _bytes(model) + _bytes(state))
     if path.exists():  # a damaged one, since training went on from one before it
         shutil.rmtree(path)
-    with whole_folder(path) as unfinished:
+    with atomic_folder(path) as unfinished:
         try:
             safetensors.torch.save_file(model, unfinished / "model.safetensors", metadata)
             (unfinished / "model.safetensors").chmod(0o666 & ~umask())  # it is made for its owner alone
@@ -53,7 +53,7 @@ def save_checkpoint(
             file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(unfinished.iterdir())
         }
         write_json(unfinished / "manifest.json", {"schema": SCHEMA, "images": images, "files": files})
-    write_whole(folder / "latest", path.name + "\n")
+    write_atomic(folder / "latest", path.name + "\n")
     _remove_old(folder, images, keep)
     return path
 
@@ -61,7 +61,7 @@ def save_checkpoint(
 def mark_best(folder: Path, images: int, keep: int = 2) -> None:
     """Point `folder/best` at the checkpoint of so many images, and keep what `save_checkpoint` keeps. Raises
     ZerosumError when the disk is full or not writable."""
-    write_whole(folder / "best", f"{images:09d}\n")
+    write_atomic(folder / "best", f"{images:09d}\n")
     _remove_old(folder, images, keep)
 
 

@@ -23,8 +23,8 @@ from zerosum.utils.files import (
     parse_json,
     plain_disk_errors,
     refuse_odd_name,
+    write_atomic,
     write_json,
-    write_whole,
 )
 from zerosum.utils.threads import MOST_THREADS
 
@@ -195,7 +195,7 @@ class RunFolder:
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Replace `config.yaml` atomically."""
-        write_whole(self.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        write_atomic(self.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
     def add_stats(self, values: Mapping[str, float]) -> None:
         """Append one line to `stats.jsonl`; a value that is not finite is written as null."""
@@ -219,7 +219,7 @@ class RunFolder:
             file = self.path / name
             if file.exists():
                 kept = [line for line in read_lines(file) if line["images"] <= images]
-                write_whole(file, "".join(json.dumps(line) + "\n" for line in kept))
+                write_atomic(file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def trained_on(self) -> np.ndarray | None:
         """The keys (n,) uint64 of the training images, ascending; None if there are none, as in runs of older versions,
@@ -237,7 +237,7 @@ class RunFolder:
             return
         file = BytesIO()
         np.save(file, every)
-        write_whole(self.path / TRAINED_ON, file.getvalue())
+        write_atomic(self.path / TRAINED_ON, file.getvalue())
 
     def _append(self, name: str, line: Mapping[str, Any]) -> None:
         self.refuse_moved()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.autotune.choice import Speed, choose_speed
+from zerosum.engine.autotune.precision import Speed, choose_speed
 from zerosum.engine.device import choose_device, keep_pages
 from zerosum.engine.players import LAYOUTS, Batch, Player, System
 from zerosum.engine.step import seeded_in, training_step

@@ -4,8 +4,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from zerosum.engine.allowance import Allowance
 from zerosum.engine.loop import Training
+from zerosum.engine.time_budget import TimeBudget
 from zerosum.runs.report.page import write_report
 from zerosum.utils.errors import error_text
 
@@ -16,7 +16,7 @@ class RunningReport:
     It is written at checkpoints, for less than 5 % of the time."""
 
     def __init__(self, run: Path) -> None:
-        self.run, self._allowance = run, Allowance(0.05)
+        self.run, self._allowance = run, TimeBudget(0.05)
 
     def scalars(self, *line: Any) -> None:
         """Nothing: the report reads the run folder."""

@@ -15,7 +15,7 @@ from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.open import open_dataset
 from zerosum.data.records import counted, listed
 from zerosum.data.scan import Progress
-from zerosum.engine.autotune.choice import Speed, check_precision, choose_speed
+from zerosum.engine.autotune.precision import Speed, check_precision, choose_speed
 from zerosum.engine.device import choose_device, keep_pages, plain_memory_errors
 from zerosum.engine.loop import Cadence, Goal, Listener, Scorer, Training
 from zerosum.engine.players import System
@@ -118,7 +118,7 @@ def train(
     settings are those of the recipe, nested (`generator={"width": 32}`) or dotted (`**{"generator.width": 32}`);
     overrides are the same as text (`["generator.width=32"]`). out is the run folder, by default the next
     `runs/00001-dcgan-photos`. init is an earlier run of the same recipe to take the weights from. precision and
-    products: as `engine.autotune.choice.choose_speed` takes them. threads: a number, or "auto" for as many of those
+    products: as `engine.autotune.precision.choose_speed` takes them. threads: a number, or "auto" for as many of those
     that torch is set to use as there are cores that no other program uses; torch is given its own number back.
     listeners hear how it goes (docs/training.md), packing(what, done, total) how far the data is packed; by default
     progress is shown below the cell of a notebook or on stderr, and listeners=[] shows nothing. Raises ConfigError,

@@ -11,7 +11,7 @@ import torch
 from zerosum.data.conditioning.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import size_text
-from zerosum.engine.autotune.precision import on_shapes_alone
+from zerosum.engine.autotune.timing import on_shapes_alone
 from zerosum.engine.players import Batch, System
 from zerosum.engine.randomness import seeded
 from zerosum.engine.step import frozen, opponents_of, training_step

@@ -78,7 +78,7 @@ def _prefix(path: Path) -> str:
     return f".{name}."
 
 
-def write_whole(path: str | Path, content: bytes | str, durable: bool = True) -> None:
+def write_atomic(path: str | Path, content: bytes | str, durable: bool = True) -> None:
     """Write a file through a temporary one beside it, so that a reader sees the old content or the new.
 
     Text is written as UTF-8; of a file name that is not, the odd bytes are escaped (as JSON would)."""
@@ -102,7 +102,7 @@ def write_whole(path: str | Path, content: bytes | str, durable: bool = True) ->
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` for who writes bit by bit, which takes that name when the block ends without an
     error; folders above it are made."""
     with plain_disk_errors(path):
@@ -123,7 +123,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write a JSON document whole, indented for people."""
-    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -136,7 +136,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Fill a temporary folder beside `path`, which takes that name when the block ends without an error.
 
     Raises ConfigError if `path` exists, before anything is written, or at the end where another process was first. A

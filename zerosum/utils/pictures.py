@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from zerosum.utils.errors import ConfigError
-from zerosum.utils.files import plain_disk_errors, write_whole
+from zerosum.utils.files import plain_disk_errors, write_atomic
 
 CAPTIONED = 128  # pixels: the longer side of an image with a caption
 SMALL = 48  # pixels: a tile whose longer side is below this is enlarged, so that an 8-px or 28-px image can be seen
@@ -54,7 +54,7 @@ def save_picture(picture: Image.Image, out: Path) -> None:
         raise ConfigError(f"A picture of {size} does not fit {kind}: {error}") from error
     with plain_disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(out, file.getvalue(), durable=False)
+        write_atomic(out, file.getvalue(), durable=False)
 
 
 def grid(

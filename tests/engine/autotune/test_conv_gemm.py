@@ -9,7 +9,7 @@ from torch.nn.functional import conv1d, conv2d, conv3d
 
 from zerosum.engine.autotune import conv_gemm
 from zerosum.engine.autotune.conv_gemm import LAST, OPS, by_gemm, faster_by_gemm, op_name
-from zerosum.engine.autotune.precision import Convolution, convolutions_in
+from zerosum.engine.autotune.timing import Convolution, convolutions_in
 
 ONE = (1, 1)
 PLAIN = Convolution((3, 4, 9, 8), (5, 4, 5, 3), (2, 1), (1, 2), ONE, False, (0, 0), 1)

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from zerosum.nn.layers.resample import Blur
+from zerosum.nn.networks.image_pool import ImagePool
 from zerosum.nn.networks.patch import Discriminator
 from zerosum.nn.networks.pix2pixhd import GlobalGenerator
-from zerosum.nn.networks.unpaired import BothWays, ImagePool, PatchSampler
+from zerosum.nn.networks.unpaired import BothWays, PatchSampler
 
 
 def count(network):

@@ -8,7 +8,7 @@ import numpy as np
 
 from zerosum.data.decode import pillow
 from zerosum.data.decode.decoded import PNG, BadImage, Decoded, mode_words, turn_change
-from zerosum.data.decode.turn import upright
+from zerosum.data.decode.exif_orientation import upright
 from zerosum.data.records import Header
 from zerosum.data.settings import Size
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from zerosum.data.decode.decoded import Decoded, frame_change, guarded, to_stored_type, turn_change
-from zerosum.data.decode.turn import TAG, swaps_sides, upright
+from zerosum.data.decode.exif_orientation import TAG, swaps_sides, upright
 from zerosum.data.records import Header
 from zerosum.data.settings import Size
 

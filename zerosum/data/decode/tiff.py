@@ -15,7 +15,7 @@ from zerosum.data.decode.decoded import (
     stored_dtype,
     to_stored_type,
 )
-from zerosum.data.decode.turn import TAG, swaps_sides, upright
+from zerosum.data.decode.exif_orientation import TAG, swaps_sides, upright
 from zerosum.data.records import Header
 from zerosum.data.settings import Size
 

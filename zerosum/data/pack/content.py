@@ -20,7 +20,7 @@ from zerosum.data.decode.values import usual_range, value_range
 from zerosum.data.npy import opened_npz
 from zerosum.data.pack.duplicates import alike, groups, impressions, near_pairs, same
 from zerosum.utils.errors import ZerosumError
-from zerosum.utils.files import write_whole
+from zerosum.utils.files import write_atomic
 
 FILE = "content.npz"
 LEAST_SHOWN = 2.0  # standard deviation, of 255 levels, below which one side of a pair is of one colour
@@ -146,7 +146,7 @@ def store(content: Content, folder: Path) -> None:
     file = BytesIO()
     np.savez(file, keys=content.keys, groups=content.groups)
     with suppress(OSError, ZerosumError):
-        write_whole(folder / FILE, file.getvalue(), durable=False)
+        write_atomic(folder / FILE, file.getvalue(), durable=False)
 
 
 def _digests(images: np.ndarray) -> list[bytes]:

@@ -19,7 +19,7 @@ from zerosum.data.decode.label_maps import VOID, levels_of, most_label
 from zerosum.data.decode.values import stretching, value_range
 from zerosum.data.npy import ArrayWriter
 from zerosum.data.pack.duplicates import same
-from zerosum.data.pack.intact import finished_hash
+from zerosum.data.pack.integrity import finished_hash
 from zerosum.data.records import Record
 from zerosum.data.settings import Size
 from zerosum.utils.errors import DataError

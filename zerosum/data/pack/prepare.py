@@ -16,7 +16,7 @@ from zerosum.data.decode.images import decode, own_pixel_cap
 from zerosum.data.pack.choices import choose
 from zerosum.data.pack.content import Content, content_of, store
 from zerosum.data.pack.findings import Report
-from zerosum.data.pack.intact import attributes_hash, document_hash, mark_verified
+from zerosum.data.pack.integrity import attributes_hash, document_hash, mark_verified
 from zerosum.data.pack.packer import Packed, Packer, PairForm
 from zerosum.data.pack.page import page
 from zerosum.data.pack.pair_packing import convert_pair, map_form, pair_form
@@ -26,7 +26,7 @@ from zerosum.data.scan import Progress, nothing_readable, scan
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
 from zerosum.data.sources.find import open_source
 from zerosum.utils.errors import ConfigError, DataError
-from zerosum.utils.files import refuse_taken, whole_folder, write_json, write_whole
+from zerosum.utils.files import atomic_folder, refuse_taken, write_atomic, write_json
 
 PACKING_VERSION = 4  # raise it when the same source would be packed into other pixels or facts about them
 _BATCH_PIXELS = 2**20  # of originals decoded at a time by each thread
@@ -70,7 +70,7 @@ def pack(
     progress: Progress | None = None,
 ) -> Report:
     """`prepare` for a source that is open already."""
-    with own_pixel_cap(), whole_folder(out) as folder:
+    with own_pixel_cap(), atomic_folder(out) as folder:
         if source.vectors is not None:
             report = _pack_vectors(source, source.vectors(), folder)
         else:
@@ -81,7 +81,7 @@ def pack(
         write_json(folder / "dataset.json", document | {"sha256": document_hash(document)})
         mark_verified(folder, report.info.hash)  # as it was taken from what was written
         write_json(folder / "report.json", report.to_json())
-        write_whole(folder / "report.html", page(report, load_dataset(folder)))
+        write_atomic(folder / "report.html", page(report, load_dataset(folder)))
     return report
 
 

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, pad
 
-from zerosum.engine.autotune.precision import DTYPES, Convolution, faster, is_steady
+from zerosum.engine.autotune.timing import DTYPES, Convolution, faster, is_steady
 
 OPS = ("weight", "forward")
 MOST_ROWS = 4096  # windows in all images: beyond it the library's kernels have enough to share out

@@ -1,262 +1,242 @@
-"""The number format and the layout of memory in which a machine convolves fastest: no flag of a processor tells.
+"""In which number format and layout of memory a system trains fastest on this machine: measured, remembered, told.
 
-bfloat16 doubles the speed of one server's convolutions and halves that of another whose processor lists the same
-instructions. So the convolutions of the system itself are timed, forward and backward, and the fastest way wins.
-"""
+What is measured is chosen by noise where two ways are about as fast, and another choice is another rounding. So a way
+must be clearly faster by every sign (`engine.autotune.timing.faster`), what was measured beside other programs or
+varied is not kept, and where a format is asked for by name nothing is measured: a run is then a function of its
+command, its data and the number of threads, in any cache."""
 
-import math
+import hashlib
+import json
+import platform
 import time
-import warnings
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from statistics import median
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from zerosum.engine.autotune import conv_gemm
+from zerosum.engine.autotune.timing import (
+    DTYPES,
+    Convolution,
+    convolutions,
+    fastest,
+    heaviest,
+    timings,
+)
 from zerosum.engine.players import LAYOUTS, Batch, System
+from zerosum.utils.cache import cache_folder
+from zerosum.utils.environment import processor
+from zerosum.utils.errors import ConfigError, ZerosumError
+from zerosum.utils.files import parse_json, write_json
+from zerosum.utils.threads import Meter, cores, taken_cores
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-WORTH = 1.2  # times as fast as fp32 the convolutions in bf16 must be: casts around them and all other layers cost, too
-CLEARLY = 1.1  # times as fast the contiguous layout must be: images are decoded channels-last, and norms are faster so
-BUDGET, ROUNDS = 1.0, 5  # seconds of timing, and rounds, both at least
-LONGEST_BUDGET = 10.0  # seconds after which timing is cut short
-AGREEING = 0.75  # share of the rounds in which what is faster must be so
-STEADY = 1.3  # a way is steady if half of its rounds take at most so many times as long as the fastest
-MOST, SHARE = 4, 0.7  # convolutions that are timed: the heaviest, until they do this share of the work
-LONGEST, LONGEST_ON_GPU = 2e9, 2e11  # operations of one; a larger one is timed on fewer images, and on smaller ones
-HOPELESS = 4  # times as slow as another way in each of its first tries: it is not timed further
-WARM_UPS = 2  # such tries; the second only where the first was hopeless, as it may have been disturbed
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """One call: shapes of images (N, C, H, W) and weight, and the rest as torch.convolution takes it."""
-
-    images: tuple[int, ...]
-    weight: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
-    transposed: bool
-    output_padding: tuple[int, ...]
-    groups: int
-
-    def __call__(self, images: Tensor, weight: Tensor) -> Tensor:
-        """The convolution of tensors of these shapes, without bias."""
-        rest = (self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups)
-        return torch.convolution(images, weight, None, *rest)
-
-    def operations(self) -> int:
-        """Multiplications and additions of a forward pass."""
-        made = self(torch.empty(self.images, device="meta"), torch.empty(self.weight, device="meta"))
-        per_place = self.images if self.transposed else made.shape  # each of their places meets the whole weight
-        places = per_place[0] * per_place[2] * per_place[3]
-        return 2 * places * self.weight[0] * self.weight[1] * self.weight[2] * self.weight[3]
-
-    def within(self, most: float) -> "Convolution":
-        """The same on fewer images, then of fewer rows, with at most so many operations where that can be had."""
-        count, channels, height, width = self.images
-        if self.operations() <= most or (count == 1 and height < 2 * self.weight[2]):
-            return self
-        smaller = (count // 2, channels, height, width) if count > 1 else (1, channels, height // 2, width)
-        return replace(self, images=smaller).within(most)
+METHOD = 4  # of timing; what was kept by another is timed anew
+WORTHWHILE = 1.1  # times as fast as bf16 must be to be worth its rounding
+BACKWARD = 3  # a pass forward and back has three times the operations of one forward
+LEAST = 1e9  # operations of a round of turns: below it a step is overhead, which formats and layouts do not change
+PRECISIONS, PRODUCTS = ("auto", *DTYPES), ("auto", "off")
+TICK = 0.01  # seconds: what the system counts the use of a core in
+Way = tuple[str, str]
+Known = TypeVar("Known")
 
 
-def _convolution(images: Tensor, weight: Tensor, *how: Any) -> Convolution:
-    stride, padding, dilation, transposed, output_padding, groups = how
-    return Convolution(
-        tuple(images.shape),
-        tuple(weight.shape),
-        tuple(stride),
-        tuple(padding),
-        tuple(dilation),
-        transposed,
-        tuple(output_padding),
-        groups,
-    )
-
-
-aten = torch.ops.aten
-COMPOSITE = (
-    aten.conv2d.default,
-    aten.conv2d.padding,
-    aten._convolution_mode.default,
-    aten.conv_transpose2d.input,
+DISTURBED = (
+    " The timing was disturbed, by other programs or by itself, so it is not kept: the next run times anew, and may "
+    "choose otherwise. With a --precision by name nothing is timed."
 )
 
 
-class _Recorder(TorchDispatchMode):
-    """Counts the convolutions that go by."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: Counter[Convolution] = Counter()
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        if function is aten.convolution.default and args[0].dim() == 4:
-            self.found[_convolution(args[0], args[1], *args[3:])] += 1
-        if function in COMPOSITE:  # in inference mode
-            with self:
-                return function.decompose(*args, **(kwargs or {}))
-        return function(*args, **(kwargs or {}))
-
-
-@contextmanager
-def on_shapes_alone() -> Iterator[None]:
-    """What is built in the block has shapes and no numbers, and so takes no memory."""
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weights from files, which networks without memory cannot take, nor need
-        yield
-
-
-def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch]) -> Counter[Convolution]:
-    """The convolutions of one turn of every player, and how often each occurs. Found without memory or arithmetic, on
-    shapes alone. build makes the system anew; draw gives a batch as it is trained on, late in training, of as many
-    images as it is told, or of the usual number."""
-    batch = draw(None)
-    with on_shapes_alone():
-        system = build()
-        if system.batch is not None:
-            batch = draw(system.batch(batch["images_seen"]))
-        told = {name: value.to("meta") if isinstance(value, Tensor) else value for name, value in batch.items()}
-        with _Recorder() as recorder:
-            if system.joint_forward is not None:
-                with suppress(RuntimeError):
-                    told = system.joint_forward(told)
-            for player in system.players:
-                # it reads values (its networks are mostly through by then), or lacks what such a one was to make
-                with suppress(RuntimeError, KeyError):
-                    player.losses(told)
-    return recorder.found
-
-
-def convolutions_in(run: Callable[[], object]) -> Counter[Convolution]:
-    """The convolutions that a function does, and how often each occurs."""
-    with _Recorder() as recorder:
-        run()
-    return recorder.found
-
-
-def heaviest(found: Mapping[Convolution, int]) -> dict[Convolution, int]:
-    """Those that do most of the work, with how often each occurs."""
-    work = {convolution: times * convolution.operations() for convolution, times in found.items()}
-    chosen: dict[Convolution, int] = {}
-    done = 0
-    for convolution in sorted(work, key=lambda one: work[one], reverse=True)[:MOST]:
-        if done < SHARE * sum(work.values()):
-            chosen[convolution], done = found[convolution], done + work[convolution]
-    return chosen
-
-
 @dataclass(frozen=True)
-class Timings:
-    """Seconds that the same work takes in each way, round by round: ways take turns, so what else the machine does
-    meets all of them. complete: every way had its rounds."""
+class Speed:
+    """precision, "fp32" or "bf16"; layout, "contiguous" or "channels_last"; the milliseconds that the heaviest
+    convolutions of a round of turns take, forward and backward, in each way, by names such as "bf16 channels_last";
+    the operations that this is, in 1e9; why, a sentence; and the operations of convolutions that are done as matrix
+    products, as `engine.autotune.conv_gemm` names them. Formats that the recipe may not take are not timed. kept:
+    whether what was timed is in the cache, so that the next run takes the same."""
 
-    rounds: Mapping[tuple[str, str], Sequence[float]]
-    complete: bool = True
+    precision: str
+    layout: str
+    milliseconds: dict[str, float]
+    gflop: float
+    why: str
+    products: dict[str, int] = field(default_factory=dict)
+    kept: bool = True
 
-    def seconds(self) -> dict[tuple[str, str], float]:
-        """Of each way the fastest round, which was disturbed least."""
-        return {way: min(seconds) for way, seconds in self.rounds.items()}
-
-    def steady(self) -> bool:
-        """Whether they would be the same another time: complete, and no way varies much from round to round."""
-        return self.complete and all(is_steady(seconds) for seconds in self.rounds.values())
-
-
-def is_steady(rounds: Sequence[float]) -> bool:
-    """Whether half of these rounds of the same work take hardly longer than the fastest."""
-    return median(rounds) <= STEADY * min(rounds)
-
-
-def faster(new: Sequence[float], old: Sequence[float], margin: float) -> bool:
-    """Whether the new way is so many times as fast as the old one by all that rounds in turns can tell: by the fastest
-    round of each, by the median of the ratios, and in most of the rounds. A program that comes and goes meanwhile can
-    make up one of these, hardly all."""
-    ratios = [theirs / own for theirs, own in zip(old, new, strict=True)]
-    agreeing = sum(ratio > margin for ratio in ratios) / len(ratios)
-    return min(old) > margin * min(new) and median(ratios) > margin and agreeing >= AGREEING
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
 
 
-def timings(
-    chosen: Mapping[Convolution, int],
+def check_precision(requested: str, products: str | None = None) -> None:
+    """Raises ConfigError for what is no precision, or no word for products."""
+    if requested not in PRECISIONS:
+        raise ConfigError(f"precision is {requested!r}; expected auto, fp32 or bf16.")
+    if products is not None and products not in PRODUCTS:
+        raise ConfigError(f"products is {products!r}; expected auto or off.")
+
+
+def choose_speed(
+    requested: str,
+    learns_in_bf16: bool,
+    build: Callable[[], System],
+    draw: Callable[[int | None], Batch],
     device: torch.device,
-    dtypes: Collection[str] = tuple(DTYPES),
-    budget: float = BUDGET,
-) -> Timings:
-    """Seconds that the convolutions take, forward and backward, in each of these formats and in each layout; empty
-    without any. A way is left out that the device has not, or that is hopelessly slow on it."""
-    most = LONGEST if device.type == "cpu" else LONGEST_ON_GPU
-    parts = {one: one.within(most) for one in chosen}
-    shares = {part: chosen[one] * one.operations() / part.operations() for one, part in parts.items()}
-    times: dict[tuple[str, str], float] = {}
-    for way in [(dtype, layout) for dtype in dtypes for layout in LAYOUTS] if chosen else ():
-        limit = HOPELESS * min(times.values(), default=math.inf)
-        with suppress(RuntimeError):  # no such convolutions here
-            warm = (_seconds(shares, way, device, limit) for _ in range(WARM_UPS))
-            if (first := next((seconds for seconds in warm if seconds < limit), None)) is not None:
-                times[way] = first
-    rounds: dict[tuple[str, str], list[float]] = {way: [] for way in times}
-    started, done = time.perf_counter(), 0
-    while times and (done < ROUNDS or time.perf_counter() - started < budget):
-        if done and time.perf_counter() - started > LONGEST_BUDGET:
-            return Timings(rounds, complete=False)
-        for way, seconds in rounds.items():
-            seconds.append(_seconds(shares, way, device))
-        done += 1
-    return Timings(rounds)
+    anew: bool = False,
+    products: str | None = None,
+    gains_by_gemm: bool = False,
+) -> Speed:
+    """How a system is to train: in the precision that was requested, or for `auto` in the fastest in which its recipe
+    has been shown to learn as well.
+
+    build and draw: as `engine.autotune.timing.convolutions` takes them. gains_by_gemm: whether its recipe trains
+    faster with convolutions as matrix products (`Recipe.conv_gemm`); of others none are timed, whatever products says.
+    products: "auto" for those that are faster on this machine, "off" for none; None is "auto" where the precision is,
+    else "off", so that a precision by name depends on no timing (nor does the layout then). What was measured is kept
+    in the cache, so that the same command on the same machine trains to the same bits; anew measures again. Raises
+    ConfigError as `check_precision` does."""
+    check_precision(requested, products)
+    times_gemm = gains_by_gemm and (products or ("auto" if requested == "auto" else "off")) == "auto"
+    times_gemm = times_gemm and device.type == "cpu" and conv_gemm.available()
+    if requested != "auto" and not times_gemm:
+        return Speed(requested, "channels_last", {}, 0.0, f"Trains in {requested}, channels_last, as asked.")
+    found = convolutions(build, draw)
+    measured: Mapping[Way, Sequence[float]] = {}
+    ops: dict[str, int] = {}
+    kept = ops_kept = True
+    chosen = heaviest(found)
+    allowed = (requested,) if requested != "auto" else ("fp32", "bf16") if learns_in_bf16 else ("fp32",)
+    timed = device.type != "mps" and work_of(found) >= LEAST
+    if timed and requested == "auto":
+        measured, kept = _measured(chosen, device, tuple(DTYPES) if anew else allowed, anew)
+    precision, layout = fastest(measured, allowed)
+    if timed and times_gemm and layout == "channels_last":
+        ops, ops_kept = _faster_by_gemm(found, precision, anew)
+    best = {way: min(seconds) for way, seconds in measured.items()}
+    milliseconds = {" ".join(way): round(1000 * seconds, 3) for way, seconds in best.items()}
+    gflop = BACKWARD * work_of(chosen) / 1e9
+    kept = kept and ops_kept
+    why = _why(requested, learns_in_bf16, precision, layout, best, len(ops), kept)
+    return Speed(precision, layout, milliseconds, gflop, why, ops, kept)
 
 
-def fastest(measured: Mapping[tuple[str, str], Sequence[float]], allowed: Sequence[str]) -> tuple[str, str]:
-    """The format, of those that are allowed, and the layout to train in, by the rounds of each way; without timings the
-    first of them, in the layout of the images. bf16 must be WORTH it where fp32 is allowed, and contiguous CLEARLY
-    faster, as `faster` says."""
-    layouts = {dtype: _layout(measured, dtype) for dtype in allowed}
-    best = {dtype: measured[dtype, layouts[dtype]] for dtype in allowed if (dtype, layouts[dtype]) in measured}
-    dtype = allowed[0]
-    if {"fp32", "bf16"} <= best.keys():
-        dtype = "bf16" if faster(best["bf16"], best["fp32"], WORTH) else "fp32"
-    return dtype, layouts[dtype]
+def work_of(found: Mapping[Convolution, int]) -> float:
+    """Operations, forward, of all these convolutions."""
+    return sum(count * one.operations() for one, count in found.items())
 
 
-def _layout(measured: Mapping[tuple[str, str], Sequence[float]], dtype: str) -> str:
-    last, plain = (measured.get((dtype, layout)) for layout in ("channels_last", "contiguous"))
-    if plain is None or (last is not None and not faster(plain, last, CLEARLY)):
-        return "channels_last"
-    return "contiguous"
+def _measured(
+    chosen: Mapping[Convolution, int], device: torch.device, dtypes: tuple[str, ...], anew: bool
+) -> tuple[Mapping[Way, Sequence[float]], bool]:
+    """The timings of these convolutions, by rounds, from the cache if this machine has timed them before; and whether
+    they are in it."""
+
+    def measure() -> tuple[dict[str, Any], bool]:
+        found = timings(chosen, device, dtypes)
+        return {" ".join(way): list(seconds) for way, seconds in found.rounds.items()}, found.steady()
+
+    work = [(asdict(one), count) for one, count in chosen.items()]
+    known, kept = _remembered("seconds", [dtypes, work], device, measure, _rounds, anew)
+    ways = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
+    return {way: known[" ".join(way)] for way in ways if " ".join(way) in known}, kept
 
 
-def _seconds(
-    shares: Mapping[Convolution, float], way: tuple[str, str], device: torch.device, limit: float = math.inf
-) -> float:
-    """Seconds of the convolutions, each as often as its share says, forward and backward; it stops beyond the limit.
-    Their images and weights are made one after the other, so that memory holds one of them."""
-    dtype, layout = DTYPES[way[0]], LAYOUTS[way[1]]
-    total = 0.0
-    for convolution, share in shares.items():
-        images, weight = (
-            torch.ones(shape, device=device, dtype=dtype).contiguous(memory_format=layout).requires_grad_()
-            for shape in (convolution.images, convolution.weight)
-        )
-        _wait(device)
-        started = time.perf_counter()
-        made = convolution(images, weight)
-        torch.autograd.grad(made, (images, weight), torch.ones_like(made))
-        _wait(device)
-        total += share * (time.perf_counter() - started)
-        if total > limit:
-            break
-    return total
+def _rounds(value: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Rounds of each way, as they were kept. Raises ValueError when they are not alike."""
+    rounds = {way: [float(seconds) for seconds in each] for way, each in value.items()}
+    if not all(rounds.values()) or len({len(each) for each in rounds.values()}) > 1:
+        raise ValueError("rounds of ways that did not take turns")
+    return rounds
 
 
-def _wait(device: torch.device) -> None:
+def conv_ops(found: Mapping[Convolution, int]) -> list[tuple[str, Convolution]]:
+    """What `engine.autotune.conv_gemm` may do of these convolutions, that of the heaviest first."""
+    by_work = sorted(found, key=lambda one: found[one] * one.operations(), reverse=True)
+    return [(op, one) for one in by_work for op in conv_gemm.OPS]
+
+
+def _faster_by_gemm(found: Mapping[Convolution, int], precision: str, anew: bool) -> tuple[dict[str, int], bool]:
+    """The operations of these convolutions that are faster as products, from the cache likewise; none where timing was
+    disturbed."""
+    ops = conv_ops(found)
+
+    def measure() -> tuple[dict[str, Any], bool]:
+        faster = conv_gemm.faster_by_gemm(ops, precision)
+        return faster.ops, faster.steady
+
+    def read(value: Mapping[str, Any]) -> dict[str, int]:
+        return {name: int(count) for name, count in value.items()}
+
+    work = [(op, asdict(one)) for op, one in ops]
+    names, kept = _remembered("products", [precision, work], torch.device("cpu"), measure, read, anew)
+    return (names if kept else {}), kept
+
+
+def _remembered(
+    what: str,
+    of: list[Any],
+    device: torch.device,
+    measure: Callable[[], tuple[dict[str, Any], bool]],
+    read: Callable[[Mapping[str, Any]], dict[str, Known]],
+    anew: bool,
+) -> tuple[dict[str, Known], bool]:
+    """What this machine has measured before of such work, else what it measures now; and whether that is kept, as it is
+    where it was steady and no other program needed the cores."""
+    machine, threads = _machine(device), torch.get_num_threads()
+    key = [METHOD, machine, torch.__version__, threads, what, of]
+    file = cache_folder() / "speed" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
+    if not anew:
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # none yet, or damaged: measure
+            return read(parse_json(file.read_bytes())[what]), True
+    meter, started = Meter(), time.perf_counter()
+    measured, steady = measure()
+    kept = steady and not (device.type == "cpu" and _beside_others(meter, time.perf_counter() - started, threads))
+    if kept:
+        with suppress(OSError, ZerosumError):  # a cache that cannot be written costs a second the next time
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, {"machine": machine, what: measured})
+    return read(measured), kept
+
+
+def _beside_others(meter: Meter, seconds: float, threads: int) -> bool:
+    """Whether other programs needed the cores on which so many threads measured for so many seconds."""
+    others = meter.others()
+    return others is not None and cores() - taken_cores(others - cores() * TICK / max(seconds, TICK)) < threads
+
+
+def _machine(device: torch.device) -> str:
+    """What computes; by the host's name where the system tells the kind of processor alone."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        return torch.cuda.get_device_name(device)
+    name = processor()
+    return f"{name} {platform.node()}" if name in (platform.machine(), platform.processor()) else name
+
+
+def _why(
+    requested: str,
+    learns_in_bf16: bool,
+    precision: str,
+    layout: str,
+    measured: Mapping[Way, float],
+    by_gemm: int,
+    kept: bool,
+) -> str:
+    """The choice as a sentence."""
+    chosen = f"Trains in {precision}, {layout}{'' if requested == 'auto' else ', as asked'}"
+    if requested != "auto":
+        return f"{chosen}{_by_matrix(by_gemm)}.{'' if kept else DISTURBED}"
+    if not measured:
+        return f"{chosen}; its convolutions were not timed: they are small or few, or the device is no CPU or CUDA."
+    found = f"its convolutions take {1000 * measured[precision, layout]:.0f} ms in it here"
+    for other in {dtype for dtype, _ in measured} - {precision}:
+        took = min(seconds for (dtype, _), seconds in measured.items() if dtype == other)
+        found += f", {1000 * took:.0f} ms in {other}"
+    found += _by_matrix(by_gemm)
+    if not learns_in_bf16:
+        found += "; with these settings it has not been shown to learn as well in bf16"
+    return f"{chosen}: {found}.{'' if kept else DISTURBED}"
+
+
+def _by_matrix(ops: int) -> str:
+    return f"; {ops} of their passes by matrix products, which is faster here" if ops else ""

@@ -25,7 +25,7 @@ from zerosum.models.feature_extractors import form_mismatch
 from zerosum.models.generator import Model, RequestedConditions, images_from_latents
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError, DataError
-from zerosum.utils.files import parse_json, write_whole
+from zerosum.utils.files import parse_json, write_atomic
 from zerosum.utils.seeds import rng
 
 STEPS = range(-3, 4)  # standard deviations, from the first column of the sheet to the last
@@ -127,7 +127,7 @@ def attribute_directions(
 def write_directions(path: Path, directions: Directions) -> None:
     """Write vectors and names to one safetensors file, atomically."""
     metadata = {"names": json.dumps(directions.names)}
-    write_whole(path, safetensors.torch.save({"vectors": directions.vectors.contiguous()}, metadata), durable=False)
+    write_atomic(path, safetensors.torch.save({"vectors": directions.vectors.contiguous()}, metadata), durable=False)
 
 
 def read_directions(path: Path) -> Directions:

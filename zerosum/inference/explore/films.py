@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from zerosum.utils.errors import ConfigError
-from zerosum.utils.files import whole_file
+from zerosum.utils.files import atomic_file
 from zerosum.utils.pictures import over
 
 MIN_SIDE = 256  # pixels: the minimum of the longer side, unless a scale is given
@@ -54,7 +54,7 @@ def write_film(frames: Iterable[np.ndarray], out: Path, film: Film | None = None
     if out.suffix.lower() == ".mp4":
         first, rest = over(first, film.background), (over(frame, film.background) for frame in rest)
     enlarged = (frame.repeat(scale, axis=0).repeat(scale, axis=1) for frame in chain([first], rest))
-    with whole_file(out) as temporary:
+    with atomic_file(out) as temporary:
         write(enlarged, temporary, film.fps)
 
 

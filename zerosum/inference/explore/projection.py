@@ -33,7 +33,7 @@ from zerosum.models.loading import load_classifier
 from zerosum.models.translator import MOST_AT_ONCE
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError, DataError
-from zerosum.utils.files import plain_disk_errors, write_json, write_whole
+from zerosum.utils.files import plain_disk_errors, write_atomic, write_json
 from zerosum.utils.seeds import rng
 
 CANDIDATES, MOST_PIXELS = 4096, 2**26  # random latents that are tried; their pixels in total
@@ -185,7 +185,7 @@ def write_projection(
     tensors = {"latent": projection.latent} | (
         {} if projection.condition is None else {"condition": projection.condition}
     )
-    write_whole(out / "latent.safetensors", safetensors.torch.save(tensors), durable=False)
+    write_atomic(out / "latent.safetensors", safetensors.torch.save(tensors), durable=False)
     write_json(out / "projection.json", report)
     return {"out": str(out), **report}
 

@@ -128,3 +128,4 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
         AdversarialLoss("relativistic", relativistic, relativistic_generator, needs_real=True),
     )
 }
+"""By the names that `loss` takes; a further one is also listed in `LossName` of recipes/settings.py."""

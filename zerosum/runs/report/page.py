@@ -24,10 +24,10 @@ from PIL import Image
 
 from zerosum.runs.folder import is_number, list_checkpoints, names_count, read_lines
 from zerosum.runs.report.far import far_from_done
-from zerosum.runs.report.travels import command_words, name_of_path, travelling
+from zerosum.runs.report.strip_paths import command_words, name_of_path, strip_paths
 from zerosum.runs.task import GENERATION, Task, task_named
 from zerosum.utils.errors import ConfigError
-from zerosum.utils.files import parse_json, write_whole
+from zerosum.utils.files import parse_json, write_atomic
 
 MOST_FRAMES = 40
 MOST_ROWS = 800  # points of a curve: about two a pixel
@@ -51,7 +51,7 @@ def write_report(run: Path) -> Path:
     read, ZerosumError when the page cannot be written."""
     run = Path(run)
     path = run / "report.html"
-    write_whole(path, page(gather(run)))
+    write_atomic(path, page(gather(run)))
     return path
 
 
@@ -93,8 +93,8 @@ def gather(run: Path) -> dict[str, Any]:
         "findings": [event for event in events if event.get("kind") in ("warning", "failed", "diverged")],
         "events": events[-MOST_EVENTS:],
         "eventCount": len(events),
-        "config": travelling({key: value for key, value in config.items() if key != "schema"}),
-        "environment": travelling(read_environment(run / "env.json")),
+        "config": strip_paths({key: value for key, value in config.items() if key != "schema"}),
+        "environment": strip_paths(read_environment(run / "env.json")),
         "checkpoints": checkpoints(run / "checkpoints"),
         "floors": floors(run),
         "far": far_from_done(read_lines(run / "evaluation.jsonl")),
@@ -105,7 +105,7 @@ def gather(run: Path) -> dict[str, Any]:
 
 def told_of(event: dict[str, Any]) -> dict[str, Any]:
     """An event whose texts do not say where things lie on this machine."""
-    return event | {key: travelling(str(event[key])) for key in ("text", "advice") if event.get(key) is not None}
+    return event | {key: strip_paths(str(event[key])) for key in ("text", "advice") if event.get(key) is not None}
 
 
 def page(data: dict[str, Any]) -> str:
@@ -231,7 +231,7 @@ def evaluations(run: Path) -> list[dict[str, Any]]:
             for words, place in (named.items() if isinstance(named, dict) else ())
             if (src := packed(run / "evaluation" / Path(str(place)).name, PICTURES_BUDGET // 8))
         ]
-        found.append(travelling(line) | {"pictures": pictures})
+        found.append(strip_paths(line) | {"pictures": pictures})
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.runs.report.made_run import make_run
 from zerosum.runs.report.page import gather
-from zerosum.runs.report.travels import travelling, without_places
+from zerosum.runs.report.strip_paths import strip_paths, without_places
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_what_lies_here_or_at_home_is_named_from_here(tmp_path, monkeypatch):
     here = tmp_path / "a place with spaces"
     here.mkdir()
     monkeypatch.chdir(here)
-    assert travelling({"source": str(here / "photos"), "n": [1, str(here / "b")]}) == {
+    assert strip_paths({"source": str(here / "photos"), "n": [1, str(here / "b")]}) == {
         "source": "photos",
         "n": [1, "b"],
     }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Allowance:
+class TimeBudget:
     """A budget for optional work during training, such as scores or reports: less than `share` of the time.
 
     After t seconds of work it is due again t / share later; the first time it is due at once. clock: monotonic

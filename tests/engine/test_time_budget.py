@@ -2,7 +2,7 @@
 
 import pytest
 
-from zerosum.engine.allowance import Allowance
+from zerosum.engine.time_budget import TimeBudget
 
 
 class Clock:
@@ -14,7 +14,7 @@ class Clock:
 
 def test_it_is_due_at_once_and_again_when_it_took_its_share():
     clock = Clock()
-    allowance = Allowance(0.05, clock)
+    allowance = TimeBudget(0.05, clock)
     assert allowance.due()
     with allowance.spent():
         clock.now += 3
@@ -26,7 +26,7 @@ def test_it_is_due_at_once_and_again_when_it_took_its_share():
 
 def test_of_what_takes_longer_and_longer_no_more_than_the_share_is_spent():
     clock = Clock()
-    allowance, spent, took = Allowance(0.05, clock), 0.0, 1.0
+    allowance, spent, took = TimeBudget(0.05, clock), 0.0, 1.0
     for _ in range(10_000):
         clock.now += 1
         if allowance.due():
@@ -39,7 +39,7 @@ def test_of_what_takes_longer_and_longer_no_more_than_the_share_is_spent():
 
 def test_what_failed_has_taken_time_too():
     clock = Clock()
-    allowance = Allowance(0.5, clock)
+    allowance = TimeBudget(0.5, clock)
 
     def fails():
         with allowance.spent():

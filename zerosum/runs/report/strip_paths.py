@@ -20,13 +20,13 @@ def name_of_path(text: str) -> str:
     return path.relative_to(here).as_posix() if path.is_relative_to(here) and path != here else path.name
 
 
-def travelling(value: Any, said: Callable[[str], str] | None = None) -> Any:
+def strip_paths(value: Any, said: Callable[[str], str] | None = None) -> Any:
     """The same JSON value, its texts as `said` has them, by default without the places of this machine."""
     said = said or without_places
     if isinstance(value, dict):
-        return {key: travelling(part, said) for key, part in value.items()}
+        return {key: strip_paths(part, said) for key, part in value.items()}
     if isinstance(value, list):
-        return [travelling(part, said) for part in value]
+        return [strip_paths(part, said) for part in value]
     return said(value) if isinstance(value, str) else value
 
 
