@@ -114,7 +114,7 @@ function header() {
   const shape = data.data.shape || [], pace = recent("time/images_per_second"), wait = recent("time/data_wait");
   const classes = ((maps ? data.data.labels : pairs ? data.data.input?.labels : data.data.classes) || []).length;
   const facts = [
-    [say("fact-images"), whole(data.decode.images), data.data.count ? say("fact-epochs", { n: (data.images / data.data.count).toLocaleString(language, { maximumFractionDigits: 1 }) }) : ""],
+    [say("fact-images"), whole(data.images), data.data.count ? say("fact-epochs", { n: (data.images / data.data.count).toLocaleString(language, { maximumFractionDigits: 1 }) }) : ""],
     [say("fact-time"), duration(data.seconds), ""],
     [say("fact-speed"), pace == null ? "–" : whole(pace), wait == null ? "" : say("fact-wait", { share: share(wait, 1) })],
     [data.vectors ? say("fact-points") : suited("fact-set"), data.data.count ? whole(data.data.count) : "–",
