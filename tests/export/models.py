@@ -13,9 +13,10 @@ from zerosum.engine.randomness import seeded
 from zerosum.models.base import MODELS
 from zerosum.nn.networks.pix2pixhd import Pix2pixHDNetwork
 from zerosum.recipes.registry import get_recipe, list_recipes
+from zerosum.recipes.unpaired import with_domains
 from zerosum.runs.checkpoint import save_checkpoint
 from zerosum.runs.folder import RunFolder
-from zerosum.runs.task import ATTRIBUTE_EDITING, CLASSIFICATION, TRANSLATION
+from zerosum.runs.task import ATTRIBUTE_EDITING, CLASSIFICATION, TRANSLATION, UNPAIRED
 from zerosum.utils.environment import environment
 
 HAIR = Condition("hair", ("black", "red", "green"), (5, 2, 1))
@@ -29,6 +30,8 @@ SMALLER: dict[str, dict[str, Any]] = {
     "anime": {"generator": {"blocks": 1, "width": 8}, "discriminator": {"width": 4}},
     "caae": {"network": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4, "hidden": 8}},
     "classifier": {"width": 4},
+    "cut": {"generator": {"width": 4, "blocks": 1}, "discriminator": {"width": 4, "layers": 1}},
+    "cyclegan": {"generator": {"width": 4, "blocks": 1}, "discriminator": {"width": 4, "layers": 1}},
     "dcgan": {"generator": {"width": 4}, "discriminator": {"width": 4}},
     "gan": {"generator": {"hidden": [16]}, "discriminator": {"hidden": [16]}},
     "pix2pix": {"generator": {"width": 4}, "discriminator": {"width": 4, "patch": 16}},
@@ -80,6 +83,8 @@ def tiny(name: str, **more: Any) -> Any:
         info = replace(info, input=LABELS if recipe_name == "pix2pixhd" and "instances" not in values else COLOUR)
     if recipe.task == ATTRIBUTE_EDITING:
         info = replace(info, input=COLOUR, conditions=(AGE, BIT))
+    if recipe.task == UNPAIRED:
+        info = with_domains(info, ("A", "B"), recipe.settings.both_ways)
     if recipe_name == "segmenter":
         info = replace(info, labels=("a", "b", "c"))
     info = replace(info, **{key: values.pop(key) for key in OF_INFO if key in values})

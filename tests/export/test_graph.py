@@ -34,7 +34,7 @@ def library(model, given):
         if "instances" in given:
             style["instances"] = given["instances"].numpy()[row : row + 1, ..., None]
         if model.conditions:
-            ports = [given["age"], given["image_"]]
+            ports = [given["image_" if c.name == "image" else c.name] for c in model.conditions]
             style["asked"] = {c.name: c.values[int(p[row])] for c, p in zip(model.conditions, ports, strict=True)}
         rows.append(model.translate(inputs[row : row + 1], **style))
     made = np.concatenate(rows)
@@ -91,6 +91,7 @@ def test_names_are_those_of_the_contract():
     assert names["dcgan"] == names["gan on points"] == ["latent"]
     assert names["dcgan, told"] == ["latent", "hair", "image_"]  # image is the output
     assert names["caae"] == ["input", "age", "image_"]
+    assert (names["cyclegan"], names["cut"]) == (["input", "direction"], ["input"])
     assert names["classifier"] == ["image"]
     assert names["pix2pix"] == names["segmenter"] == ["input"]
     assert names["pix2pixhd"] == ["input", "style"]

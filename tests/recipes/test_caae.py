@@ -331,7 +331,7 @@ def test_further_attributes_are_told_and_kept(tmp_path):
     assert [condition.name for condition in model.conditions] == ["age", "gender"]
     assert RunFolder.existing(run).config()["settings"]["also"] == ["gender"]
     image = np.zeros((1, 8, 8, 3), np.uint8)
-    with pytest.raises(ConfigError, match="told the gender"):
+    with pytest.raises(ConfigError, match="Condition 'gender' is missing"):
         model.translate(image, asked={"age": "30"})
     assert model.translate(image, asked={"age": "30", "gender": "male"}).shape == (1, 8, 8, 3)
 

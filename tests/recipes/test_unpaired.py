@@ -131,6 +131,25 @@ def test_fastcut_compares_a_mirrored_translation_with_the_picture_as_it_was(monk
 
 
 @pytest.mark.parametrize("name", ["cyclegan", "cut"])
+def test_r1_is_half_its_weight_times_the_squared_gradient_at_real_images(name):
+    """Mescheder et al. 2018, equation 9, over patches; nothing by default."""
+    plain, weighted = (system_of(name, penalty={"r1": r1}) for r1 in (0, 6))
+    players = [next(p for p in system.players if p.name == "discriminator") for system in (plain, weighted)]
+    batch = weighted.joint_forward(batch_of())
+    assert "r1" not in players[0].losses(batch)[0]
+    terms, logged = players[1].losses(batch)
+    torch.testing.assert_close(logged["penalty/r1"], terms["r1"])
+    judges = [players[1].module] if name == "cut" else [players[1].module.of_b, players[1].module.of_a]
+    expected = 0.0
+    for judge, real in zip(judges, (batch["image"], batch["input"]), strict=False):
+        images = real.clone().requires_grad_()
+        logits = judge(images)
+        (gradient,) = torch.autograd.grad(logits.sum(), images)
+        expected += 3 * float(gradient.square().flatten(1).sum(dim=1).mean()) * len(images) / logits.numel()
+    assert float(terms["r1"].detach()) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cyclegan", "cut"])
 def test_a_step_moves_every_parameter(name):
     system = system_of(name, pool=3) if name == "cyclegan" else system_of(name, contrast={"patches": 8, "width": 8})
     before = [{key: value.clone() for key, value in player.module.named_parameters()} for player in system.players]

@@ -106,7 +106,7 @@ def test_labels_out_of_range_under_an_agreeing_hash(tmp_path: Path) -> None:
     document = json.loads((out / "dataset.json").read_text())
     document["info"]["hash"] = content_hash((6, 8, 8, 3), whole.images, labels, None, None)
     (out / "dataset.json").write_text(json.dumps(document | {"sha256": document_hash(document)}))
-    with pytest.raises(DataError, match=r"labels\.npy is damaged.*labels from 7 to 7, where there are 2 classes"):
+    with pytest.raises(DataError, match=r"labels\.npy is damaged.*labels from 7 to 7 for 2 classes"):
         load_dataset(out)
 
 

@@ -22,6 +22,7 @@ from zerosum.recipes.unpaired import (
     loss_of,
     nearest_size,
     patch_discriminator,
+    r1_terms,
     residual_generator,
     started,
     varied,
@@ -119,8 +120,11 @@ def cut(settings: CutSettings, data: DatasetInfo) -> System:
             return terms, {}
 
         def discriminator_loss(batch: Batch) -> tuple[Terms, Terms]:
-            real, fake = discriminator(batch["image"]), discriminator(batch["fake"].detach())
-            return discriminator_terms(loss, scale, real, fake), logit_scores(loss, real, fake)
+            image = batch["image"].detach().requires_grad_(settings.penalty.r1 > 0)
+            real, fake = discriminator(image), discriminator(batch["fake"].detach())
+            penalties = r1_terms(settings, [(real, image)])
+            logged = logit_scores(loss, real, fake) | {f"penalty/{name}": term for name, term in penalties.items()}
+            return discriminator_terms(loss, scale, real, fake) | penalties, logged
 
         schedule = decaying(settings, settings.optimizer.lr, data.count)
         optimizer = settings.optimizer

@@ -22,6 +22,7 @@ from zerosum.recipes.unpaired import (
     loss_of,
     nearest_size,
     patch_discriminator,
+    r1_terms,
     residual_generator,
     varied,
 )
@@ -110,12 +111,16 @@ def cyclegan(settings: CycleganSettings, data: DatasetInfo) -> System:
                 (judges.of_b, batch["image"], judges.pool_b.exchange(batch["fake"])),
                 (judges.of_a, batch["input"], judges.pool_a.exchange(batch["fake_input"])),
             )
+            images = []
             for judge, real, fake in sides:
-                logits.append((judge(real), judge(fake)))
+                images.append(real.detach().requires_grad_(settings.penalty.r1 > 0))
+                logits.append((judge(images[-1]), judge(fake)))
                 for name, term in discriminator_terms(loss, scale, *logits[-1]).items():
                     terms[name] = terms.get(name, 0) + term
             real, fake = (torch.cat([pair[side].flatten() for pair in logits]) for side in (0, 1))
-            return terms, logit_scores(loss, real, fake)
+            penalties = r1_terms(settings, [(pair[0], image) for pair, image in zip(logits, images, strict=True)])
+            logged = logit_scores(loss, real, fake) | {f"penalty/{name}": term for name, term in penalties.items()}
+            return terms | penalties, logged
 
         schedule = decaying(settings, settings.optimizer.lr, data.count)
         optimizer = settings.optimizer

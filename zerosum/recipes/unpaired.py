@@ -18,11 +18,21 @@ from zerosum.engine.players import Batch, Schedule, Terms
 from zerosum.nn.augment.jitter import jitter
 from zerosum.nn.augment.settings import AugmentSettings
 from zerosum.nn.losses.adversarial import ADVERSARIAL, AdversarialLoss
+from zerosum.nn.losses.penalties import patch_r1_from_logits
 from zerosum.nn.networks import patch
 from zerosum.nn.networks.pix2pixhd import GlobalGenerator
 from zerosum.nn.networks.unpaired import DIRECTIONS
 from zerosum.recipes.adversarial import logit_statistics
-from zerosum.recipes.settings import GanAdamSettings, HeldShare, LossName, ScoreSettings, Settings, Strict, held_share
+from zerosum.recipes.settings import (
+    GanAdamSettings,
+    HeldShare,
+    LossName,
+    R1Settings,
+    ScoreSettings,
+    Settings,
+    Strict,
+    held_share,
+)
 from zerosum.recipes.translation import JITTER, LAST
 from zerosum.utils.errors import ConfigError
 
@@ -86,6 +96,7 @@ class UnpairedSettings(Settings):
     mirror: bool = Field(True, description="mirror half of the images, each by itself")
     loss: LossName = Field("least-squares", description="the adversarial loss")
     optimizer: GanAdamSettings = GanAdamSettings()
+    penalty: R1Settings = R1Settings()
     validation: HeldShare = Field(
         "auto",
         description="share of each domain that is held out, shown in the report; auto: 20 of both, or a twentieth",
@@ -210,6 +221,14 @@ def loss_of(settings: UnpairedSettings) -> tuple[AdversarialLoss, float]:
 def discriminator_terms(loss: AdversarialLoss, scale: float, real: Tensor, fake: Tensor) -> Terms:
     """Half of the loss on real and fake logits, as in the papers' code."""
     return {name: 0.5 * scale * term for name, term in loss.discriminator(real.flatten(), fake.flatten()).items()}
+
+
+def r1_terms(settings: UnpairedSettings, pairs: Sequence[tuple[Tensor, Tensor]]) -> Terms:
+    """The weighted R1 penalty of real logits with respect to their images, which need gradients; none by default."""
+    if not settings.penalty.r1:
+        return {}
+    each = [patch_r1_from_logits(logits, images) for logits, images in pairs]
+    return {"r1": settings.penalty.r1 / 2 * torch.stack(each).sum()}
 
 
 def logit_scores(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> Terms:
