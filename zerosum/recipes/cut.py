@@ -58,7 +58,7 @@ AUTHORS: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "antiali
 
 @recipe(
     "cut",
-    summary="from one set of images to another without pairs, in one direction, at a third of the cost of cyclegan",
+    summary="from one set of images to another without pairs, in one direction, in less time than cyclegan",
     paper="Park, Efros, Zhang & Zhu 2020, arXiv 2007.15651",
     expect="64 px: textures and colours of the other domain after a quarter of an hour on two CPU cores",
     settings=CutSettings,
