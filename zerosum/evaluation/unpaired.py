@@ -17,9 +17,9 @@ from zerosum.evaluation.common import save_figure, select_rows, split_notes, tra
 from zerosum.evaluation.generation import score_cautions
 from zerosum.metrics.scores import FEWEST, all_scores, batches, distance_scores, made_by, score_name
 from zerosum.models.feature_extractors import extractor_for, features_of
-from zerosum.models.tiling import translate_batch
 from zerosum.models.translator import Translator
-from zerosum.models.unpaired_scores import BATCH, direction_batch, domain_rows, translations
+from zerosum.models.unpaired_scores import domain_rows, translations
+from zerosum.nn.networks.unpaired import DIRECTIONS
 from zerosum.runs.task import UNPAIRED
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError, DataError
@@ -27,7 +27,6 @@ from zerosum.utils.weights import tensors_hash
 
 MOST = 2_000  # images of a domain that are translated
 SHOWN = 12  # rows of the picture
-DIRECTIONS = ("AtoB", "BtoA")
 
 
 def evaluate_unpaired(request: Request, model: Translator) -> dict[str, Any]:
@@ -58,7 +57,7 @@ def evaluate_unpaired(request: Request, model: Translator) -> dict[str, Any]:
     reader = None if request.reader is None else open_domain_reader(request.reader, model)
     others = [open_classifier(path, model) for path in request.keeps]
     real = [features_of(extractor, batches(dataset, lot), model.device) for lot in lots]
-    others_real = [_training_features(request, model, dataset, domain, n, extractor) for domain in (0, 1)]
+    others_real = _training_features(request, model, dataset, n, extractor)
     scores: dict[str, float] = {}
     errors: dict[str, float] = {}
     floor: dict[str, float] = {}
@@ -68,7 +67,7 @@ def evaluate_unpaired(request: Request, model: Translator) -> dict[str, Any]:
     both_ways = bool(model.info.conditions)
     for source, target in ((0, 1), (1, 0))[: 2 if both_ways else 1]:
         prefix = f"{DIRECTIONS[source]}/" if both_ways else ""
-        made = torch.cat(list(translations(model.system, model.network, dataset, lots[source], source)))
+        made = torch.cat(list(translations(model.system, model.network, dataset.images[lots[source]], info, source)))
         stored = to_stored(made, info)
         columns += [dataset.images[lots[source][:SHOWN]], stored[:SHOWN]]
         fake = features_of(extractor, [to_float(stored, info)], model.device)
@@ -82,7 +81,7 @@ def evaluate_unpaired(request: Request, model: Translator) -> dict[str, Any]:
                 f"{prefix}{key}": value for key, value in all_scores(beside, real[target]).named(n, extractor).items()
             }
         if both_ways:
-            back = _translated(model, to_float(stored, info), target)
+            back = torch.cat(list(translations(model.system, model.network, stored, info, target)))
             inputs = to_float(dataset.images[lots[source]], info)
             scores[f"{prefix}cycle_l1@{words}"] = float((back - inputs).abs().mean())
         _read(
@@ -123,28 +122,20 @@ def open_domain_reader(path: str | Path, model: Translator) -> AttributeClassifi
     return reader
 
 
-def _translated(model: Translator, images: Tensor, source: int) -> Tensor:
-    """Images (N, C, H, W) of domain `source`, translated."""
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            batch = direction_batch(images[start : start + BATCH].to(model.device), source)
-            parts.append(translate_batch(model.system, model.network, batch).clamp(-1, 1).float().cpu())
-    return torch.cat(parts)
-
-
 def _training_features(
-    request: Request, model: Translator, dataset: Dataset, domain: int, n: int, extractor: Any
-) -> Tensor | None:
-    """Features of so many training images of a domain; None where they cannot be had, or are those scored."""
-    training = training_set(request.folder, model, dataset, request.progress)
+    request: Request, model: Translator, dataset: Dataset, n: int, extractor: Any
+) -> list[Tensor | None]:
+    """Of each domain features of so many training images; None where they cannot be had, or are those scored."""
+    training = None if request.part == "train" else training_set(request.folder, model, dataset, request.progress)
     if training is None:
-        return None
-    rows = domain_rows(training[0], training[1], domain)
-    if len(rows) < n or request.part == "train":
-        return None
-    chosen = np.sort(rows[epoch_order(len(rows), request.seed, 2)[:n]])
-    return features_of(extractor, batches(training[0], chosen), model.device)
+        return [None, None]
+    features: list[Tensor | None] = []
+    for domain in (0, 1):
+        rows = domain_rows(training[0], training[1], domain)
+        chosen = np.sort(rows[epoch_order(len(rows), request.seed, 2)[:n]])
+        enough = len(rows) >= n
+        features.append(features_of(extractor, batches(training[0], chosen), model.device) if enough else None)
+    return features
 
 
 def _read(

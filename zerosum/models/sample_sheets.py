@@ -292,7 +292,7 @@ class UnpairedSheets:
         """Write `<images>.png` from the network."""
         columns = []
         for source, rows in enumerate(self.sides[: 2 if self.data.info.conditions else 1]):
-            made = torch.cat(list(translations(self.system, network, self.data, rows, source)))
+            made = torch.cat(list(translations(self.system, network, self.data.images[rows], self.data.info, source)))
             columns += [self.data.images[rows], to_stored(made, self.data.info)]
         pictures.save_picture(self._picture(columns), self.folder / f"{images:09d}.png")
         return self.system.stage(images)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zerosum.data.dataset import Dataset
+from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.tensors import to_float
 from zerosum.engine.players import Batch, System
 from zerosum.metrics.features import Extractor
@@ -31,17 +31,20 @@ def direction_batch(images: Tensor, source: int) -> Batch:
 
 
 @torch.inference_mode()
-def translations(system: System, network: nn.Module, data: Dataset, rows: np.ndarray, source: int) -> Iterator[Tensor]:
-    """Images of the other domain (n, C, H, W) for these rows, all of domain `source`, batch by batch, on the CPU."""
+def translations(
+    system: System, network: nn.Module, images: np.ndarray, info: DatasetInfo, source: int
+) -> Iterator[Tensor]:
+    """Images of the other domain (n, C, H, W) for images of domain `source` (N, H, W, C) as stored, batch by batch, on
+    the CPU."""
     device = next(network.parameters()).device
-    for start in range(0, len(rows), BATCH):
-        images = to_float(data.images[rows[start : start + BATCH]], data.info, device)
-        yield translate_batch(system, network, direction_batch(images, source)).clamp(-1, 1).float().cpu()
+    for start in range(0, len(images), BATCH):
+        batch = direction_batch(to_float(images[start : start + BATCH], info, device), source)
+        yield translate_batch(system, network, batch).clamp(-1, 1).float().cpu()
 
 
 def translation_features(
     system: System, network: nn.Module, data: Dataset, rows: np.ndarray, source: int, extractor: Extractor
 ) -> Tensor:
     """Features (n, D) of the translations of these rows, rounded as they would be stored."""
-    made = as_stored(translations(system, network, data, rows, source), data.info)
+    made = as_stored(translations(system, network, data.images[rows], data.info, source), data.info)
     return features_of(extractor, made, next(network.parameters()).device)

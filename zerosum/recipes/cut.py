@@ -13,10 +13,10 @@ from zerosum.nn.networks.unpaired import PatchSampler
 from zerosum.recipes.adversarial import adam, at_discriminator_rate
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import Strict
+from zerosum.recipes.translation import decaying
 from zerosum.recipes.unpaired import (
     PAPER,
     UnpairedSettings,
-    decaying,
     discriminator_terms,
     logit_scores,
     loss_of,

@@ -9,14 +9,15 @@ from torch import nn
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
 from zerosum.engine.step import frozen
+from zerosum.nn.losses.matching import l1_distance
 from zerosum.nn.networks.image_pool import ImagePool
 from zerosum.nn.networks.unpaired import DIRECTIONS, BothWays
 from zerosum.recipes.adversarial import adam, at_discriminator_rate
 from zerosum.recipes.registry import recipe
+from zerosum.recipes.translation import decaying
 from zerosum.recipes.unpaired import (
     PAPER,
     UnpairedSettings,
-    decaying,
     discriminator_terms,
     logit_scores,
     loss_of,
@@ -96,11 +97,11 @@ def cyclegan(settings: CycleganSettings, data: DatasetInfo) -> System:
                     "adversarial": scale * (loss.generator(judges.of_b(fake_b)) + loss.generator(judges.of_a(fake_a)))
                 }
             if cycle:
-                terms["cycle_a"] = cycle * (network.b_to_a(fake_b) - real_a).abs().mean()
-                terms["cycle_b"] = cycle * (network.a_to_b(fake_a) - real_b).abs().mean()
+                terms["cycle_a"] = cycle * l1_distance(real_a, network.b_to_a(fake_b))
+                terms["cycle_b"] = cycle * l1_distance(real_b, network.a_to_b(fake_a))
             if identity:
                 terms["identity"] = identity * (
-                    (network.a_to_b(real_b) - real_b).abs().mean() + (network.b_to_a(real_a) - real_a).abs().mean()
+                    l1_distance(real_b, network.a_to_b(real_b)) + l1_distance(real_a, network.b_to_a(real_a))
                 )
             return terms, {}
 

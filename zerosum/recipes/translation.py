@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -33,6 +34,15 @@ PAIRED = ("image", "input", "instances", "map")
 
 Stages = list[list[Tensor]]
 """A discriminator's outputs: the feature maps of each scale, the last of them the logits."""
+
+
+class Decaying(Protocol):
+    """Settings of a run whose learning rate falls over the last share `decay` of its length."""
+
+    @property
+    def decay(self) -> float: ...
+
+    def goal(self, count: int, classes: int) -> int: ...
 
 
 class TranslationSettings(Settings):
@@ -160,8 +170,8 @@ def jittered(settings: TranslationSettings, data: DatasetInfo, batch: Batch) -> 
     return batch | jitter(tensors, nearest, enlarge, settings.mirror, settings.sharp_jitter)
 
 
-def decaying(settings: TranslationSettings, lr: float, count: int) -> Schedule:
-    """The learning rate: constant, then linear decay to a hundredth at the end."""
+def decaying(settings: Decaying, lr: float, count: int) -> Schedule:
+    """The learning rate: constant, then linear decay to a hundredth at the end (1/101 in the code of CycleGAN)."""
     end = settings.goal(count, 0)
     start = end * (1 - settings.decay)
 

@@ -14,7 +14,7 @@ from zerosum.data.conditioning.conditions import Condition
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.settings import PackSettings, Size
 from zerosum.data.split import split_indices
-from zerosum.engine.players import Batch, Schedule, Terms
+from zerosum.engine.players import Batch, Terms
 from zerosum.nn.augment.jitter import jitter
 from zerosum.nn.augment.settings import AugmentSettings
 from zerosum.nn.losses.adversarial import ADVERSARIAL, AdversarialLoss
@@ -33,7 +33,7 @@ from zerosum.recipes.settings import (
     Strict,
     held_share,
 )
-from zerosum.recipes.translation import JITTER, LAST
+from zerosum.recipes.translation import JITTER
 from zerosum.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class UnpairedSettings(Settings):
     penalty: R1Settings = R1Settings()
     validation: HeldShare = Field(
         "auto",
-        description="share of each domain that is held out, shown in the report; auto: 20 of both, or a twentieth",
+        description="share of each domain that is held out, shown in the report; auto: 20 of each, or a twentieth",
     )
     score: ScoreSettings = ScoreSettings(images=500)
     ema_half_life: float = Field(1_000, ge=0, description="half-life of the network's moving average, in images")
@@ -137,7 +137,7 @@ class UnpairedSettings(Settings):
 
     def epoch(self, count: int, classes: int) -> int:
         """Images of a domain in a pass, of a set of `count` images of both."""
-        return max(1, (count - round(held_share(self.validation, count // self.sets) * count)) // 2)
+        return max(1, (count - round(held_share(self.validation, count // self.sets) * count)) // self.sets)
 
 
 def domains_of(settings: UnpairedSettings) -> tuple[str | None, str | None]:
@@ -194,18 +194,6 @@ def varied(settings: UnpairedSettings, data: DatasetInfo, batch: Batch) -> Batch
     enlarge = None if settings.jitter == 1 else (round(height * settings.jitter), round(width * settings.jitter))
     vary = partial(jitter, nearest=[], enlarge=enlarge, flip=settings.mirror)
     return batch | vary({"input": batch["input"]}) | vary({"image": batch["image"]})
-
-
-def decaying(settings: UnpairedSettings, lr: float, count: int) -> Schedule:
-    """The learning rate, constant and then falling in a line to a hundredth at the end (1/101 in the authors' code)."""
-    end = settings.goal(count, 2)
-    start = end * (1 - settings.decay)
-
-    def schedule(images_seen: int) -> list[dict[str, float]]:
-        done = (images_seen - start) / (end - start) if end > start else 0.0
-        return [{"lr": lr * (1 - (1 - LAST) * min(max(done, 0.0), 1.0))}]
-
-    return schedule
 
 
 def loss_of(settings: UnpairedSettings) -> tuple[AdversarialLoss, float]:

@@ -163,7 +163,7 @@ def _set_up(
     """The system of a new run in the format that is fastest here, and what was measured to choose it."""
     recipe, settings, data = request.recipe, resolved.settings, resolved.data
     task = TRAINING[recipe.task]
-    stored = task.batches(settings, data, task.rows(settings, data, seed))
+    stored = task.batches(settings, data, task.known_rows(data))  # for shapes
     with plain_memory_errors():
         speed = choose_speed(
             precision,
