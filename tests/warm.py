@@ -39,7 +39,7 @@ IMPORTED = (
 class Process:
     """The command `zerosum` with these arguments, or Python code to which they are the arguments, in a session of its
     own, which has the stream as its terminal if that is asked. What it writes is kept in files (`output`, `errors`)
-    where no other streams are given. Signals that are ignored stay so, as under nohup."""
+    where no other streams are given. Signals have their defaults, but those in `ignored`, as under nohup."""
 
     def __init__(self, server, arguments, code=None, streams=None, terminal=False, ignored=()):
         self._files = None if streams else [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
@@ -176,6 +176,10 @@ def become(asked, streams):
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["environment"])
+    # a shell ignores SIGINT for what it runs in the background, and nohup SIGHUP: these tests send both
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     for number in asked["ignored"]:
         signal.signal(number, signal.SIG_IGN)
     sys.argv = ["zerosum", *asked["arguments"]]
