@@ -25,12 +25,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TARGETS = (
     "zerosum/engine/*.py",
-    "zerosum/losses/*.py",
+    "zerosum/nn/losses/*.py",
     "zerosum/metrics/*.py",
     "zerosum/data/sampler.py",
-    "zerosum/metrics/scores.py",
-    "zerosum/models/paired_scores.py",
-    "zerosum/tasks/*.py",
+    "zerosum/data/split.py",
+    "zerosum/models/*_scores.py",
+    "zerosum/training/tasks/*.py",
 )
 BROAD = (  # after the tests of the folder itself
     "tests/training/test_honest_training.py",
