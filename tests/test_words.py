@@ -178,15 +178,16 @@ def test_the_commands_of_the_readme_to_explore_and_export(photos, run_line):
 @pytest.mark.slow
 def test_the_commands_of_the_readme_for_pairs(tmp_path, run_line):
     rng = np.random.default_rng(0)
-    for folder in ("pairs", "drawings"):
+    for folder in ("pairs", "drawings", "photos"):
         (tmp_path / folder).mkdir()
     for i in range(12):
+        Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "photos" / f"{i}.jpg")
         Image.fromarray(rng.integers(0, 255, (64, 128, 3), dtype=np.uint8)).save(tmp_path / "pairs" / f"{i}.jpg")
         Image.fromarray(rng.integers(0, 255, (50 + i, 70, 3), dtype=np.uint8)).save(tmp_path / "drawings" / f"{i}.png")
     Image.fromarray(rng.integers(0, 9, (64, 64), dtype=np.uint8)).save(tmp_path / "label.png")
     torch.save(u_net(3, 3, BATCH, False).state_dict(), tmp_path / "latest_net_G.pth")
     (lines,) = [block.splitlines() for block in blocks("README.md", "sh") if "pix2pix" in block]
-    assert len(lines) == 7
+    assert len(lines) == 8
     for line in lines:
         for long, short in PAIRED_LESS.items():
             line = line.replace(long, short)

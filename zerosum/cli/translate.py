@@ -118,6 +118,8 @@ def translate(
         values = map(value_text, result["asked"])
         columns = f" Each row shows the input, then {listed(list(values))}."
     show(f"{count} in {result['out']}{skipped}, from {run} after {result['trained_on']:,} images.{columns}")
+    if "expects" in result:
+        show(f"The run expects {result['expects']}.")
 
 
 def parse_attributes(words: list[str]) -> tuple[list[str], dict[str, str]]:

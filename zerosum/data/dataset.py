@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -141,6 +141,14 @@ def _combination(text: str) -> Together:
     return tuple(map(int, indices.split())), int(count)
 
 
+class ComputedArray(Protocol):
+    """Rows that are computed when they are indexed, in place of an array."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> np.ndarray: ...
+
+
 class Dataset:
     """A packed set in `folder`.
 
@@ -148,7 +156,8 @@ class Dataset:
     labels      (N,) int64 into info.classes, or None
     attributes  name to (N,) array of further attributes of each image
     conditions  (N, G) int64, indices into the values of each of info.conditions, -1 where an image has none; or None
-    inputs      (N, H, W, C), the inputs of pairs, memory-mapped (label maps have C = 1); or None
+    inputs      (N, H, W, C), the inputs of pairs, memory-mapped (label maps have C = 1), or computed when they are
+                indexed (`made.MadeInputs`); or None
     instances   (N, H, W, 1) int32, the instance of each pixel; or None
     trained     keys of images (`content`) that a run was trained on and therefore never holds out; or None"""
 
@@ -162,7 +171,7 @@ class Dataset:
         labels: np.ndarray | None,
         attributes: dict[str, np.ndarray],
         conditions: np.ndarray | None = None,
-        inputs: np.ndarray | None = None,
+        inputs: np.ndarray | ComputedArray | None = None,
         instances: np.ndarray | None = None,
     ) -> None:
         self.folder, self.info = folder, info
@@ -172,7 +181,7 @@ class Dataset:
     def __len__(self) -> int:
         return self.info.count
 
-    def with_info(self, info: DatasetInfo, **arrays: np.ndarray | None) -> "Dataset":
+    def with_info(self, info: DatasetInfo, **arrays: np.ndarray | ComputedArray | None) -> "Dataset":
         """The same images with another info, and other labels, conditions or inputs by name."""
         other = copy.copy(self)
         vars(other).update(arrays, info=info)
@@ -200,7 +209,8 @@ class Dataset:
             return content
         maps = bool(self.info.labels), bool(self.info.input and self.info.input.labels)
         synthetic = self.info.source.startswith("builtin:")  # no two are alike
-        content = content_of(self.images, self.inputs, maps, nearly=not synthetic)
+        inputs = self.inputs if isinstance(self.inputs, np.ndarray) else None  # those computed from images add nothing
+        content = content_of(self.images, inputs, maps, nearly=not synthetic)
         if is_prepared(self.folder) and not (self.folder / FILE).exists() and len(self) == _count_in(self.folder):
             store(content, self.folder)
         return content
@@ -323,7 +333,7 @@ def _column(name: str, values: Any, count: int) -> np.ndarray:
     return values
 
 
-def _on_disk(array: np.ndarray) -> mmap.mmap | None:
+def _on_disk(array: np.ndarray | ComputedArray) -> mmap.mmap | None:
     """The memory map of an array, or None for an array in memory."""
     base: Any = array
     while base is not None and not isinstance(base, mmap.mmap):

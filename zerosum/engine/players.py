@@ -90,18 +90,21 @@ class GeneratorSpec:
 class TranslatorSpec:
     """How an image-to-image network is used.
 
-    translate is the forward pass; height and width of its input must be multiples of `multiple`. stochastic: it uses
-    random numbers at inference too. has_styles: `style` in the batch selects one of several styles. uses_instances:
-    the output depends on `instances`. fixed_size: it only accepts images of the training size. defaults: values of
-    conditions, by name, where none is requested."""
+    translate is the forward pass; height and width of its input must be multiples of `multiple`, and those of its
+    output are `scale` times as large. stochastic: it uses random numbers at inference too. has_styles: `style` in the
+    batch selects one of several styles. uses_instances: the output depends on `instances`. fixed_size: it only accepts
+    images of the training size. defaults: values of conditions, by name, where none is requested. expects: the inputs
+    that it was trained for, as the end of a sentence, where they are not obvious."""
 
     translate: Translate
     multiple: int = 1
+    scale: int = 1
     stochastic: bool = False
     has_styles: bool = False
     uses_instances: bool = False
     fixed_size: bool = False
     defaults: Mapping[str, str] = field(default_factory=dict)
+    expects: str = ""
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ def split_notes(
 
 def natural_side(data: Dataset) -> np.ndarray:
     """The images of a data set; for pairs from images to label maps, the inputs."""
-    return data.inputs if data.inputs is not None and data.info.labels else data.images
+    return data.inputs if isinstance(data.inputs, np.ndarray) and data.info.labels else data.images
 
 
 def memorisation_note(what: str, training: float, held: float, error: float, higher: bool, words: str) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from zerosum.data.dataset import Dataset
 from zerosum.data.decode.label_maps import VOID
+from zerosum.data.made import MadeInputs
 from zerosum.data.sampler import epoch_order
 from zerosum.data.scan import Progress
 from zerosum.data.tensors import to_float, to_input
@@ -37,7 +38,7 @@ from zerosum.metrics.segmentation import AreasUnderCurves, SegmentationScores, c
 from zerosum.models.feature_extractors import extractor_for, features_of
 from zerosum.models.loading import load_translator
 from zerosum.models.paired_scores import BATCH, image_scores, paired_scores, pairs
-from zerosum.models.sample_sheets import displayed_inputs, displayed_outputs
+from zerosum.models.sample_sheets import as_large, displayed_inputs, displayed_outputs
 from zerosum.models.tiling import translate_batch
 from zerosum.models.translator import Translator, stored_outputs
 from zerosum.runs.folder import RunFolder
@@ -108,7 +109,7 @@ def score_translator(
     extractor = extractor_for(features, dataset.info, model.device)
     training = training_set(folder, model, dataset, progress)
     apart = training is not None and not (words == "train" and training[0] is dataset)
-    candidates = baselines(dataset, rows, training, apart, seed)
+    candidates = baselines(dataset, rows, training, apart, seed) | input_baselines(dataset, rows)
     tallies = {name: PairTally(extractor, segmenter_model, model.device) for name in ("made", "real", *candidates)}
     figures = PairFigures(len(rows))
     for part_rows, batch, logits in translate_pairs(model, dataset, rows, progress):
@@ -434,6 +435,38 @@ def _images_of(data: Dataset, rows: np.ndarray, places: slice, real: Tensor) -> 
     return to_float(data.images[rows[places]], data.info)
 
 
+def input_baselines(data: Dataset, rows: np.ndarray) -> dict[str, Candidate]:
+    """Baselines that need no network, where inputs are computed from the images: the input as it is, enlarged, or with
+    its holes in the mean colour of what is known."""
+    side, info = data.info.input, data.info
+    if side is None or not isinstance(data.inputs, MadeInputs):
+        return {}
+    making, inputs = data.inputs.making, data.inputs
+
+    def candidate(change: Callable[[Tensor], Tensor]) -> Candidate:
+        def images(places: slice, real: Tensor) -> Tensor:
+            changed = change(to_input(inputs[rows[places]], side)).expand_as(real)
+            (stored,) = as_stored([changed.clamp(-1, 1)], info)
+            return stored
+
+        return images
+
+    def filled(x: Tensor) -> Tensor:
+        opacity = (x[:, -1:] + 1) / 2
+        known = (x[:, :-1] * opacity).mean(dim=(2, 3), keepdim=True)
+        return making.finish(known / opacity.mean(dim=(2, 3), keepdim=True).clamp_min(1e-6), x)
+
+    if making.kind == "holes":
+        return {"holes in the mean colour": candidate(filled)}
+    if making.scale > 1:
+        size = info.shape[:2]
+        smooth = partial(interpolate, size=size, mode="bicubic", align_corners=False)
+        return {"bicubic": candidate(smooth), "nearest": candidate(partial(interpolate, size=size))}
+    if info.alpha and making.kind == "gray":
+        return {"unchanged input": candidate(lambda x: torch.cat([x[:, :1]] * (info.shape[2] - 1) + [x[:, 1:]], dim=1))}
+    return {} if info.alpha and making.kind == "edges" else {"unchanged input": candidate(lambda x: x)}
+
+
 def nearest_inputs(data: Dataset, rows: np.ndarray, known: Dataset, trained_rows: np.ndarray) -> np.ndarray:
     """For each row of a data set the index, among the training rows of another, of the nearest input in L2 (one-hot for
     classes). Inputs of more than 2¹⁴ values are downsampled by averaging."""
@@ -483,7 +516,7 @@ class PairFigures:
             picked = rows[chosen]
             made = np.stack([self.made[place] for place in chosen])
             sides = [
-                displayed_inputs(data.inputs[picked], data.info),
+                as_large(displayed_inputs(data.inputs[picked], data.info), data.info),
                 displayed_outputs(made, data.info),
                 displayed_outputs(data.images[picked], data.info),
             ]

@@ -97,8 +97,8 @@ def translate(
     {"ages": "20,60"} or {"ages": "all"}, give one picture `out` with one row per input: the input, then each value.
     Pictures are resized to the training size for such runs. precision: fp32, bf16, or auto (bf16 if it is faster here).
     overwrite: allow replacing a file, or writing into a folder that is not empty.
-    Unreadable pictures are skipped with a warning. Returns out, images (the number translated), trained_on (images) and
-    skipped (name and reason of each).
+    Unreadable pictures are skipped with a warning. Returns out, images (the number translated), trained_on (images),
+    skipped (name and reason of each) and, for runs whose inputs were computed from images, what they expect.
     Raises ConfigError if options do not fit the run or each other, or out would overwrite the inputs; DataError if
     nothing can be read."""
     run, source = Path(run), Path(source)
@@ -143,6 +143,7 @@ def translate(
         "images": images,
         "trained_on": model.images,
         **({"asked": columns} if model.conditions else {}),
+        **({"expects": model.spec.expects} if model.spec.expects else {}),
         "skipped": [asdict(skip) for skip in work.skipped],
     }
 

@@ -162,7 +162,7 @@ class PairSheets:
         chosen = np.sort(rows[epoch_order(len(rows), seed, 0)[: 8 * self.across]])
         self.batch = data.batch(chosen)
         self.inputs, self.targets = (
-            displayed_inputs(self.batch["input"], data.info),
+            as_large(displayed_inputs(self.batch["input"], data.info), data.info),
             displayed_outputs(self.batch["image"], data.info),
         )
         if not (folder / "reals.png").exists():
@@ -230,6 +230,11 @@ def displayed_inputs(inputs: np.ndarray, info: DatasetInfo) -> np.ndarray:
     if info.input.labels:
         return pictures.coloured(inputs[..., 0], len(info.input.labels))
     return pictures.rgb(inputs, info.input.value_range)
+
+
+def as_large(shown: np.ndarray, info: DatasetInfo) -> np.ndarray:
+    """Displayed inputs (N, H', W', 3) of the size of the images: small ones with each pixel repeated."""
+    return shown.repeat(info.shape[0] // shown.shape[1], axis=1).repeat(info.shape[1] // shown.shape[2], axis=2)
 
 
 def displayed_outputs(images: np.ndarray, info: DatasetInfo) -> np.ndarray:

@@ -17,8 +17,11 @@ from zerosum.recipes.translation import (
     PairedGame,
     PairedSettings,
     Stages,
+    completed,
+    fed,
     halvings,
     input_of,
+    made_spec,
     nearest_size,
     paired_forward,
     paired_players,
@@ -131,15 +134,17 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
 
+    def translate(network: nn.Module, batch: Batch) -> Tensor:
+        return completed(settings, network(fed(settings, batch)["input"]), batch)
+
     def condition_input(batch: Batch) -> Tensor | None:
-        return batch["input"] if discriminator_part.sees_input else None
+        return fed(settings, batch)["input"] if discriminator_part.sees_input else None
 
     def reconstruction(real: Tensor, fake: Tensor, *stages: Stages) -> Terms:
         return {"l1": settings.l1 * l1_distance(real, fake)} if settings.l1 else {}
 
     def generate(batch: Batch) -> Tensor:
-        images: Tensor = generator(batch["input"])
-        return images
+        return translate(generator, batch)
 
     def players() -> list[Player]:
         in_channels = channels + (inputs.width if discriminator_part.sees_input else 0)
@@ -152,8 +157,8 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
         return paired_players(settings, data, generator, discriminator, game)
 
     spec = TranslatorSpec(
-        lambda network, batch: network(batch["input"]),
-        multiple=generator.multiple,
+        translate,
+        **made_spec(settings, generator.multiple),
         stochastic=part.kind == "unet" and part.noise and part.dropout > 0,
     )
     return System(generator, players, translator=spec, joint_forward=paired_forward(settings, data, generate))

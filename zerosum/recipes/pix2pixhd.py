@@ -23,8 +23,11 @@ from zerosum.recipes.translation import (
     PairedGame,
     PairedSettings,
     Stages,
+    completed,
     decaying,
+    fed,
     input_of,
+    made_spec,
     nearest_size,
     paired_forward,
     paired_players,
@@ -200,11 +203,11 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
 
     def generate(batch: Batch) -> Tensor:
         ids = ids_of(batch)
-        images: Tensor = network(batch["input"], ids, None if encoder is None else encoder(batch["image"], ids))
-        return images
+        styles = None if encoder is None else encoder(batch["image"], ids)
+        return completed(settings, network(fed(settings, batch)["input"], ids, styles), batch)
 
     def condition_input(batch: Batch) -> Tensor:
-        return network.with_boundaries(batch["input"], ids_of(batch))
+        return network.with_boundaries(fed(settings, batch)["input"], ids_of(batch))
 
     def reconstruction(real: Tensor, fake: Tensor, real_stages: Stages, fake_stages: Stages) -> Terms:
         terms: Terms = {}
@@ -224,8 +227,7 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
         features = None
         if network.encoder is not None and ids is not None:
             features = network.sample_styles(batch["input"], ids, batch.get("style", 0))
-        images: Tensor = network(batch["input"], ids, features)
-        return images
+        return completed(settings, network(fed(settings, batch)["input"], ids, features), batch)
 
     def enhancer_optimizer(generator: LocalEnhancer) -> tuple[torch.optim.Optimizer, Schedule]:
         fresh = {id(parameter) for parameter in generator.enhancer_parameters()}
@@ -258,7 +260,7 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
 
     spec = TranslatorSpec(
         translate,
-        multiple=generator.multiple,
+        **made_spec(settings, generator.multiple),
         has_styles=encoder is not None,
         uses_instances=data.instances and (edges or encoder is not None),
     )

@@ -4,14 +4,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 from torch import Tensor, nn
 
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
+from zerosum.data.made import Made, MadeSettings, Making
 from zerosum.data.settings import PackSettings, Size
 from zerosum.data.split import SplitBy, split_indices
 from zerosum.engine.players import Batch, Player, Schedule, Terms
@@ -78,12 +79,16 @@ class TranslationSettings(Settings):
     split: SplitBy = Field("content", description=SPLIT_HELP)
     ema_half_life: float = Field(2_000, ge=0, description="half-life of the network's moving average, in images")
 
-    @field_validator("data")
-    @classmethod
-    def _has_pairs(cls, value: PackSettings) -> PackSettings:
-        if not value.pairs:
-            raise ValueError("pairs must be true: translation is trained on pairs")
-        return value
+    @property
+    def making(self) -> Making | None:
+        """How inputs are computed from images; None where the data has pairs."""
+        return None
+
+    @model_validator(mode="after")
+    def _has_inputs(self) -> "TranslationSettings":
+        if self.making is None and not self.data.pairs:
+            raise ValueError("data.pairs must be true: translation is trained on pairs")
+        return self
 
     @field_validator("augment")
     @classmethod
@@ -100,6 +105,8 @@ class TranslationSettings(Settings):
 
     def example(self, info: DatasetInfo) -> DatasetInfo:
         """Images from images, or label maps of ten classes from images."""
+        if self.making is not None:
+            return self.making.described(info)
         labels = () if self.data.maps == "auto" else tuple(f"class {i}" for i in range(10))
         return replace(info, input=Side(info.shape[2], "uint8", (0, 255), False), labels=labels)
 
@@ -111,6 +118,12 @@ class TranslationSettings(Settings):
 class PairedSettings(TranslationSettings):
     """Settings of image-to-image recipes with a discriminator."""
 
+    make: Made = Field(
+        "none",
+        description="compute the inputs from the images of a plain folder: gray, edges, holes, noise or small; "
+        "none: the data has pairs",
+    )
+    made: MadeSettings = MadeSettings()
     augment: GanAugmentSettings = Field(
         GanAugmentSettings(),
         description="augmentation of real and generated images alike, inputs moved with them: ada, or single settings",
@@ -128,6 +141,20 @@ class PairedSettings(TranslationSettings):
     )
     optimizer: GanAdamSettings = GanAdamSettings()
     penalty: R1Settings = R1Settings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_images_to_make_inputs(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("make", "none") != "none":
+            data = values.get("data", {})
+            data = data.model_dump() if isinstance(data, PackSettings) else data
+            return values | {"data": {**data, "pairs": False}}
+        return values
+
+    @property
+    def making(self) -> Making | None:
+        """As `make` and `made` say."""
+        return None if self.make == "none" else Making(self.make, self.made)
 
 
 def split(settings: TranslationSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -160,14 +187,43 @@ def halvings(height: int, width: int) -> int:
 
 
 def jittered(settings: TranslationSettings, data: DatasetInfo, batch: Batch) -> Batch:
-    """The batch with its pairs enlarged, cropped and mirrored, input and image alike (`nn.augment.jitter`)."""
-    tensors: dict[str, Tensor] = {name: batch[name] for name in PAIRED if name in batch}
-    if any(tensor.is_meta for tensor in tensors.values()):  # shapes only; they do not change
-        return batch
+    """The batch with its pairs enlarged, cropped and mirrored, input and image alike (`nn.augment.jitter`). Inputs that
+    are computed from images are computed after that, so that resampling changes neither noise nor edges."""
+    making = settings.making
+    names = PAIRED if making is None else ("image",)
+    tensors: dict[str, Tensor] = {name: batch[name] for name in names if name in batch}
+    if not any(tensor.is_meta for tensor in tensors.values()):  # shapes do not change
+        batch = batch | _moved(settings, data, tensors)
+    return batch if making is None else batch | {"input": making.inputs(batch["image"], data)}
+
+
+def _moved(settings: TranslationSettings, data: DatasetInfo, tensors: dict[str, Tensor]) -> Batch:
     height, width = data.shape[:2]
     enlarge = None if settings.jitter == 1 else (round(height * settings.jitter), round(width * settings.jitter))
     nearest = ["input"] if input_of(data).labels else []
-    return batch | jitter(tensors, nearest, enlarge, settings.mirror, settings.sharp_jitter)
+    return dict(jitter(tensors, nearest, enlarge, settings.mirror, settings.sharp_jitter))
+
+
+def fed(settings: TranslationSettings, batch: Batch) -> Batch:
+    """The batch with its input as the network gets it."""
+    making = settings.making
+    return batch if making is None else batch | {"input": making.feed(batch["input"])}
+
+
+def completed(settings: TranslationSettings, images: Tensor, batch: Batch) -> Tensor:
+    """The images from a network, with what the input knows of them."""
+    making = settings.making
+    return images if making is None else making.finish(images, batch["input"])
+
+
+def made_spec(settings: TranslationSettings, multiple: int) -> dict[str, Any]:
+    """The fields of TranslatorSpec that inputs computed from images change: `scale`, `multiple` and `expects`.
+
+    multiple: of the sides that the network takes."""
+    making = settings.making
+    if making is None:
+        return {"multiple": multiple}
+    return {"scale": making.scale, "multiple": multiple // math.gcd(multiple, making.scale), "expects": making.expects}
 
 
 def decaying(settings: Decaying, lr: float, count: int) -> Schedule:

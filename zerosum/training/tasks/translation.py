@@ -5,22 +5,48 @@ from typing import Any
 
 import numpy as np
 
-from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.dataset import Dataset, DatasetInfo, is_prepared, load_dataset
 from zerosum.data.decode.label_maps import levels_of
+from zerosum.data.sampler import batch_indices
+from zerosum.data.scan import Scan
+from zerosum.data.sources.pairing import note_of_pairs
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.models.sample_sheets import PairSheets
 from zerosum.recipes.translation import TranslationSettings, split
 from zerosum.runs.task import TRANSLATION
+from zerosum.training.batches import StoredBatches
 from zerosum.training.tasks.base import TRAINING, TrainingTask, paired_scorer
+from zerosum.utils.errors import DataError
 
 
 class TranslationTraining(TrainingTask):
     """A translator learns from all pairs but those held out; how near it comes to their images scores it."""
 
     def prepare(self, data: Dataset, settings: TranslationSettings) -> Dataset:
-        """The pairs as they are."""
-        return data
+        """The pairs as they are, or images with the inputs that are computed from them."""
+        return data if settings.making is None else settings.making.applied(data)
+
+    def check_data(self, settings: TranslationSettings, found: Scan, source: str) -> None:
+        """Raises DataError for pairs where inputs are computed from images."""
+        if settings.making is None:
+            return
+        packed = is_prepared(Path(source)) and load_dataset(source).info.input is not None
+        if packed or note_of_pairs(found.classes, lambda: (record.name for record in found.records)):
+            raise DataError(
+                f"{source} holds pairs, of which the inputs are there: leave make out, or give the folder of the "
+                "images alone."
+            )
+
+    def batches(self, settings: TranslationSettings, data: Dataset, rows: np.ndarray) -> StoredBatches | None:
+        """Images alone, where the inputs are computed from them once they are jittered."""
+        if settings.making is None:
+            return None
+
+        def next_batch(stream: int, position: int, count: int) -> dict[str, np.ndarray]:
+            return {"image": data.images[rows[batch_indices(len(rows), count, position, stream)]]}
+
+        return next_batch
 
     def pinned(self, settings: TranslationSettings, info: DatasetInfo) -> dict[str, Any]:
         """How many classes the label maps have, and which shades of gray stand for them, as they were found."""
