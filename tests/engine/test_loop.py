@@ -12,6 +12,7 @@ from zerosum.engine import loop
 from zerosum.engine.loop import WRITE_ATTEMPTS, Cadence, Goal, Progress, Scorer, Training
 from zerosum.engine.players import GeneratorSpec, Player, System
 from zerosum.engine.stopping import StopRequest
+from zerosum.engine.watch import Finding
 from zerosum.runs.checkpoint import best_checkpoint, list_checkpoints
 from zerosum.runs.folder import RunFolder, read_lines
 from zerosum.utils.errors import DataError, DivergedError, ZerosumError
@@ -105,6 +106,13 @@ def test_a_run_begins_and_ends_with_a_sample_and_a_checkpoint(make):
     assert [path.name for path in list_checkpoints(training.run.checkpoints)] == ["000000050", "000000000"]
     assert (training.progress.images, training.progress.step) == (50, 5)
     assert training.progress.drawn == {"discriminator": 50, "generator": 50}
+
+
+def test_progress_ends_at_1_though_the_last_batch_goes_beyond_the_goal(make):
+    training = make(log=10)
+    training.run_until(Goal(images=25), StopRequest())
+    fractions = [line[3] for line in training.listeners[0].lines]
+    assert fractions == [0.4, 0.8, 1.0]
 
 
 def test_a_slow_run_is_not_silent_until_the_next_regular_line(make, monkeypatch):
@@ -359,6 +367,30 @@ def test_a_checkpoint_that_could_not_be_marked_is_not_the_best(make, monkeypatch
     training.run_until(Goal(images=40), StopRequest())
     assert training.best == {"images": 30, "name": "eval/fd", "score": 3.0}
     assert best_checkpoint(training.run.checkpoints).name == "000000030"
+
+
+def test_a_checkpoint_without_a_score_is_scored_though_earlier_ones_were(make):
+    first = make(checkpoint=10, clock=Clock())
+    first.scorer = Scorer(lambda network, images: ({"eval/fd": float(images)}, {}), "eval/fd", False)
+    first.run_until(Goal(images=20), StopRequest())
+    again = make(checkpoint=10, clock=Clock())
+    again.scorer = first.scorer
+    again.restore()
+    assert not again.lacks_score()
+    again.scorer = None
+    again.run_until(Goal(images=30), StopRequest())
+    third = make(checkpoint=10)
+    third.scorer = first.scorer
+    third.restore()
+    assert third.lacks_score()
+
+
+def test_what_the_watch_finds_is_a_warning_with_its_advice(make):
+    training = make(log=10)
+    finding = Finding("mode-collapse", "All samples are alike.", "Take another seed.")
+    training.watch.see = lambda images, values: [finding] if images == 20 else []
+    training.run_until(Goal(images=30), StopRequest())
+    assert training.listeners[0].events.count(("warning", "All samples are alike. Take another seed.")) == 1
 
 
 def test_a_best_checkpoint_that_is_gone_is_no_longer_the_best(make):

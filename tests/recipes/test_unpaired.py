@@ -13,6 +13,7 @@ from PIL import Image
 import zerosum
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.step import training_step
+from zerosum.metrics.scores import FEWEST
 from zerosum.models.unpaired_scores import direction_batch
 from zerosum.nn.losses.contrastive import patch_nce
 from zerosum.recipes.registry import get_recipe
@@ -192,6 +193,23 @@ def test_each_domain_comes_in_an_order_of_its_own(folders):
     for name, array in next_batch(7, 30, 12).items():
         np.testing.assert_array_equal(array, batch[name][30:42])
     assert not np.array_equal(next_batch(8, 0, 24)["input"], batch["input"][:24])
+
+
+def test_the_baseline_of_a_score_is_one_domain_beside_the_other_and_its_floor_is_one_beside_itself(tmp_path):
+    draw = np.random.default_rng(0)
+    for name, low in (("A", 0), ("B", 150)):
+        (tmp_path / name).mkdir()
+        for number in range(2 * FEWEST):
+            pixels = draw.integers(low, low + 100, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{name}{number}.png")
+    task, settings, data = prepared(tmp_path, validation=0, score={"images": FEWEST})
+    system = system_of("cyclegan")
+    scorer = task.scorer(system, settings, data, 0)
+    _, about = scorer.measure(system.network, 0)
+    unchanged, floor = about["baselines"]["unchanged input"], about["floor"]
+    assert set(unchanged) == set(floor)
+    for name in (scorer.leading, scorer.leading.replace("eval/", "eval/BtoA/")):
+        assert unchanged[name] > 20 * floor[name]
 
 
 def test_held_out_images_are_of_both_domains_and_of_no_batch(folders):
