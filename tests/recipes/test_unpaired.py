@@ -93,14 +93,14 @@ def test_the_generators_of_cyclegan_step_first_and_leave_the_discriminators_with
 @pytest.mark.parametrize("identity", [True, False])
 def test_the_losses_of_cut_are_those_of_the_paper(identity):
     """Park et al. 2020, equation 5, and half of each contrastive term beside the identity, as in the authors' code."""
-    system = system_of("cut", contrast={"identity": identity, "patches": 1000, "width": 8})
+    system = system_of("cut", contrast={"identity": identity, "patches": 1000, "width": 8, "deepest": 1})
     discriminator, generator = system.players
     batch = system.joint_forward(batch_of())
     a, b, net = batch["input"], batch["image"], system.network
     sampler = generator.module["sampler"]
 
     def nce(x):
-        maps = [net.trunk.encoded(one)[0] for one in (net(x), x)]
+        maps = [net.trunk.encoded(one, 1)[0] for one in (net(x), x)]
         everywhere = [torch.arange(one.shape[2] * one.shape[3]) for one in maps[0]]  # the loss goes by sets of patches
         queries, keys = (sampler(one, everywhere) for one in maps)
         return torch.stack([patch_nce(*pair) for pair in zip(queries, keys, strict=True)]).mean()

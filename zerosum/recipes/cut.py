@@ -36,8 +36,13 @@ class ContrastSettings(Strict):
     """The patchwise contrastive loss."""
 
     weight: NonNegativeFloat = Field(1.0, description="lambda_NCE: weight of the loss")
-    patches: PositiveInt = Field(256, description="positions of each feature map that are compared")
-    width: PositiveInt = Field(256, description="features of a patch")
+    patches: PositiveInt = Field(
+        128, description="positions of each feature map that are compared; 256 in the papers, of larger maps"
+    )
+    width: PositiveInt = Field(128, description="features of a patch; 256 in the papers")
+    deepest: PositiveInt = Field(
+        2, description="residual block whose output is the last feature map compared; in the papers the fifth of nine"
+    )
     temperature: float = Field(0.07, gt=0, description="what similarities are divided by")
     identity: bool = Field(True, description="also between an image of the target domain and its translation")
     flip: bool = Field(False, description="mirror the input of half of the steps, and its translation back (FastCUT)")
@@ -53,7 +58,13 @@ class CutSettings(UnpairedSettings):
 
 
 FAST: dict[str, Any] = {"contrast": {"weight": 10.0, "identity": False, "flip": True}}
-AUTHORS: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "antialias": True}, "start": "xavier"}
+HEADS: dict[str, Any] = {"patches": 256, "width": 256, "deepest": 5}
+AUTHORS: dict[str, Any] = {
+    **PAPER,
+    "generator": {**PAPER["generator"], "antialias": True},
+    "contrast": HEADS,
+    "start": "xavier",
+}
 
 
 @recipe(
@@ -65,7 +76,11 @@ AUTHORS: dict[str, Any] = {**PAPER, "generator": {**PAPER["generator"], "antiali
     nearest_size=nearest_size,
     largest_default=128,
     example_shape=(256, 256, 3),
-    presets={"fast": FAST, "paper": {**AUTHORS, "epochs": 400}, "paper-fast": {**AUTHORS, **FAST, "epochs": 200}},
+    presets={
+        "fast": FAST,
+        "paper": {**AUTHORS, "epochs": 400},
+        "paper-fast": {**AUTHORS, "contrast": {**FAST["contrast"], **HEADS}, "epochs": 200},
+    },
     task=UNPAIRED,
 )
 def cut(settings: CutSettings, data: DatasetInfo) -> System:
@@ -80,28 +95,26 @@ def cut(settings: CutSettings, data: DatasetInfo) -> System:
         flipped = contrast.flip and bool(torch.rand(()) < 0.5)
         source = batch["input"].flip(3) if flipped else batch["input"]
         if contrast.identity:
-            both, maps = network.with_maps(torch.cat([source, batch["image"]]))
+            both, maps = network.with_maps(torch.cat([source, batch["image"]]), contrast.deepest)
             fake, same = both.chunk(2)
         else:
-            fake, maps = network.with_maps(source)
+            fake, maps = network.with_maps(source, contrast.deepest)
             same = None
         if flipped:  # the keys are those of the picture as it was
             with torch.no_grad():
-                maps = network.trunk.encoded(batch["input"])[0]
+                maps = network.trunk.encoded(batch["input"], contrast.deepest)[0]
         return batch | {"fake": fake, "same": same, "keys": [one.detach() for one in maps], "flipped": flipped}
 
     def players() -> list[Player]:
         discriminator = patch_discriminator(settings, data)
-        sampler = PatchSampler(network.trunk.encoded_channels(data.shape[2]), contrast.patches, contrast.width)
+        channels = network.trunk.encoded_channels(data.shape[2], contrast.deepest)
+        sampler = PatchSampler(channels, contrast.patches, contrast.width)
         if settings.start == "xavier":
             for part in (network, discriminator, sampler):
                 started(part, GAIN)
         translator = nn.ModuleDict({"generator": network, "sampler": sampler})
 
-        def contrastive(images: Tensor, keys: list[Tensor], flipped: bool) -> Tensor:
-            queries = network.trunk.encoded(images)[0]
-            if flipped:
-                queries = [one.flip(3) for one in queries]
+        def contrastive(queries: list[Tensor], keys: list[Tensor]) -> Tensor:
             positions = sampler.positions(keys)
             with torch.no_grad():
                 keyed = sampler(keys, positions)
@@ -112,11 +125,13 @@ def cut(settings: CutSettings, data: DatasetInfo) -> System:
             fake, same, keys = batch["fake"], batch["same"], batch["keys"]
             terms: Terms = {"adversarial": scale * loss.generator(discriminator(fake))}
             if contrast.weight:
-                count = len(fake)
-                share = contrast.weight / (2 if same is not None else 1)
-                terms["nce"] = share * contrastive(fake, [one[:count] for one in keys], batch["flipped"])
-                if same is not None:
-                    terms["nce_identity"] = share * contrastive(same, [one[count:] for one in keys], False)
+                images = {"nce": fake} if same is None else {"nce": fake, "nce_identity": same}
+                queries = network.trunk.encoded(torch.cat(list(images.values())), contrast.deepest)[0]
+                for number, name in enumerate(images):
+                    rows = slice(number * len(fake), (number + 1) * len(fake))
+                    mine = [one[rows].flip(3) if batch["flipped"] and name == "nce" else one[rows] for one in queries]
+                    term = contrastive(mine, [one[rows] for one in keys])
+                    terms[name] = contrast.weight / len(images) * term
             return terms, {}
 
         def discriminator_loss(batch: Batch) -> tuple[Terms, Terms]:

@@ -19,7 +19,7 @@ from zerosum.nn.networks.patch import downsample
 from zerosum.nn.networks.unet import Norm, check_size, init_normal, needs_bias, norm_layer
 from zerosum.utils.seeds import rng
 
-DEEPEST = 5  # the residual block whose output is the last map of `Trunk.encoded`
+DEEPEST = 5  # the residual block whose output is the last map of `Trunk.encoded`, of 9 (Park et al. 2020)
 
 
 class Residual(nn.Module):
@@ -93,10 +93,10 @@ class Trunk(nn.Module):
         features: Tensor = self.up(self.blocks(x))
         return features
 
-    def encoded(self, images: Tensor, blocks: int | None = None) -> tuple[list[Tensor], Tensor]:
+    def encoded(self, images: Tensor, deepest: int = DEEPEST, blocks: int | None = None) -> tuple[list[Tensor], Tensor]:
         """Feature maps on the way down: the images with their reflected border, the convolution of each halving before
-        its norm, the first residual block, and the fifth or the last (Park et al. 2020, appendix C.2); and what so many
-        residual blocks give, by default as many as these maps need."""
+        its norm, the first residual block, and the one numbered `deepest` from 1, or the last (Park et al. 2020,
+        appendix C.2); and what so many residual blocks give, by default as many as these maps need."""
         check_size(images, self.multiple, 2 * self.multiple)
         border = cast(nn.Conv2d, self.entry.conv).kernel_size[0] // 2
         maps = [pad(images, (border,) * 4, mode="reflect")]  # (N, C, H + 6, W + 6)
@@ -105,16 +105,16 @@ class Trunk(nn.Module):
             for name, part in layer.named_children():
                 x = part(x)
                 maps += [x] if name == "conv" else []
-        last = min(DEEPEST, len(self.blocks)) - 1
+        last = min(deepest, len(self.blocks)) - 1
         for number, block in enumerate(self.blocks[: last + 1 if blocks is None else blocks]):
             x = block(x)
             maps += [x] if number in (0, last) else []
         return maps, x
 
-    def encoded_channels(self, in_channels: int) -> list[int]:
+    def encoded_channels(self, in_channels: int, deepest: int = DEEPEST) -> list[int]:
         """The channels of each map of `encoded`."""
         downs, widest = len(self.down), self.width << len(self.down)
-        blocks = min(len(self.blocks), 2)
+        blocks = min(len(self.blocks), deepest, 2)
         return [in_channels, *(self.width << (level + 1) for level in range(downs)), *[widest] * blocks]
 
 
@@ -151,9 +151,9 @@ class GlobalGenerator(nn.Module):
         features: Tensor = self.trunk(images)
         return features
 
-    def with_maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def with_maps(self, images: Tensor, deepest: int = DEEPEST) -> tuple[Tensor, list[Tensor]]:
         """What forward gives, and the maps of `Trunk.encoded` on the way."""
-        maps, x = self.trunk.encoded(images, len(self.trunk.blocks))
+        maps, x = self.trunk.encoded(images, deepest, len(self.trunk.blocks))
         made: Tensor = self.exit(self.trunk.up(x))
         return (made.tanh() if self.bounded else made), maps
 
