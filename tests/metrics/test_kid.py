@@ -104,3 +104,9 @@ def test_wrong_input_is_named() -> None:
         kernel_distance(torch.rand(9, 3), torch.rand(9, 4))
     with pytest.raises(ValueError, match="fake must be finite"):
         kernel_distance(torch.rand(9, 3), torch.full((9, 3), torch.nan))
+
+
+def test_the_first_ten_thousand_samples_are_compared():
+    features = torch.zeros(2, 10_001, 1)
+    features[:, -1] = torch.tensor([[1e3], [-1e3]])  # which the kernel would cube
+    assert kernel_distance(*features).value == pytest.approx(0, abs=1e-9)
