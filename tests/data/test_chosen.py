@@ -126,7 +126,7 @@ def test_frames_of_an_animation_are_pages_too(tmp_path: Path) -> None:
 
 def test_pages_of_pairs_are_refused(tmp_path: Path) -> None:
     folder_of(tmp_path, some_pngs(2, "A/") | some_pngs(2, "B/"))
-    with pytest.raises(ConfigError, match=r"data\.pages=images is for images by themselves"):
+    with pytest.raises(ConfigError, match=r"data\.pages=images applies to single images"):
         prepare(tmp_path, tmp_path.parent / "out", settings=PackSettings(pairs=True, pages="images"))
 
 
@@ -144,7 +144,7 @@ def test_medmnist_has_parts_and_classes(tmp_path: Path) -> None:
     path = medmnist(tmp_path / "bloodmnist.npz", np.arange(8, dtype=np.uint8)[:, None] % 4)
     train, test = numpy_source(str(path), path), numpy_source(str(path), path, "test")
     assert (train.count, train.classes, test.count) == (8, ("0", "1", "2", "3"), 3)
-    assert train.notes == ("train_images is taken, and val_images is left out.",)
+    assert train.notes == ("train_images is used, and val_images is left out.",)
 
 
 def test_medmnist_with_several_truths_an_image_has_attributes(tmp_path: Path) -> None:
@@ -168,4 +168,4 @@ def test_the_range_that_was_found_is_said(tmp_path: Path) -> None:
     np.save(tmp_path / "deep.npy", values)
     data = open_dataset(tmp_path / "deep.npy", None, PackSettings(range="auto"), tmp_path / "cache")
     said = [note for note in data_notes(data) if "data.range=auto" in note]
-    assert said == ["data.range=auto: the values 0 to 4,095 become black to white."]
+    assert said == ["data.range=auto: values from 0 to 4,095 become black to white."]

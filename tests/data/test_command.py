@@ -34,8 +34,8 @@ def test_json_is_one_document(tmp_path: Path, prepare: Prepare) -> None:
 def test_errors_are_sentences_with_their_exit_codes(tmp_path: Path, prepare: Prepare) -> None:
     source = folder_of(tmp_path / "set", {**some_pngs(3), "x.png": b""})
     for words, code, sentence in (
-        ((source, source), 2, "is the folder of the images itself"),
-        ((source, source / "deep/out"), 2, f"lies in {source}: what is packed there would be taken for images"),
+        ((source, source), 2, "is the folder of the images"),
+        ((source, source / "deep/out"), 2, f"lies in {source}: packed files would be read as images"),
         ((source, tmp_path), 2, "exists already"),
         ((source, tmp_path / "a", "--size", "big"), 2, "size must be"),
         ((source, tmp_path / "a", "--fit", "corp"), 2, "Did you mean crop?"),

@@ -25,7 +25,7 @@ def test_classes_come_from_folders(paths: list[str], labels: list[str | None]) -
 
 def test_images_beside_class_folders_are_told() -> None:
     (note,) = read_layout(["cat/a.png", "dog/b.png", "c.png", "d.png", "e.png"]).notes
-    assert "3 images lie beside the folders cat, dog" in note
+    assert "3 images are next to the folders cat, dog" in note
 
 
 @pytest.mark.parametrize("wrap", ["", "all/"])
@@ -42,7 +42,7 @@ def test_a_few_images_beside_class_folders_are_left_out(wrap: str, many: int, st
 def test_an_image_beside_a_single_folder_stays() -> None:
     layout = read_layout(["cat/a.png", "cat/b.png", "c.png"])
     assert layout.kept == [True] * 3
-    assert layout.notes == ("1 image lies beside the folders cat, so the set is read without classes.",)
+    assert layout.notes == ("1 image is next to the folders cat, so the set is read without classes.",)
 
 
 def test_an_image_beside_the_parts_of_a_set_stays_out_of_it() -> None:
@@ -55,7 +55,7 @@ def test_of_train_and_test_train_is_taken() -> None:
     layout = read_layout(["set/test/cat/a.png", "set/train/cat/b.png", "set/train/dog/c.png", "set/val/dog/d.png"])
     assert layout.kept == [False, True, True, False]
     assert [label for label, kept in zip(layout.labels, layout.kept, strict=True) if kept] == ["cat", "dog"]
-    assert "train is taken" in layout.notes[0]
+    assert "train is used" in layout.notes[0]
 
 
 @pytest.mark.parametrize("path", [".DS_Store", "a/.git/x.png", "__MACOSX/a.png", "a/._b.png", "cat/Thumbs.db"])

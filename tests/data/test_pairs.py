@@ -179,9 +179,7 @@ def test_label_maps_with_instances(tmp_path: Path) -> None:
     for n in range(3):
         np.testing.assert_array_equal(inputs_of(data)[n, ..., 0], classes(n))
         np.testing.assert_array_equal(data.instances[n, ..., 0], classes(n).astype(int) * 10_000 + 3001)
-    assert (
-        "each made from label maps of 4 classes and a map of instances." in (tmp_path / "out/report.html").read_text()
-    )
+    assert "with label maps of 4 classes and instance maps as inputs." in (tmp_path / "out/report.html").read_text()
 
 
 def test_instances_of_any_width_lie_where_their_labels_do(tmp_path: Path) -> None:
@@ -262,7 +260,7 @@ def test_sizes_that_differ_inside_a_pair_are_skipped(tmp_path: Path) -> None:
     files = with_maps() | {f"label/{n}.png": png(classes(n, 12, 10)) for n in (1,)}
     files["inst/2.png"] = png(classes(2, 24, 22))
     assert packed(tmp_path, files).info.count == 1
-    words = "24x20 pixels (height x width), but its {} has {}: give both one size"
+    words = "24x20 pixels (height x width), but its {} has {}: use equal sizes"
     assert skips(tmp_path / "out") == {
         "img/1.png": words.format("input", "12x10"),
         "img/2.png": words.format("map of instances", "24x22"),
@@ -282,13 +280,13 @@ def test_bad_files_are_named_with_the_side_that_is_bad(tmp_path: Path) -> None:
     starts = {
         "img/0.png": "empty file",
         "img/1.png": "its input: damaged: ",
-        "img/2.png": "its map of instances: no image of a known format",
+        "img/2.png": "its instance map: not an image of a known format",
         "img/3.png": "its input: a picture (RGB) where a label map is expected",
-        "img/4.png": "its map of instances: damaged: ",
+        "img/4.png": "its instance map: damaged: ",
     }
     assert found.keys() == starts.keys()
     assert all(found[name].startswith(start) for name, start in starts.items())
-    with pytest.raises(DataError, match=r"img/0\.png: empty file\. Mend or remove it"):
+    with pytest.raises(DataError, match=r"img/0\.png: empty file\. Repair or remove it"):
         prepare(tmp_path / "set", tmp_path / "strict", settings=PAIRS, strict=True)
 
 
@@ -353,7 +351,7 @@ def test_files_without_a_partner_are_listed(tmp_path: Path) -> None:
     report = prepare(source, tmp_path / "out", settings=PAIRS)
     assert {skip.name: skip.reason for skip in report.ignored} == {
         "A/alone.png": "no file of that name in B",
-        "readme.md": "no image by its name",
+        "readme.md": "not an image file by its name",
     }
     assert "A/alone.png: no file of that name in B" in report.text()
 
@@ -397,13 +395,13 @@ def test_more_classes_than_declared(tmp_path: Path) -> None:
     assert data.info.input is not None
     assert data.info.input.labels == ("0", "1", "2")
     reason = (
-        "its input: class 3 in a label map, where there are 3 classes, 0 to 2, and 255 for none; mend it, or train "
+        "its input: class 3 in a label map, where classes are 0 to 2, and 255 for none; fix it, or train "
         "with data.labels=4 or more"
     )
     assert skips(tmp_path / "out") == {"img/0.png": reason, "img/2.png": reason}
     with pytest.raises(DataError, match=r"None of the 3 images in .* class 3 in a label map"):
         prepare(tmp_path / "set", tmp_path / "no", settings=settings(labels=2))
-    with pytest.raises(ConfigError, match=r"data\.labels=256: a label map here has at most 255 classes, 0 to 254"):
+    with pytest.raises(ConfigError, match=r"data\.labels=256: a label map has at most 255 classes, 0 to 254"):
         prepare(tmp_path / "set", tmp_path / "no", settings=settings(labels=256))
 
 
@@ -411,7 +409,7 @@ def test_maps_of_no_class_at_all_are_refused(tmp_path: Path) -> None:
     files = {f"masks/{n}.png": png(np.full((8, 8), VOID, np.uint8)) for n in range(2)}
     files |= {f"images/{n}.png": png(photo(n, 8, 8)) for n in range(2)}
     for direction in ("AtoB", "BtoA"):
-        with pytest.raises(DataError, match=r"hold 255 alone, which is no class\. Number classes from 0\."):
+        with pytest.raises(DataError, match=r"contain only 255, which means no class\. Number classes from 0\."):
             packed(tmp_path / direction, files, settings(direction=direction))
 
 
@@ -423,7 +421,7 @@ def test_masks_of_0_and_255_are_two_classes(tmp_path: Path, direction: str) -> N
     report = prepare(source, tmp_path / "out", settings=settings(direction=direction))
     assert "label maps of 2 classes" in report.headline()
     assert not any("one class" in words for words in report.warnings)
-    assert "The label maps hold the shades 0, 255 alone, which are read as 2 classes." in report.notes
+    assert "The label maps contain only the gray levels 0, 255, which are read as 2 classes." in report.notes
     one_bit = {name: png(classes(n) > 1) for n in range(2) for name in [f"masks/{n}.png"]}
     report = prepare(folder_of(source, one_bit), tmp_path / "bits", settings=settings(direction=direction))
     assert "label maps of 2 classes" in report.headline()
@@ -452,8 +450,8 @@ def test_warnings_of_label_maps_are_of_what_they_are(tmp_path: Path) -> None:
         np.save(file, 900 * pattern(24, 20, 1, "float32", n))
         files[f"img/{n}.npy"] = file.getvalue()
     report = prepare(folder_of(tmp_path / "set", files), tmp_path / "out", (48, 40), settings(direction="BtoA"))
-    assert report.warnings == ["There are 3 pairs in all: fewer than 500 are soon learnt by heart."]
-    assert "packed as 48x40 label maps of 4 classes, each made from float gray with values from" in report.headline()
+    assert report.warnings == ["There are only 3 pairs: fewer than 500 are soon memorised."]
+    assert "packed as 48x40 label maps of 4 classes, with float gray with values from" in report.headline()
 
 
 def test_prepared_pairs_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -499,7 +497,7 @@ def test_prepared_pairs_refuse_another_form(tmp_path: Path) -> None:
         open_dataset(out, settings=settings(depth="16"), cache=cache)
     with pytest.raises(DataError, match="packed as pairs of size 24x20"):
         prepare(out, tmp_path / "again", (16, 16), PAIRS)
-    with pytest.raises(NoTestPart, match=f"a prepared folder holds the one part .* test part of {tmp_path}/set"):
+    with pytest.raises(NoTestPart, match=f"a prepared folder contains only the part .* test part of {tmp_path}/set"):
         open_dataset(out, settings=PAIRS, cache=cache, part="test")
 
 
@@ -670,10 +668,10 @@ def test_portraits_of_the_test_part_are_other_people(tmp_path: Path) -> None:
     data = open_dataset("builtin:portraits:4", (24, 20), settings(maps="A"), tmp_path, part="test")
     np.testing.assert_array_equal(data.images[2], portraits.draw(2, (24, 20), seed=1).image)
     assert data.names[2] == "test portrait 2"
-    for asked, words in (({"maps": "both"}, "of portraits only A"), ({"maps": "B"}, "of portraits only A")):
-        with pytest.raises(ConfigError, match=words):
-            open_dataset("builtin:portraits:4", settings=settings(**asked), cache=tmp_path)
-    with pytest.raises(DataError, match=r"class \d+ in a label map, where there are 2 classes, 0 to 1"):
+    for maps in ("both", "B"):
+        with pytest.raises(ConfigError, match="portraits have label maps on side A only"):
+            open_dataset("builtin:portraits:4", settings=settings(maps=maps), cache=tmp_path)
+    with pytest.raises(DataError, match=r"class \d+ in a label map, where classes are 0 to 1"):
         open_dataset("builtin:portraits:4", settings=settings(maps="A", labels=2), cache=tmp_path)
 
 
@@ -683,8 +681,7 @@ def test_pairs_as_typed(tmp_path: Path, command: Callable[..., tuple[int, str, s
     ended, output, errors = command("prepare", source, tmp_path / "out", *words)
     assert (ended, errors) == (0, "")
     assert output.startswith(
-        f"3 pairs from {source}, packed as 12x8 label maps of 5 classes, each made from 8-bit RGB and a map of "
-        "instances.\n"
+        f"3 pairs from {source}, packed as 12x8 label maps of 5 classes, with 8-bit RGB and instance maps as inputs.\n"
     )
     assert "label/7.png: no file of that name in B" in output
     assert load_dataset(tmp_path / "out").info.labels == tuple("01234")
@@ -692,7 +689,7 @@ def test_pairs_as_typed(tmp_path: Path, command: Callable[..., tuple[int, str, s
         (("--maps", "C"), 2, "maps must be one of auto, none, A, B, both, not 'C'"),
         (("--direction", "BtoB"), 2, "Did you mean BtoA?"),
         (("--labels", "0"), 2, "labels: should be greater than 0, not 0."),
-        (("--labels", "2"), 3, "class 3 in a label map, where there are 2 classes"),
+        (("--labels", "2"), 3, "class 3 in a label map, where classes are 0 to 1"),
     ):
         ended, output, errors = command("prepare", source, tmp_path / "no", "--pairs", *words)
         assert (ended, output) == (code, "")
@@ -712,7 +709,7 @@ def test_the_page_shows_each_pair_side_by_side_and_maps_in_colours(tmp_path: Pat
     files |= {f"img/{n}.png": png(photo(n, 48, 48)) for n in range(3)}
     packed(tmp_path, files, settings(direction=direction))
     page = unescape((tmp_path / "out/report.html").read_text())
-    assert "3 of 3 pairs, as packed, each image right of what it is made from" in page
+    assert "3 of 3 pairs, as packed, each input left of its target" in page
     (sheet,) = shown(page)
     assert sheet.shape == (52, 6 * 50 + 2, 3)
     for n in range(3):
@@ -729,7 +726,7 @@ def test_the_page_of_large_pairs_and_copies(tmp_path: Path) -> None:
     files |= {f"B/{n}.png": png(photo(n % 2, 300, 200)) for n in range(3)}
     packed(tmp_path, files)
     page = (tmp_path / "out/report.html").read_text()
-    assert "The same pixels: 1 group" in page
+    assert "Exact duplicates: 1 group" in page
     sheet, copies = shown(page)
     assert sheet.shape == (100 + 4, 6 * (67 + 2) + 2, 3)  # each third pixel
     assert copies.shape == (100 + 4, 4 * (67 + 2) + 2, 3)

@@ -52,7 +52,7 @@ def test_pairs_that_are_read_as_classes_are_noted(tmp_path: Path) -> None:
     for given, made in (("SegmentationClass", "JPEGImages"), ("trainA", "trainB"), ("train/masks", "train/images")):
         source = open_source(folder_of(tmp_path / given.replace("/", "-"), two_folders(given, made)))
         assert len(source.classes) == 2
-        assert "have the same names, as pairs have: --pairs in prepare" in source.notes[-1]
+        assert "have the same names, like pairs: --pairs in prepare" in source.notes[-1]
     blurred = {f"blurred/{n}.png": encoded(picture(seed=n)) for n in range(4)}
     sharp = {f"sharp/{n}.png": encoded(picture(seed=n)) for n in range(10, 14)}
     assert open_source(folder_of(tmp_path / "kinds", blurred | sharp)).notes == ()

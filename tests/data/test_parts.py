@@ -51,7 +51,7 @@ def test_the_best_folder_is_taken(folders: str, taken: str | None, wrap: str) ->
     )
     if taken:
         assert layout.notes == (
-            f"The folders {', '.join(sorted(folders.split()))} are parts of one set: {taken} is taken.",
+            f"The folders {', '.join(sorted(folders.split()))} are parts of one set: {taken} is used.",
         )
 
 
@@ -96,7 +96,7 @@ def test_folders_and_archives(tmp_path: Path, made: Callable[[Path], Path]) -> N
     assert source.classes == ("dog",)
     assert source.notes == (
         f"This is the test part of {source.text}.",
-        "The folders test, train, val are parts of one set: test is taken.",
+        "The folders test, train, val are parts of one set: test is used.",
     )
 
 
@@ -121,7 +121,7 @@ def test_a_prepared_folder_has_only_the_part_that_it_was_made_from(tmp_path: Pat
     assert json.loads((tmp_path / "test.zs/report.json").read_text())["notes"][0].startswith("This is the test part of")
     assert open_dataset(tmp_path / "test.zs").folder == tmp_path / "test.zs"
     for size in (None, (16, 16), (8, 8)):
-        with pytest.raises(NoTestPart, match="holds the one part that it was made from"):
+        with pytest.raises(NoTestPart, match="contains only the part that was packed"):
             open_dataset(tmp_path / "test.zs", size, cache=tmp_path / "cache", part="test")
 
 
@@ -145,7 +145,7 @@ def test_idx(tmp_path: Path, name: str, end: str) -> None:
         assert listed(source) == [("0", "3"), ("1", "4")]
         assert source.classes == ("3", "4")
         np.testing.assert_array_equal(decode(next(source.records()).open).pixels[..., 0], gray[3])
-    with pytest.raises(NoTestPart, match=r"would be a file t10k-images"):
+    with pytest.raises(NoTestPart, match=r"it would be a file t10k-images"):
         open_source(tmp_path / f"letters-{name}-images-idx3-ubyte{end}", part="test")
 
 
@@ -231,7 +231,7 @@ def test_a_set_of_torchvision_whose_test_part_is_called_val(downloads: Path) -> 
 
 @pytest.mark.parametrize("name", ["FakeData", "SEMEION", "LFWPeople"])  # of the last, all is the default
 def test_sets_of_torchvision_without_parts_are_told_before_a_download(downloads: Path, name: str) -> None:
-    with pytest.raises(NoTestPart, match=f"torchvision:{name} has no test part: torchvision knows"):
+    with pytest.raises(NoTestPart, match=f"torchvision:{name} has no test part: torchvision offers"):
         open_source(f"torchvision:{name}", part="test")
 
 
@@ -241,8 +241,8 @@ def test_sets_of_torchvision_without_parts_are_told_before_a_download(downloads:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (lambda path: folder_of(path / "set", some_pngs(3)), "would be a folder test beside a folder train"),
-        (lambda path: zip_of(path / "set.zip", some_pngs(3)), "would be a folder test beside a folder train"),
+        (lambda path: folder_of(path / "set", some_pngs(3)), "it would be a folder test next to a folder train"),
+        (lambda path: zip_of(path / "set.zip", some_pngs(3)), "it would be a folder test next to a folder train"),
         (lambda path: folder_of(path, {"train-images-idx3-ubyte": idx(STACK[..., 0])}), "beside a file train-images"),
         (lambda path: saved(path / "set.npy"), "under x_test"),
         (lambda path: saved(path / "set.npz"), "under x_test"),

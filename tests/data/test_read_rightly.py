@@ -86,7 +86,7 @@ def test_signed_bytes_are_no_unsigned_ones_and_complex_numbers_are_refused() -> 
     assert image.pixels.dtype == np.float32
     assert np.array_equal(image.pixels[..., 0], values)
     for what in (read_header, decode):
-        with pytest.raises(BadImage, match="complex numbers, which are no image; save their magnitude or phase"):
+        with pytest.raises(BadImage, match="complex numbers are not an image; save their magnitude or phase"):
             what(lambda: io.BytesIO(tiff(values.astype(np.complex64))))
 
 
@@ -208,7 +208,7 @@ def test_links_to_one_another_end(tmp_path: Path) -> None:
     (tmp_path / "set/a/self").symlink_to(tmp_path / "set/a", target_is_directory=True)
     source = open_source(tmp_path / "set")
     assert source.count == 4  # each folder once more, by way of the other
-    assert {skip.reason for skip in source.ignored} == {"a link to a folder that it lies in"}
+    assert {skip.reason for skip in source.ignored} == {"a link to a folder that contains it"}
 
 
 @pytest.mark.parametrize("suffix", ["npy", "NPY"])
@@ -254,7 +254,7 @@ def test_tables_as_other_programs_write_them(tmp_path: Path, content: bytes) -> 
 def test_latin_letters_are_read_and_said(tmp_path: Path) -> None:
     found, notes = columns(tmp_path, "file,teint\n000.png,foncé\n001.png,clair\n".encode("latin-1"), 2)
     assert found["teint"] == ["foncé", "clair"]
-    assert "tags.csv is no UTF-8 text and is read as Windows-1252" in notes
+    assert "tags.csv is not UTF-8 text and is read as Windows-1252" in notes
 
 
 def test_decimal_commas_are_numbers(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_words_for_no_value_are_no_values(tmp_path: Path, word: str) -> None:
     assert found["hair"] == ["", "red"]
     assert np.isnan(found["age"][0])
     assert found["age"][1] == 3
-    assert f"tags.csv has no value of hair where it says {word} (1)." in notes
+    assert f"tags.csv has missing values of hair, written as {word} (1)." in notes
 
 
 def test_words_for_none_are_values_among_words_and_none_among_numbers(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_words_for_none_are_values_among_words_and_none_among_numbers(tmp_path: 
     found, notes = columns(tmp_path, table, 3)
     assert found["glasses"] == ["none", "round", "-"]
     assert np.array_equal(np.isnan(found["weight"]), [True, False, True])
-    assert "Images have no value of weight where it says - (1), unknown (1), in a column of numbers." in notes
+    assert "The numeric attribute weight has missing values, written as - (1), unknown (1)." in notes
 
 
 def test_ages_in_months_are_no_mistakes(tmp_path: Path) -> None:

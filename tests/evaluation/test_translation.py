@@ -278,7 +278,7 @@ def test_a_set_that_lacks_a_class_is_scored_under_the_classes_of_the_run(tmp_pat
     paint = zerosum.train("pix2pix", two, out=tmp_path / "paint", overrides=["data.maps=A"], **SMALL, **QUICK).path
     with pytest.raises(ConfigError, match=r"has the 4 classes 0, 1, 2, 3, and .* takes the 2 classes 0, 1\."):
         zerosum.evaluate(paint, two, segmenter=run)
-    with pytest.raises(DataError, match=r"class 5 in a label map, where there are 4 classes"):
+    with pytest.raises(DataError, match=r"class 5 in a label map, where classes are 0 to 3"):
         zerosum.evaluate(run, six)
 
 

@@ -158,8 +158,8 @@ def test_a_bad_file_is_told_and_the_others_go_on(runs, tmp_path, command):
         save(tmp_path / "in" / name, noise(8, 8, seed=seed))
     (tmp_path / "in" / "b.png").write_bytes(b"no picture")
     code, out, err = command(runs / "faces", tmp_path / "in", "--out", tmp_path / "out", "--json", "--device", "cpu")
-    assert (code, err) == (0, "warning: b.png: no image of a known format\n")
-    skipped = [{"name": "b.png", "reason": "no image of a known format"}]
+    assert (code, err) == (0, "warning: b.png: not an image of a known format\n")
+    skipped = [{"name": "b.png", "reason": "not an image of a known format"}]
     assert json.loads(out) == {"out": str(tmp_path / "out"), "images": 2, "trained_on": 8, "skipped": skipped}
     assert sorted(tree(tmp_path / "out")) == ["a.png", "sub/c.png"]
     code, out, _ = command(runs / "faces", tmp_path / "in", "--out", tmp_path / "out", "--device", "cpu")
@@ -177,7 +177,7 @@ def test_what_cannot_be_read_at_all_is_an_error(runs, tmp_path, command):
         assert words in err
     for name in ("a.png", "b.png"):
         (tmp_path / "in" / name).write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"in/a.png: no image of a known format\."):
+    with pytest.raises(DataError, match=r"in/a.png: not an image of a known format\."):
         quiet(runs / "faces", tmp_path / "in" / "a.png", tmp_path / "out")
     with pytest.raises(DataError, match=r"None of the 2 images .* The first is a.png"):
         quiet(runs / "faces", tmp_path / "in", tmp_path / "out")
@@ -584,8 +584,8 @@ def test_a_gray_picture_becomes_what_the_run_takes(ages, tmp_path):
             "Condition 'age' is missing: give --age with one of 0-10, 11-15, 16-20, 21-30, 31-40, 41-50, 51-60, "
             "61-70, 71+, or ",
         ),
-        (["--hat", "red"], "hat cannot be asked for: this run knows age."),
-        (["--hats", "all"], "hats cannot be asked for: this run knows age."),
+        (["--hat", "red"], "hat cannot be requested: the conditions of this run are age."),
+        (["--hats", "all"], "hats cannot be requested: the conditions of this run are age."),
         (["--age", "old"], "61-70, 71+, or a number, which falls into one of them."),
         (["--ages", "20,,60"], "age= cannot be asked for"),
         (["--age", "60", "more.png"], "'more.png' is one argument too many: give one picture or one folder."),

@@ -67,11 +67,11 @@ def test_a_classifier_takes_any_picture(photos):
 def test_what_is_no_picture_is_named(tmp_path):
     eye = tiny("classifier")
     (tmp_path / "notes.png").write_text("no picture")
-    with pytest.raises(DataError, match=r"notes\.png: no image of a known format"):
+    with pytest.raises(DataError, match=r"notes\.png: not an image of a known format"):
         eye.classify(tmp_path / "notes.png")
     with pytest.raises(DataError, match=r"missing\.png: cannot be read"):
         eye.classify(tmp_path / "missing.png")
-    with pytest.raises(DataError, match="7 channels where the set has 3"):
+    with pytest.raises(DataError, match="7 channels instead of 3"):
         eye.classify(np.zeros((20, 20, 7), np.uint8))
     broken = io.BytesIO()
     Image.fromarray(pattern(60, 60)).save(broken, "JPEG")

@@ -123,7 +123,7 @@ def test_a_packed_set_that_was_changed_is_refused_or_packed_again(tmp_path: Path
     array = np.load(file)
     np.save(file, 255 - array if change == "pixels" else array[::-1])
     if kind == "prepared":
-        with pytest.raises(DataError, match="its images or labels are not those that were packed"):
+        with pytest.raises(DataError, match="its images or labels have changed since it was packed"):
             open_dataset(source, (8, 8), cache=tmp_path / "cache")
     else:
         assert np.array_equal(open_dataset(source, (8, 8), cache=tmp_path / "cache").images, images)

@@ -26,7 +26,7 @@ def test_train_says_what_prepare_says(tmp_path: Path) -> None:
     assert report.notes
     assert set(report.notes) <= set(said)
     assert any("gray to colour (1)" in text for text in said)
-    assert any("notes.txt: no image by its name" in text and "000.npy" in text for text in said)
+    assert any("notes.txt: not an image file by its name" in text and "000.npy" in text for text in said)
     assert data_of((run.path / "report.html").read_text("utf-8"))["dataNotes"] == said
 
 

@@ -208,8 +208,8 @@ class Dataset:
         if (content := stored(self.folder, len(self))) is not None:
             return content
         maps = bool(self.info.labels), bool(self.info.input and self.info.input.labels)
-        synthetic = self.info.source.startswith("builtin:")  # no two are alike
-        inputs = self.inputs if isinstance(self.inputs, np.ndarray) else None  # those computed from images add nothing
+        synthetic = self.info.source.startswith("builtin:")  # all images differ
+        inputs = self.inputs if isinstance(self.inputs, np.ndarray) else None  # computed inputs follow from the images
         content = content_of(self.images, inputs, maps, nearly=not synthetic)
         if is_prepared(self.folder) and not (self.folder / FILE).exists() and len(self) == _count_in(self.folder):
             store(content, self.folder)

@@ -1,4 +1,4 @@
-"""What a set will be once it is packed, known from its headers, tables and label maps alone."""
+"""What a data set will be once packed, as far as headers, tables and label maps show."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,18 +14,18 @@ from zerosum.data.records import RecordFacts, Source, printable
 from zerosum.data.scan import CHANNELS, Scan
 from zerosum.data.settings import PackSettings, Size
 
-GUESSED = 10  # classes of label maps that are not read
+GUESSED = 10  # number of classes assumed for label maps that are not read
 RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
 
 
 class ExpectedDataset(Dataset):
-    """A set that is not packed yet: names, labels and attributes of its images, without a pixel and without a hash.
+    """A set that is not packed yet: names, labels and attributes of its images, without pixels and without a hash.
 
-    Images whose header can be read are in it; packing leaves out those that cannot be decoded."""
+    It contains every image whose header can be read; packing leaves out those that cannot be decoded."""
 
     def __init__(self, info: DatasetInfo, found: Scan) -> None:
         super().__init__(Path(), info, np.empty((info.count, 0)), None, {})
-        del self.labels, self.attributes  # which are read when they are first needed
+        del self.labels, self.attributes  # read on first use
         self._found = found
 
     @cached_property
@@ -56,8 +56,8 @@ class ExpectedDataset(Dataset):
 def expected_dataset(
     source: str, found: Scan, size: Size | None, settings: PackSettings, read_maps: bool = True
 ) -> ExpectedDataset:
-    """What DATA will be once it is packed at this size. read_maps: find the classes of label maps, for which all of
-    them are read where neither the settings nor the source say; else their number is a guess. Raises DataError for
+    """The description that DATA will have once it is packed at this size. read_maps: read all label maps to find their
+    classes where neither the settings nor the source give them; otherwise their number is assumed. Raises DataError for
     label maps without any class."""
     opened = found.source
     if size is None:
@@ -71,7 +71,7 @@ def expected_dataset(
 
 
 def _of_pairs(info: DatasetInfo, source: Source, form: Form, settings: PackSettings, read_maps: bool) -> DatasetInfo:
-    """The set with its inputs, and label maps with their classes."""
+    """The set with its inputs, and the classes of its label maps."""
     facts = source.pairs
     assert facts is not None
     maps, classes = facts.input_maps or facts.target_maps, facts.classes
@@ -88,5 +88,5 @@ def _of_pairs(info: DatasetInfo, source: Source, form: Form, settings: PackSetti
 
 
 def guessed_classes(settings: PackSettings) -> tuple[str, ...]:
-    """As many as the settings say, or some."""
+    """The number of classes in the settings, or GUESSED."""
     return tuple(map(str, settings.shades or range(settings.labels or GUESSED)))

@@ -32,8 +32,8 @@ def open_dataset(
 ) -> Dataset:
     """The packed set of DATA at a size; None: the set's own size. Vectors ignore it.
 
-    The test part is packed by its own images: to compare it with a training part, give the size, channels and depth of
-    that part, and match classes by name (see `open_source`).
+    The shape of the test part follows from its own images: to compare it with a training part, give the size, channels
+    and depth of that part, and match classes by name (see `open_source`).
 
     A change of the source (names, sizes, modification times), the size or a setting packs it again. Several processes
     may open the same set at once. Raises DataError when DATA cannot be read, NoTestPart when there is no test part, and
@@ -50,12 +50,11 @@ def open_dataset(
 def packed_dataset(
     source: str | Path, opened: Source | None, size: Size | None, settings: PackSettings, cache: Path | None = None
 ) -> Dataset | None:
-    """What `open_dataset` would give of the training part of DATA without packing anything: a prepared folder, or a
-    set in the cache; None where it would have to pack. opened: the source, where it is open already. Raises as
-    `open_dataset` does."""
+    """The result of `open_dataset` for the training part of DATA if nothing has to be packed: a prepared folder, or a
+    set in the cache; else None. opened: the source, if it is open already. Raises as `open_dataset` does."""
     if (dataset := _prepared(source, size, settings)) is not None:
         return dataset
-    if opened is None or opened.drawn:  # drawn at another size
+    if opened is None or opened.drawn:  # synthetic images, drawn at another size
         opened = open_source(source, size, settings=settings)
     folder = _sets(cache) / _name(opened, size, settings)
     if folder.exists():
@@ -69,13 +68,13 @@ def _sets(cache: Path | None) -> Path:
 
 
 def _named(dataset: Dataset, opened: Source) -> Dataset:
-    """The set under the name that its source has now: the same files may have been packed under another path."""
+    """The set with the current name of its source: the same files may have been packed under another path."""
     dataset.info = replace(dataset.info, source=opened.text)
     return dataset
 
 
 def _prepared(source: str | Path, size: Size | None, settings: PackSettings) -> Dataset | None:
-    """A prepared folder that is already what is asked for."""
+    """A prepared folder that already has the requested form."""
     path = Path(source)
     if str(source).startswith(("builtin:", "torchvision:")) or not is_prepared(path):
         return None
@@ -118,7 +117,7 @@ def _refuse_other_packing(path: Path, info: DatasetInfo, settings: PackSettings)
         requested = getattr(settings, key)
         if requested not in (value, getattr(DEFAULT_SETTINGS, key), FORMER_DEFAULTS.get(key)):
             raise ConfigError(
-                f"{path} was packed with {key}={value}, so data.{key}={requested} comes too late. "
+                f"{path} was packed with {key}={value}, so data.{key}={requested} cannot be applied any more. "
                 "Leave it out, or prepare "
                 f"the images again with --{key.replace('_', '-')} {requested}."
             )
@@ -152,7 +151,7 @@ def _packed(
     try:
         pack(source, folder, size, settings, progress=progress)
     except (OSError, ZerosumError):
-        if not is_prepared(folder):  # else another process was first to finish the same set
+        if not is_prepared(folder):  # otherwise another process has finished the same set first
             raise
     return load_dataset(folder)
 

@@ -28,7 +28,7 @@ class Counterpart:
 
 
 class RecordFacts(NamedTuple):
-    """What a record says of its image beside the pixels."""
+    """The facts of a record other than its pixels."""
 
     name: str
     label: str | None

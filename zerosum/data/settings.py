@@ -24,54 +24,56 @@ Shades = Annotated[
 ]
 Part = Literal["train", "test"]  # of a data set
 
-MAX_SIDE = 8192  # a packed image of that side takes 200 MB; larger is a typing error
+MAX_SIDE = 8192  # such an image takes 200 MB; a larger value is a typing error
 
 
 class PackSettings(BaseModel):
-    """How images are converted to one shape. `auto` takes what most images have, and never narrows it."""
+    """How images are converted to one shape. `auto` uses the form of most images and loses no precision."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fit: Fit = Field(
         "auto",
         description="crop the middle, pad with the background, or stretch; auto: pad where cropping would cut into "
-        "what stands on transparency, else crop",
+        "objects on transparent ground, else crop",
     )
     resample: Resample = Field(
         "auto",
-        description="how pixels are resized: lanczos, smooth, or nearest, each as one of the original; auto: nearest "
+        description="resampling filter: lanczos (smooth) or nearest (no new colours); auto: nearest "
         "for pixel art, else lanczos",
     )
     pages: Pages = Field(
         "first",
-        description="of files with several pages (slices, moments, frames): the first; all as channels of one image; "
-        "or each as an image",
+        description="files with several pages (slices, time points, frames): use the first, all as channels of one "
+        "image, or each as an image of its own",
     )
-    channels: Channels = Field("auto", description="what every image becomes; auto: what most of them are")
-    depth: Depth = Field("auto", description="bits a channel; auto: what most of them have")
+    channels: Channels = Field("auto", description="channels of every image; auto: those of most images")
+    depth: Depth = Field("auto", description="bits per channel; auto: those of most images")
     range: str = Field(
         "full",
-        description="stored values that become black and white: full, LOW:HIGH such as 0:4095 for 12 bits in files of "
-        "16, or auto, the range found; values beyond are cut off",
+        description="stored values that become black and white: full, LOW:HIGH such as 0:4095 for 12 bits stored in "
+        "16, or auto, the range of the data; values outside are clipped",
     )
-    background: str = Field("white", description="CSS colour under alpha that is dropped, and around padded images")
+    background: str = Field(
+        "white", description="CSS colour that replaces transparency where alpha is removed, and pads images"
+    )
     draft: bool = Field(False, description="decode JPEG files at a reduced size: faster, slightly different pixels")
-    pairs: bool = Field(False, description="each image has another beside it that it is made from: A and B")
+    pairs: bool = Field(False, description="the data are pairs of images, A and B, for translation")
     halves: bool = Field(
-        False, description="pairs: both lie side by side in each file, though their shapes or contents do not show it"
+        False, description="pairs: A and B lie side by side in each file, even if shape or content do not suggest it"
     )
-    direction: Direction = Field("AtoB", description="pairs: what is made from what")
+    direction: Direction = Field("AtoB", description="pairs: direction of translation")
     maps: Maps = Field(
         "auto",
-        description="pairs: which of A and B are label maps, the number of a class in each pixel; auto: by the folder",
+        description="pairs: which of A and B are label maps (a class number in each pixel); auto: by folder name",
     )
     shades: Shades = Field(
         (),
-        description="pairs: the shades of gray that stand for the classes of label maps, in their order, such as "
-        "0,255; by default as found, unless labels says how many classes are numbered",
+        description="pairs: gray levels of the classes in label maps, in order, such as "
+        "0,255; by default detected, unless `labels` gives the number of classes",
     )
-    labels: PositiveInt | None = Field(None, description="pairs: how many classes label maps have; by default as found")
-    input_channels: Channels = Field("auto", description="pairs: what every input becomes; channels is of what is made")
+    labels: PositiveInt | None = Field(None, description="pairs: number of label map classes; by default detected")
+    input_channels: Channels = Field("auto", description="pairs: channels of the inputs; `channels` is for the targets")
 
     @property
     def placing(self) -> Fit:

@@ -215,7 +215,7 @@ def _columns(
     for name, value in asked.items():
         plural = not find_condition(name, model.conditions) and name.lower().endswith("s")
         plural = plural and find_condition(name[:-1], model.conditions) is not None
-        condition = condition_named(name[:-1] if plural else name, model.conditions, "asked for")
+        condition = condition_named(name[:-1] if plural else name, model.conditions, "requested")
         if any(condition.name in conditions for conditions in columns):
             raise ConfigError(f"{condition.name} is given twice; give one value, or several values for a sheet.")
         one = isinstance(value, str) or not isinstance(value, Sequence | np.ndarray)

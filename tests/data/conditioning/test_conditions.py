@@ -87,11 +87,11 @@ def test_bits_understand_every_yes_and_no(values: tuple[str, str], word: str, pl
 
 
 def test_errors_list_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="hat cannot be asked for: this run knows hair, Glasses, eyes"):
+    with pytest.raises(ConfigError, match="hat cannot be requested: the conditions of this run are hair, Glasses, eye"):
         condition_indices({"hat": "yes"}, ALL)
-    with pytest.raises(ConfigError, match="hair=green cannot be asked for; hair is black, Blond, red"):
+    with pytest.raises(ConfigError, match="hair=green cannot be requested; hair is black, Blond, red"):
         condition_indices({"hair": "green"}, ALL)
-    with pytest.raises(ConfigError, match="glasses=maybe cannot be asked for; Glasses is no, yes"):
+    with pytest.raises(ConfigError, match="glasses=maybe cannot be requested; Glasses is no, yes"):
         sample_conditions([0], ALL, requested={"glasses": "maybe"})
     with pytest.raises(ConfigError, match="eyes=yes cannot be asked for"):  # two values, but no bit
         condition_indices({"eyes": "yes"}, ALL)
@@ -133,7 +133,7 @@ def test_a_number_falls_into_its_bin(text: str, place: int) -> None:
 
 @pytest.mark.parametrize("text", ["-1", "old", "nan", "inf", "", "6 to 10"])
 def test_no_bin_but_the_usual_words(text: str) -> None:
-    with pytest.raises(ConfigError, match=f"age={text} cannot be asked for; age is 0-5, 6-10, 11\\+"):
+    with pytest.raises(ConfigError, match=f"age={text} cannot be requested; age is 0-5, 6-10, 11\\+"):
         condition_indices({"age": text}, [AGE])
 
 

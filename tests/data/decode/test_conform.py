@@ -109,14 +109,14 @@ def test_depths_convert_exactly_where_they_can() -> None:
 
 def test_floats_of_an_unknown_range_are_not_guessed_at() -> None:
     hounsfield = np.array([[-1000, 3000]], np.float32)[..., None]
-    with pytest.raises(BadImage, match=r"values run from -1000 to 3000, and only 0 to 1 has a meaning in uint8$"):
+    with pytest.raises(BadImage, match=r"values range from -1000 to 3000, and uint8 requires 0 to 1$"):
         conform(image(hounsfield), Form((1, 2), 1, False, "uint8"))
     with pytest.raises(BadImage, match=r"in uint8; --depth float in prepare, data\.depth=float in train, keeps them"):
         conform(image(hounsfield), Form((1, 2), 1, False, "uint8", mostly_float=True))
 
 
 def test_another_number_of_channels_has_no_meaning() -> None:
-    with pytest.raises(BadImage, match="5 channels where the set has 3"):
+    with pytest.raises(BadImage, match="5 channels instead of 3"):
         conform(image(pattern(8, 8, 5)), RGB)
 
 

@@ -115,12 +115,12 @@ def test_pictures_are_refused_with_the_remedy(mode: str) -> None:
 
 def test_numbers_that_name_no_class_are_refused() -> None:
     half = np.full((2, 2), 0.5, np.float32)
-    assert reason(npy(half)) == "numbers that are not whole, in a map of classes or instances"
+    assert reason(npy(half)) == "non-integer numbers in a label or instance map"
     assert "not whole" in reason(npy(half * np.nan))
     assert "not whole" in reason(tiff(half))
-    assert reason(npy(np.array([[-1, 4]]))) == "numbers from -1 to 4, in a map that can hold 0 to 2147483647"
+    assert reason(npy(np.array([[-1, 4]]))) == "numbers from -1 to 4, outside 0 to 2147483647"
     assert "numbers from 0 to" in reason(npy(np.array([[0, 2**31]])))
-    assert "in a map that can hold" in reason(npy(np.array([[0, np.inf]])))
+    assert "outside 0 to 2147483647" in reason(npy(np.array([[0, np.inf]])))
 
 
 NOISE = np.random.default_rng(0).integers(0, 200, (64, 64), np.uint8)
@@ -132,7 +132,7 @@ NOISE = np.random.default_rng(0).integers(0, 200, (64, 64), np.uint8)
 )
 def test_damaged_files_have_reasons(content: bytes) -> None:
     assert reason(b"") == "empty file"
-    assert reason(b"hello") == "no image of a known format"
+    assert reason(b"hello") == "not an image of a known format"
     assert reason(content[: len(content) // 2]).startswith("damaged: ")
 
 
@@ -150,11 +150,11 @@ def test_labels_with_and_without_a_count() -> None:
         (
             3,
             3,
-            "there are 3 classes, 0 to 2, and 255 for none; mend it, or train with data.labels=4",
+            "classes are 0 to 2, and 255 for none; fix it, or train with data.labels=4",
         ),
-        (254, 254, "254 classes, 0 to 253, and 255 for none; mend it, or train with data.labels=255"),
-        (256, 255, "class 256 in a label map, where there are 255 classes, 0 to 254, and 255 for none"),
-        (256, None, "class 256 in a label map, where classes go from 0 to 254, and 255 for none"),
+        (254, 254, "classes are 0 to 253, and 255 for none; fix it, or train with data.labels=255"),
+        (256, 255, "class 256 in a label map, where classes are 0 to 254, and 255 for none"),
+        (256, None, "class 256 in a label map, where classes are 0 to 254, and 255 for none"),
         (33_001, None, "class 33001"),
     ],
 )

@@ -80,7 +80,7 @@ def test_every_bad_image_is_named_and_every_change_counted(tmp_path: Path) -> No
     report = prepare(source, tmp_path / "out", size=(24, 20))
     assert {skip.name: skip.reason.split(":")[0] for skip in report.skipped} == {
         "bad/empty.png": "empty file",
-        "bad/text.png": "no image of a known format",
+        "bad/text.png": "not an image of a known format",
         "bad/cut.png": "damaged",
     }
     assert report.info.count == 10
@@ -91,8 +91,8 @@ def test_every_bad_image_is_named_and_every_change_counted(tmp_path: Path) -> No
     assert report.modes["CMYK"] == 1
     assert report.duplicates == (("good/000.png", "odd/copy.png"),)
     assert report.classes == {"bad": 0, "good": 5, "odd": 5}
-    assert "2 classes have fewer than 50 images, too few to learn apart: good (5), odd (5)." in report.warnings
-    assert any(text.startswith("No image could be used of bad: such a class cannot be") for text in report.warnings)
+    assert "2 classes have fewer than 50 images, too few to distinguish: good (5), odd (5)." in report.warnings
+    assert any(text.startswith("No image of bad could be used: such a class cannot be") for text in report.warnings)
     assert any("10 images in all" in sentence for sentence in report.warnings)
     text = report.text()
     assert "bad/cut.png: damaged" in text
@@ -229,7 +229,7 @@ def test_a_few_files_that_stretch_the_range_are_named(tmp_path: Path) -> None:
     report = prepare(source, tmp_path / "out")
     assert report.stretching == ("hot.npy",)
     assert any("only because of hot.npy" in sentence for sentence in report.warnings)
-    assert any("1 image of 8 or 16 bits became 0 to 1" in s and "nearly black" in s for s in report.warnings)
+    assert any("1 image of 8 or 16 bits, scaled to 0..1" in s and "nearly black" in s for s in report.warnings)
     low, high = report.info.value_range or (0, 0)
     for text in (report.text(), (tmp_path / "out/report.html").read_text()):
         assert f"float gray with values from {low:g} to {high:g}" in text
@@ -258,14 +258,14 @@ def test_a_class_without_images_is_told(tmp_path: Path) -> None:
     images = some_pngs(4)
     source = folder_of(tmp_path / "set", {f"cats/{name}": content for name, content in images.items()})
     (source / "dogs").mkdir()
-    said = "The folder dogs beside those with images has none, and is no class."
+    said = "The folder dogs next to folders with images has none and is not a class."
     assert said in prepare(source, tmp_path / "one.zs").notes
     folder_of(source, {"dogs/notes.txt": b"x"})
     assert said in prepare(source, tmp_path / "text.zs").notes
     folder_of(source, {"dogs/1.png": b"no image"})
     report = prepare(source, tmp_path / "two.zs")
     assert report.classes == {"cats": 4, "dogs": 0}
-    assert any("No image could be used of dogs" in words for words in report.warnings)
+    assert any("No image of dogs could be used" in words for words in report.warnings)
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
@@ -275,7 +275,7 @@ def test_an_archive_says_of_empty_folders_what_the_folder_says(tmp_path: Path, k
     for name in ("all/dogs", "all/owls/.thumbs", "all/.git/objects", "all/__MACOSX"):
         (source / name).mkdir(parents=True)
     (note,) = open_source(source).notes
-    assert note.startswith("The folders all/dogs, all/ducks, all/owls beside those with images have none")
+    assert note.startswith("The folders all/dogs, all/ducks, all/owls next to folders with images have none")
     packed = shutil.make_archive(str(tmp_path / "packed"), kind, source)
     assert open_source(packed).notes == (note,)
 
@@ -302,7 +302,7 @@ def test_nothing_is_packed_into_the_folder_of_the_images(tmp_path: Path) -> None
     source = folder_of(tmp_path / "set", some_pngs(2))
     (tmp_path / "link").symlink_to(source, target_is_directory=True)
     for out in (source / "deep/out", tmp_path / "link/out", source):
-        with pytest.raises(ConfigError, match="would be taken for images"):
+        with pytest.raises(ConfigError, match="would be read as images"):
             prepare(source, out)
     assert sorted(os.listdir(source)) == ["000.png", "001.png"]
 

@@ -39,7 +39,7 @@ def test_folder(tmp_path: Path) -> None:
     source = open_source(folder_of(tmp_path, {**CLASSES, **rubbish}))
     assert listed(source) == WANTED
     assert source.classes == ("cat", "dog")
-    assert [(skip.name, skip.reason) for skip in source.ignored] == [("notes.txt", "no image by its name")]
+    assert [(skip.name, skip.reason) for skip in source.ignored] == [("notes.txt", "not an image file by its name")]
 
 
 def test_folder_fingerprint_follows_the_files(tmp_path: Path) -> None:
@@ -287,5 +287,5 @@ def test_folders_without_images_are_told(tmp_path: Path, files: dict[str, bytes]
 
 def test_a_file_of_text_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(DataError, match=r"is no set of images\. DATA is"):
+    with pytest.raises(DataError, match=r"is not a set of images\. DATA is"):
         open_source(tmp_path / "notes.txt")

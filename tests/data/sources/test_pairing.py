@@ -75,14 +75,14 @@ def test_parts_hold_different_pairs_of_the_same_names(a: str, b: str, test_a: st
     assert named(paths, "test") == [(paths[2], paths[3], None)]
     (note,) = read_pairs(paths).notes
     assert note.startswith("The folders hold")
-    assert "is taken" in note
+    assert "is used" in note
 
 
 def test_the_test_part_is_the_first_that_there_is() -> None:
     paths = [f"{part}/{side}/1.png" for part in ("val", "train", "test", "valid") for side in "AB"]
     assert named(paths, "test") == [("test/A/1.png", "test/B/1.png", None)]
     assert read_pairs(paths, "test").notes == (
-        "The folders hold test, train, val, valid, parts of one set: test is taken.",
+        "The folders hold test, train, val, valid, parts of one set: test is used.",
     )
     assert named(paths[:4], "test") == [("val/A/1.png", "val/B/1.png", None)]
 
@@ -153,8 +153,8 @@ def test_side_by_side_in_parts() -> None:
     paths = ["facades/val/1.jpg", "facades/train/2.jpg", "facades/train/1.jpg", "facades/preview.jpg"]
     assert [b for _, b, _ in named(paths)] == ["facades/train/1.jpg", "facades/train/2.jpg"]
     assert [b for _, b, _ in named(paths, "test")] == ["facades/val/1.jpg"]
-    assert alone(read_pairs(paths)) == {"facades/preview.jpg": "lies beside the folders of the parts"}
-    assert read_pairs(paths).notes == ("The folders hold train, val, parts of one set: train is taken.",)
+    assert alone(read_pairs(paths)) == {"facades/preview.jpg": "lies next to the folders of the parts"}
+    assert read_pairs(paths).notes == ("The folders hold train, val, parts of one set: train is used.",)
 
 
 def test_two_folders_with_files_beside_their_parts() -> None:

@@ -109,7 +109,7 @@ def test_paths_and_bare_names(tmp_path: Path) -> None:
         "b/000.png": "dot",
         f"b/{accent}": "accent",
     }
-    assert any("2 rows of tags.csv name no image, or no single one; the first is '000.png'" in n for n in source.notes)
+    assert any("2 rows of tags.csv name no image or several; the first is '000.png'" in n for n in source.notes)
 
 
 def test_a_bare_name_is_looked_for_below_the_table_alone(tmp_path: Path) -> None:
@@ -135,10 +135,10 @@ def test_what_is_odd_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
     assert column(source, "t") == {"000.png": "d", "001.png": "", "002.png": ""}
     assert source.notes == (
         "The attribute t comes from tags.csv.",
-        "tags.csv has two columns t; the first is taken.",
-        "1 row of tags.csv names no image, or no single one; the first is 'none.png'.",
-        "1 row of tags.csv names an image again; the last row is taken.",
-        "1 row of tags.csv passed over for more or fewer cells than the header has, the first in line 3.",
+        "tags.csv has two columns t; the first is used.",
+        "1 row of tags.csv names no image or several; the first is 'none.png'.",
+        "1 row of tags.csv names an image again; the last row is used.",
+        "1 row of tags.csv ignored, with more or fewer cells than the header, the first in line 3.",
         "2 images of 3 have no row there.",
     )
 
@@ -149,12 +149,12 @@ def test_what_is_odd_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
         (b"title,hair\n000.png,red\n", "no column `file` that names images. Its columns: title, hair."),
         (b"name,hair\nAnna,red\nBo,black\n", "no column `file` that names images. Its columns: name, hair."),
         (b"", "Its columns: none."),
-        (b"file\n000.png\n", "it has no column beside file"),
-        (b"file,hair\n000.png,\0\xff\n", "is no text (byte 19)"),
+        (b"file\n000.png\n", "it has no column other than file"),
+        (b"file,hair\n000.png,\0\xff\n", "is not text (byte 19)"),
         (b"\xff\xfef\0i", "is no text"),
         (b'file,hair\n000.png,"red\n', "is damaged in line 2"),
         (b"file,hair\n000.png," + b"x" * 200_000, "is damaged in line 2"),
-        (b"file,t\n000.png," + b"x" * 300, "The attribute t is left out: it has texts of up to 300 characters"),
+        (b"file,t\n000.png," + b"x" * 300, "The attribute t is left out: its values are texts of up to 300 characters"),
     ],
 )
 def test_a_bad_table_stops_nobody(tmp_path: Path, content: bytes, words: str) -> None:
@@ -174,7 +174,7 @@ def test_a_table_that_is_too_large_is_not_read(tmp_path: Path, kind: str, monkey
         "tar": lambda: tar_of(tmp_path / "set.tar", FILES),
     }[kind]()
     (note,) = open_source(path).notes
-    assert note.startswith("anime/tags.csv is passed over: it is too large")
+    assert note.startswith("anime/tags.csv is ignored: it is too large")
 
 
 def test_the_tables_of_a_tar_fill_the_memory_only_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def test_the_tables_of_a_tar_fill_the_memory_only_so_far(tmp_path: Path, monkeyp
     tables = {"tags.csv": b"file,a\n000.png,x\n" + b"\n" * 15, "labels.csv": b"file,b\n000.png,y\n" + b"\n" * 15}
     source = open_source(tar_of(tmp_path / "set.tar", {**some_pngs(1), **tables}))
     assert column(source, "a") == {"000.png": "x"}
-    assert any(note.startswith("labels.csv is passed over: it is too large") for note in source.notes)
+    assert any(note.startswith("labels.csv is ignored: it is too large") for note in source.notes)
 
 
 def test_a_damaged_table_in_a_zip_stops_nobody(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_damaged_table_in_a_zip_stops_nobody(tmp_path: Path) -> None:
     content[start + 60] ^= 1
     path.write_bytes(content)
     source = open_source(path)
-    assert "anime/tags.csv is passed over: it cannot be read" in source.notes[0]
+    assert "anime/tags.csv is ignored: it cannot be read" in source.notes[0]
     assert source.count == 3
 
 
@@ -201,7 +201,7 @@ def test_a_table_beside_no_image_and_hidden_ones(tmp_path: Path) -> None:
     files = {**some_pngs(2, "images/"), "meta/tags.csv": b"file,t\n", ".git/tags.csv": b"", "._tags.csv": b""}
     for path in (folder_of(tmp_path / "set", files), zip_of(tmp_path / "set.zip", files)):
         (skip,) = open_source(path).ignored
-        assert (skip.name, skip.reason) == ("meta/tags.csv", "no image lies beside it or below")
+        assert (skip.name, skip.reason) == ("meta/tags.csv", "no images in its folder or below")
 
 
 def test_parts_have_their_own_rows_and_one_kind_of_value(tmp_path: Path) -> None:

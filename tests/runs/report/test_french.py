@@ -74,14 +74,14 @@ CONTEXTS = (
     "photos {}",
     "sprites: {}",
     "sprites: its input: {}",
-    "tags.csv is passed over: it {}.",
-    "The labels of dataset.json are no classes ({}), so the set is read without.",
+    "tags.csv is ignored: it {}.",
+    "The labels of dataset.json are not classes ({}), so the set is read without classes.",
     "Images were converted: {} (7).",
     "The checkpoint 000012800 is damaged ({}) and is passed over.",
 )
 """Where parts of sentences stand."""
 NOT_SHOWN = {
-    *("1.npy in it is no array", "7.npy in it is no array", "label map"),  # errors, and a mode in `prepare`
+    *("1.npy in it is not an array", "7.npy in it is not an array", "label map"),  # errors, and a mode in `prepare`
     *("another image", "asked for", "at its own value", "commonest class", "read as"),  # of tables, in words.json
     *("real images", "synthetic images", "recall, balanced_accuracy_1@1", "recall, balanced_accuracy_7@7"),
     *("images changed to every value", "of the data"),
@@ -189,12 +189,13 @@ def test_what_the_watch_finds_is_said_in_french() -> None:
         "matrix products, which is faster here.",
         "Trains in fp32, channels_last; its convolutions were not timed: they are small or few, or the device is no "
         "CPU or CUDA.",
-        "There are 407 images in all: fewer than 500 are soon learnt by heart.",
+        "There are only 407 images: fewer than 500 are soon memorised.",
         "Images were converted: cropped (403), gray to colour (4).",
         "Images were converted: palette with transparency to RGBA (4), gray+alpha to LA (1), 16-bit CMYK to RGB (2).",
         "4 of 9 images were left out (a.png: damaged: broken PNG file; b.dng: camera raw is not supported; convert it "
         "to JPEG first). report.html names each.",
-        "2 files beside the images are not read (x/y.txt: no image by its name; z: cannot be read: Permission denied).",
+        "2 files beside the images are not read (x/y.txt: not an image file by its name; z: cannot be read: Permission "
+        "denied).",
         "The checkpoint 000012800 is damaged (state.pt is missing) and is passed over.",
         "Not enough space for a checkpoint in checkpoints: 41 MB are needed, 3 MB are free. Free some space; earlier "
         "checkpoints are kept.",
@@ -242,13 +243,13 @@ def test_what_is_written_of_data_and_of_scores_is_said_in_french() -> None:
 
 
 def test_french_is_written_with_the_spaces_and_quotes_of_french() -> None:
-    files = "2 files beside the images are not read (my notes.txt: no image by its name; 0.npy: empty file)."
+    files = "2 files beside the images are not read (my notes.txt: not an image file by its name; 0.npy: empty file)."
     said = french(files)
     assert said == (
         "2 fichiers à côté des images ne sont pas lus (my notes.txt\u00a0: d’après son nom, ce n’est pas une "
         "image\u00a0; 0.npy\u00a0: fichier vide)."
     )
-    row = "1 row of tags.csv names no image, or no single one; the first is 'nope.png'."
+    row = "1 row of tags.csv names no image or several; the first is 'nope.png'."
     assert french(row).endswith("ou en nomme plusieurs\u00a0: «\u00a0nope.png\u00a0».")
     unspaced = re.compile(r"[^\s\u00a0] ?[;?!»](?=\s|$)|\w :(?=\s)|« ")
     assert not [said for _, said in SENTENCES if unspaced.search(said)]

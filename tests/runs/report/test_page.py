@@ -863,7 +863,10 @@ def test_nothing_sticks_out_at_any_width(browser: Any, run: Path, report: str, c
 def test_what_training_wrote_is_french_in_french(browser: Any, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", last_event="resume")
     slow = {"kind": "warning", "finding": "data-slow", "text": "Training spends 60% of its time waiting for images."}
-    note = {"kind": "data", "text": "1,234 files beside the images are not read (notes.txt: no image by its name)."}
+    note = {
+        "kind": "data",
+        "text": "1,234 files beside the images are not read (a.txt: not an image file by its name).",
+    }
     pace = {"kind": "goal", "text": "At 0.35 images a second, about 12,000 images in 9 h 05 min more."}
     with open(run / "events.jsonl", "a") as events:
         for event in (slow, note, pace):
@@ -875,6 +878,6 @@ def test_what_training_wrote_is_french_in_french(browser: Any, tmp_path: Path) -
         found = window.inner_text("#findings")
         assert "L’entraînement passe 60\u00a0% du temps" in found
         assert "1\u202f234 fichiers" in found
-        assert "(notes.txt\u00a0: d’après son nom, ce n’est pas une image)." in found
+        assert "(a.txt\u00a0: d’après son nom, ce n’est pas une image)." in found
         assert "0,35 images par seconde, environ 12\u202f000 images" in window.text_content("#record")
         assert "Training spends" not in window.inner_text("main")

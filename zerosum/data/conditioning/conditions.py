@@ -143,7 +143,7 @@ def condition_indices(requested: Mapping[str, ConditionValue], conditions: Seque
     or to the nearest beyond the range of the data. Raises ConfigError that lists the values."""
     found = {}
     for name, requested_value in requested.items():
-        condition, value = condition_named(name, conditions, "asked for"), as_word(name, requested_value)
+        condition, value = condition_named(name, conditions, "requested"), as_word(name, requested_value)
         words = [word.lower() for word in condition.values]
         if value in condition.values:
             found[condition.name] = condition.values.index(value)
@@ -156,7 +156,7 @@ def condition_indices(requested: Mapping[str, ConditionValue], conditions: Seque
         else:
             number = ", or a number, which falls into one of them" if condition.edges else ""
             raise ConfigError(
-                f"{name}={value} cannot be asked for; {condition.name} is {_some(condition.values)}{number}."
+                f"{name}={value} cannot be requested; {condition.name} is {_some(condition.values)}{number}."
             )
     return found
 
@@ -167,22 +167,22 @@ def as_word(name: str, requested: ConditionValue) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, str | int | float):
-        raise ConfigError(f"{name}={value!r} cannot be asked for: give one value, a word or a number.")
+        raise ConfigError(f"{name}={value!r} cannot be requested: give one value, a word or a number.")
     return str(value)
 
 
 def condition_named(name: str, conditions: Sequence[Condition], doing: str) -> Condition:
     """The condition of that name (`find_condition`); `class` also means the only condition, whatever its name. Raises
-    ConfigError that says what cannot be done (`asked for`, `swept`) and lists the conditions."""
+    ConfigError that says what cannot be done (`requested`, `swept`) and lists the conditions."""
     if found := find_condition(name, conditions):
         return found
     if name == "class" and len(conditions) == 1:
         return conditions[0]
     have = listed([condition.name for condition in conditions])
     raise ConfigError(
-        f"{name} cannot be {doing}: this run knows {have}."
+        f"{name} cannot be {doing}: the conditions of this run are {have}."
         if have
-        else f"{name} cannot be {doing}: this run knows no labels. Train with conditional=true."
+        else f"{name} cannot be {doing}: this run has no conditions. Train with conditional=true."
     )
 
 

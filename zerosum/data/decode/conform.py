@@ -1,4 +1,4 @@
-"""Making every image of a set alike: size, depth, colour and opacity. Whatever is changed is said."""
+"""Converts every image of a set to one size, bit depth, number of channels and opacity, and lists the changes."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +16,7 @@ TOP = {"uint8": 255, "uint16": 65535, "float32": 1}  # white, and opaque
 
 @dataclass(frozen=True)
 class Form:
-    """What every image of a set becomes; `channels` counts the alpha channel, which is the last."""
+    """The form of every image of a set; `channels` includes the alpha channel, which is the last."""
 
     size: Size
     channels: int
@@ -24,14 +24,15 @@ class Form:
     dtype: str
     fit: Fit = "crop"
     background: str = "white"
-    range: str = "full"  # the stored values that become black and white, as PackSettings.range has it
-    mostly_float: bool = False  # the files are; then an image left out for its values is a reason to keep floats
+    range: str = "full"  # the stored values that become black and white, as in PackSettings.range
+    mostly_float: bool = False  # of the files: errors about the range of values then suggest to keep floats
     resample: Resample = "lanczos"
 
 
 @dataclass(frozen=True)
 class Conformed:
-    """pixels (H, W, C) as the form wants them; in words what was done; whether small pixels were enlarged."""
+    """pixels (H, W, C) in the requested form; changes: descriptions of the conversions; enlarged: whether it was
+    upsampled."""
 
     pixels: np.ndarray
     changes: tuple[str, ...]
@@ -39,10 +40,10 @@ class Conformed:
 
 
 def conform(image: Decoded, form: Form) -> Conformed:
-    """Raises BadImage when the image has no meaning in that form: other channels, or floats of an unknown range."""
+    """Raises BadImage when the image cannot be converted: another number of channels, or floats of an unknown range."""
     changes = list(image.changes)
     height, width, channels = image.pixels.shape
-    # Arrays do not say whether their last channel is opacity; the set they belong to does.
+    # Arrays do not say whether their last channel is alpha; the set does.
     alpha = image.header.alpha or (form.alpha and channels == form.channels)
     box, size = placement((height, width), form)
     if form.fit == "crop" and box != (0, 0, width, height):
@@ -61,7 +62,7 @@ def conform(image: Decoded, form: Form) -> Conformed:
 
 
 def placement(size: Size, form: Form) -> tuple[Box, Size]:
-    """Which part of an image is used, and the size that it becomes."""
+    """The part of an image that is used, and the size to which it is scaled."""
     (height, width), (tall, wide) = size, form.size
     if form.fit == "crop":
         scale = min(height / tall, width / wide)
@@ -75,7 +76,7 @@ def placement(size: Size, form: Form) -> tuple[Box, Size]:
 
 
 def _deepen(pixels: np.ndarray, form: Form, changes: list[str]) -> np.ndarray:
-    """Other depths to that of the set. 8 to 16 bits and back is exact; floats are taken for 0..1."""
+    """Converts to the bit depth of the set. From 8 to 16 bits and back is exact; floats are assumed to be in 0..1."""
     dtype = str(pixels.dtype)
     if dtype == form.dtype:
         return pixels
@@ -83,19 +84,19 @@ def _deepen(pixels: np.ndarray, form: Form, changes: list[str]) -> np.ndarray:
     if dtype == "float32" and not (pixels.min() >= 0 and pixels.max() <= 1):
         span = f"{pixels.min():g} to {pixels.max():g}"
         advice = "; --depth float in prepare, data.depth=float in train, keeps them" if form.mostly_float else ""
-        raise BadImage(f"its values run from {span}, and only 0 to 1 has a meaning in {form.dtype}{advice}")
+        raise BadImage(f"its values range from {span}, and {form.dtype} requires 0 to 1{advice}")
     scaled = pixels.astype(np.float32) * (TOP[form.dtype] / TOP[dtype])
     return (scaled if form.dtype == "float32" else np.rint(scaled)).astype(form.dtype)
 
 
 def _colour(pixels: np.ndarray, alpha: bool, form: Form, changes: list[str]) -> np.ndarray:
-    """Other colours and opacities to those of the set."""
+    """Converts colour and opacity to those of the set."""
     if pixels.shape[2] == form.channels and alpha == form.alpha:
         return pixels
     colour, opacity = (pixels[..., :-1], pixels[..., -1:]) if alpha else (pixels, None)
     wanted = form.channels - form.alpha
     if colour.shape[2] not in (1, 3) or wanted not in (1, 3):
-        raise BadImage(f"{pixels.shape[2]} channels where the set has {form.channels}")
+        raise BadImage(f"{pixels.shape[2]} channels instead of {form.channels}")
     if colour.shape[2] == 3 and wanted == 1:
         changes.append("colour to gray")
         colour = _like(colour.astype(np.float32) @ _LUMA[:, None], colour)
@@ -109,14 +110,14 @@ def _colour(pixels: np.ndarray, alpha: bool, form: Form, changes: list[str]) -> 
             opacity = np.full_like(colour[..., :1], top)
         return np.concatenate([colour, opacity], axis=2)
     if opacity is not None:
-        changes.append(f"laid on {form.background}")
+        changes.append(f"composited on {form.background}")
         share = opacity.astype(np.float32) / top
         colour = _like(colour * share + _background(form.background, wanted) * top * (1 - share), colour)
     return colour
 
 
 def _pad(pixels: np.ndarray, form: Form) -> np.ndarray:
-    """Centred on transparency, on the background, or, where a colour has no meaning, on the least value."""
+    """Centred on transparency, on the background or, where a colour is not defined, on the least value."""
     if form.alpha:
         ground = np.zeros(form.channels)
     elif form.dtype == "float32" or form.channels not in (1, 3):
@@ -127,7 +128,7 @@ def _pad(pixels: np.ndarray, form: Form) -> np.ndarray:
 
 
 def centred(pixels: np.ndarray, size: Size, ground: np.ndarray | int) -> np.ndarray:
-    """(H, W, C) in the middle of a larger size, on a ground."""
+    """(H, W, C) centred in an image of a larger size, on this ground."""
     padded = np.empty((*size, pixels.shape[2]), pixels.dtype)
     padded[:] = ground
     top, left = ((whole - part) // 2 for whole, part in zip(size, pixels.shape[:2], strict=True))

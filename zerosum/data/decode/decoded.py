@@ -1,4 +1,4 @@
-"""What every decoder gives, what it refuses, and the limits that hold for all of them."""
+"""The result type of all decoders, the images they refuse, and their common limits."""
 
 import re
 from dataclasses import dataclass, replace
@@ -7,13 +7,13 @@ import numpy as np
 
 from zerosum.data.records import Header
 
-PNG, NUMPY = b"\x89PNG\r\n\x1a\n", b"\x93NUMPY"  # how files of these kinds start
+PNG, NUMPY = b"\x89PNG\r\n\x1a\n", b"\x93NUMPY"  # magic bytes
 NETPBM = re.compile(rb"P([2356])\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)\s")
 """PGM (2, 5) and PPM (3, 6); the last number is the largest value."""
 
-FIRST_FRAME = "first frame taken"  # among the changes of an image
+FIRST_FRAME = "first frame taken"  # in the changes of an image
 
-MAX_PIXELS = 100_000_000  # 300 MB of RGB; what is larger is a bomb or a map, and neither belongs in a training set
+MAX_PIXELS = 100_000_000  # 300 MB of RGB; anything larger is a decompression bomb or a map
 
 
 class BadImage(Exception):
@@ -22,7 +22,7 @@ class BadImage(Exception):
 
 @dataclass(frozen=True)
 class Decoded:
-    """pixels (H, W, C) in header.dtype; changes says in words what decoding did beyond reading."""
+    """pixels (H, W, C) in header.dtype; changes: descriptions of what decoding did besides reading."""
 
     pixels: np.ndarray
     header: Header
@@ -30,7 +30,8 @@ class Decoded:
 
 
 def guarded(header: Header) -> Header:
-    """The header itself, unless it promises no pixels or more than MAX_PIXELS; four channels count as one pixel."""
+    """Returns the header, or raises BadImage for no pixels or more than MAX_PIXELS; four channels count as one
+    pixel."""
     height, width = header.height, header.width
     if not height * width * header.channels:
         raise BadImage("an image without pixels")
@@ -40,8 +41,8 @@ def guarded(header: Header) -> Header:
 
 
 def half(header: Header) -> Header:
-    """One of two images side by side in a file. Raises BadImage where there cannot be two: in a file of odd width, or
-    one that would have halves less than 3/4 as wide as high."""
+    """The header of one of two images side by side in a file. Raises BadImage for an odd width, or halves less than 3/4
+    as wide as high."""
     if header.width % 2 or 2 * header.width < 3 * header.height:
         size = f"{header.height}x{header.width} (height x width)"
         raise BadImage(f"{size}, which cannot be two images of one size side by side")
@@ -58,7 +59,7 @@ def mode_words(channels: int, alpha: bool, dtype: str) -> str:
 def stored_dtype(dtype: np.dtype) -> str:
     """uint8 and uint16 stay, bits become uint8, other real numbers float32. Raises BadImage for complex ones."""
     if dtype.kind == "c":
-        raise BadImage("complex numbers, which are no image; save their magnitude or phase")
+        raise BadImage("complex numbers are not an image; save their magnitude or phase")
     if dtype.kind == "b" or dtype == np.uint8:
         return "uint8"
     return "uint16" if dtype.kind == "u" and dtype.itemsize == 2 else "float32"
@@ -70,15 +71,15 @@ def to_stored_type(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "b":
         array = array.astype(np.uint8) * 255
     if stored == "float32" and not np.isfinite(array).all():
-        raise BadImage("holds values that are not finite")
+        raise BadImage("contains NaN or infinite values")
     return array.astype(stored, copy=False).reshape(*array.shape[:2], -1)
 
 
 def frame_change(header: Header) -> tuple[str, ...]:
-    """What is said of an animation or a stack."""
+    """The change for animations and stacks."""
     return (FIRST_FRAME,) if header.animated else ()
 
 
 def turn_change(orientation: int) -> tuple[str, ...]:
-    """What is said of a picture that was stored lying on its side."""
-    return ("turned as EXIF says",) if orientation in range(2, 9) else ()
+    """The change for images that were rotated."""
+    return ("rotated by EXIF",) if orientation in range(2, 9) else ()

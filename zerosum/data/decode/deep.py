@@ -1,4 +1,4 @@
-"""PNG, JPEG 2000 and AVIF of more than 8 bits a channel, which Pillow would narrow to 8."""
+"""PNG, JPEG 2000 and AVIF with more than 8 bits per channel, which Pillow would reduce to 8."""
 
 import io
 from typing import BinaryIO
@@ -14,12 +14,12 @@ from zerosum.data.settings import Size
 
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by the colour type of the PNG standard
 _CODESTREAM = b"\xff\x4f\xff\x51"  # JPEG 2000: start, and the marker SIZ that follows it (ISO 15444-1, annex A)
-_HEAD = 65_536  # bytes in which the headers of a file are looked for
+_HEAD = 65_536  # bytes in which headers are searched
 
 
 def depth_of(file: BinaryIO) -> int:
-    """Bits a channel of a PNG, JPEG 2000 or AVIF file; 8 for any other. Leaves the file at its start."""
-    head = file.read(32)  # no more of the many files that are neither
+    """Bits per channel of a PNG, JPEG 2000 or AVIF file; 8 for any other. Leaves the file at its start."""
+    head = file.read(32)  # enough to recognise the other formats
     if head.startswith(_CODESTREAM) or head[4:8] in (b"jP  ", b"ftyp"):
         head += file.read(_HEAD)
     file.seek(0)
@@ -35,8 +35,8 @@ def depth_of(file: BinaryIO) -> int:
 
 
 def header(file: BinaryIO) -> Header:
-    """Size and turn by Pillow, which knows them without decoding; the channels by the file, as Pillow's mode is that of
-    what it narrows to."""
+    """Size and orientation from Pillow, which reads them without decoding; the channels from the file itself, since
+    Pillow's mode is that after the reduction."""
     seen = pillow.header(file)
     file.seek(0)
     start = file.read(26)
@@ -52,12 +52,12 @@ def header(file: BinaryIO) -> Header:
 
 
 def decode(file: BinaryIO, draft: Size | None) -> Decoded:
-    """Every bit of the file; depths between 8 and 16 bits are spread over the 16."""
+    """All bits of the file; depths between 8 and 16 bits are scaled to 16."""
     facts = header(file)
     file.seek(0)
     image = pillow.open_image(file)
     orientation = pillow.orientation(image)
-    profiled = facts.channels >= 3 and pillow.is_other_than_srgb(image)  # colour management here is for 8 bits
+    profiled = facts.channels >= 3 and pillow.is_other_than_srgb(image)  # colour management supports 8 bits only
     file.seek(0)
     depth = depth_of(file)
     content = file.read()
@@ -68,10 +68,10 @@ def decode(file: BinaryIO, draft: Size | None) -> Decoded:
     else:
         pixels = imagecodecs.jpeg2k_decode(content)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    if pixels.shape[2] == facts.channels - 2:  # gray, which Pillow 11 calls RGB in AVIF
+    if pixels.shape[2] == facts.channels - 2:  # gray, which Pillow 11 reports as RGB for AVIF
         pixels = np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
     if pixels.shape[2] != facts.channels or pixels.dtype.kind != "u":
-        raise BadImage(f"{pixels.shape[2]} channels of {pixels.dtype} where its header promises {facts.mode}")
+        raise BadImage(f"{pixels.shape[2]} channels of {pixels.dtype} instead of {facts.mode}")
     if 8 < depth < 16:
         pixels = np.rint(pixels.astype(np.float32) * (65_535 / (2**depth - 1)))
     changes = turn_change(orientation) + (("colour profile not applied",) if profiled else ())
@@ -79,11 +79,11 @@ def decode(file: BinaryIO, draft: Size | None) -> Decoded:
 
 
 def _has_transparent_colour(file: BinaryIO) -> bool:
-    """Whether a chunk tRNS names a colour that stands for transparent, which decoding turns into an alpha channel."""
+    """Whether a tRNS chunk defines a transparent colour, which decoding converts to an alpha channel."""
     file.seek(len(PNG))
     while len(start := file.read(8)) == 8:
         length, kind = int.from_bytes(start[:4], "big"), start[4:]
-        if kind in (b"IDAT", b"IEND"):  # it stands before the pixels
+        if kind in (b"IDAT", b"IEND"):  # tRNS comes before the pixels
             return False
         if kind == b"tRNS":
             return True

@@ -1,8 +1,8 @@
-"""Cameras and scanners write pictures as the sensor lay, and the turn that makes them upright beside them."""
+"""EXIF orientation: cameras store images in sensor order, with the rotation to upright in a tag."""
 
 import numpy as np
 
-TAG = 0x0112  # of EXIF and TIFF
+TAG = 0x0112  # in EXIF and TIFF
 
 # orientation: (transpose first, step along the rows, step along the columns)
 _TURNS = {
@@ -18,12 +18,12 @@ _TURNS = {
 
 
 def swaps_sides(orientation: int) -> bool:
-    """Whether height and width change places."""
+    """Whether height and width are swapped."""
     return _TURNS.get(orientation, _TURNS[1])[0]
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """(H, W, C) as it should be shown; an orientation other than 1..8 means nothing and is passed over."""
+    """(H, W, C) in display orientation; values other than 1..8 are ignored."""
     transpose, down, across = _TURNS.get(orientation, _TURNS[1])
     if transpose:
         pixels = pixels.swapaxes(0, 1)

@@ -1,4 +1,4 @@
-"""HEIC, as phones store photographs, where pillow-heif is installed: `pip install 'zerosum[heic]'`."""
+"""HEIC, the format of phone photos, if pillow-heif is installed: `pip install 'zerosum[heic]'`."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -23,18 +23,18 @@ def header(file: BinaryIO) -> Header:
 
 
 def decode(file: BinaryIO, draft: Size | None) -> Decoded:
-    """Every bit of the file; depths between 8 and 16 bits are spread over the 16. libheif turns the picture itself."""
+    """All bits of the file; depths between 8 and 16 bits are scaled to 16. libheif applies the orientation."""
     found = _opened(file)
     facts = _header(found)
     if facts.dtype == "uint8":
         image = found.to_pillow()
-        image.info.pop("exif", None)  # what turn it speaks of has been done
+        image.info.pop("exif", None)  # the orientation has been applied
         image.info.pop("xmp", None)
         decoded = pillow.decode_image(image, None)
         return replace(decoded, header=replace(decoded.header, mode=facts.mode))
     depth = int(found.info.get("bit_depth", 16))
     pixels = to_stored_type(np.asarray(found))
-    if 8 < depth < 16:  # they stand at the upper end of the 16
+    if 8 < depth < 16:  # stored in the upper bits of the 16
         pixels = np.rint((pixels >> (16 - depth)).astype(np.float32) * (65_535 / (2**depth - 1))).astype(np.uint16)
     profiled = facts.channels >= 3 and bool(found.info.get("icc_profile"))
     return Decoded(pixels, facts, ("colour profile not applied",) if profiled else ())

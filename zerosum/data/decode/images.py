@@ -1,8 +1,8 @@
-"""Any image file to an array that keeps its depth and its channels, or a reason why not.
+"""Any image file to an array that keeps its bit depth and channels, or a reason why not.
 
-Each kind of file has a module with two functions, `header` and `decode`. Pillow reads the common formats; it narrows
-16-bit colour PNG, deep JPEG 2000 and AVIF, and much of TIFF to 8 bits, so those have readers of their own. The content
-says which kind a file is, never the suffix.
+Each file format has a module with two functions, `header` and `decode`. Pillow reads the common formats; it reduces
+16-bit colour PNG, deep JPEG 2000 and AVIF, and much of TIFF to 8 bits, so these have readers of their own. The format
+is detected from the content, not the suffix.
 """
 
 import re
@@ -22,23 +22,24 @@ from zerosum.data.records import Header, Opened
 from zerosum.data.settings import Size
 
 _HEIC = re.compile(rb"....ftyp(?:he[iv][cxms]|m[is]f1.{0,40}he[iv][cxms])", re.DOTALL)
-_SHARED = (b"\xff\xd8\xff", b"\x89PNG")  # a JPEG or PNG is read whatever its name; phones send JPEG named .heic
+_SHARED = (b"\xff\xd8\xff", b"\x89PNG")  # JPEG and PNG are read whatever their suffix; phones send JPEG named .heic
 
 
 class Reader(Protocol):
-    """What a module that reads a kind of file offers; both are given the file at its start."""
+    """The interface of a module that reads a file format; both functions get the file at its start."""
 
     def header(self, file: BinaryIO) -> Header:
-        """What the file says of itself, refused if it is too large."""
+        """The properties of the image; raises BadImage if it is too large."""
 
     def decode(self, file: BinaryIO, draft: Size | None) -> Decoded:
-        """The pixels of the first frame, the right way up. A draft may be smaller, but at least twice this size."""
+        """The pixels of the first frame in display orientation. A draft may be smaller, but at least twice this
+        size."""
 
 
 def read_header(open_image: Callable[[], Opened], name: str = "") -> Header:
-    """What the image says of itself, without decoding it. Raises BadImage.
+    """The properties of the image, without decoding it. Raises BadImage.
 
-    name: that of the file, by which alone camera raw can be told from TIFF."""
+    name: the file name, the only way to distinguish camera raw from TIFF."""
     with plain_reasons(), closed_afterwards(open_image()) as opened:
         if isinstance(opened, np.ndarray):
             return npy_image.array_header(opened.shape, opened.dtype)
@@ -48,9 +49,9 @@ def read_header(open_image: Callable[[], Opened], name: str = "") -> Header:
 
 
 def decode(open_image: Callable[[], Opened], draft: Size | None = None, name: str = "") -> Decoded:
-    """The pixels, turned as EXIF asks, in the depth and with the channels of the file; of an animation the first frame.
+    """The pixels in EXIF orientation, with the bit depth and channels of the file; the first frame of an animation.
 
-    draft: JPEG files may be decoded at a reduced size of at least twice this one. name: as for read_header. Raises
+    draft: JPEG files may be decoded at a reduced size of at least twice this one. name: as in read_header. Raises
     BadImage."""
     with plain_reasons(), closed_afterwards(open_image()) as opened:
         if isinstance(opened, np.ndarray):
@@ -62,16 +63,16 @@ def decode(open_image: Callable[[], Opened], draft: Size | None = None, name: st
 
 @contextmanager
 def own_pixel_cap() -> Iterator[None]:
-    """Silence Pillow's warning of large images, which MAX_PIXELS takes the place of, for a block of many images.
+    """Silence Pillow's warning about large images, which MAX_PIXELS replaces, for a block of many images.
 
-    Warning filters belong to the whole process, so enter this before threads start."""
+    Warning filters apply to the whole process, so enter this before threads start."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         yield
 
 
 def _reader(file: BinaryIO, name: str) -> Reader:
-    """The module for a file, by its first bytes. Leaves the file at its start."""
+    """The module for a file, by its magic bytes. Leaves the file at its start."""
     start = file.read(256)
     file.seek(0)
     if not start:
@@ -89,7 +90,7 @@ def _reader(file: BinaryIO, name: str) -> Reader:
     if deep.depth_of(file) > 8:
         return deep
     if (match := NETPBM.match(start)) and match[1] in b"36" and int(match[2]) > 255:
-        raise BadImage("16-bit colour PPM is not read; save it as PNG or TIFF")  # Pillow would narrow it
+        raise BadImage("16-bit colour PPM is not supported; save it as PNG or TIFF")  # Pillow would reduce it
     return pillow
 
 
@@ -102,8 +103,8 @@ def plain_reasons() -> Iterator[None]:
     except Image.DecompressionBombError:
         raise BadImage(f"refused from its header: more than {MAX_PIXELS // 10**6} megapixels") from None
     except Image.UnidentifiedImageError:
-        raise BadImage("no image of a known format") from None
-    except Exception as error:  # decoders of damaged files raise anything: SyntaxError, struct.error, IndexError ...
+        raise BadImage("not an image of a known format") from None
+    except Exception as error:  # decoders raise anything on damaged files: SyntaxError, struct.error, IndexError ...
         if isinstance(error, OSError) and error.errno:
             raise BadImage(f"cannot be read: {error.strerror}") from None
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Maps of classes and of instances: a whole number in each pixel, which no step may mix with that of its neighbour."""
+"""Label maps and instance maps: an integer in each pixel, which must never be interpolated."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -12,18 +12,18 @@ from zerosum.data.decode.decoded import NETPBM, NUMPY, PNG, BadImage
 from zerosum.data.decode.images import closed_afterwards, decode, plain_reasons, read_header
 from zerosum.data.records import Opened
 
-MOST_LEVELS, FAR_APART = 8, 20  # shades of gray that stand for classes
+MOST_LEVELS, FAR_APART = 8, 20  # gray levels that encode classes: their greatest number and least distance
 VOID = 255
-"""In a label map: no class. The custom of most sets; also what surrounds a padded map."""
+"""In a label map: no class, as in most data sets; also the padding of maps."""
 
-_START = 256  # bytes of a file that tell what it is
+_START = 256  # bytes for format detection
 
 
 def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
-    """(H, W) int32 from one channel of up to 32 bits, every number as it is in the file: of a palette image those that
-    stand for colours, of a 1-bit image 0 and 1.
+    """(H, W) int32 from one channel of up to 32 bits, with the numbers in the file: palette indices of a palette image,
+    0 and 1 of a 1-bit image.
 
-    Raises BadImage for a picture, and for numbers that are not whole or do not fit into 31 bits."""
+    Raises BadImage for a picture, and for numbers that are not integers or need more than 31 bits."""
     header = read_header(open_map, name)
     with plain_reasons(), closed_afterwards(open_map()) as opened:
         if isinstance(opened, np.ndarray | Image.Image):
@@ -33,10 +33,10 @@ def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
             opened.seek(0)
             if header.mode.startswith(("palette", "1-bit")):
                 values = np.asarray(pillow.open_image(opened))
-            elif start[:4] in tiff.STARTS:  # Pillow knows no unsigned 32 bits
+            elif start[:4] in tiff.STARTS:  # Pillow does not support unsigned 32 bits
                 with tifffile.TiffFile(opened) as document:
                     values = np.asarray(document.pages.first.asarray())
-            elif start.startswith(NUMPY):  # images would become float32, which ends at 2^24
+            elif start.startswith(NUMPY):  # decoded as an image it would become float32, which is exact up to 2^24
                 values = np.load(opened, allow_pickle=False)
             else:
                 values = _unscaled(decode(open_map, name=name).pixels, start)
@@ -44,13 +44,13 @@ def decode_map(open_map: Callable[[], Opened], name: str = "") -> np.ndarray:
         values = values[..., 0]
     if values.ndim != 2:
         raise BadImage(
-            f"a picture ({header.mode}) where a label map is expected, which has the number of a class in each pixel; "
+            f"a picture ({header.mode}) where a label map is expected, with a class number in each pixel; "
             "save it as gray or palette PNG"
         )
     if values.dtype.kind == "f" and not (values == np.floor(values)).all():
-        raise BadImage("numbers that are not whole, in a map of classes or instances")
+        raise BadImage("non-integer numbers in a label or instance map")
     if values.min() < 0 or values.max() >= 2**31:
-        raise BadImage(f"numbers from {values.min():g} to {values.max():g}, in a map that can hold 0 to 2147483647")
+        raise BadImage(f"numbers from {values.min():g} to {values.max():g}, outside 0 to 2147483647")
     return values.astype(np.int32)
 
 
@@ -61,10 +61,10 @@ def start_of(open_map: Callable[[], Opened]) -> bytes:
 
 
 def _unscaled(values: np.ndarray, start: bytes) -> np.ndarray:
-    """The numbers of a gray PNG of 2 or 4 bits, or of a PGM with another largest value than 255, which Pillow spreads
-    over 0 to 255 as shades of gray."""
+    """The numbers of a gray PNG of 2 or 4 bits, or of a PGM with a maximum other than 255, which Pillow scales to
+    0..255."""
     largest = 255
-    if start.startswith(PNG) and start[25:26] == b"\0":  # gray; a palette's numbers are not spread
+    if start.startswith(PNG) and start[25:26] == b"\0":  # gray; palette indices are not scaled
         largest = {1: 1, 2: 3, 4: 15}.get(start[24], 255)
     elif (match := NETPBM.match(start)) and match[1] in b"25" and 0 < int(match[2]) < 255:
         largest = int(match[2])
@@ -72,16 +72,17 @@ def _unscaled(values: np.ndarray, start: bytes) -> np.ndarray:
 
 
 def is_lossy(start: bytes) -> bool:
-    """Whether a file that starts so has changed the numbers of a map: JPEG, and WebP but for its lossless kind."""
+    """Whether a file with this start is in a lossy format, which changes the numbers: JPEG, and WebP except
+    lossless."""
     return start.startswith(b"\xff\xd8\xff") or (start[8:12] == b"WEBP" and start[12:16] != b"VP8L")
 
 
 def gray_levels(maps: Iterable[np.ndarray]) -> tuple[int, ...]:
-    """The shades of gray that stand for classes 0, 1, 2, ... in maps (H, W), such as 0 and 255, or 0, 128 and 255;
-    empty where numbers of classes stand in the pixels themselves.
+    """The gray levels of classes 0, 1, 2, ... in maps (H, W), such as 0 and 255, or 0, 128 and 255; empty if the pixels
+    contain class numbers.
 
-    They are shades where there are few (at most MOST_LEVELS) and all lie FAR_APART. The first map that has others ends
-    the search."""
+    Values are gray levels if there are few (at most MOST_LEVELS) and all are FAR_APART. The search ends at the first
+    map that has others."""
     found: set[int] = set()
     for values in maps:
         found.update(np.unique(values).tolist())
@@ -93,28 +94,27 @@ def gray_levels(maps: Iterable[np.ndarray]) -> tuple[int, ...]:
 
 
 def levels_of(names: Sequence[str]) -> tuple[int, ...]:
-    """The shades of gray by which a set names its classes; empty where the classes are numbered from 0, or have words
-    for names."""
+    """The gray levels that a set has as class names; empty if its classes are numbered from 0 or named by words."""
     if not names or list(names) == [str(number) for number in range(len(names))]:
         return ()
     return tuple(map(int, names)) if all(name.isdecimal() and int(name) <= VOID for name in names) else ()
 
 
 def as_labels(values: np.ndarray, count: int | None, levels: Sequence[int] = ()) -> np.ndarray:
-    """Class numbers (H, W) as uint8, VOID where there is none; with levels these shades of gray stand for the classes.
-    Raises BadImage for one beyond the count, and for another shade."""
+    """Class numbers (H, W) as uint8, VOID for no class; levels: the gray levels of the classes, if any. Raises BadImage
+    for a number beyond the count, and for another gray level."""
     if levels:
         places = np.searchsorted(levels, values).clip(0, len(levels) - 1)
         bad = values[np.asarray(levels)[places] != values]
         if bad.size:
             shades = ", ".join(map(str, levels))
-            raise BadImage(f"{bad[0]} in a label map of the shades {shades}, each of which is a class")
+            raise BadImage(f"gray level {bad[0]} in a label map whose classes are the levels {shades}")
         return places.astype(np.uint8)
     most = VOID if count is None else count
     bad = values[(values >= most) & (values != VOID)]
     if bad.size:
-        said = f"there are {count} classes, 0 to {most - 1}" if count else "classes go from 0 to 254"
-        remedy = f"; mend it, or train with data.labels={bad.max() + 1} or more" if count and bad.max() < VOID else ""
+        said = f"classes are 0 to {most - 1}" if count else "classes are 0 to 254"
+        remedy = f"; fix it, or train with data.labels={bad.max() + 1} or more" if count and bad.max() < VOID else ""
         raise BadImage(f"class {bad.max()} in a label map, where {said}, and {VOID} for none{remedy}")
     return values.astype(np.uint8)
 

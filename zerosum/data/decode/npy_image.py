@@ -10,7 +10,7 @@ from zerosum.data.settings import Size
 
 
 def header(file: BinaryIO) -> Header:
-    """From the first line of the file, which NumPy writes as text."""
+    """From the header of the file."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
@@ -19,20 +19,20 @@ def header(file: BinaryIO) -> Header:
 
 def decode(file: BinaryIO, draft: Size | None) -> Decoded:
     """Nothing is unpickled."""
-    header(file)  # the size is judged before memory is taken for it
+    header(file)  # checks the size before memory is allocated
     file.seek(0)
     return decode_array(np.load(file, allow_pickle=False))
 
 
 def array_header(shape: tuple[int, ...], dtype: np.dtype) -> Header:
-    """Of (H, W) or (H, W, C) numbers. An array does not say whether its last channel is opacity."""
+    """For (H, W) or (H, W, C) numbers. An array does not say whether its last channel is alpha."""
     if len(shape) not in (2, 3) or dtype.kind not in "buif":
-        raise BadImage(f"an array of {dtype} and shape {shape}, no image (H, W) or (H, W, C)")
+        raise BadImage(f"an array of {dtype} and shape {shape}, not an image (H, W) or (H, W, C)")
     height, width, channels = (*shape, 1)[:3]
     stored = stored_dtype(dtype)
     return guarded(Header(height, width, mode_words(channels, False, stored), channels, False, stored))
 
 
 def decode_array(array: np.ndarray) -> Decoded:
-    """The array itself where its type is a stored one."""
+    """The array itself if its type is a stored one."""
     return Decoded(to_stored_type(array), array_header(array.shape, array.dtype))

@@ -1,4 +1,4 @@
-"""Everything that Pillow reads without narrowing it."""
+"""Formats that Pillow reads without loss of precision."""
 
 import io
 from functools import lru_cache
@@ -12,10 +12,10 @@ from zerosum.data.decode.exif_orientation import TAG, swaps_sides, upright
 from zerosum.data.records import Header
 from zerosum.data.settings import Size
 
-# Only these parsers ever see a file: the rest of Pillow's are rare, old, or call other programs. (JPEG includes MPO.)
+# Only these parsers are used: Pillow's others are rare, old, or call external programs. (JPEG includes MPO.)
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF", "TIFF", "PPM", "TGA", "JPEG2000", "QOI")
 
-SAME_COLOUR = 2  # levels of 255: profiles that move no colour further are those of sRGB, of which there are many
+SAME_COLOUR = 2  # levels of 255: a profile that changes no colour by more is one of the many variants of sRGB
 
 _WORDS = {"1": "1-bit", "L": "gray", "LA": "gray+alpha", "P": "palette", "PA": "palette+alpha"}
 _GRAY = ("1", "L", "LA", "La")
@@ -33,15 +33,15 @@ def decode(file: BinaryIO, draft: Size | None) -> Decoded:
 
 
 def open_image(file: BinaryIO) -> Image.Image:
-    """A picture that Pillow has not decoded yet, of one of FORMATS."""
+    """A Pillow image of one of FORMATS, not decoded yet."""
     return Image.open(file, formats=FORMATS)
 
 
 def image_header(image: Image.Image) -> Header:
-    """Of a picture that Pillow holds, decoded or not."""
+    """Of a Pillow image, decoded or not."""
     mode, transparent = image.mode, image.has_transparency_data
     height, width = shown_size(image)
-    animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"  # phones keep a preview in MPO
+    animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"  # phones store a preview in MPO
     if mode.startswith("I;16") or (mode == "I" and image.format == "PPM"):
         return guarded(Header(height, width, "16-bit gray", 1, False, "uint16", animated))
     if mode in ("I", "F"):
@@ -53,11 +53,11 @@ def image_header(image: Image.Image) -> Header:
 
 
 def decode_image(image: Image.Image, draft: Size | None) -> Decoded:
-    """Of a picture that Pillow holds, decoded or not."""
+    """Of a Pillow image, decoded or not."""
     facts = image_header(image)
     changes = list(frame_change(facts))
     if draft is not None and image.format in ("JPEG", "MPO"):
-        scale = 2 * max(draft[0] / facts.height, draft[1] / facts.width)  # twice: Lanczos needs something to filter
+        scale = 2 * max(draft[0] / facts.height, draft[1] / facts.width)  # twice, since Lanczos needs pixels to filter
         if scale < 1:
             image.draft(image.mode, (int(image.width * scale) + 1, int(image.height * scale) + 1))
     image.load()
@@ -79,19 +79,19 @@ def decode_image(image: Image.Image, draft: Size | None) -> Decoded:
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """An RGB or RGBA image by the colours that its profile (ICC) means, which displays show: Display P3 and Adobe RGB
-    look pale otherwise. None where it means sRGB, or is of another kind of colour (that of CMYK is gone by now)."""
+    """An RGB or RGBA image converted from its ICC profile to sRGB; without it, Display P3 and Adobe RGB look pale. None
+    if the profile is sRGB or not an RGB profile (such as that of CMYK, which is RGB by now)."""
     transform = _transform(profile, image.mode)
     return None if transform is None else ImageCms.applyTransform(image, transform)
 
 
 def is_other_than_srgb(image: Image.Image) -> bool:
-    """Whether an RGB image has a profile by which its colours are others than those of sRGB."""
+    """Whether an RGB image has a profile whose colours differ from sRGB."""
     profile = image.info.get("icc_profile")
     return bool(profile) and _transform(profile, "RGB") is not None
 
 
-@lru_cache(maxsize=32)  # one profile is in every picture of a camera
+@lru_cache(maxsize=32)  # all images of a camera have the same profile
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -99,7 +99,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
             return None
         target = ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(source, target, mode, mode, ImageCms.Intent.RELATIVE_COLORIMETRIC)
-    except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile means nothing
+    except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile is ignored
         return None
     assert not isinstance(transform, ImageCms.ImageCmsProfile)
     ramp = np.linspace(0, 255, 9).round().astype(np.uint8)
@@ -110,15 +110,15 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def shown_size(image: Image.Image) -> Size:
-    """(height, width) the right way up."""
+    """(height, width) in display orientation."""
     height, width = image.height, image.width
     return (width, height) if swaps_sides(orientation(image)) else (height, width)
 
 
 def orientation(image: Image.Image) -> int:
-    """The turn that is left to do, 1..8."""
+    """The EXIF orientation that is still to be applied, 1..8."""
     if image.format == "TIFF":
-        return 1  # Pillow turns these itself
+        return 1  # Pillow applies it to these formats
     if image.format == "PNG" and "exif" not in image.info and "xmp" not in image.info:
-        return 1  # Pillow would decode the whole picture to look for EXIF behind it
+        return 1  # Pillow would decode the whole image to find EXIF data after it
     return int(image.getexif().get(TAG, 1))

@@ -7,13 +7,13 @@ from zerosum.data.settings import Size
 
 Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels of the original
 
-_FAST = {(1, False), (3, False), (2, True), (4, True)}  # what Pillow resizes at once in 8 bits
+_FAST = {(1, False), (3, False), (2, True), (4, True)}  # what Pillow resizes in one call in 8 bits
 
 
 def resize(pixels: np.ndarray, size: Size, box: Box, alpha: bool) -> np.ndarray:
     """The part of (H, W, C) inside box as (*size, C) of the same type.
 
-    Colour is weighed by opacity, so what lies under transparent pixels does not bleed into the edges."""
+    Colour is weighted by alpha, so that colours under transparent pixels do not bleed into the edges."""
     height, width, channels = pixels.shape
     if size == (height, width) and np.array_equal(box, (0, 0, width, height)):
         return pixels
@@ -24,8 +24,7 @@ def resize(pixels: np.ndarray, size: Size, box: Box, alpha: bool) -> np.ndarray:
 
 
 def resize_nearest(values: np.ndarray, size: Size, box: Box) -> np.ndarray:
-    """The part of a map (H, W) or of an image (H, W, C) inside box as `size`, each pixel the one of the original that
-    its middle lies in."""
+    """The part of a map (H, W) or an image (H, W, C) inside box, resized to `size` by nearest neighbour."""
     left, upper, right, lower = box
     rows = upper + (np.arange(size[0]) + 0.5) * (lower - upper) / size[0]
     columns = left + (np.arange(size[1]) + 0.5) * (right - left) / size[1]
@@ -46,6 +45,6 @@ def _resize_floats(pixels: np.ndarray, size: Size, box: Box, alpha: bool) -> np.
     if alpha:
         opacity = values[..., -1:]
         values[..., :-1] = np.divide(values[..., :-1], opacity, out=np.zeros_like(values[..., :-1]), where=opacity > 0)
-    # Lanczos overshoots at edges; a value that no pixel of the image has would widen the range of a float set.
+    # Lanczos overshoots at edges; values outside those of the image would widen the range of a float set.
     values = values.clip(pixels.min(axis=(0, 1)), pixels.max(axis=(0, 1)))
     return values if pixels.dtype == np.float32 else np.rint(values).astype(pixels.dtype)

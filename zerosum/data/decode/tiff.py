@@ -1,4 +1,4 @@
-"""TIFF as scientists write it: 16-bit, float, many channels. Plain 8-bit pictures are left to Pillow."""
+"""Scientific TIFF: 16-bit, float, many channels. Plain 8-bit images are left to Pillow."""
 
 import math
 from typing import BinaryIO
@@ -20,22 +20,22 @@ from zerosum.data.records import Header
 from zerosum.data.settings import Size
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF
-MAX_STACK = 400_000_000  # values read at once where channels are spread over the pages of a stack
+MAX_STACK = 400_000_000  # values read at once if the channels are on the pages of a stack
 _PHOTOMETRIC = tifffile.PHOTOMETRIC
-_ASSOCIATED = 1  # ExtraSamples: opacity that the colours were multiplied with; 2: opacity that they were not
+_ASSOCIATED = 1  # ExtraSamples: 1 is premultiplied alpha, 2 is straight alpha
 _READ = (_PHOTOMETRIC.MINISWHITE, _PHOTOMETRIC.MINISBLACK, _PHOTOMETRIC.RGB, _PHOTOMETRIC.SEPARATED)
 
 
 def is_deep(file: BinaryIO) -> bool:
-    """Whether Pillow would narrow or refuse this TIFF. Leaves the file at its start."""
+    """Whether Pillow would reduce or refuse this TIFF. Leaves the file at its start."""
     with tifffile.TiffFile(file) as document:
         page = document.pages.first
         deep = (
             page.dtype is None
-            or page.dtype.kind not in "bu"  # Pillow takes int8 for uint8
+            or page.dtype.kind not in "bu"  # Pillow reads int8 as uint8
             or page.dtype.itemsize > 1
             or page.samplesperpixel > 4
-            or any(kind not in (1, 2) for kind in page.extrasamples)  # bands that are no opacity, which Pillow drops
+            or any(kind not in (1, 2) for kind in page.extrasamples)  # bands that are not alpha, which Pillow drops
             or len(page.extrasamples) > 1
             or _channels_are_pages(document)
         )
@@ -44,13 +44,13 @@ def is_deep(file: BinaryIO) -> bool:
 
 
 def header(file: BinaryIO) -> Header:
-    """Raises ValueError for a colour space that has no plain meaning at that depth."""
+    """Raises ValueError for a colour space that is not supported at this depth."""
     with tifffile.TiffFile(file) as document:
         return guarded(_header(document))
 
 
 def decode(file: BinaryIO, draft: Size | None) -> Decoded:
-    """In the depth and with all the channels of the file."""
+    """With the bit depth and all channels of the file."""
     facts = header(file)
     file.seek(0)
     changes = frame_change(facts)
@@ -60,8 +60,8 @@ def decode(file: BinaryIO, draft: Size | None) -> Decoded:
 
 
 def has_pages(file: BinaryIO) -> bool:
-    """Whether this is a TIFF whose pages are read here, of whatever depth: not one of a palette, say. Leaves the file
-    at its start."""
+    """Whether this is a TIFF of any depth whose pages can be read here; palettes cannot. Leaves the file at its
+    start."""
     start = file.read(4)
     file.seek(0)
     if start not in STARTS:
@@ -73,7 +73,7 @@ def has_pages(file: BinaryIO) -> bool:
 
 
 def count_pages(file: BinaryIO) -> int:
-    """How many images there are of the size and kind of the first: slices, moments, frames; channels are none."""
+    """The number of images with the size and type of the first: slices, time points, frames; channels do not count."""
     with tifffile.TiffFile(file) as document:
         if not document.series:
             return 1
@@ -89,7 +89,7 @@ def page(file: BinaryIO, number: int) -> np.ndarray:
 
 
 def _pixels(file: BinaryIO, number: int = 0) -> np.ndarray:
-    """(H, W, C) of a frame, the right way up."""
+    """(H, W, C) of a frame, in display orientation."""
     with tifffile.TiffFile(file) as document:
         page = document.pages.first
         if _channels_are_pages(document):
@@ -99,7 +99,7 @@ def _pixels(file: BinaryIO, number: int = 0) -> np.ndarray:
             array, axes = series.asarray(), series.axes
         elif number and len(document.series[0]) > number:
             array, axes, number = document.asarray(key=number, series=0), page.axes, 0
-        elif number:  # ImageJ writes large stacks behind one page
+        elif number:  # ImageJ writes large stacks as a single page
             array, axes = document.series[0].asarray(), document.series[0].axes
         else:
             array, axes = page.asarray(), page.axes
@@ -119,13 +119,13 @@ def _header(document: tifffile.TiffFile) -> Header:
     if page.dtype is None or page.photometric not in _READ:
         raise ValueError(f"TIFF of {page.dtype} in the colour space {page.photometric!s} is not read")
     if page.dtype.kind == "c":
-        raise BadImage("complex numbers, which are no image; save their magnitude or phase")
+        raise BadImage("complex numbers are not an image; save their magnitude or phase")
     axes = document.series[0].axes if stacked else page.axes
     shape = document.series[0].shape if stacked else page.shape
     sizes = dict(zip(axes, shape, strict=True))
     channels = sizes.get("C", 1) * sizes.get("S", 1)
     cmyk = page.photometric == _PHOTOMETRIC.SEPARATED
-    alpha = not cmyk and channels in (2, 4) and tuple(page.extrasamples) in ((1,), (2,))  # opacity, by TIFF 6.0
+    alpha = not cmyk and channels in (2, 4) and tuple(page.extrasamples) in ((1,), (2,))  # alpha, by TIFF 6.0
     if cmyk:
         channels = 3
     dtype = stored_dtype(page.dtype)
@@ -142,12 +142,12 @@ def _orientation(page: tifffile.TiffPage) -> int:
 
 
 def _channels_are_pages(document: tifffile.TiffFile) -> bool:
-    """ImageJ and OME keep each channel on a page of its own, and say so."""
+    """Whether each channel has a page of its own, as metadata of ImageJ and OME say."""
     return bool(document.series) and "C" in document.series[0].axes
 
 
 def _channels_last(array: np.ndarray, axes: str, number: int = 0) -> np.ndarray:
-    """(H, W, C): one place, by its number, in time, depth and the like; channels and samples joined."""
+    """(H, W, C): one index along time, depth and other axes; channels and samples are merged."""
     kept = [axis for axis in axes if axis in "YXCS"]
     others = [size for axis, size in zip(axes, array.shape, strict=True) if axis not in "YXCS"]
     place = iter(np.unravel_index(number, others) if others else ())
@@ -158,8 +158,8 @@ def _channels_last(array: np.ndarray, axes: str, number: int = 0) -> np.ndarray:
 
 
 def _straight(pixels: np.ndarray) -> np.ndarray:
-    """Colours that were multiplied with their opacity (associated alpha, TIFF 6.0 section 18) without it, as all other
-    formats and networks here have them; black where nothing is to be seen."""
+    """Premultiplied colours (associated alpha, TIFF 6.0 section 18) converted to straight ones, as in all other formats
+    and networks; black where alpha is 0."""
     whole = pixels.dtype.kind == "u"
     top = np.iinfo(pixels.dtype).max if whole else 1.0
     opacity = pixels[..., -1:].astype(np.float64) / top
@@ -169,7 +169,7 @@ def _straight(pixels: np.ndarray) -> np.ndarray:
 
 
 def _from_cmyk(pixels: np.ndarray) -> np.ndarray:
-    """Naive ink to light, as Pillow does for 8 bits: each colour is what its ink and black let through."""
+    """Naive CMYK to RGB, as Pillow does for 8 bits: each channel is what its ink and black transmit."""
     top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1.0
     ink = pixels[..., :4].astype(np.float64) / top
     light = (1 - ink[..., :3]) * (1 - ink[..., 3:])

@@ -1,4 +1,4 @@
-"""Which stored values become -1 and 1, and whether a few images of a float set decide it for all."""
+"""The stored values that become -1 and 1, and outliers that stretch the range of a float set."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from zerosum.data.settings import parse_range
 
 Range = tuple[float, float]
 
-FAR = 10  # times the range of other images: what lies within a tenth of the scale has next to no contrast
+FAR = 10  # times the range of other images: within a tenth of the scale there is hardly any contrast
 _FEW = 0.1  # of the images, at each end
 
 
 def value_range(dtype: str, limits: Sequence[Range], wanted: str = "full") -> Range:
-    """The values that become black and white: of integers the whole range; of floats 0..1 or -1..1 where they fit, else
-    the range found. Or what is wanted, as `PackSettings.range` has it: LOW:HIGH, or `auto`, of 16-bit integers from the
-    least value to the largest of so many bits (0 to 4,095 where 3,950 occurs); 8-bit images are left alone.
+    """The values that become black and white. Integers: the whole range. Floats: 0..1 or -1..1 if they fit, else the
+    range of the data. wanted is `PackSettings.range`: LOW:HIGH, or `auto`, which for 16-bit integers goes from 0 to
+    the maximum of the fewest bits (0 to 4,095 if 3,950 occurs); 8-bit images are unchanged.
 
     limits: the least and the greatest value of each image of a 16-bit or float set."""
     if dtype == "uint8":
@@ -33,15 +33,15 @@ def value_range(dtype: str, limits: Sequence[Range], wanted: str = "full") -> Ra
 
 
 def usual_range(limits: Sequence[Range]) -> Range:
-    """What value_range would be without the tenth of the images that reach lowest, and that which reaches highest."""
+    """value_range without the tenth of the images with the lowest values and the tenth with the highest."""
     lows, highs = np.array(limits).T
-    # Of two images neither is the odd one, so the quantiles are rounded towards the middle.
+    # Of two images neither is the outlier, so quantiles are rounded towards the middle.
     low, high = np.quantile(lows, _FEW, method="higher"), np.quantile(highs, 1 - _FEW, method="lower")
     return _rounded(float(low), max(float(low), float(high)))
 
 
 def stretching(limits: Sequence[Range]) -> list[int]:
-    """The indices of the images without which the range of a float set would be a tenth of what it is, or less."""
+    """The indices of the images without which the range of a float set would be at most a tenth of what it is."""
     (low, high), (usual_low, usual_high) = value_range("float32", limits), usual_range(limits)
     span = usual_high - usual_low
     if high - low < FAR * span:

@@ -1,1 +1,1 @@
-"""Records to one packed, memory-mapped set: duplicates, content, findings, the report of `prepare`."""
+"""Packs records into one memory-mapped set: duplicates, content hashes, findings, the report of `prepare`."""

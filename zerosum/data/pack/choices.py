@@ -1,4 +1,4 @@
-"""What the pictures themselves decide where nobody says: how other shapes are fitted, and how pixels are resized."""
+"""Settings that the images decide if the user does not: how other shapes are fitted, and how pixels are resized."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -12,20 +12,20 @@ from zerosum.data.records import Source
 from zerosum.data.scan import Scan
 from zerosum.data.settings import PackSettings, Size
 
-LOOKED_AT = 48  # images, spread over the set
+LOOKED_AT = 48  # images that are checked, spread over the set
 FEW_COLOURS, OF_PIXELS = 64, 1 / 5
-"""Pixel art has no more colours than this, and than this share of the pixels that are not its ground: what is smooth,
-or has soft edges, such as a written digit, has more."""
-MIDDLE = 256  # pixels a side, whose colours are counted
-MOST_PIXELS = 1024 * 1024  # of what may be pixel art, or a sprite: larger pictures are not decoded to find out
+"""Pixel art has at most this many colours, and at most this share of colours per foreground pixel; smooth images, and
+images with soft edges such as handwritten digits, have more."""
+MIDDLE = 256  # side of the central part in which colours are counted, in pixels
+MOST_PIXELS = 1024 * 1024  # larger images are not decoded, as they are neither pixel art nor sprites
 
 
 def choose(source: Source, seen: Scan, size: Size, settings: PackSettings) -> tuple[PackSettings, tuple[str, ...]]:
-    """The settings with fit and resample as they suit images of these kinds at this size, and what was chosen, in
-    sentences that say how to have it otherwise.
+    """The settings with fit and resample chosen for these images at this size, and a sentence on each choice that says
+    how to override it.
 
-    Tight crops on transparency are padded, since cropping would cut into them; pixel art is resized by the nearest
-    pixel, since anything smooth would blur it."""
+    Tight crops on transparent ground are padded, since cropping would cut into them; pixel art is resized by nearest
+    neighbour, since a smooth filter would blur it."""
     usual = settings.model_copy(update={"fit": settings.placing, "resample": settings.sampling})
     alike = set(seen.sizes) <= {size}
     known = "auto" not in (settings.fit, settings.resample)
@@ -37,20 +37,20 @@ def choose(source: Source, seen: Scan, size: Size, settings: PackSettings) -> tu
     if settings.fit == "auto" and _most([_is_cut(image, size, usual, seen) for image in images]):
         chosen["fit"] = "pad"
         said.append(
-            "The images are crops on transparency that have other shapes than the set, so they are padded (fit=pad): "
+            "The images are tight crops on transparent ground with different shapes, so they are padded (fit=pad): "
             "cropping would cut into most of them. data.fit=crop in train, --fit crop in prepare, crops them."
         )
     if settings.resample == "auto" and _most([_is_pixel_art(image) for image in images]):
         chosen["resample"] = "nearest"
         said.append(
-            "The images are pixel art, so they are resized by the nearest pixel (resample=nearest), which keeps edges "
+            "The images are pixel art, so they are resized by nearest neighbour (resample=nearest), which keeps edges "
             "and colours. data.resample=lanczos in train, --resample lanczos in prepare, smooths them."
         )
     return usual.model_copy(update=chosen), tuple(said)
 
 
 def _some(source: Source) -> Iterator[Decoded]:
-    """Some images of a source, without those that cannot be read."""
+    """A few images of a source, without unreadable ones."""
     for record in islice(source.records(), 0, None, max(1, source.count // LOOKED_AT)):
         try:
             yield decode(record.open, name=record.name)
@@ -63,7 +63,7 @@ def _most(found: list[bool]) -> bool:
 
 
 def _is_cut(image: Decoded, size: Size, settings: PackSettings, seen: Scan) -> bool:
-    """Whether cropping to the shape of the set would lose what can be seen, of an image that is in part transparent."""
+    """Whether cropping a partly transparent image to the shape of the set would remove visible pixels."""
     if not image.header.alpha:
         return False
     opacity = image.pixels[..., -1]
@@ -74,7 +74,7 @@ def _is_cut(image: Decoded, size: Size, settings: PackSettings, seen: Scan) -> b
 
 
 def _is_pixel_art(image: Decoded) -> bool:
-    """Whether it has few colours, and more than the two of a drawing in black and white."""
+    """Whether it has few colours, but more than the two of a black-and-white drawing."""
     height, width = image.pixels.shape[:2]
     top, left = max(0, (height - MIDDLE) // 2), max(0, (width - MIDDLE) // 2)
     pixels = image.pixels[top : top + MIDDLE, left : left + MIDDLE]
@@ -82,7 +82,7 @@ def _is_pixel_art(image: Decoded) -> bool:
         return False
     colours = np.zeros((pixels.shape[0] * pixels.shape[1], 4), np.uint8)
     colours[:, : pixels.shape[2]] = pixels.reshape(len(colours), -1)
-    if image.header.alpha:  # what lies under transparent pixels is nobody's choice
+    if image.header.alpha:  # the colour of transparent pixels is arbitrary
         colours[pixels[..., -1].reshape(-1) == 0] = 0
     _, counts = np.unique(colours.view(np.uint32), return_counts=True)
     return 2 < len(counts) <= min(FEW_COLOURS, OF_PIXELS * (len(colours) - counts.max()))

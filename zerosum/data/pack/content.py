@@ -1,10 +1,8 @@
-"""What the images of a set are, whatever their names and their order: a key for each, and which are copies of one
-another.
+"""Content keys of the images of a set, independent of names and order, and groups of copies.
 
-Exact copies have the same pixels after packing, near ones are the same picture saved or scaled differently
-(`duplicates`). Groups are transitive. Two pairs belong together when what is made, or what it is made from, is the
-same or nearly so; sides that are label maps, and images of one colour, say nothing about that: many scenes have the
-same."""
+Exact copies have the same pixels after packing; near copies are the same image saved or scaled differently
+(`duplicates`). Groups are transitive. Two pairs are copies if their targets or their inputs are; label maps and images
+of a single colour are not compared, since different scenes may share them."""
 
 import hashlib
 from collections.abc import Iterator
@@ -23,26 +21,26 @@ from zerosum.utils.errors import ZerosumError
 from zerosum.utils.files import write_atomic
 
 FILE = "content.npz"
-LEAST_SHOWN = 2.0  # standard deviation, of 255 levels, below which one side of a pair is of one colour
+LEAST_SHOWN = 2.0  # standard deviation, of 255 levels, below which one side of a pair counts as a single colour
 _ROWS = 256  # images read at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """keys (N,) uint64: equal for equal pixels. groups (N,) int64: for each image the place of the first of its copies,
-    itself where it has none."""
+    """keys (N,) uint64: equal for equal pixels. groups (N,) int64: for each image the index of its first copy, or its
+    own."""
 
     keys: np.ndarray
     groups: np.ndarray
 
     def of(self, rows: np.ndarray) -> "Content":
-        """That of these rows alone; groups are then numbers without further meaning."""
+        """The content of these rows only; its groups are arbitrary numbers."""
         return Content(self.keys[rows], self.groups[rows])
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """One side of a set: images (N, H, W, C) as stored, and the values that are black and white."""
+    """One side of a set: images (N, H, W, C) as stored, and the values of black and white."""
 
     pixels: np.ndarray
     low: float
@@ -50,10 +48,10 @@ class Images:
 
     @classmethod
     def of(cls, pixels: np.ndarray, dtype: str) -> "Images":
-        """With the range that most of them lie in, so that a few do not hide the others."""
+        """With the range of most images, so that a few outliers do not hide differences of the others."""
         if dtype == "uint8" or not len(pixels):
             return cls(pixels, *value_range("uint8", ()))
-        if dtype == "uint16":  # of 12 bits the whole range would make all images black, and alike
+        if dtype == "uint16":  # with the whole range, 12-bit images would all be black, and alike
             return cls(pixels, *value_range(dtype, [(0.0, float(max(part.max() for part in _parts(pixels))))], "auto"))
         limits = [(float(part[i].min()), float(part[i].max())) for part in _parts(pixels) for i in range(len(part))]
         return cls(pixels, *usual_range(limits))
@@ -65,8 +63,8 @@ class Images:
 
 
 def content_of(images: np.ndarray, inputs: np.ndarray | None, maps: tuple[bool, bool], nearly: bool = True) -> Content:
-    """The content of images (N, H, W, C), and of the inputs that they are made from. maps: whether images and inputs
-    are label maps. nearly: whether near copies are looked for."""
+    """The content of images (N, H, W, C), and of the inputs of pairs. maps: whether images and inputs are label maps.
+    nearly: whether to find near copies."""
     sides = [images] if not maps[0] else []
     if inputs is not None and not maps[1]:
         sides.append(inputs)
@@ -84,13 +82,13 @@ def content_of(images: np.ndarray, inputs: np.ndarray | None, maps: tuple[bool, 
     places = np.arange(len(images))
     for group in groups(edges):
         places[group] = group[0]
-    if not sides and inputs is not None:  # of two label maps the key is that of both
+    if not sides and inputs is not None:  # if both are label maps, the key is that of both
         keys = [hashlib.sha256(key).digest()[:8] for key in keys]
     return Content(np.frombuffer(b"".join(keys), "<u8").astype(np.uint64), places)
 
 
 def near_edges(side: Images, least: float = 0.0) -> list[tuple[int, int]]:
-    """The pairs of places of near copies, exact ones among them."""
+    """Pairs of indices of near copies, including exact ones."""
     if not len(side.pixels):
         return []
     pairs = near_pairs(side.impressions())
@@ -99,8 +97,8 @@ def near_edges(side: Images, least: float = 0.0) -> list[tuple[int, int]]:
 
 
 def copies_among(tested: np.ndarray, known: np.ndarray) -> tuple[int, int]:
-    """How many of the tested images (n, H, W, C) have exactly the pixels of one of the known ones (m, H, W, C), and how
-    many others are near copies of one. Both are of one form, that of the known ones."""
+    """The number of tested images (n, H, W, C) with exactly the pixels of a known one (m, H, W, C), and the number of
+    other tested images that are near copies of a known one. Both have the form of the known images."""
     if not len(tested) or not len(known):
         return 0, 0
     exact = np.isin(_keys(tested), _keys(known))
@@ -119,30 +117,30 @@ def copies_among(tested: np.ndarray, known: np.ndarray) -> tuple[int, int]:
 
 
 def copies_words(exact: int, near: int, count: int, source: str) -> str:
-    """A sentence that says so of `count` images of a source that a run is scored on; nothing where there are none."""
+    """A warning about copies among `count` images on which a run is scored; empty if there are none."""
     if not exact and not near:
         return ""
     kinds = [f"{number:,} {kind}" for number, kind in ((exact, "exact"), (near, "near")) if number]
     copies = "copy" if exact + near == 1 else "copies"
     return (
         f"{exact + near:,} of {count:,} images of {source} are copies of images that the run was trained on "
-        f"({' and '.join(kinds)} {copies}): the scores on them are too good. Remove them from one of the two."
+        f"({' and '.join(kinds)} {copies}): they make the scores too good. Remove them from one of the two sets."
     )
 
 
 def stored(folder: Path, count: int) -> Content | None:
-    """What `store` left in a packed set of so many images; None where there is none, or it is damaged."""
+    """The content that `store` saved in a packed set of this many images; None if there is none, or it is damaged."""
     try:
         with opened_npz(folder / FILE) as file:
             found = Content(file["keys"], file["groups"])
         fits = found.keys.shape == found.groups.shape == (count,) and found.keys.dtype == np.uint64
         return found if fits and found.groups.min() >= 0 and found.groups.max() < count else None
-    except Exception:  # what a damaged file raises depends on where it is damaged
+    except Exception:  # the type of error depends on the damage
         return None
 
 
 def store(content: Content, folder: Path) -> None:
-    """Keep it in a packed set, so that it is not looked for again; where that cannot be written, it is."""
+    """Save the content in a packed set; if that is not writable, it is computed again next time."""
     file = BytesIO()
     np.savez(file, keys=content.keys, groups=content.groups)
     with suppress(OSError, ZerosumError):

@@ -1,11 +1,10 @@
-"""Images that are in a set more than once: the same pixels, or the same picture saved or scaled differently.
+"""Duplicates in a set: equal pixels, or the same image saved or scaled differently.
 
-Near duplicates are found in three steps. In sets of more than 6,000 images a difference hash (64 bits: is a pixel of a
-9x8 thumbnail clearly brighter than its right neighbour) proposes pairs at most 3 bits apart, in smaller ones every pair
-is looked at; the thumbnails and the mean colours confirm them, because simple pictures, digits and flags for two, share
-hashes without being alike; and the images themselves, at up to 32 pixels a side, tell apart what thumbnails cannot,
-such as thousands of handwritten ones.
-"""
+Near duplicates are found in three steps. Up to 6,000 images, all pairs are compared; in larger sets, a difference hash
+(64 bits: whether a pixel of a 9x8 thumbnail is clearly brighter than its right neighbour) proposes pairs at most 3 bits
+apart. Thumbnails and mean colours confirm them, since simple images, such as digits and flags, share hashes without
+being alike. Finally the images themselves, at up to 32 pixels a side, distinguish what thumbnails cannot, such as
+thousands of handwritten digits."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,30 +12,32 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 BITS_APART = 3
-LEVELS_APART = 3.0  # mean gap of confirmed pictures, of 255 levels: a JPEG saved again stays below 2
-MOST_COMPARED = 6_000  # images of which each is compared with each; of more, those whose hashes are close
-MAX_COMPARISONS = 4_000_000  # of hashes in each band: a fraction of a second, and a bound on the memory
-BRIGHTER = 2.0  # levels between neighbours of a thumbnail that a bit stands for: flat areas differ by noise alone
-FINE_SIDE = 32  # pixels: the size at which images themselves are compared
-FINE_GAP = 3.0  # root mean square, of 255 levels, that copies may always differ by
-FINE_SHARE = 0.04  # of the variance of an image: what else they may differ by, a correlation of some 0.98
+LEVELS_APART = 3.0  # mean difference of confirmed images, of 255 levels: a JPEG saved twice stays below 2
+MOST_COMPARED = 6_000  # images up to which all pairs are compared; beyond, pairs with similar hashes
+MAX_COMPARISONS = 4_000_000  # of hashes in each band: a fraction of a second, and a limit on memory
+BRIGHTER = 2.0  # levels by which a neighbour must be brighter to set a bit: flat areas differ by noise
+FINE_SIDE = 32  # pixels: the side at which images themselves are compared
+FINE_GAP = 3.0  # root mean square, of 255 levels, by which copies may always differ
+FINE_SHARE = 0.04  # of the variance of an image, by which copies may also differ: a correlation of about 0.98
 _ROWS, _COLUMNS = 8, 9
 _PIXELS = _ROWS * _COLUMNS
 _CHUNK = 16_384
-_AT_ONCE = 64  # impressions that are compared with all others at once
+_AT_ONCE = 64  # impressions compared with all others at a time
 
 
 def impressions(images: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) to (N, 72 + C) float32: a gray 8x9 thumbnail by averaging areas, then the mean of each channel."""
+    """(N, H, W, C) to (N, 72 + C) float32: a gray 8x9 thumbnail by area averaging, then the mean of each channel."""
     count, height, width, channels = images.shape
-    strips = _areas(height, _ROWS) @ images.reshape(count, height, -1).astype(np.float32)  # first, as it shrinks most
+    strips = _areas(height, _ROWS) @ images.reshape(count, height, -1).astype(
+        np.float32
+    )  # first: it reduces the size most
     strips = strips.reshape(count, _ROWS, width, channels)
     gray = strips.mean(axis=3) @ _areas(width, _COLUMNS).T
     return np.concatenate([gray.reshape(count, -1), strips.mean(axis=(1, 2))], axis=1)
 
 
 def _areas(length: int, parts: int) -> np.ndarray:
-    """(parts, length): row i averages the i-th of `parts` equal stretches, pixels cut in proportion."""
+    """(parts, length): row i averages the i-th of `parts` equal intervals, with fractional pixels."""
     edges = np.linspace(0, length, parts + 1)
     pixels = np.arange(length)
     share = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
@@ -75,8 +76,8 @@ def near_pairs(seen: np.ndarray) -> np.ndarray:
 
 
 def by_distance(seen: np.ndarray) -> np.ndarray | None:
-    """(P, 2) pairs of indices of impressions whose thumbnails may be confirmed, by comparing all with all; None where
-    they are more than MAX_COMPARISONS."""
+    """(P, 2) pairs of indices of impressions whose thumbnails may be confirmed, by comparing all pairs; None if there
+    are more than MAX_COMPARISONS."""
     centred = (seen[:, :_PIXELS] - seen[:, :_PIXELS].mean(axis=0)).astype(np.float32)
     squares = np.square(centred).sum(axis=1)
     found, total = [np.empty((0, 2), np.int64)], 0
@@ -93,10 +94,10 @@ def by_distance(seen: np.ndarray) -> np.ndarray | None:
 
 
 def alike(images: np.ndarray, pairs: np.ndarray, low: float, high: float, least: float = 0.0) -> np.ndarray:
-    """(P,) bool: which pairs (P, 2) of images (N, H, W, C), black at `low` and white at `high`, are copies of one
-    picture also when they are compared as gray images of up to FINE_SIDE pixels a side.
+    """(P,) bool: which pairs (P, 2) of images (N, H, W, C), black at `low` and white at `high`, are also copies when
+    compared as gray images of up to FINE_SIDE pixels a side.
 
-    least: the standard deviation, of 255 levels, below which an image shows too little to be a copy of another."""
+    least: the standard deviation, of 255 levels, below which an image has too little contrast to be a copy."""
     found = np.zeros(len(pairs), bool)
     for start in range(0, len(pairs), 1024):
         rows, places = np.unique(pairs[start : start + 1024], return_inverse=True)
@@ -111,7 +112,7 @@ def alike(images: np.ndarray, pairs: np.ndarray, low: float, high: float, least:
 
 
 def _fine(images: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) to (N, h * w) float32: gray, averaged to FINE_SIDE pixels a side where it is larger."""
+    """(N, H, W, C) to (N, h * w) float32: gray, averaged down to FINE_SIDE pixels a side if larger."""
     gray = images.mean(axis=3, dtype=np.float32)
     height, width = gray.shape[1:]
     if height > FINE_SIDE:
@@ -124,9 +125,9 @@ def _fine(images: np.ndarray) -> np.ndarray:
 def close_pairs(hashes: np.ndarray) -> np.ndarray:
     """(P, 2) pairs of indices whose hashes (N,) uint64 are at most BITS_APART bits apart.
 
-    Of four bands of 16 bits, three flipped bits leave one whole, so each band in turn is brought to the top, the hashes
-    are sorted, and only neighbours that share the band are compared. Where thousands share one, the nearest
-    neighbours alone are, so the time stays within MAX_COMPARISONS and does not grow with the square of N."""
+    Of four bands of 16 bits, three flipped bits leave one unchanged: each band in turn is rotated to the top, the
+    hashes are sorted, and only neighbours with the same band are compared. If thousands share a band, only nearest
+    neighbours are compared, so the time is limited by MAX_COMPARISONS and not quadratic in N."""
     count = len(hashes)
     found = [np.empty(0, np.int64)]
     for band in range(4):
@@ -140,7 +141,7 @@ def close_pairs(hashes: np.ndarray) -> np.ndarray:
                 break
             (close,) = np.nonzero(shared & (np.bitwise_count(left ^ right) <= BITS_APART))
             one, other = order[close], order[close + step]
-            found.append(np.minimum(one, other) * count + np.maximum(one, other))  # a number for each pair
+            found.append(np.minimum(one, other) * count + np.maximum(one, other))  # one number per pair
     return np.stack(np.divmod(np.unique(np.concatenate(found)), max(count, 1)), axis=1)
 
 

@@ -1,4 +1,4 @@
-"""What `prepare` found in a source: as data, as JSON and as text."""
+"""The report of `prepare`: as data, as JSON and as text."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,27 +14,27 @@ from zerosum.data.pack.packer import LOSSY_MAP
 from zerosum.data.records import Skip, counted, listed
 from zerosum.data.settings import PackSettings, Size
 
-FEW_IMAGES = 500  # below it a GAN from scratch learns the images by heart
+FEW_IMAGES = 500  # a GAN trained from scratch on fewer memorises them
 FEW_OF_A_CLASS = 50
-DARK = 4  # times as much as the greatest value: an image that uses less than a quarter of its range
-UNEVEN = 10  # times as many images in the largest class as in the smallest
-MANY = 0.05  # the share of a set from which something said of images is said of the set
-_SHOWN = 20  # lines of a list in the text report; the JSON and the page have all of them
+DARK = 4  # an image whose maximum is below 1 / DARK of the range is too dark
+UNEVEN = 10  # ratio of the largest class to the smallest
+MANY = 0.05  # share of images from which a finding is reported for the set
+_SHOWN = 20  # lines of a list in the text report; JSON and page have all of them
 
 
 @dataclass(frozen=True)
 class Report:
-    """Counts are of the images packed; sizes and modes are those of their files, before packing.
+    """Counts are of the packed images; sizes and modes are those of the files before packing.
 
-    skipped     images left out, each with its reason; ignored: files that are no images, likewise
-    changes     how many images were converted in which way
+    skipped     images left out, each with its reason; ignored: files that are not images, likewise
+    changes     number of images for each conversion
     duplicates  groups of names with the same packed pixels; near_duplicates: groups that look nearly the same
-    enlarged    how many images were smaller than the packed size
+    enlarged    number of images smaller than the packed size
     stretching  the few images without which the range of a float set would be a tenth of what it is
-    opaque      the set has an alpha channel, and every pixel of it is opaque
-    notes       what was decided while reading the source, in sentences
-    highest     the greatest value of a 16-bit set, of pairs with other images that of their 16-bit inputs
-    settings    what the images were packed with, in place of what is chosen by them; None of vectors"""
+    opaque      the set has an alpha channel, and every pixel is opaque
+    notes       decisions made while reading the source, as sentences
+    highest     the greatest value of a 16-bit set, or of the 16-bit inputs of pairs with other targets
+    settings    the settings used for packing, with `auto` resolved; None for vectors"""
 
     info: DatasetInfo
     skipped: tuple[Skip, ...]
@@ -54,7 +54,7 @@ class Report:
 
     @property
     def warnings(self) -> list[str]:
-        """What may spoil training, in sentences, the gravest first."""
+        """Warnings about the data as sentences, the most serious first."""
         return list(_warnings(self))
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Report:
         return "\n".join(_lines(self))
 
     def headline(self) -> str:
-        """What was packed, in one sentence."""
+        """A summary of the packed set in one sentence."""
         info = self.info
         if info.is_vectors:
             return f"{counted(info.count, 'point')} of {counted(info.shape[0], 'dimension')} from {info.source}."
@@ -92,10 +92,10 @@ class Report:
             return f"{packed}."
         side = info.input
         given = _form_words(side.channels, side.alpha, side.dtype, side.labels, side.value_range)
-        return f"{packed}, each made from {given}{' and a map of instances' if info.instances else ''}."
+        return f"{packed}, with {given}{' and instance maps' if info.instances else ''} as inputs."
 
     def counted(self, count: int) -> str:
-        """So many of what the set consists of: 1 image, 3 pairs."""
+        """The size of the set with its unit: 1 image, 3 pairs."""
         return counted(count, "image" if self.info.input is None else "pair")
 
 
@@ -129,49 +129,49 @@ def _warnings(report: Report) -> Iterator[str]:
         return
     if info.count < FEW_IMAGES:
         there = "is" if info.count == 1 else "are"
-        yield f"There {there} {report.counted(info.count)} in all: fewer than {FEW_IMAGES} are soon learnt by heart."
+        yield f"There {there} only {report.counted(info.count)}: fewer than {FEW_IMAGES} are soon memorised."
     if len(info.map_classes) == 1:
-        yield f"The label maps have one class: there is nothing to tell apart. {VOID} beside other numbers is no class."
+        yield f"The label maps have a single class, so there is nothing to learn. {VOID} means no class."
     if lossy := report.changes[LOSSY_MAP]:
         yield (
             f"{counted(lossy, 'label map')} {'is' if lossy == 1 else 'are'} stored as JPEG or lossy WebP, which change "
-            "numbers: classes that nobody drew appear along all edges. Save label maps as PNG."
+            "the numbers: wrong classes appear along edges. Save label maps as PNG."
         )
     if empty := [name for name, count in report.classes.items() if not count]:
         yield (
-            f"No image could be used of {listed(empty, 5)}: such a class cannot be learnt. `zerosum prepare` lists the "
+            f"No image of {listed(empty, 5)} could be used: such a class cannot be learnt. `zerosum prepare` lists the "
             "reason for each file."
         )
     if info.count and report.changes[FIRST_FRAME] == info.count:
         yield (
-            "Every file has several pages (slices, moments or frames), of which the first alone was taken. "
+            "Every file has several pages (slices, time points or frames), of which only the first was used. "
             "data.pages=images in train, --pages images in prepare, makes each an image of its own; pages=channels "
-            "makes those of a file the channels of one image."
+            "makes the pages of a file the channels of one image."
         )
     small = [f"{name} ({count})" for name, count in report.classes.items() if 0 < count < FEW_OF_A_CLASS]
     if small:
         have = "class has" if len(small) == 1 else "classes have"
-        yield f"{len(small)} {have} fewer than {FEW_OF_A_CLASS} images, too few to learn apart: {listed(small, 5)}."
+        yield f"{len(small)} {have} fewer than {FEW_OF_A_CLASS} images, too few to distinguish: {listed(small, 5)}."
     if report.classes and max(report.classes.values()) > UNEVEN * max(1, min(report.classes.values())):
         most, least = (
             max(report.classes, key=report.classes.__getitem__),
             min(report.classes, key=report.classes.__getitem__),
         )
-        yield f"The classes are uneven: {report.classes[most]:,} of {most}, {report.classes[least]:,} of {least}."
+        yield f"The classes are imbalanced: {report.classes[most]:,} of {most}, {report.classes[least]:,} of {least}."
     yield from _value_warnings(report)
     if report.enlarged > MANY * info.count:
         sharp = report.settings is not None and report.settings.sampling == "nearest"
         yield (
-            f"Smaller than {info.shape[0]}x{info.shape[1]}, and so enlarged: {counted(report.enlarged, 'image')}."
-            + ("" if sharp else " Enlarged images are soft, and so will be what is learnt from them.")
+            f"Smaller than {info.shape[0]}x{info.shape[1]} and therefore enlarged: {counted(report.enlarged, 'image')}."
+            + ("" if sharp else " Enlarged images are blurred, and a model learns the blur.")
         )
     copies = sum(len(group) - 1 for group in report.duplicates)
     if copies > MANY * info.count:
-        yield f"{counted(copies, 'exact copy', 'exact copies')}: a model will favour them."
+        yield f"{counted(copies, 'exact copy', 'exact copies')}: a model will generate them more often."
     if heic := sum(skip.reason == NO_HEIC for skip in report.skipped):
         yield (
-            f"{counted(heic, 'HEIC file')} {'was' if heic == 1 else 'were'} left out, which pillow-heif reads: "
-            "pip install 'zerosum[heic]', then the same command again."
+            f"{counted(heic, 'HEIC file')} {'was' if heic == 1 else 'were'} left out, which pillow-heif can read: "
+            "pip install 'zerosum[heic]', then run the command again."
         )
     if len(report.skipped) > MANY * (info.count + len(report.skipped)):
         were = "was" if len(report.skipped) == 1 else "were"
@@ -184,28 +184,28 @@ def _warnings(report: Report) -> Iterator[str]:
 
 
 def _value_warnings(report: Report) -> Iterator[str]:
-    """What has lost its contrast in the range of a float set."""
+    """Images with too little contrast for the range of values."""
     info = report.info
     side = info if info.dtype == "uint16" or info.input is None else info.input
     if report.highest is not None and side.value_range is not None and report.highest < side.value_range[1] / DARK:
         yield (
             f"The values of the 16-bit images go up to {report.highest:,.0f} of {side.value_range[1]:,.0f}, so all of "
-            "them are nearly black. Use the range that they have: data.range=auto, or of 12 bits data.range=0:4095."
+            "them are nearly black. Use their own range: data.range=auto, or for 12 bits data.range=0:4095."
         )
     if info.dtype != "float32" or info.value_range is None:
         return
     low, high = info.value_range
     if names := report.stretching:
         yield (
-            f"The values run from {range_words(info.value_range)} only because of {listed(names, 3)}: beside "
-            "that the other images have almost no contrast. Leave such files out, or rescale them."
+            f"The values run from {range_words(info.value_range)} only because of {listed(names, 3)}: "
+            "the other images have almost no contrast. Leave these files out, or rescale them."
         )
     integers = report.changes["uint8 to float32"] + report.changes["uint16 to float32"]
     if integers and high - low >= FAR:
         shade = "nearly black" if low > -(high - low) / FAR else "nearly one gray"
         yield (
-            f"{counted(integers, 'image')} of 8 or 16 bits became 0 to 1 in a set of values from "
-            f"{range_words(info.value_range)}, and so {shade}. Pack them apart from the others."
+            f"{counted(integers, 'image')} of 8 or 16 bits, scaled to 0..1 in a set with values from "
+            f"{range_words(info.value_range)}, now {shade}. Pack them separately."
         )
 
 
@@ -223,8 +223,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _table("Converted", report.changes.most_common())
     yield from _list("Skipped", [f"{skip.name}: {skip.reason}" for skip in report.skipped])
     yield from _list("Other files", [f"{skip.name}: {skip.reason}" for skip in report.ignored])
-    yield from _list("The same pixels", [" = ".join(group) for group in report.duplicates])
-    yield from _list("Look nearly the same", [" ~ ".join(group) for group in report.near_duplicates])
+    yield from _list("Exact duplicates", [" = ".join(group) for group in report.duplicates])
+    yield from _list("Near duplicates", [" ~ ".join(group) for group in report.near_duplicates])
 
 
 def _table(title: str, rows: list[tuple[str, int]]) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Whether a packed set still holds what was packed: its hash is taken anew when its files have changed.
+"""Checks that a packed set still has the hash it was packed with, if its files have changed.
 
-`verified.json` keeps the sizes and times of the files that agreed with the hash, so that a set is read in full only
-once, and again after it was copied or touched."""
+`verified.json` has the sizes and modification times of files that matched the hash, so a set is read in full only once,
+and again after it was copied or touched."""
 
 import hashlib
 import json
@@ -27,14 +27,14 @@ def content_hash(
     inputs: np.ndarray | None,
     instances: np.ndarray | None,
 ) -> str:
-    """The sha256 by which a set is known, as `Packer` takes it while it packs, from its arrays."""
+    """The sha256 that identifies a set, computed from its arrays as `Packer` computes it while packing."""
     of_images, *of_beside = (_hashed(array) for array in (images, inputs, instances) if array is not None)
     return finished_hash(of_images, labels, of_beside, shape)
 
 
 def finished_hash(images: Any, labels: np.ndarray | None, beside: Iterable[Any], shape: tuple[int, ...]) -> str:
-    """The same, where the hashes of the images and of the arrays beside them are there; each is apart, so that a set
-    has one hash in whatever batches it was packed."""
+    """The same from hashes of the images and of the other arrays; each is hashed separately, so that the hash of a set
+    does not depend on the batches in which it was packed."""
     if labels is not None:
         images.update(labels.data)
     for content in beside:
@@ -44,34 +44,36 @@ def finished_hash(images: Any, labels: np.ndarray | None, beside: Iterable[Any],
 
 
 def document_hash(document: dict[str, Any]) -> str:
-    """The sha256 of what `dataset.json` says beside it."""
+    """The sha256 of `dataset.json`, without that entry."""
     text = json.dumps({key: value for key, value in document.items() if key != "sha256"}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def attributes_hash(folder: Path) -> str | None:
-    """The sha256 of the file of attributes, of which a damaged directory would make an empty one; None without."""
+    """The sha256 of the file of attributes, which a damaged archive could silently make empty; None without the
+    file."""
     file = folder / "attributes.npz"
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
 
 
 def verify(folder: Path, expected: str, found: Callable[[], str]) -> None:
-    """See that a set has the hash that it was packed with, unless its files are as they were when it had; found takes
-    it anew. Raises DataError when it has another."""
+    """Checks that a set has the hash it was packed with, unless its files are unchanged since the last check; found
+    computes it. Raises DataError if it differs."""
     stamp = _stamp(folder, expected)
-    with suppress(OSError, ValueError):  # none yet, or damaged: look
+    with suppress(OSError, ValueError):  # none yet, or damaged: compute the hash
         if parse_json((folder / FILE).read_bytes()) == stamp:
             return
     if found() != expected:
         raise DataError(
-            f"{folder} is damaged: its images or labels are not those that were packed (their sha256 is another). "
+            f"{folder} is damaged: its images or labels have changed since it was packed (their sha256 differs). "
             "Prepare the set again."
         )
     mark_verified(folder, expected)
 
 
 def mark_verified(folder: Path, expected: str) -> None:
-    """Note that the files as they are now have this hash; where that cannot be written, they are read again."""
+    """Record that the files in their present state have this hash; if that is not writable, they are read again next
+    time."""
     with suppress(OSError, ZerosumError):
         write_json(folder / FILE, _stamp(folder, expected))
 
@@ -86,7 +88,7 @@ def _stamp(folder: Path, expected: str) -> dict[str, Any]:
 
 
 def _hashed(array: np.ndarray) -> Any:
-    """The sha256 of an array, a few bytes at a time."""
+    """The sha256 of an array, in chunks."""
     content = hashlib.sha256()
     step = max(1, _AT_ONCE // max(1, array[:1].nbytes))
     for start in range(0, len(array), step):

@@ -1,4 +1,4 @@
-"""Writing a packed set: the images as they come, and what belongs to them."""
+"""Writes a packed set: images as they arrive, then labels, attributes and the index."""
 
 import hashlib
 import json
@@ -24,13 +24,13 @@ from zerosum.data.records import Record
 from zerosum.data.settings import Size
 from zerosum.utils.errors import DataError
 
-LOSSY_MAP = "label map from a lossy format"  # among the changes of an image
+LOSSY_MAP = "label map from a lossy format"  # in the changes of an image
 
 
 @dataclass(frozen=True)
 class Packed:
-    """One image in the form of the set; size and mode are those of its file. beside: what else a pair consists of,
-    (H, W, C) by the name of its file."""
+    """One image in the form of the set; size and mode are those of its file. beside: the other arrays of a pair, (H, W,
+    C) by file name."""
 
     record: Record
     image: Conformed
@@ -41,8 +41,8 @@ class Packed:
 
 @dataclass(frozen=True)
 class PairForm:
-    """What a set of pairs becomes: the form of its inputs, whether they or the images are label maps, the names of the
-    classes (those that occur, if empty), whether there are maps of instances."""
+    """The form of a set of pairs: that of its inputs, whether inputs or targets are label maps, the class names (if
+    empty, those that occur), and whether there are instance maps."""
 
     input: Form
     input_maps: bool
@@ -52,14 +52,14 @@ class PairForm:
 
     @property
     def levels(self) -> tuple[int, ...]:
-        """The shades of gray that stand for the classes, if they do."""
+        """The gray levels of the classes, if they have any."""
         return levels_of(self.labels)
 
 
 class Packer:
-    """Fills a folder with images.npy, index.jsonl and, at the end, labels.npy and attributes.npz.
+    """Writes images.npy, index.jsonl and, at the end, labels.npy and attributes.npz to a folder.
 
-    Use as a context; keeps a few hundred bytes an image in memory, whatever their size."""
+    Use as a context manager; memory is a few hundred bytes per image, whatever its size."""
 
     def __init__(self, folder: Path, form: Form, classes: tuple[str, ...], pairs: PairForm | None = None) -> None:
         self.folder, self.form, self.classes, self.pairs = folder, form, classes, pairs
@@ -70,7 +70,7 @@ class Packer:
         self.sizes: Counter[Size] = Counter()
         self.modes: Counter[str] = Counter()
         self.enlarged = 0
-        self.opaque = form.alpha  # until a pixel shows otherwise
+        self.opaque = form.alpha  # until a transparent pixel is found
         self._numbers = {name: number for number, name in enumerate(classes)}
         self._attributes: list[Mapping[str, Any]] = []
         self._digests: list[bytes] = []
@@ -115,7 +115,7 @@ class Packer:
         for place, (packed, row) in enumerate(zip(batch, rows, strict=True)):
             digest = hashlib.sha256(row.data)
             self._index.write(_index_line(packed, digest.hexdigest()))
-            for others in beside.values():  # two pairs are the same if all that belongs to them is
+            for others in beside.values():  # pairs are equal if all their arrays are
                 digest.update(others[place].data)
             self._digests.append(digest.digest())
             self.names.append(packed.record.name)
@@ -141,13 +141,13 @@ class Packer:
         return beside
 
     def finish(self, source: str) -> DatasetInfo:
-        """Write labels and attributes, and say what the set is. `source` is DATA as the user gave it. Raises DataError
-        for label maps without any class."""
+        """Write labels and attributes, and return the description of the set. `source` is DATA as the user gave it.
+        Raises DataError for label maps without any class."""
         labels = np.array(self.labels, np.int64) if self.classes else None
         if labels is not None:
             np.save(self.folder / "labels.npy", labels)
         if self._attributes[0]:
-            # np.savez takes names as its own arguments, and these are any that a user thought of
+            # np.savez would take some names as its own arguments, and attribute names are arbitrary
             with zipfile.ZipFile(self.folder / "attributes.npz", "w") as archive:
                 for key in self._attributes[0]:
                     column = np.array([facts[key] for facts in self._attributes])
@@ -180,28 +180,28 @@ class Packer:
         }
 
     def stretching(self) -> tuple[str, ...]:
-        """The names of the few images that stretch the range of a float set far beyond that of the others."""
+        """The names of the few images whose values stretch the range of a float set far beyond that of the others."""
         if self.form.dtype != "float32":
             return ()
         return tuple(self.names[index] for index in stretching(self._limits))
 
     @property
     def highest(self) -> float | None:
-        """The greatest value of a 16-bit set, or of the 16-bit inputs of pairs with other images; else None."""
+        """The greatest value of a 16-bit set, or of the 16-bit inputs of pairs with other targets; else None."""
         deep = self.form.dtype == "uint16"
         given = self.pairs is not None and self.pairs.input.dtype == "uint16"
         limits = self._limits if deep else self._input_limits if given else []
         return max((high for _, high in limits), default=None)
 
     def duplicates(self) -> tuple[tuple[int, ...], ...]:
-        """Groups of the places of images, or pairs, with the same pixels."""
+        """Groups of indices of images, or pairs, with equal pixels."""
         return tuple(map(tuple, same(self._digests)))
 
 
 def numbered_classes(source: str, highest: int) -> tuple[str, ...]:
-    """The names of classes that are numbered from 0 to the highest. Raises DataError when that is -1: there is none."""
+    """The names of classes numbered from 0 to the highest. Raises DataError for -1, which means no class."""
     if highest < 0:
-        raise DataError(f"The label maps of {source} hold {VOID} alone, which is no class. Number classes from 0.")
+        raise DataError(f"The label maps of {source} contain only {VOID}, which means no class. Number classes from 0.")
     return tuple(map(str, range(highest + 1)))
 
 

@@ -1,4 +1,4 @@
-"""The report of `prepare` as one self-contained page of pictures."""
+"""The report of `prepare` as a self-contained HTML page."""
 
 import base64
 import io
@@ -44,7 +44,7 @@ details summary { cursor: pointer }
 
 
 def page(report: Report, dataset: Dataset) -> str:
-    """HTML that needs nothing but itself: no script, and a policy that forbids loading anything."""
+    """HTML that loads nothing: without scripts, and with a policy that forbids loading."""
     body = [
         f"<h1>{escape(report.headline())}</h1>",
         f'<p class="soft">Content {report.info.hash[:16]} · made by zerosum prepare</p>',
@@ -63,8 +63,8 @@ def page(report: Report, dataset: Dataset) -> str:
             "</div>",
             *_skips("Skipped images", report.skipped),
             *_skips("Other files", report.ignored),
-            *_copies("The same pixels", report.duplicates, dataset),
-            *_copies("Look nearly the same", report.near_duplicates, dataset),
+            *_copies("Exact duplicates", report.duplicates, dataset),
+            *_copies("Near duplicates", report.near_duplicates, dataset),
         ]
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -77,14 +77,14 @@ def page(report: Report, dataset: Dataset) -> str:
 
 
 def _contact_sheet(dataset: Dataset) -> list[str]:
-    """Images spread evenly over the set, so that every class and every part of it is seen."""
+    """Images spread evenly over the set, so that all classes and parts are represented."""
     width, rows = SHEET
     paired = dataset.inputs is not None
     tile = min(max(dataset.info.shape[1], pictures.SMALL), MAX_SIDE) + 2
     columns = max(1, min(width // (2 * tile if paired else tile), len(dataset)))
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(columns * rows, len(dataset))).round().astype(int))
     picture = _picture(dataset, chosen, columns)
-    noun, order = ("pair", ", each image right of what it is made from") if paired else ("image", "")
+    noun, order = ("pair", ", each input left of its target") if paired else ("image", "")
     return [
         f"<h2>{len(chosen)} of {counted(len(dataset), noun)}, as packed{order}</h2>",
         _image(picture, f"{noun.capitalize()}s spread evenly over the set"),
@@ -95,7 +95,7 @@ def _copies(title: str, groups: Sequence[Sequence[str]], dataset: Dataset) -> li
     if not groups:
         return []
     places = {name: index for index, name in enumerate(dataset.names)}
-    more = f" <small>{GROUPS} groups are shown; report.json has all</small>" if len(groups) > GROUPS else ""
+    more = f" <small>{GROUPS} groups are shown; report.json lists all</small>" if len(groups) > GROUPS else ""
     html = [f"<h2>{title}: {counted(len(groups), 'group')}{more}</h2>", '<div class="groups">']
     for group in groups[:GROUPS]:
         shown = list(group[:4])
@@ -118,7 +118,8 @@ def _picture(dataset: Dataset, indices: np.ndarray, columns: int) -> Image.Image
 
 
 def _seen(images: np.ndarray, labels: Sequence[str], value_range: tuple[float, float] | None) -> np.ndarray:
-    """One side of pairs, (N, H, W, C) as stored to uint8 (N, H, W, 3); the numbers of label maps would be too dark."""
+    """One side of pairs, (N, H, W, C) as stored to uint8 (N, H, W, 3); label maps are coloured, as their numbers are
+    dark."""
     return pictures.coloured(images[..., 0], len(labels)) if labels else pictures.rgb(images, value_range)
 
 

@@ -1,4 +1,5 @@
-"""Making pairs alike: one geometry for an input and its image, numbers of classes and objects never mixed."""
+"""Converts pairs to one form: the same geometry for input and target, and no interpolation of class or object
+numbers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,15 +23,13 @@ from zerosum.utils.errors import ConfigError
 
 
 def pair_form(source: Source, facts: Pairs, form: Form, settings: PackSettings) -> PairForm:
-    """What the pairs of a source become. Raises ConfigError when more classes are declared than a map can hold."""
+    """The form of the pairs of a source. Raises ConfigError when more classes are declared than a map can hold."""
     if settings.labels is not None and settings.labels > VOID:
-        raise ConfigError(
-            f"data.labels={settings.labels}: a label map here has at most {VOID} classes, 0 to {VOID - 1}."
-        )
+        raise ConfigError(f"data.labels={settings.labels}: a label map has at most {VOID} classes, 0 to {VOID - 1}.")
     given = scan_inputs(source, settings).form(form.size, settings)
     labels = facts.classes or tuple(map(str, range(settings.labels or 0)))
     if not facts.classes and (facts.input_maps or facts.target_maps) and not facts.halves:
-        levels = settings.shades  # those of a run, so that other data has them, too
+        levels = settings.shades  # those of a run, so that other data use the same
         if not levels and settings.labels is None:
             levels = gray_levels(_maps(source, facts))
         if levels:
@@ -41,9 +40,9 @@ def pair_form(source: Source, facts: Pairs, form: Form, settings: PackSettings) 
 
 
 def classes_of_maps(source: Source, form: Form, settings: PackSettings) -> tuple[str, ...]:
-    """The classes that the label maps of a source of pairs have once they are packed in this form: its maps are read,
-    the images beside them are not. Of pairs that cannot be packed, maps count here. Raises DataError when there is
-    none, and ConfigError as `pair_form` does."""
+    """The classes that the label maps of a source of pairs will have once packed in this form. Only maps are read; maps
+    of pairs that cannot be packed count too. Raises DataError when there is no class, and ConfigError as `pair_form`
+    does."""
     assert source.pairs is not None
     pairs = pair_form(source, source.pairs, form, settings)
     if pairs.labels:
@@ -56,7 +55,7 @@ def classes_of_maps(source: Source, form: Form, settings: PackSettings) -> tuple
 
 
 def _highest_class(record: Record, form: Form, pairs: PairForm, facts: Pairs) -> int:
-    """The highest class number in the label maps of a pair as they would be packed; -1 where there is none."""
+    """The highest class number in the label maps of a pair, as they would be packed; -1 if there is none."""
     assert record.counterpart is not None
     found = -1
     with suppress(BadImage):
@@ -75,7 +74,7 @@ def _highest_class(record: Record, form: Form, pairs: PairForm, facts: Pairs) ->
 
 
 def _maps(source: Source, facts: Pairs) -> Iterator[np.ndarray]:
-    """The label maps of a source of pairs, those that can be read."""
+    """The readable label maps of a source of pairs."""
     for record in source.records():
         assert record.counterpart is not None
         for opener, is_map in ((record.counterpart.input, facts.input_maps), (record.open, facts.target_maps)):
@@ -90,7 +89,7 @@ def map_form(form: Form) -> Form:
 
 
 def convert_pair(record: Record, form: Form, pairs: PairForm, facts: Pairs, count: int | None) -> Packed | Skip:
-    """One pair, in whatever thread."""
+    """Convert one pair; runs in worker threads."""
     assert record.counterpart is not None
     try:
         if facts.halves:
@@ -105,9 +104,9 @@ def convert_pair(record: Record, form: Form, pairs: PairForm, facts: Pairs, coun
             _same_size(size, other, "its input")
         beside = {"inputs": given.pixels}
         if record.counterpart.instances is not None:
-            with _said_of("its map of instances"):
+            with _said_of("its instance map"):
                 ids = decode_map(record.counterpart.instances, record.name)
-            _same_size(size, ids.shape, "its map of instances")
+            _same_size(size, ids.shape, "its instance map")
             beside["instances"] = _map_pixels(ids, form, ground=0)
     except BadImage as reason:
         return Skip(record.name, str(reason))
@@ -117,7 +116,7 @@ def convert_pair(record: Record, form: Form, pairs: PairForm, facts: Pairs, coun
 
 @contextmanager
 def _said_of(what: str) -> Iterator[None]:
-    """A pair goes by the name of its image, so a reason that lies elsewhere says where."""
+    """Adds to a reason which file of the pair it is about, since a pair has the name of its target."""
     try:
         yield
     except BadImage as reason:
@@ -163,7 +162,7 @@ def _labels(
 
 
 def _map_pixels(values: np.ndarray, form: Form, ground: int) -> np.ndarray:
-    """A map (H, W) as (*form.size, 1), through the geometry that images go through."""
+    """A map (H, W) as (*form.size, 1), with the same geometry as images."""
     box, size = placement((values.shape[0], values.shape[1]), form)
     pixels = resize_nearest(values, size, box)[..., None]
     return pixels if size == form.size else centred(pixels, form.size, ground)
@@ -172,5 +171,5 @@ def _map_pixels(values: np.ndarray, form: Form, ground: int) -> np.ndarray:
 def _same_size(size: Size, other: tuple[int, ...], what: str) -> None:
     if tuple(other[:2]) != tuple(size):
         raise BadImage(
-            f"{size[0]}x{size[1]} pixels (height x width), but {what} has {other[0]}x{other[1]}: give both one size"
+            f"{size[0]}x{size[1]} pixels (height x width), but {what} has {other[0]}x{other[1]}: use equal sizes"
         )

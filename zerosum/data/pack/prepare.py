@@ -1,4 +1,4 @@
-"""From a source to a packed set on disk, with a report of all that was found on the way."""
+"""From a source to a packed set on disk, with a report."""
 
 import hashlib
 import math
@@ -28,8 +28,8 @@ from zerosum.data.sources.find import open_source
 from zerosum.utils.errors import ConfigError, DataError
 from zerosum.utils.files import atomic_folder, refuse_taken, write_atomic, write_json
 
-PACKING_VERSION = 4  # raise it when the same source would be packed into other pixels or facts about them
-_BATCH_PIXELS = 2**20  # of originals decoded at a time by each thread
+PACKING_VERSION = 4  # raise it when the same source would be packed into different pixels or facts
+_BATCH_PIXELS = 2**20  # of originals that each thread decodes at a time
 
 
 def prepare(
@@ -41,24 +41,22 @@ def prepare(
     progress: Progress | None = None,
     part: Part = "train",
 ) -> Report:
-    """Check every image of a part of DATA, make them alike and pack them into the new folder `out`.
+    """Check every image of a part of DATA, convert all to one form and pack them into the new folder `out`.
 
-    size: (height, width); None takes the size that all share, or a fitting power of two. strict: the first bad image is
-    an error. The folder appears whole or not at all. Raises ConfigError when `out` exists or lies in DATA, DataError
-    for bad data, NoTestPart where there is no such part."""
+    size: (height, width); None uses the size that all share, or else a power of two. strict: raise an error for the
+    first bad image. The folder appears complete or not at all. Raises ConfigError when `out` exists or is inside DATA,
+    DataError for bad data, NoTestPart when there is no such part."""
     out = Path(out)
     _refuse_inside(source, out)
-    refuse_taken(out)  # before the images are read, which may take minutes
+    refuse_taken(out)  # before reading the images, which may take minutes
     opened = open_source(source, size, part, settings)
     return pack(opened, out, size, settings, strict, progress)
 
 
 def _refuse_inside(source: str | Path, out: Path) -> None:
     if Path(source).is_dir() and out.resolve().is_relative_to(folder := Path(source).resolve()):
-        where = "is the folder of the images itself" if out.resolve() == folder else f"lies in {source}"
-        raise ConfigError(
-            f"{out} {where}: what is packed there would be taken for images the next time. Choose a folder beside it."
-        )
+        where = "is the folder of the images" if out.resolve() == folder else f"lies in {source}"
+        raise ConfigError(f"{out} {where}: packed files would be read as images next time. Choose a folder outside it.")
 
 
 def pack(
@@ -69,7 +67,7 @@ def pack(
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """`prepare` for a source that is open already."""
+    """`prepare` for an open source."""
     with own_pixel_cap(), atomic_folder(out) as folder:
         if source.vectors is not None:
             report = _pack_vectors(source, source.vectors(), folder)
@@ -79,7 +77,7 @@ def pack(
         document = {"schema": SCHEMA, "info": report.info.to_json(), "settings": used.model_dump()}
         document |= {"attributes": attributes_hash(folder)}
         write_json(folder / "dataset.json", document | {"sha256": document_hash(document)})
-        mark_verified(folder, report.info.hash)  # as it was taken from what was written
+        mark_verified(folder, report.info.hash)  # the hash was computed from what was written
         write_json(folder / "report.json", report.to_json())
         write_atomic(folder / "report.html", page(report, load_dataset(folder)))
     return report
@@ -110,7 +108,7 @@ def _pack_images(
         for results in in_order(convert, source.records(), batch, attrgetter("held")):
             bad = [result for result in results if isinstance(result, Skip)]
             if bad and strict:
-                raise DataError(f"{bad[0].name}: {bad[0].reason}. Mend or remove it, or prepare without --strict.")
+                raise DataError(f"{bad[0].name}: {bad[0].reason}. Repair or remove it, or prepare without --strict.")
             skipped.extend(bad)
             packer.add([result for result in results if isinstance(result, Packed)])
             done += len(results)
@@ -142,26 +140,26 @@ def _pack_images(
 
 
 def _range_notes(info: DatasetInfo, settings: PackSettings) -> tuple[str, ...]:
-    """Which values `data.range=auto` found."""
+    """A note on the range that `data.range=auto` found."""
     if settings.range != "auto" or info.value_range is None:
         return ()
     low, high = info.value_range
-    return (f"data.range=auto: the values {low:,.6g} to {high:,.6g} become black to white.",)
+    return (f"data.range=auto: values from {low:,.6g} to {high:,.6g} become black to white.",)
 
 
 def _level_notes(pairs: PairForm) -> tuple[str, ...]:
-    """What is said of masks whose classes are shades of gray."""
+    """A note on label maps whose classes are gray levels."""
     if not pairs.levels:
         return ()
     shades = ", ".join(map(str, pairs.levels))
-    return (f"The label maps hold the shades {shades} alone, which are read as {len(pairs.levels)} classes.",)
+    return (f"The label maps contain only the gray levels {shades}, which are read as {len(pairs.levels)} classes.",)
 
 
 Groups = tuple[tuple[int, ...], ...]
 
 
 def _content(folder: Path, info: DatasetInfo, nearly: bool) -> Content:
-    """What packed images are, kept beside them for whoever parts the set."""
+    """The content of packed images, stored in the set for later splits."""
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     inputs = None if info.input is None else np.load(folder / "inputs.npy", mmap_mode="r", allow_pickle=False)
     maps = bool(info.labels), bool(info.input and info.input.labels)
@@ -171,7 +169,7 @@ def _content(folder: Path, info: DatasetInfo, nearly: bool) -> Content:
 
 
 def _near(found: np.ndarray, exact: Groups) -> Groups:
-    """Groups of the places of images that look nearly the same, one of exact copies standing for all."""
+    """Groups of indices of near duplicates, each group of exact duplicates represented by one image."""
     others = {place for group in exact for place in group[1:]}
     members = defaultdict(list)
     for place, group in enumerate(found.tolist()):
@@ -185,7 +183,7 @@ def _named(places: Groups, names: list[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def _convert(record: Record, form: Form, draft: bool) -> Packed | Skip:
-    """One image, in whatever thread."""
+    """Convert one image; runs in worker threads."""
     try:
         decoded = decode(record.open, form.size if draft else None, record.name)
         made = conform(decoded, form)
@@ -196,7 +194,7 @@ def _convert(record: Record, form: Form, draft: bool) -> Packed | Skip:
 
 
 def _pack_vectors(source: Source, vectors: np.ndarray, folder: Path) -> Report:
-    """Points are stored as they are, and nothing is said of them but how many there are."""
+    """Vectors are stored as they are; the report has their number only."""
     np.save(folder / "images.npy", np.ascontiguousarray(vectors, np.float32))
     content = hashlib.sha256(np.ascontiguousarray(vectors, np.float32).data)
     content.update(str(vectors.shape).encode())

@@ -1,1 +1,1 @@
-"""What a DATA argument can be: folders, archives, arrays, named sets; and the records that are found in it."""
+"""The kinds of DATA: folders, archives, arrays and named sets, each as a source of records."""

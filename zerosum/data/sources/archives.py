@@ -1,4 +1,4 @@
-"""A zip or tar archive of images as a source; read in place, nothing is ever unpacked to disk."""
+"""Zip and tar archives of images, read in place: nothing is unpacked to disk."""
 
 import io
 import posixpath
@@ -23,10 +23,10 @@ from zerosum.data.sources.stylegan import layout_of
 from zerosum.data.sources.tags import MAX_BYTES, TagFile, is_tags_name, read_tags
 from zerosum.utils.errors import DataError
 
-MAX_ENTRIES = 1_000_000  # above it the listing alone fills the memory; an honest set of that size comes in shards
-MAX_ENTRY_BYTES = 512 * 2**20  # the pixel cap in 16-bit RGB, uncompressed, is no larger
-MAX_UNPACKED, MAX_RATIO = 8 * 2**30, 50  # of a compressed tar in all: bytes, and times its size if that is more
-MAX_BESIDE = 2**20  # of what tar keeps beside an entry: a long name, attributes of its file
+MAX_ENTRIES = 1_000_000  # a listing beyond this fills the memory; real sets of that size come in shards
+MAX_ENTRY_BYTES = 512 * 2**20  # as much as the pixel limit allows in uncompressed 16-bit RGB
+MAX_UNPACKED, MAX_RATIO = 8 * 2**30, 50  # of compressed tar files: bytes, or the multiple of the file size if larger
+MAX_BESIDE = 2**20  # of metadata that tar stores with an entry: a long name, file attributes
 _BESIDE = (
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
 )  # fmt: skip
@@ -35,7 +35,7 @@ _BESIDE = (
 @dataclass(frozen=True)
 class _Entry:
     name: str
-    refused: str | None  # why it is not even looked at
+    refused: str | None  # the reason if the entry is refused
     table: TagFile | None = None  # if it may be a table of attributes
 
 
@@ -48,8 +48,8 @@ class _Known:
 
 
 def zip_source(text: str, path: Path, part: Part | None = "train") -> Source:
-    """The images of the part in a zip archive, or with None all of them, without classes. Raises DataError when it
-    cannot be read, or an entry claims to take more room in it than it has."""
+    """The images of the part in a zip archive; with None all of them, without classes. Raises DataError when it cannot
+    be read, or an entry claims to be larger than the archive."""
     with _readable(path):
         archive = zipfile.ZipFile(path)
     files, size = [info for info in archive.infolist() if not info.is_dir()], path.stat().st_size
@@ -72,9 +72,10 @@ def zip_source(text: str, path: Path, part: Part | None = "train") -> Source:
 
 
 def tar_source(text: str, path: Path, part: Part | None = "train") -> Source:
-    """The images of the part in a tar archive; with None all of them, without classes. Entries of a plain one are read
-    where they lie, a compressed one from front to back at every pass. Raises DataError when it cannot be read, an entry
-    claims to be larger than the archive, or a compressed one unpacks to far more than images do."""
+    """The images of the part in a tar archive; with None all of them, without classes. Entries of an uncompressed
+    archive are read at their offset, a compressed one is read in sequence at every pass. Raises DataError when it
+    cannot be read, an entry claims to be larger than the archive, or a compressed one unpacks to far more than images
+    do."""
     listing, folders = _tar_listing(path)
 
     def records(chosen: Mapping[int, _Known]) -> Iterator[Record]:
@@ -101,8 +102,8 @@ def is_tar(path: Path) -> bool:
 
 
 def _tar_listing(path: Path) -> tuple[list[_Entry], list[str]]:
-    """All entries, and the folders that the archive names by themselves; tables of attributes are kept in memory, as
-    there is no way back to them but from the front."""
+    """All entries, and the names of folder entries. Tables of attributes are kept in memory, since a compressed archive
+    can only be read in sequence."""
     listing: list[_Entry] = []
     folders: list[str] = []
     room = MAX_BYTES
@@ -123,7 +124,7 @@ def _is_table(name: str) -> bool:
 
 
 def _content(file: TagFile) -> bytes:
-    """Raises ValueError for a file that is too large."""
+    """The content of a file. Raises ValueError for a file that is too large."""
     content = file.read() if file.size <= MAX_BYTES else None
     if content is None:
         raise ValueError(f"is too large; files of up to {MAX_BYTES // 2**20} MB are read")
@@ -142,8 +143,8 @@ def _archive_source(
     records: Callable[[Mapping[int, _Known]], Iterator[Record]],
     folders: Sequence[str],
 ) -> Source:
-    """`records` is given the chosen entries by number, each with what is known of it. folders: those that the archive
-    names by themselves, with `/` behind."""
+    """`records` gets the facts of the chosen entries by their index. folders: names of folder entries, each ending with
+    `/`."""
     if len(entries) > MAX_ENTRIES:
         raise DataError(f"{path} has more than {MAX_ENTRIES:,} entries. Split it into several sets.")
     ignored, images, tables = [], [], []
@@ -158,7 +159,7 @@ def _archive_source(
         elif entry.table:
             tables.append(entry.table)
         elif not is_image_name(entry.name):
-            ignored.append(Skip(printable(entry.name), "no image by its name"))
+            ignored.append(Skip(printable(entry.name), "not an image file by its name"))
         else:
             images.append(index)
     pictures, arrays = without_arrays([entries[index].name for index in images], part)
@@ -188,7 +189,7 @@ def _archive_source(
 
 
 class _Header(tarfile.TarInfo):
-    """The head of an entry. Long names and what else belongs to the next entry are read into memory: none is large."""
+    """The header of an entry. Long names and extended headers, which are read into memory, are limited in size."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
@@ -207,8 +208,8 @@ def _open_tar(path: Path) -> tuple[tarfile.TarFile, bool]:
 
 
 def _tar_files(path: Path, folders: list[str] | None = None) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile, bool]]:
-    """The entries but for folders, the archive at each of them, and whether it is compressed. The names of folders are
-    appended to `folders`, with `/` behind."""
+    """The entries without folders, each with the open archive and whether it is compressed. Names of folders are
+    appended to `folders`, each ending with `/`."""
     size = path.stat().st_size
     with _readable(path), ExitStack() as opened:
         archive, compressed = _open_tar(path)
@@ -217,7 +218,7 @@ def _tar_files(path: Path, folders: list[str] | None = None) -> Iterator[tuple[t
         for count, entry in enumerate(archive):
             if count > MAX_ENTRIES:
                 raise DataError(f"{path} has more than {MAX_ENTRIES:,} entries. Split it into several sets.")
-            if archive.offset - tarfile.BLOCKSIZE >= most:  # where the next one begins
+            if archive.offset - tarfile.BLOCKSIZE >= most:  # start of the next entry
                 raise _bomb(path, most) if compressed else _claims(path, size, entry.name, entry.size)
             if not entry.isdir():
                 yield entry, archive, compressed
@@ -228,15 +229,15 @@ def _tar_files(path: Path, folders: list[str] | None = None) -> Iterator[tuple[t
 
 def _claims(path: Path, size: int, name: str, claimed: int) -> DataError:
     return DataError(
-        f"{path} is damaged: {printable(name)} claims {claimed:,} bytes in it, and the archive has {size:,} in all. Is "
+        f"{path} is damaged: {printable(name)} claims {claimed:,} bytes, but the archive has {size:,} in total. Is "
         "the download complete?"
     )
 
 
 def _bomb(path: Path, most: int) -> DataError:
     return DataError(
-        f"{path} unpacks to more than {most / 2**30:,.0f} GB, over {MAX_RATIO} times its size, as archives do that are "
-        "made to fill a disk. If it is honest, unpack it and give the folder, or make it a plain .tar or a .zip."
+        f"{path} unpacks to more than {most / 2**30:,.0f} GB, over {MAX_RATIO} times its size, like archives "
+        "made to fill a disk. If you trust it, unpack it and pass the folder, or convert it to a plain .tar or a .zip."
     )
 
 
@@ -256,7 +257,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # what a damaged archive raises depends on where it is damaged
+    except Exception as error:  # the type of error depends on the damage
         what = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path} cannot be read as an archive: {what[:200]}. Is the download complete?") from error
 
@@ -269,7 +270,7 @@ def _unsafe(name: str) -> str | None:
     if re.match(r"[/\\]|[A-Za-z]:", name):
         return "refused: an absolute name"
     if ".." in re.split(r"[/\\]", name):
-        return "refused: a name that leads out of the archive"
+        return "refused: a name that points outside the archive"
     return None
 
 
@@ -287,7 +288,7 @@ def _tar_refusal(entry: tarfile.TarInfo) -> str | None:
     if not entry.isreg():
         return "refused: a device or a pipe"
     if entry.issparse():
-        return "refused: a file with holes, which no image has"
+        return "refused: a sparse file"
     return _unsafe(entry.name) or _too_large(entry.size)
 
 

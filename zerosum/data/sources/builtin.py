@@ -1,4 +1,4 @@
-"""Sets that the program makes itself: drawn portraits, and points from densities that are known exactly."""
+"""Synthetic sets: drawn portraits, and points from known densities."""
 
 import re
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from zerosum.data.synthetic.densities import DENSITIES
 from zerosum.utils.errors import DataError
 from zerosum.utils.seeds import rng
 
-PORTRAITS, POINTS = 10_000, 100_000  # how many, unless the name ends in :COUNT
-NATIVE = (64, 64)  # portraits have no size of their own; this is what they are drawn at unless asked
+PORTRAITS, POINTS = 10_000, 100_000  # numbers of images, unless the name ends in :COUNT
+NATIVE = (64, 64)  # portraits are drawn at any size; this is the default
 VECTORS_VERSION = 1
-TEST_PORTRAITS = 2_000  # at most; whom the test part shows is in no training part, however large
+TEST_PORTRAITS = 2_000  # at most; these people are in no training part, however large
 KNOWN_SETS = {
     name.lower(): name
     for name in ("MNIST", "FashionMNIST", "KMNIST", "QMNIST", "CIFAR10", "CIFAR100", "SVHN", "STL10", "CelebA")
-}  # of torchvision, which people ask for by name
+}  # of torchvision, often requested by these names
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -30,15 +30,14 @@ def builtin_names() -> tuple[str, ...]:
 
 
 def elsewhere(name: str) -> str:
-    """How to come by a set that everybody knows and that is not built in, as a sentence with a space behind it; nothing
-    of other names."""
+    """How to get a well-known set that is not built in, as a sentence with a trailing space; empty for other names."""
     word = re.sub(r"[^a-z0-9]", "", name.lower())
     if word not in KNOWN_SETS:
         return ""
     files = (
-        "copy its four files, train-images-idx3-ubyte.gz and so on, into a folder and give that"
+        "copy its four files, train-images-idx3-ubyte.gz and so on, into a folder and pass that"
         if "mnist" in word
-        else "download it elsewhere and give its folder or file"
+        else "download it elsewhere and pass its folder or file"
     )
     return f"torchvision:{KNOWN_SETS[word]} downloads it; without a network, {files}. "
 
@@ -70,7 +69,7 @@ def _portraits(text: str, count: int, size: Size, part: Part, settings: PackSett
 
     def records() -> Iterator[Record]:
         for index in range(count):
-            drawn = portraits.draw(index, size, seed)  # whose picture is drawn when the record is opened
+            drawn = portraits.draw(index, size, seed)  # the image itself is drawn when the record is opened
             yield Record(f"{name} {index}", None, partial(getattr, drawn, "image"), drawn.attributes)
 
     header = Header(*size, "RGB", 3, False, "uint8")

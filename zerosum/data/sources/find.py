@@ -1,4 +1,4 @@
-"""What DATA on the command line can be, and how each kind becomes a source."""
+"""Resolves DATA to a source."""
 
 import hashlib
 import zipfile
@@ -32,13 +32,14 @@ from zerosum.utils.errors import ConfigError, DataError
 def open_source(
     data: str | Path, size: Size | None = None, part: Part = "train", settings: PackSettings = DEFAULT_SETTINGS
 ) -> Source:
-    """The source that DATA names. Sets that the program draws are drawn at `size`; all others have sizes of their own.
-    settings say whether its images are pairs.
+    """The source that DATA names. Synthetic sets are drawn at `size`; all others have sizes of their own. settings:
+    whether the images form pairs, and how.
 
-    The training part of a set without parts is the whole of it. The test part has classes of its own: one that no test
-    image has is missing, so whoever compares the parts must match their classes by name.
-    Raises DataError when there is no such thing, it cannot be read, or it holds no image; that is NoTestPart when a
-    test part was asked for and DATA has none. Raises ConfigError for another word than train and test."""
+    Without parts, the whole set is the training part. The classes of a test part are those that occur in it, so match
+    classes by name when comparing parts.
+
+    Raises DataError when DATA does not exist, cannot be read, or contains no images; NoTestPart when the test part was
+    requested and there is none; ConfigError for a part other than train and test."""
     text = str(data)
     if part not in get_args(Part):
         raise ConfigError(f"The parts of a set are {' and '.join(get_args(Part))}, not {part!r}.")
@@ -66,8 +67,8 @@ def _opened(text: str, size: Size | None, part: Part, settings: PackSettings) ->
         source = replace(source, notes=(*source.notes, *note))
     if not source.count and part == "test":
         raise NoTestPart(
-            f"{printable(text)} has no test part: that would be a folder {TESTS[0]} beside a folder {TRAINS[0]}; "
-            f"{', '.join(TESTS[1:])} are known too."
+            f"{printable(text)} has no test part: it would be a folder {TESTS[0]} next to a folder {TRAINS[0]}; "
+            f"{', '.join(TESTS[1:])} are recognised as well."
         )
     if not source.count:
         raise DataError(f"There are no images in {printable(text)}.{_what_instead(source)}")
@@ -75,7 +76,7 @@ def _opened(text: str, size: Size | None, part: Part, settings: PackSettings) ->
 
 
 def _refuse_prepared(text: str, size: Size | None, part: Part) -> None:
-    """Packed pairs are taken as they are or not at all: label maps do not bear being resized twice."""
+    """Packed pairs are used unchanged or not at all: label maps must not be resized twice."""
     if not is_prepared(Path(text)):
         return
     info = load_dataset(text).info
@@ -84,15 +85,15 @@ def _refuse_prepared(text: str, size: Size | None, part: Part) -> None:
     if part == "test":
         raise _no_test_part(text, info)
     packed = (info.shape[0], info.shape[1])
-    other = "other channels or another depth are" if size in (None, packed) else f"{size_text(size)} is"
+    other = "other channels or another depth are" if size in (None, packed) else f"size={size_text(size)} is"
     raise DataError(
-        f"{text} was packed as pairs of size {size_text(packed)}, and {other} asked for. Ask for size="
-        f"{size_text(packed)} and no other form, or prepare its source again."
+        f"{text} was packed as pairs of size {size_text(packed)}, and {other} requested. Use size="
+        f"{size_text(packed)} and the packed channels and depth, or prepare its source again."
     )
 
 
 def _from_path(text: str, path: Path, part: Part | None) -> Source:
-    """None is no part but every image, which only folders and archives of pairs are asked for."""
+    """part None: every image of all parts, which is requested only for pairs in folders and archives."""
     try:
         if path.is_dir():
             return _from_folder(text, path, part)
@@ -109,9 +110,9 @@ def _from_path(text: str, path: Path, part: Part | None) -> Source:
             return zip_source(text, path, part)
         if path.is_file() and is_tar(path):
             return tar_source(text, path, part)
-    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+    except (OSError, ValueError) as error:  # a name with a null byte raises ValueError
         raise DataError(f"{printable(text)} cannot be read: {error}") from error
-    raise DataError(f"{printable(text)} is no set of images. {what_data_can_be()}")
+    raise DataError(f"{printable(text)} is not a set of images. {what_data_can_be()}")
 
 
 def _from_folder(text: str, path: Path, part: Part | None) -> Source:
@@ -129,8 +130,8 @@ def _idx_source(text: str, path: Path, part: Part) -> Source:
     test = idx_test(path)
     if test is None:
         raise NoTestPart(
-            f"{printable(text)} has no test part: that would be a file t10k-images... or test-images... beside a file "
-            "train-images... of the same name but for that word."
+            f"{printable(text)} has no test part: it would be a file t10k-images... or test-images... next to a file "
+            "train-images... whose name is otherwise the same."
         )
     return idx_source(text, test)
 
@@ -140,7 +141,7 @@ def _prepared_source(text: str, path: Path, part: Part) -> Source:
     info = dataset.info
     if part == "test":
         raise _no_test_part(text, info)
-    facts = hashlib.sha256()  # which the hash of the set knows nothing of
+    facts = hashlib.sha256()  # not covered by the hash of the set
     for name, column in sorted(dataset.attributes.items()):
         facts.update(f"{name} {column.dtype}".encode() + column.tobytes())
     fingerprint = f"prepared {info.hash} {facts.hexdigest()}"
@@ -161,8 +162,8 @@ def _prepared_source(text: str, path: Path, part: Part) -> Source:
 
 def _no_test_part(text: str, info: DatasetInfo) -> NoTestPart:
     return NoTestPart(
-        f"{printable(text)} has no test part: a prepared folder holds the one part that it was made from. The "
-        f"test part of {info.source}, if it has one, must be taken from there."
+        f"{printable(text)} has no test part: a prepared folder contains only the part that was packed. The "
+        f"test part of {info.source}, if it has one, can be opened from there."
     )
 
 
@@ -178,6 +179,7 @@ def what_data_can_be() -> str:
     """A sentence that lists the kinds of DATA."""
     builtin = ", ".join(f"builtin:{name}" for name in builtin_names())
     return (
-        "DATA is a folder of images (sub-folders are classes), a .zip or .tar[.gz|.xz] of one, MNIST-style IDX files, "
-        f"a .npy or .npz file, a folder made by zerosum prepare, torchvision:NAME, or one of {builtin}."
+        "DATA is a folder of images (sub-folders are classes), a .zip or .tar[.gz|.xz] with the same layout, "
+        "MNIST-style IDX files, a .npy or .npz file, a folder made by zerosum prepare, torchvision:NAME, or one of "
+        f"{builtin}."
     )

@@ -19,15 +19,15 @@ from zerosum.data.sources.stylegan import layout_of
 from zerosum.data.sources.tags import TagFile, is_tags_name, read_tags
 from zerosum.utils.errors import DataError
 
-MAX_DEPTH = 32  # folders within folders
-MAX_WAYS = 16  # to one folder: links to one another could go on for longer than anybody waits
+MAX_DEPTH = 32  # nested folders
+MAX_WAYS = 16  # links to one folder: links between folders could otherwise multiply without end
 
 
 def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
-    """Every image of the part below `root`, by name. Links are followed, also several to one folder, but none into a
-    folder that it lies in, so a loop of links ends.
+    """Every image of the part below `root`, sorted by name. Links are followed, except those to a folder that contains
+    them, so loops of links end.
 
-    None is no part but all of them, images beside the folders of classes included; then there are no classes."""
+    part None: all images, whatever the part, without classes."""
     files: list[tuple[str, os.stat_result]] = []
     tables: list[tuple[str, os.stat_result]] = []
     ignored: list[Skip] = []
@@ -40,7 +40,7 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
         except OSError as error:
             ignored.append(Skip(printable(name), f"cannot be read: {error.strerror}"))
             continue
-        if not stat.S_ISREG(facts.st_mode):  # opening a named pipe would wait for ever
+        if not stat.S_ISREG(facts.st_mode):  # opening a named pipe would block forever
             ignored.append(Skip(printable(name), "neither a file nor a folder"))
         elif is_tags_name(name):
             tables.append((name, facts))
@@ -48,7 +48,7 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
             label_files[name] = partial(_labels, root / name, facts.st_size)
             others.append((name, facts))
         elif not is_image_name(name):
-            ignored.append(Skip(printable(name), "no image by its name"))
+            ignored.append(Skip(printable(name), "not an image file by its name"))
         else:
             files.append((name, facts))
     pictures, arrays = without_arrays([name for name, _ in files], part)
@@ -82,13 +82,13 @@ def folder_source(text: str, root: Path, part: Part | None = "train") -> Source:
 
 
 def _walk(root: Path, ignored: list[Skip], walked: list[str]) -> Iterator[str]:
-    """The paths of all files below root, relative, with `/`, sorted within each folder; hidden ones left out. The paths
+    """The relative paths of all files below root, with `/`, sorted within each folder, without hidden ones. The paths
     of the folders are appended to `walked`."""
     above: dict[str, tuple[str, ...]] = {
         "": (os.path.realpath(root),)
-    }  # of each folder that is to be walked: itself and those around it
+    }  # for each folder to walk: itself and its parents
 
-    reached: Counter[str] = Counter()  # how often each folder has been walked
+    reached: Counter[str] = Counter()  # number of visits of each folder
 
     def refuse(error: OSError) -> None:
         if Path(error.filename) == root:
@@ -102,7 +102,7 @@ def _walk(root: Path, ignored: list[Skip], walked: list[str]) -> Iterator[str]:
         for name in sorted(name for name in subfolders if not is_hidden(name)):
             real = os.path.realpath(os.path.join(folder, name))
             if real in around:
-                ignored.append(Skip(printable(prefix + name), "a link to a folder that it lies in"))
+                ignored.append(Skip(printable(prefix + name), "a link to a folder that contains it"))
             elif real in reached and reached[real] >= MAX_WAYS:
                 ignored.append(Skip(printable(prefix + name), f"a folder that more than {MAX_WAYS} links lead to"))
             elif len(around) > MAX_DEPTH:
@@ -117,7 +117,7 @@ def _walk(root: Path, ignored: list[Skip], walked: list[str]) -> Iterator[str]:
 
 
 def _labels(path: Path, size: int) -> bytes:
-    """A file of labels. Raises ValueError for one that is too large."""
+    """A file of labels. Raises ValueError if it is too large."""
     if size > MAX_LABELS:
         raise ValueError(f"is too large; files of up to {MAX_LABELS // 2**20} MB are read")
     return path.read_bytes()

@@ -1,4 +1,4 @@
-"""Files of several pages, slices of a stack, moments of a film: what becomes of all but the first."""
+"""Files with several pages, such as slices of a stack or frames of a film, beyond the first page."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,12 +18,12 @@ from zerosum.utils.errors import ConfigError
 
 
 def paged(source: Source, pages: Pages) -> Source:
-    """The source with each page of its files as an image, or with all pages of a file as the channels of one; as it is
-    for `first`, and where it holds arrays. Raises ConfigError for pairs, whose sides would have to agree."""
+    """The source with each page of its files as an image, or with all pages of a file as the channels of one image;
+    unchanged for `first` and for arrays. Raises ConfigError for pairs, whose two sides would have to agree."""
     if pages == "first" or source.vectors is not None or source.header is not None:
         return source
     if source.pairs is not None:
-        raise ConfigError(f"data.pages={pages} is for images by themselves, not for pairs: save the pages as files.")
+        raise ConfigError(f"data.pages={pages} applies to single images, not to pairs: save the pages as files.")
     fingerprint = f"{pages} {source.fingerprint}"
     if pages == "channels":
         return replace(source, records=lambda: map(_joined, source.records()), fingerprint=fingerprint)
@@ -47,7 +47,7 @@ def _joined(record: Record) -> Record:
 
 
 def _count(record: Record) -> int:
-    """The pages of a file; 1 of what cannot be read, which says so when it is packed."""
+    """The number of pages of a file; 1 if it cannot be read, which is reported when it is packed."""
     try:
         with plain_reasons(), closed_afterwards(record.open()) as opened:
             return 1 if isinstance(opened, np.ndarray) else _frames(opened)
@@ -60,11 +60,11 @@ def _frames(opened: BinaryIO | Image.Image) -> int:
         if tiff.has_pages(opened):
             return tiff.count_pages(opened)
         opened = pillow.open_image(opened)
-    return 1 if opened.format == "MPO" else int(getattr(opened, "n_frames", 1))  # phones keep a preview in MPO
+    return 1 if opened.format == "MPO" else int(getattr(opened, "n_frames", 1))  # phones store a preview in MPO
 
 
 def _page(open_image: Callable[[], Opened], number: int) -> Opened:
-    """One page, as pixels or as a picture that Pillow holds."""
+    """One page, as an array or a Pillow image."""
     with plain_reasons(), closed_afterwards(open_image()) as opened:
         if isinstance(opened, np.ndarray):
             return opened
@@ -77,7 +77,7 @@ def _page(open_image: Callable[[], Opened], number: int) -> Opened:
 
 
 def _channels(open_image: Callable[[], Opened]) -> Opened:
-    """All pages of a file as the channels of one image; a file of one page as it is."""
+    """All pages of a file as the channels of one image; a file with a single page unchanged."""
     with plain_reasons(), closed_afterwards(open_image()) as opened:
         count = 1 if isinstance(opened, np.ndarray) else _frames(opened)
     if count == 1:

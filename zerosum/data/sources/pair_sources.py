@@ -1,4 +1,4 @@
-"""A source of pairs: each record an image, and what it is made from."""
+"""A source of pairs: each record is a target image with its input."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,23 +16,23 @@ from zerosum.data.sources.pairing import how_pairs_lie, read_pairs
 from zerosum.data.synthetic import portraits
 from zerosum.utils.errors import ConfigError, DataError
 
-LOOKED_AT = 12  # files
+LOOKED_AT = 12  # files that are checked
 MOST_HELD = 2 * 2**30  # bytes
-SQUARE = 0.02  # of a width twice the height: as pix2pix has its pairs, of square images
-SIDE, ALIKE = 48, 0.2  # pixels of the outlines that are compared; their correlation
+SQUARE = 0.02  # tolerance of width / height = 2, as in pix2pix's pairs of square images
+SIDE, ALIKE = 48, 0.2  # side of the edge maps that are compared, in pixels; least correlation
 SHOWN = 8
-MOST_CLASSES_SEEN = 64  # different numbers in one label map; a photograph has more shades of gray
+MOST_CLASSES_SEEN = 64  # distinct values in one label map; a photograph has more gray levels
 
 
 def paired(source: Source, settings: PackSettings, part: Part) -> Source:
-    """The pairs of the part among all images of a source. Raises DataError when there are none, and says why."""
+    """The pairs of the part among all images of a source. Raises DataError that says why when there are none."""
     records, held = [], 0
     for record in source.records():
         records.append(record)
         if (held := held + record.held) > MOST_HELD:
             raise DataError(
-                f"{printable(source.text)} holds more than {MOST_HELD / 2**30:g} GB, and files of a compressed tar are "
-                "paired in memory. Unpack it and give the folder, or make it a plain .tar or a .zip."
+                f"{printable(source.text)} holds more than {MOST_HELD / 2**30:g} GB, but files in a compressed tar are "
+                "paired in memory. Unpack it and pass the folder, or convert it to a plain .tar or a .zip."
             )
     pairing = read_pairs([record.name for record in records], part)
     swapped = settings.direction == "BtoA"
@@ -78,8 +78,8 @@ def paired(source: Source, settings: PackSettings, part: Part) -> Source:
 
 
 def refuse_pictures_as_maps(source: Source, settings: PackSettings, pairs: Sequence[tuple[Record, Record]]) -> None:
-    """Raises DataError where the side that is said to hold label maps holds pictures, and names the side that holds
-    maps, if one does. Looks at some of them."""
+    """Raises DataError where the side that should hold label maps holds pictures, and names the side with label maps if
+    there is one. Checks a few pairs."""
     some = [pairs[place] for place in np.linspace(0, len(pairs) - 1, min(len(pairs), LOOKED_AT)).astype(int)]
     few = {side: all(_is_map(pair[place]) for pair in some) for place, side in enumerate("AB")}
     wrong = [side for side in ("A", "B") if settings.maps in (side, "both") and not few[side]]
@@ -87,20 +87,20 @@ def refuse_pictures_as_maps(source: Source, settings: PackSettings, pairs: Seque
         return
     side, other = wrong[0], "B" if wrong[0] == "A" else "A"
     remedy = (
-        "Number the classes from 0 in gray or palette PNG files; or to make pictures from pictures, "
+        "Number the classes from 0 in gray or palette PNG files; or to translate between pictures, "
         f"`zerosum train pix2pix {printable(source.text)}`."
     )
     if few[other] and settings.maps != "both":
         turned = "AtoB" if settings.direction == "BtoA" else "BtoA"
         remedy = f"{other} holds label maps: data.maps={other} data.direction={turned}."
     raise DataError(
-        f"{side} of {printable(source.text)} is to hold label maps (data.maps={settings.maps}), but holds pictures, "
+        f"{side} of {printable(source.text)} should hold label maps (data.maps={settings.maps}) but holds pictures, "
         f"such as {some[0][0 if side == 'A' else 1].name}. {remedy}"
     )
 
 
 def _is_map(record: Record) -> bool:
-    """Whether an image has one channel of few different numbers; what cannot be read may have."""
+    """Whether an image has one channel with few distinct values; unreadable images pass."""
     try:
         return len(np.unique(decode_map(record.open, record.name))) <= MOST_CLASSES_SEEN
     except BadImage as reason:
@@ -108,9 +108,9 @@ def _is_map(record: Record) -> bool:
 
 
 def refuse_photographs(source: Source, records: Sequence[Record]) -> None:
-    """Raises DataError where files hold one photograph each rather than two images side by side: where most of them
-    cannot be halved, or are not twice as wide as high and have halves that are no more alike than those of different
-    files. Looks at some of them."""
+    """Raises DataError where files hold one photograph each rather than two images side by side: where most cannot be
+    halved, or where they are not twice as wide as high and the halves of one file are no more alike than those of
+    different files. Checks a few files."""
     some = [records[place] for place in np.linspace(0, len(records) - 1, min(len(records), LOOKED_AT)).astype(int)]
     refused: list[str] = []
     halves: list[tuple[np.ndarray, np.ndarray]] = []
@@ -129,18 +129,19 @@ def refuse_photographs(source: Source, records: Sequence[Record]) -> None:
     found = (
         f" Its folders: {', '.join(folders[:SHOWN])}{' and others' if len(folders) > SHOWN else ''}." if folders else ""
     )
-    remedy = f"{found} P{how_pairs_lie()[1:]}. If the files do hold both, data.halves=true takes them so."
+    remedy = f"{found} P{how_pairs_lie()[1:]}. If the files do hold both images, use data.halves=true."
     if 2 * len(refused) > len(some):
         raise DataError(f"{printable(source.text)} holds no pairs side by side: {refused[0]}.{remedy}")
     if 2 * twice_as_wide < len(some) and not alike(halves):
         raise DataError(
             f"{printable(source.text)} holds photographs rather than pairs side by side: the left and the right half "
-            f"of {some[0].name} and others do not show the same.{remedy}"
+            f"of {some[0].name} and others do not match.{remedy}"
         )
 
 
 def alike(halves: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:
-    """Whether outlines of a left and a right half are more alike within files than across them, and alike at all."""
+    """Whether edge maps of left and right halves correlate more within files than across files, and correlate at
+    all."""
     within = np.mean([float((left * right).mean()) for left, right in halves])
     lefts, rights = zip(*halves, strict=True)
     across = [float((left * right).mean()) for i, left in enumerate(lefts) for j, right in enumerate(rights) if i != j]
@@ -148,7 +149,7 @@ def alike(halves: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:
 
 
 def _outlines(image: Decoded) -> tuple[np.ndarray, np.ndarray]:
-    """Where the left and the right half of an image change, each (SIDE, SIDE) of mean 0 and deviation 1."""
+    """Edge maps of the left and the right half of an image, each (SIDE, SIDE) with mean 0 and standard deviation 1."""
     gray = image.pixels.astype(np.float32).mean(axis=2)
     middle = gray.shape[1] // 2
     found = []
@@ -160,10 +161,10 @@ def _outlines(image: Decoded) -> tuple[np.ndarray, np.ndarray]:
 
 
 def paired_portraits(source: Source, size: Size, settings: PackSettings, seed: int, first: str) -> Source:
-    """Portraits as pairs: A is the outline, or with maps=A the label map beside the map of parts; B is the picture.
-    Raises ConfigError when B is to be label maps."""
+    """Portraits as pairs: A is the outline or, with maps=A, the label map with the instance map; B is the picture.
+    Raises ConfigError when B should be label maps."""
     if settings.maps in ("B", "both"):
-        raise ConfigError(f"data.maps={settings.maps}: of portraits only A can be label maps, as data.maps=A has it.")
+        raise ConfigError(f"data.maps={settings.maps}: portraits have label maps on side A only: use data.maps=A.")
     labels, swapped = settings.maps == "A", settings.direction == "BtoA"
     given, made = ("labels" if labels else "outline"), "image"
     if swapped:
@@ -171,7 +172,7 @@ def paired_portraits(source: Source, size: Size, settings: PackSettings, seed: i
 
     def pairs() -> Iterator[Record]:
         for index in range(source.count):
-            drawn = portraits.draw(index, size, seed)  # which draws each picture when it is asked for
+            drawn = portraits.draw(index, size, seed)  # the picture itself is drawn on demand
             counterpart = Counterpart(
                 partial(_pixels, drawn, given), partial(_pixels, drawn, "instances") if labels else None
             )

@@ -1,8 +1,8 @@
-"""Which images of a set belong together: an input, what is to be made of it, and perhaps a map of instances.
+"""Which images of a set form pairs: an input, a target, and optionally an instance map.
 
-Three ways to lay out pairs are known, each with parts (train, val, ...) as folders or in front of the folder's name:
-folders A and B (or others of `ROLES`) with files of one name, as pix2pix and segmentation sets have them; folders
-`*_label`, `*_inst` and `*_img`, as pix2pixHD has them; and files with both images side by side."""
+Three layouts are recognised, each with parts (train, val, ...) as folders or as a prefix of the folder name: folders A
+and B (or others of `ROLES`) with files of the same name, as in pix2pix and segmentation sets; folders `*_label`,
+`*_inst` and `*_img`, as in pix2pixHD; and files with both images side by side."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ from zerosum.data.records import Skip, listed, printable
 from zerosum.data.settings import Part
 
 Role = Literal["A", "B", "instances"]
-# Folders whose name says that they hold label maps; they are A, whatever lies beside them.
+# Folders of label maps by their name; they are side A, whatever the other folder.
 MAPS = (
     "label", "labels", "mask", "masks", "segmentation", "segmentations", "segmentationclass", "seg", "segs", "gt",
     "ground_truth", "groundtruth", "annotation", "annotations", "annot", "trimap", "trimaps",
@@ -33,10 +33,10 @@ ROLES: dict[str, Role] = {
     **dict.fromkeys(OUTPUTS, "B"),
     **dict.fromkeys(("inst", "instance", "instances", "segmentationobject"), "instances"),
 }
-OUTSIDE = "lies beside the folders of the parts"
-# folders of that name alone may hold files of both
+OUTSIDE = "lies next to the folders of the parts"
+# a single folder with one of these names may hold files with both images
 PLAIN = ("img", "imgs", "image", "images", "photo", "photos", "jpegimages", "rgb")
-# What stands behind the name that partners share: of Cityscapes, and of masks.
+# Suffixes after the common name of a pair: of Cityscapes, and of masks.
 _ENDINGS = re.compile(
     r"_(gt(Fine|Coarse)_\w+|leftImg8bit|masks?|labels?|gt|segmentation|seg|trimap|annotation)$", re.IGNORECASE
 )
@@ -47,8 +47,9 @@ _FOLDER = re.compile(
 
 @dataclass(frozen=True)
 class Pairing:
-    """rows: the places of A, B and the map of instances among the paths, or, where both lie in one file, its place
-    twice; maps: A holds label maps by the name of its folder; alone: what has no partner; notes: what was decided."""
+    """rows: indices of A, B and the instance map among the paths, or twice the same index where one file holds both;
+    maps: whether A holds label maps, by the name of its folder; alone: files without a partner; notes: decisions
+    made."""
 
     rows: list[tuple[int, int, int | None]]
     halves: bool
@@ -58,8 +59,8 @@ class Pairing:
 
 
 def read_pairs(paths: Sequence[str], part: Part = "train") -> Pairing:
-    """Pairs of the part, in the order of their names, whatever that of the paths. Of parts side by side train is taken,
-    or for the test part the first of TESTS; paths without parts, or of one part alone, belong to the training part."""
+    """Pairs of the part, sorted by name. If there are several parts, train is used, or for the test part the first of
+    TESTS; paths without parts, or of one part only, belong to the training part."""
     found = [_roles(path) for path in paths]
     roles = {role for role, _, _, _ in found if role is not None}
     halves = not roles >= {"A", "B"}
@@ -91,7 +92,7 @@ def _in_folders(
     taken: str,
     notes: tuple[str, ...],
 ) -> Pairing:
-    """Pairs of files under the same names; of two files for one place, the first in this order has it."""
+    """Pairs of files with the same name; of two files for one role, the first is used."""
     places: dict[tuple[str, str], dict[str, int]] = {}
     alone: list[Skip] = []
     maps = False
@@ -125,8 +126,8 @@ def _in_folders(
 
 
 def note_of_pairs(classes: Sequence[str], names: Callable[[], Iterable[str]]) -> tuple[str, ...]:
-    """What is said where the folders that are read as classes are those of pairs: named so, and most of their files
-    (names, asked for only then) have a partner."""
+    """A note if the folders that are read as classes are those of pairs: they have such names, and most of their files
+    have a partner. names: called only in the first case."""
     roles = {ROLES.get(name.lower()) for name in classes}
     if None in roles or not roles >= {"A", "B"}:
         return ()
@@ -135,13 +136,13 @@ def note_of_pairs(classes: Sequence[str], names: Callable[[], Iterable[str]]) ->
     if found.halves or 4 * len(found.rows) <= len(paths):
         return ()
     return (
-        f"The folders {listed(classes)} are read as classes, though their files have the same names, as pairs have: "
+        f"The folders {listed(classes)} are read as classes, although their files have the same names, like pairs: "
         "--pairs in prepare, and pix2pix, pix2pixhd or segmenter in train, read them as pairs.",
     )
 
 
 def how_pairs_lie() -> str:
-    """A sentence on how pairs are laid out."""
+    """A clause on how pairs are laid out."""
     return (
         "pairs lie side by side in one file each, or under the same names in two folders: A and B, source and target, "
         "masks and images, JPEGImages and SegmentationClass, or *_label and *_img (with *_inst where there are maps of "
@@ -150,7 +151,7 @@ def how_pairs_lie() -> str:
 
 
 def _roles(path: str) -> tuple[Role | None, str, str, str]:
-    """(role, part, what its partners share, the word for the role) of a file; the folder nearest to it decides."""
+    """(role, part, common name of the pair, folder name of the role) of a file; its nearest folder decides."""
     *folders, name = PurePosixPath(path).parts
     for place in range(len(folders) - 1, -1, -1):
         match = _FOLDER.fullmatch(folders[place])
@@ -163,15 +164,15 @@ def _roles(path: str) -> tuple[Role | None, str, str, str]:
 
 
 def _split(path: str) -> str:
-    """The part of a set that a folder of the path names, or nothing."""
+    """The part of a set that a folder of the path names, or an empty string."""
     return next((folder.lower() for folder in PurePosixPath(path).parts[:-1] if folder.lower() in SPLITS), "")
 
 
 def _taken(splits: set[str], part: Part) -> tuple[str, tuple[str, ...]]:
-    """Which of the parts that occur is taken; "" where there is nothing to choose."""
+    """The part that is used of those that occur; "" where there is no choice."""
     trains = [name for name in TRAINS if name in splits]
     tests = [name for name in TESTS if name in splits]
     if not trains or not tests:
         return "", ()
     taken = trains[0] if part == "train" else tests[0]
-    return taken, (f"The folders hold {', '.join(sorted(splits))}, parts of one set: {taken} is taken.",)
+    return taken, (f"The folders hold {', '.join(sorted(splits))}, parts of one set: {taken} is used.",)

@@ -1,8 +1,7 @@
-"""Labels as the tools of StyleGAN write them: a `dataset.json` beside folders that only part the storage.
+"""Labels as StyleGAN's tools write them: a `dataset.json` next to folders that only split the storage.
 
 Karras et al., https://github.com/NVlabs/stylegan3, dataset_tool.py: {"labels": [["00000/img00000000.png", 6], ...]}, or
-null in place of the list. A label is the number of a class, or a list of numbers, of which only one-hot ones are
-classes."""
+null in place of the list. A label is a class number, or a list of numbers, of which only one-hot ones are supported."""
 
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +17,14 @@ MAX_BYTES = 256 * 2**20  # ten million images
 
 
 def is_labels(start: bytes) -> bool:
-    """Whether a file `dataset.json` that starts so is one of StyleGAN, not of a prepared set (which has a schema)."""
+    """Whether a file `dataset.json` with this start is StyleGAN's, and not that of a prepared set (which has a
+    schema)."""
     return b'"labels"' in start and b'"schema"' not in start
 
 
 def labelled_layout(names: Sequence[str], content: bytes, folder: str = "") -> Layout:
-    """Classes from a `dataset.json` of this content in a folder of the set; whatever storage folders there are, they
-    are no classes. Raises ValueError that says in words, after the name of the file, what is wrong with it."""
+    """Classes from the content of a `dataset.json` in a folder of the set; storage folders are not classes. Raises
+    ValueError whose message continues a sentence that starts with the file name."""
     try:
         labels = parse_json(content)["labels"]
     except (ValueError, KeyError, TypeError) as error:
@@ -36,7 +36,7 @@ def labelled_layout(names: Sequence[str], content: bytes, folder: str = "") -> L
     try:
         numbers = {inside + str(name): _class(label) for name, label in labels}
     except (ValueError, TypeError) as error:
-        note = f"The labels of {NAME} are no classes ({error}), so the set is read without."
+        note = f"The labels of {NAME} are not classes ({error}), so the set is read without classes."
         return Layout(kept, [None] * len(names), (), (note,))
     chosen = [numbers.get(name) for name in names]
     known = sorted({number for number in chosen if number is not None})
@@ -56,9 +56,9 @@ def labelled_layout(names: Sequence[str], content: bytes, folder: str = "") -> L
 def layout_of(
     names: Sequence[str], part: Part | None, files: Mapping[str, Callable[[], bytes]]
 ) -> tuple[Layout, list[Skip]]:
-    """Which images belong to the part, and their classes: those of a `dataset.json` of StyleGAN in the root of the set
-    (files: such files by name, with what reads them or raises ValueError), else those that
-    folders name. With None all images, without classes. And the files that say nothing."""
+    """The images of the part and their classes: from a `dataset.json` of StyleGAN in the root of the set, else from
+    folders; and files that could not be used, each with the reason. files: the `dataset.json` files by name, each with
+    a function that reads it or raises ValueError. part None: all images, without classes."""
     unread: list[Skip] = []
     for name, read in files.items():
         folder = posixpath.dirname(name)
@@ -68,16 +68,16 @@ def layout_of(
             except ValueError as reason:
                 unread.append(Skip(printable(name), str(reason)))
         else:
-            unread.append(Skip(printable(name), "no image by its name"))
+            unread.append(Skip(printable(name), "not an image file by its name"))
     return whole(names) if part is None else read_layout(names, part), unread
 
 
 def _class(label: Any) -> int:
-    """The number of a class. Raises ValueError for other labels."""
+    """The class number of a label. Raises ValueError for other labels."""
     if isinstance(label, list):
         if label.count(1) != 1 or label.count(0) != len(label) - 1:
             raise ValueError("lists of numbers that are not one-hot")
         return label.index(1)
     if isinstance(label, bool) or not isinstance(label, int):
-        raise ValueError(f"{label!r} is no whole number")
+        raise ValueError(f"{label!r} is not an integer")
     return label

@@ -1,4 +1,4 @@
-"""`torchvision:NAME`: the data sets that torchvision can download."""
+"""`torchvision:NAME`: data sets that torchvision can download."""
 
 import inspect
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from zerosum.data.settings import Part
 from zerosum.utils.cache import cache_folder
 from zerosum.utils.errors import DataError
 
-_VALIDATED = ("Imagenette", "Places365")  # their held-out part with labels has that name, "val"
+_VALIDATED = ("Imagenette", "Places365")  # the held-out part with labels has this name
 
 
 def torchvision_source(text: str, part: Part = "train") -> Source:
-    """A part of a data set of torchvision, downloaded into the cache when it is not there yet."""
+    """A part of a torchvision data set, downloaded into the cache if it is not there yet."""
     dataset = _load(text, text.removeprefix("torchvision:"), part)
     first = dataset[0] if len(dataset) else None
     if not isinstance(first, tuple) or not isinstance(first[0], Image.Image):
-        raise DataError(f"{text} does not hold single images, so it cannot be packed.")
+        raise DataError(f"{text} does not consist of single images, so it cannot be packed.")
     classes = _classes(dataset)
 
     def records() -> Iterator[Record]:
         for index in range(len(dataset)):
-            image, target = dataset[index]  # in this thread: not every data set of torchvision bears more than one
+            image, target = dataset[index]  # not in worker threads: not every torchvision data set is thread-safe
             yield Record(str(index), classes[int(target)] if classes else None, partial(_itself, image))
 
     import torchvision
@@ -35,7 +35,7 @@ def torchvision_source(text: str, part: Part = "train") -> Source:
 
 
 def _load(text: str, name: str, part: Part) -> Any:
-    from torchvision import datasets  # half a second, and torch with it
+    from torchvision import datasets  # importing it takes half a second, and imports torch
 
     usable = {
         known: {"root": str(cache_folder() / "torchvision"), "download": True}
@@ -46,35 +46,35 @@ def _load(text: str, name: str, part: Part) -> Any:
         lower = {known.lower(): known for known in usable}
         near = get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
         hint = f" Did you mean torchvision:{lower[near[0]]}?" if near else ""
-        raise DataError(f"torchvision has no data set {name!r} that downloads itself.{hint}")
+        raise DataError(f"torchvision has no downloadable data set {name!r}.{hint}")
     kind = getattr(datasets, name)
     chosen = {} if part == "train" else _test_argument(text, name, kind)
     try:
         return kind(**usable[name], **chosen)
     except TypeError as error:
-        raise DataError(f"{text} needs more than its name: {error}. Save it as a folder of images instead.") from error
+        raise DataError(f"{text} needs further arguments: {error}. Save it as a folder of images instead.") from error
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         files = "its four files, train-images-idx3-ubyte.gz and so on," if "MNIST" in name else "the set"
         raise DataError(
-            f"{text} could not be downloaded ({reason}). Without a network, copy {files} from elsewhere into a folder "
-            f"and give that as DATA, or try with builtin:portraits; torchvision looks in {usable[name].get('root')}."
+            f"{text} could not be downloaded ({reason}). Without a network, copy {files} into a folder "
+            f"and pass that as DATA, or use builtin:portraits. torchvision's folder is {usable[name].get('root')}."
         ) from error
 
 
 def _test_argument(text: str, name: str, kind: Any) -> dict[str, Any]:
-    """What gives the test part of a set. Raises NoTestPart before anything is downloaded."""
+    """The argument that selects the test part of a set. Raises NoTestPart before anything is downloaded."""
     known = inspect.signature(kind).parameters
     if "train" in known:
         return {"train": False}
-    # Where the default is not a training part but the whole set (LFWPeople), that is what was learnt from.
+    # If the default is the whole set (LFWPeople) and not a training part, the run was trained on all of it.
     if "split" in known and str(known["split"].default).startswith("train"):
         return {"split": "val" if name in _VALIDATED else "test"}
-    raise NoTestPart(f"{text} has no test part: torchvision knows no train=False and no split='test' of it.")
+    raise NoTestPart(f"{text} has no test part: torchvision offers neither train=False nor split='test' for it.")
 
 
 def _classes(dataset: Any) -> tuple[str, ...]:
-    """The class names; numbers where there are none; empty where the target of an image is no class."""
+    """The class names; numbers if it has no names; empty if the targets are not classes."""
     if not isinstance(dataset[0][1], int):
         return ()
     names = getattr(dataset, "classes", None)

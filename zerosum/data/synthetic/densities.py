@@ -1,7 +1,7 @@
 """`builtin:normal`, `builtin:ring`, `builtin:grid`: points whose density is known exactly.
 
-On them a discriminator can be held against the best one there is, p / (p + q), and a generator's lost modes counted.
-"""
+With them a discriminator can be compared with the optimal one, p / (p + q), and missing modes of a generator
+counted."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Density:
-    """An even mixture of normal distributions of the same width in every direction.
+    """An equal mixture of isotropic normal distributions of the same width.
 
     centres is float64 (components, D); spread is the standard deviation of each component."""
 
@@ -20,7 +20,7 @@ class Density:
 
     @property
     def dimension(self) -> int:
-        """D, the numbers a point has."""
+        """D, the dimension of a point."""
         return int(self.centres.shape[1])
 
     def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -29,9 +29,9 @@ class Density:
         return (chosen + self.spread * rng.standard_normal(chosen.shape)).astype(np.float32)
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
-        """The natural logarithm of the density at points (m, D), float64 (m,); finite far away from all centres, too.
+        """The natural logarithm of the density at points (m, D), float64 (m,); finite even far from all centres.
 
-        Raises ValueError when the points have another number of dimensions."""
+        Raises ValueError when the points have another dimension."""
         x = np.asarray(x, np.float64)
         if x.ndim != 2 or x.shape[1] != self.dimension:
             raise ValueError(f"points must have the shape (m, {self.dimension}), got {x.shape}")

@@ -1,10 +1,9 @@
-"""`builtin:portraits`: people who do not exist, drawn by the program, with everything about them known.
+"""`builtin:portraits`: drawn faces of people who do not exist, with all their attributes known.
 
-A different person for every index, and the same one for every seed, at any size. Traits are independent draws (see
-`DISTRIBUTIONS`), so a generator's statistics can be held against exact probabilities. Beside the picture there are an
-outline drawing, a label map and an instance map, and the same person can be drawn with some traits changed:
-`draw(3, change={"age": 70})` shows portrait 3 at 70.
-"""
+Each index is a different person, the same for a given seed at any size. Traits are sampled independently (see
+`DISTRIBUTIONS`), so that statistics of a generator can be compared with exact probabilities. Each picture comes with an
+outline drawing, a label map and an instance map, and the same person can be drawn with some traits changed: `draw(3,
+change={"age": 70})` is portrait 3 at 70."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,19 +18,19 @@ from zerosum.data.synthetic.portraits.traits import DISTRIBUTIONS, Traits, draw_
 
 __all__ = ["DISTRIBUTIONS", "LABELS", "PARTS", "VERSION", "Portrait", "Traits", "arrays", "draw", "draw_traits"]
 
-VERSION = 1  # goes up whenever a picture changes, so that packed copies are made anew
+VERSION = 1  # raise it when pictures change, so that packed copies are made anew
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """Somebody at a size (height, width); each picture is drawn when it is first asked for."""
+    """A person at a size (height, width); each image is drawn on first use."""
 
     traits: Traits
     size: tuple[int, int]
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What is known about the person, as plain values."""
+        """All attributes of the person, as plain values."""
         return self.traits.attributes()
 
     @cached_property
@@ -51,7 +50,7 @@ class Portrait:
 
     @cached_property
     def instances(self) -> np.ndarray:
-        """The part that each pixel shows, uint16 (H, W): places in PARTS, where the two eyes differ."""
+        """The part at each pixel, uint16 (H, W): indices into PARTS, in which the two eyes are distinct."""
         return self._scene.instances(*self.size)
 
     @cached_property
@@ -62,9 +61,9 @@ class Portrait:
 def draw(
     index: int, size: tuple[int, int] = (64, 64), seed: int = 0, change: Mapping[str, Any] | None = None
 ) -> Portrait:
-    """Portrait number `index` of the set `seed`, at (height, width) pixels, with some traits changed if wanted.
+    """Portrait number `index` of the set `seed`, at (height, width) pixels, optionally with some traits changed.
 
-    Raises ConfigError for a trait or a value that does not exist."""
+    Raises ConfigError for an unknown trait or value."""
     return Portrait(draw_traits(index, seed, change), size)
 
 

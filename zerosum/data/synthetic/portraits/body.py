@@ -5,11 +5,11 @@ from zerosum.data.synthetic.portraits.colours import Colour, mix
 from zerosum.data.synthetic.portraits.measures import Measures, cornered, mirrored
 from zerosum.data.synthetic.portraits.scene import Scene
 
-_DEEP = 2000.0  # below any picture
+_DEEP = 2000.0  # below the lower edge of any picture
 
 
 def body(scene: Scene, m: Measures) -> None:
-    """Everything below the head; it stands upright when the head is tilted."""
+    """Everything below the head, which stays upright when the head is tilted."""
     neck, low = 25 - 7 * m.child, m.chin + 16 - 3 * m.child  # half the neck's width; where it meets the clothes
     cloth = colours.CLOTHES[m.traits.clothes_colour]
     dark, bright = mix(cloth, colours.NIGHT, 0.28), mix(cloth, colours.WHITE, 0.22)

@@ -1,4 +1,4 @@
-"""The palette: soft colours that go together, whichever are drawn."""
+"""The palette, in which any colours go together."""
 
 Colour = tuple[int, int, int]
 
@@ -45,11 +45,11 @@ BACKGROUND: dict[str, Colour] = {
     "slate": (150, 170, 188),
 }
 WHITE: Colour = (255, 253, 250)
-NIGHT: Colour = (38, 30, 52)  # what shadows lean towards
-BLOOD: Colour = (208, 62, 62)  # what cheeks and lips lean towards
+NIGHT: Colour = (38, 30, 52)  # the tint of shadows
+BLOOD: Colour = (208, 62, 62)  # the tint of cheeks and lips
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (26, 20, 28)
-PALE: Colour = (226, 214, 206)  # what skin leans towards with age
+PALE: Colour = (226, 214, 206)  # the tint of skin with age
 MOUTH: Colour = (118, 36, 46)
 
 

@@ -1,4 +1,4 @@
-"""The head and all that is on it, but for the hair."""
+"""The head and the face, without hair."""
 
 from zerosum.data.synthetic.portraits import colours
 from zerosum.data.synthetic.portraits.colours import mix
@@ -8,7 +8,7 @@ from zerosum.data.synthetic.portraits.traits import smooth
 
 
 def head(scene: Scene, m: Measures) -> None:
-    """Ears, unless hair covers them, and the face with its shadow, flush and freckles."""
+    """Ears, unless covered by hair, and the face with shadow, blush and freckles."""
     hidden = m.traits.hair_style in ("bob", "long")
     for side, ear in () if hidden else ((-1, "left ear"), (1, "right ear")):
         x, y, high = side * (m.wide + 2) - m.shift, m.eyes + 12, 14 + 4.5 * m.life
@@ -30,7 +30,8 @@ def head(scene: Scene, m: Measures) -> None:
 
 
 def lines_of_age(scene: Scene, m: Measures) -> None:
-    """Folds beside the mouth, bags, crow's feet, folds of the cheeks; and the forehead's lines, one after the other."""
+    """Folds beside the mouth, bags under the eyes, crow's feet, cheek folds and forehead lines, one after the other
+    with age."""
     age, x, y = m.traits.age, m.shift, m.eyes
     for start, width, points in (
         (24, 2.6, [(16, y + 31), (25, y + 40), (29, y + 52)]),
@@ -51,7 +52,7 @@ def lines_of_age(scene: Scene, m: Measures) -> None:
 
 
 def nose(scene: Scene, m: Measures) -> None:
-    """Soft, without an edge; it grows all life long."""
+    """Soft, without an outline; it grows throughout life."""
     size = m.traits.nose * (0.76 - 0.14 * m.child + 0.36 * m.life)
     x, tip, wing = 1.7 * m.shift, m.eyes + 16 + 13 * size, 11 * size
     left = [(x - wing * 0.6, tip + 4), (x - wing, tip - 3), (x - wing * 0.5, tip - 12)]
@@ -64,7 +65,7 @@ def nose(scene: Scene, m: Measures) -> None:
 
 
 def beard(scene: Scene, m: Measures) -> None:
-    """A moustache, and with a full beard the jaw, too."""
+    """A moustache, or a full beard that also covers the jaw."""
     kind, y = m.traits.beard, m.mouth
     if kind == "none":
         return
@@ -79,7 +80,7 @@ def beard(scene: Scene, m: Measures) -> None:
 
 
 def mouth(scene: Scene, m: Measures) -> None:
-    """Lips; a smile lifts and widens them, and a broad one opens them and shows the teeth."""
+    """Lips; a smile lifts and widens them, and a broad one opens them and shows teeth."""
     smile, x = m.traits.smile, 1.2 * m.shift
     joy = max(smile, 0.0)
     half = m.traits.mouth * (18 + 5 * joy) * (1 - 0.14 * m.child)
@@ -89,7 +90,7 @@ def mouth(scene: Scene, m: Measures) -> None:
     gape = 15 * smooth((smile - 0.3) / 0.7)
 
     def line(*shares: float, below: float = 0.0) -> list[Point]:
-        """Points where the lips meet, as shares of the half width from the middle; or a curve so far below."""
+        """Points along the line between the lips, as shares of the half width from the centre, or a curve below it."""
         return [(x + half * s, middle + (corner - middle) * s * s + below * (1 - s * s)) for s in shares]
 
     ends = cornered(line(-1)), cornered(line(1))
@@ -104,7 +105,7 @@ def mouth(scene: Scene, m: Measures) -> None:
     scene.area("mouth", [*roof, *line(0.55, 0, -0.55, below=gape * 0.52)], colours.WHITE, detail=False)
 
 
-_BOW = (0.6, 1, 0.7, 1, 0.6)  # how thick the upper lip is, from left to right
+_BOW = (0.6, 1, 0.7, 1, 0.6)  # thickness of the upper lip from left to right
 
 
 def eye(scene: Scene, m: Measures, side: int) -> None:
@@ -141,7 +142,7 @@ def brow(scene: Scene, m: Measures, side: int) -> None:
 
 
 def glasses(scene: Scene, m: Measures) -> None:
-    """Frames with a little glare, for those who wear any."""
+    """Frames with a little glare, for people who wear glasses."""
     if not m.traits.glasses:
         return
     colour, y = colours.FRAMES[m.traits.frame_colour], m.eyes + 2

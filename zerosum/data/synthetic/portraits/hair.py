@@ -1,4 +1,4 @@
-"""Hair, style by style: what is behind head and body, and what is in front of the forehead."""
+"""Hair by style: the part behind head and body, and the part in front of the forehead."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from zerosum.data.synthetic.portraits.scene import Point, Scene
 
 
 def hair_behind(scene: Scene, m: Measures) -> None:
-    """The hair that head, neck and clothes hide in part."""
+    """The hair that is partly hidden by head, neck and clothes."""
     style, w, back = m.traits.hair_style, m.wide, mix(m.hair, NIGHT, 0.24)
     if style == "long":
         curtain = [(0, -104), (w * 0.82, -88), (w + 12, -40), (w + 14, 30), (w + 16, 110), (w * 0.6, 126), (0, 126)]
@@ -32,7 +32,7 @@ def hair_in_front(scene: Scene, m: Measures) -> None:
 
 
 def _crop(scene: Scene, m: Measures, w: float, colour: Colour) -> None:
-    """Short; it thins out until only the temples are left."""
+    """Short; it recedes with age until only the temples are covered."""
     r = m.traits.receding
     hairline = [(x * w, y - 23 * r) for x, y in ((-0.62, -49), (-0.24, -57), (0.2, -57), (0.62, -49))]
     top = [(x, y - high * (1 - r)) for (x, y), high in zip(hairline, (43, 46, 46, 43), strict=True)]

@@ -1,4 +1,4 @@
-"""What somebody's traits come to: lengths, places and colours that body, face and hair share."""
+"""Lengths, positions and colours that follow from a person's traits, shared by body, face and hair."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from zerosum.data.synthetic.portraits.traits import Traits, smooth
 
 @dataclass(frozen=True)
 class Measures:
-    """Lengths in units of the scene; the origin is between the eyes of a grown-up, x to the right and y down."""
+    """Lengths in units of the scene; the origin is between the eyes of an adult, x to the right and y down."""
 
     traits: Traits
     child: float  # 1 up to 7 years, 0 from 20
@@ -21,9 +21,9 @@ class Measures:
     top: float  # of the skull
     chin: float
     eyes: float  # their height
-    gap: float  # of each eye from the middle
+    gap: float  # of each eye from the centre
     mouth: float  # its height
-    shift: float  # of what is on the front of the face, when the head is turned
+    shift: float  # of everything on the front of the face, when the head is turned
     skin: Colour
     shade: Colour
     lips: Colour
@@ -31,7 +31,7 @@ class Measures:
 
     @classmethod
     def of(cls, traits: Traits) -> "Measures":
-        """The measures that these traits make."""
+        """The measures for these traits."""
         child = smooth((20 - traits.age) / 13)
         old = min(max((traits.age - 40) / 45, 0.0), 1.0)
         skin = mix(colours.SKIN[traits.skin], colours.PALE, 0.16 * old)
@@ -62,13 +62,13 @@ class Measures:
 
 
 def oval(x: float, y: float, wide: float, high: float) -> list[Point]:
-    """Six points around an ellipse with these half axes; the curve through them strays from it by 1 % or less."""
+    """Six points around an ellipse with these half axes; the curve through them deviates from it by at most 1 %."""
     a, b = 0.866 * wide, 0.5 * high
     return [(x, y - high), (x + a, y - b), (x + a, y + b), (x, y + high), (x - a, y + b), (x - a, y - b)]
 
 
 def mirrored(right: Sequence[Point]) -> list[Point]:
-    """A closed contour from its right half, given from the top to the bottom; points on the axis are not doubled."""
+    """A closed contour from its right half, given from top to bottom; points on the axis are not duplicated."""
     return [*right, *((-x, y) for x, y in reversed(right) if x != 0)]
 
 

@@ -1,4 +1,4 @@
-"""A portrait of somebody: all that is drawn, from the back to the front."""
+"""A portrait: everything that is drawn, from back to front."""
 
 from zerosum.data.synthetic.portraits import colours
 from zerosum.data.synthetic.portraits.body import body
@@ -10,7 +10,7 @@ from zerosum.data.synthetic.portraits.traits import Traits
 
 
 def portrait(traits: Traits) -> Scene:
-    """The scene that shows somebody with these traits."""
+    """The scene for a person with these traits."""
     scene = Scene(colours.BACKGROUND[traits.background], (128 + traits.x, 126 + traits.y), traits.scale, traits.tilt)
     measures = Measures.of(traits)
     hair_behind(scene, measures)

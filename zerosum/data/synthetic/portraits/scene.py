@@ -1,8 +1,7 @@
-"""A picture as a list of shapes, from the back to the front, and the ways to paint it.
+"""A picture as a list of shapes, from back to front, and ways to render it.
 
-Points are in units of 1/256 of the picture's side, x to the right and y down. Curves run smoothly through all points
-of a shape, and a point given twice makes a corner.
-"""
+Points are in units of 1/256 of the picture's side, x to the right and y down. Curves are smooth through all points of a
+shape; a repeated point makes a corner."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from zerosum.data.synthetic.portraits.colours import INK, PAPER, Colour
 
 Point = tuple[float, float]
 
-# What the shapes depict (the instances), and the class of each. A part's number is its place in this table.
+# The parts that shapes depict (the instances), and the class of each. The number of a part is its index in this table.
 PARTS = {
     "background": "background",
     "clothes": "clothes",
@@ -51,13 +50,13 @@ class Shape:
     opacity: float
     width: float
     closed: bool
-    detail: bool  # whether it has a line in the outline drawing
-    upright: bool  # whether it stays where it is when the head is tilted
+    detail: bool  # whether its edge is in the outline drawing
+    upright: bool  # whether it stays upright when the head is tilted
 
 
 @dataclass
 class Scene:
-    """Shapes of the body, which stands upright, and of the head, which is tilted around the centre."""
+    """Shapes of the body, which stays upright, and of the head, which is tilted about the centre."""
 
     backdrop: Colour
     centre: Point
@@ -69,7 +68,7 @@ class Scene:
     def area(
         self, part: str | None, points: Sequence[Point], colour: Colour, opacity: float = 1.0, detail: bool = True
     ) -> None:
-        """A filled area; of a part, its edge is in the outline drawing, unless detail=False."""
+        """A filled area; the edge of a part is in the outline drawing, unless detail=False."""
         self.shapes.append(Shape(points, colour, part, opacity, 0.0, True, detail and part is not None, self.upright))
 
     def line(
@@ -93,7 +92,7 @@ class Scene:
         return _pixels(canvas, height, width)
 
     def outline(self, height: int, width: int) -> np.ndarray:
-        """A line drawing, dark on white, uint8 (height, width); what lies behind is hidden."""
+        """A line drawing, dark on white, uint8 (height, width), with hidden lines removed."""
         pixels = min(height, width) / 256 * self.scale
         pen, thin = (aggdraw.Pen(INK, max(share, share * 1.6 * pixels)) for share in (1.0, 0.7))
         paper = aggdraw.Brush(PAPER)
@@ -116,7 +115,7 @@ class Scene:
             if shape.part is None:
                 continue
             number = (_NUMBERS[shape.part], 0, 0)
-            if shape.width:  # at least as wide as a pixel, so that it leaves no gaps
+            if shape.width:  # at least one pixel wide, to leave no gaps
                 canvas.path(_path(shape, curve), aggdraw.Pen(number, max(1.2, shape.width * pixels)))
             else:
                 canvas.polygon(curve, aggdraw.Brush(number))
@@ -129,7 +128,7 @@ class Scene:
     def _curves(self, height: int, width: int) -> list[tuple[Shape, list[float]]]:
         """Each shape with its curve in pixels, as a flat list x, y, x, y, ..."""
         side = min(height, width)
-        steps = max(2, round(math.sqrt(side / 8)))  # pieces a quarter as long would not be seen
+        steps = max(2, round(math.sqrt(side / 8)))  # finer pieces would not be visible
         counts = [len(shape.points) for shape in self.shapes]
         flat = chain.from_iterable(chain.from_iterable(shape.points for shape in self.shapes))
         points = np.fromiter(flat, float, 2 * sum(counts)).reshape(-1, 2)
@@ -137,7 +136,7 @@ class Scene:
         upright = np.repeat([shape.upright for shape in self.shapes], counts)[:, None]
         points = np.where(upright, points @ body, points @ head) + shift
         knots = np.concatenate([_knots(len(shape.points), shape.closed) for shape in self.shapes])
-        knots += np.repeat(np.cumsum(counts) - counts, counts)[:, None]  # a shape's points are numbered from 0
+        knots += np.repeat(np.cumsum(counts) - counts, counts)[:, None]  # indices within a shape start at 0
         curves = _smooth_curves(points[knots], steps).ravel().tolist()
         found, end = [], 0
         for shape, count in zip(self.shapes, counts, strict=True):
@@ -146,7 +145,7 @@ class Scene:
         return found
 
     def _placement(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The matrices of head and body, and where the centre is, in pixels."""
+        """The matrices of head and body, and the position of the centre, in pixels."""
         side = min(height, width)
         size, angle = side / 256 * self.scale, math.radians(self.tilt)
         turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
@@ -157,7 +156,8 @@ class Scene:
 
 @lru_cache
 def _knots(count: int, closed: bool) -> np.ndarray:
-    """For each piece of a curve, the four points that shape it: (pieces, 4). The last of an open curve stays put."""
+    """For each piece of a curve, the indices of its four control points: (pieces, 4). The last of an open curve is
+    repeated."""
     around = np.arange(count)[:, None] + np.array([-1, 0, 1, 2])
     if closed:
         return around % count
@@ -181,14 +181,14 @@ def _smooth_curves(knots: np.ndarray, steps: int) -> np.ndarray:
 
 @lru_cache
 def _hermite(steps: int) -> np.ndarray:
-    """The weights of start, direction there, direction at the end, and end, at `steps` places: (steps, 4)."""
+    """The weights of start, tangent at the start, tangent at the end, and end, at `steps` positions: (steps, 4)."""
     t = np.arange(steps)[:, None] / steps
     return np.hstack([1 - 3 * t**2 + 2 * t**3, t - 2 * t**2 + t**3, t**3 - t**2, 3 * t**2 - 2 * t**3])
 
 
 @lru_cache(maxsize=8)
 def _backdrop(height: int, width: int, colour: Colour) -> bytes:
-    """The pixels of a wall in this colour, in soft light from above on the left."""
+    """The pixels of a wall in this colour, softly lit from the upper left."""
     side = min(height, width)
     y, x = ((np.arange(length) + 0.5) / side for length in (height, width))
     distance = np.hypot(*np.meshgrid(x - 0.32, y - 0.26)).clip(0, 1.2)

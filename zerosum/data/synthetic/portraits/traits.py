@@ -1,4 +1,4 @@
-"""Who a portrait shows: every trait is one independent draw from the distribution that stands beside its name."""
+"""The traits of a portrait: each is sampled independently from the distribution next to its name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from zerosum.utils.seeds import rng
 
 @dataclass(frozen=True)
 class Uniform:
-    """Equally likely anywhere from low to high."""
+    """Uniform from low to high."""
 
     low: float
     high: float
 
     def at(self, u: float) -> float:
-        """The value below which a share u of all draws lies."""
+        """The quantile of u."""
         return self.low + u * (self.high - self.low)
 
     def allows(self, value: Any) -> bool:
@@ -30,7 +30,7 @@ class Uniform:
 
 
 class Bell(Uniform):
-    """Normal around the middle; low and high are 2.5 standard deviations away, and what lies beyond is set there."""
+    """Normal around the middle; low and high are 2.5 standard deviations away, and values beyond are clipped."""
 
     def at(self, u: float) -> float:
         middle, deviation = (self.low + self.high) / 2, (self.high - self.low) / 5
@@ -46,14 +46,14 @@ class Choice:
         self.limits = tuple(accumulate(probabilities.values()))  # cumulative
 
     def at(self, u: float) -> Any:
-        """The value below which a share u of all draws lies, in the order given."""
+        """The quantile of u, in the order given."""
         for value, limit in zip(self.values, self.limits, strict=True):
             if u < limit:
                 return value
         return self.values[-1]
 
     def allows(self, value: Any) -> bool:
-        """Whether a portrait can be drawn with this value; 1 is not taken for True."""
+        """Whether a portrait can be drawn with this value; 1 does not count as True."""
         return any(type(value) is type(known) and value == known for known in self.values)
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ DISTRIBUTIONS: dict[str, Uniform | Choice] = {
     "thinning": _chance(0.35),  # after 35, and in short hair only
     "eyes": Choice({"brown": 0.4, "amber": 0.16, "green": 0.18, "blue": 0.26}),
     "smile": Uniform(-1, 1),  # from a frown over a straight mouth to a laugh that shows the teeth
-    "facial_hair": Choice({"none": 0.72, "moustache": 0.1, "beard": 0.18}),  # seen from 18 on
+    "facial_hair": Choice({"none": 0.72, "moustache": 0.1, "beard": 0.18}),  # visible from 18 on
     "freckles": _chance(0.15),
     "glasses": _chance(0.25),
     "frames": _evenly("round", "square"),
@@ -97,17 +97,17 @@ DISTRIBUTIONS: dict[str, Uniform | Choice] = {
     "mouth": Bell(0.85, 1.15),  # width
     "lips": Bell(0.7, 1.3),  # thickness
     "brow_slant": Bell(-1, 1),
-    "x": Bell(-5, 5),  # where the head is, in 1/256 of the side
+    "x": Bell(-5, 5),  # position of the head, in 1/256 of the side
     "y": Bell(-5, 5),
     "scale": Bell(0.93, 1.03),
     "tilt": Bell(-7, 7),  # degrees
-    "turn": Bell(-1, 1),  # of the head to the left or to the right
+    "turn": Bell(-1, 1),  # of the head to the left or right
 }
 
 
 @dataclass(frozen=True)
 class Traits:
-    """One person and pose; DISTRIBUTIONS says what each field can be."""
+    """One person and pose; DISTRIBUTIONS has the values of each field."""
 
     age: float
     skin: str
@@ -143,27 +143,27 @@ class Traits:
 
     @property
     def grey(self) -> float:
-        """The share of the hair that is grey, 0 to 1: it goes from none to all in the 16 years around `greying`."""
+        """The grey share of the hair, 0 to 1: it goes from none to all in the 16 years around `greying`."""
         return smooth((self.age - self.greying) / 16 + 0.5)
 
     @property
     def hair(self) -> str:
-        """The colour of the hair as it is seen."""
+        """The visible colour of the hair."""
         return "grey" if self.grey >= 0.5 else self.natural_hair
 
     @property
     def beard(self) -> str:
-        """The facial hair as it is seen: children have none."""
+        """The visible facial hair: children have none."""
         return self.facial_hair if self.age >= 18 else "none"
 
     @property
     def receding(self) -> float:
-        """How far the hairline has gone back, 0 to 1."""
+        """How far the hairline has receded, 0 to 1."""
         short = self.hair_style in ("crop", "swept")
         return smooth((self.age - 35) / 35) if self.thinning and short else 0.0
 
     def attributes(self) -> dict[str, Any]:
-        """All fields and what follows from them, as plain values that JSON can hold."""
+        """All fields and derived attributes, as plain values that JSON can hold."""
         facts = {name: getattr(self, name) for name in DISTRIBUTIONS}
         seen = {"hair": self.hair, "grey": self.grey, "beard": self.beard, "receding": self.receding}
         return facts | seen | {"smiling": self.smile > 0}
@@ -172,7 +172,7 @@ class Traits:
 def draw_traits(index: int, seed: int = 0, change: Mapping[str, Any] | None = None) -> Traits:
     """The person of this index, with some traits changed: change={"age": 70} is the same person at 70.
 
-    Raises ConfigError for a trait or a value that does not exist."""
+    Raises ConfigError for an unknown trait or value."""
     u = rng("portrait", seed, index).random(len(DISTRIBUTIONS)).tolist()
     drawn: dict[str, Any] = {}
     for (name, kind), share in zip(DISTRIBUTIONS.items(), u, strict=True):
