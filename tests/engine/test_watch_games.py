@@ -275,7 +275,7 @@ def test_the_last_look_says_when_samples_are_far_from_the_data(scores: list[tupl
     found = watch.conclude(10_000)
     assert kinds(found) == (["samples-far"] if said else [])
     if said:
-        assert f"fd2k@random {scores[-1][1]:.3g} against a floor of 0.5" in found[0].text
+        assert f"fd2k@random is {scores[-1][1]:.3g}; other real images get 0.5" in found[0].text
         assert said in found[0].advice
 
 
@@ -352,7 +352,7 @@ def test_a_short_run_whose_samples_are_alike_is_told_in_the_end() -> None:
     assert play(watch, {"health/diversity": 0.08, "score/real": 0.6, "score/fake": 0.4}, stop=9_600) == []
     (found,) = watch.conclude(9_600)
     assert found.kind == "samples-alike"
-    assert "vary 8% as much" in found.text
+    assert "diversity is 8%" in found.text
     assert "`zerosum resume RUN --images 19200`" in found.advice
     assert "`optimizer.lr=1e-4`" in found.advice
     varied = Watch()

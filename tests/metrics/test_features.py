@@ -333,5 +333,5 @@ def test_other_weights_are_data_errors(resnet18_file: Path, inception_file: Path
     }.items():
         with pytest.raises(DataError, match=rf"{text.partition(':')[2]} does not hold the weights of {what}"):
             open_extractor(text, 3)
-    with pytest.raises(DataError, match="There is no file of weights"):
+    with pytest.raises(DataError, match="There is no weights file"):
         open_extractor(f"inception:{tmp_path / 'none.pth'}", 3)

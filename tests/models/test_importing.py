@@ -312,11 +312,11 @@ def test_what_cannot_be_imported_is_said_and_leaves_nothing(network, recipe, opt
 def test_files_that_are_no_weights_and_folders_that_are_there(tmp_path, command):
     code, _, error = command("import", tmp_path / "G.pth", "--as", "pix2pix", tmp_path / "old")
     assert code == 3
-    assert "There is no file of weights" in error
+    assert "There is no weights file" in error
     torch.save([1, 2], tmp_path / "G.pth")
     code, _, error = command("import", tmp_path / "G.pth", "--as", "pix2pix", tmp_path / "old")
     assert code == 3
-    assert "holds no tensors by name" in error
+    assert "contains no named tensors" in error
     code, _, error = command("import", tmp_path / "G.pth", "--as", "pix2pix", tmp_path)
     assert code == 2
     assert f"{tmp_path} exists already" in error

@@ -80,7 +80,7 @@ def test_file_names_need_not_be_utf_8(run):
 def test_only_a_run_with_a_name_like_it_is_suggested(tmp_path):
     (tmp_path / "runs" / "py").mkdir(parents=True)
     (tmp_path / "runs" / "py" / "config.yaml").write_text("recipe: gan\n")
-    with pytest.raises(ConfigError, match=r"nope\. Give the folder"):
+    with pytest.raises(ConfigError, match=r"nope\. Pass the folder"):
         RunFolder.existing(tmp_path / "runs" / "nope")
     with pytest.raises(ConfigError, match=r"did you mean .*py\?"):
         RunFolder.existing(tmp_path / "runs" / "pyy")

@@ -222,7 +222,7 @@ def test_a_run_folder_that_moves_while_it_is_trained_in_leaves_no_half_behind(ma
             pass
 
     run.listeners.append(Moves())
-    with pytest.raises(ZerosumError, match=r"no longer there: it was moved or removed.*zerosum resume"):
+    with pytest.raises(ZerosumError, match=r"no longer exists: it was moved or removed.*zerosum resume"):
         run.run_until(Goal(images=10_000), StopRequest())
     assert not run.run.path.exists()
     assert list_checkpoints(moved / "checkpoints")[0].name == "000000020"

@@ -63,7 +63,7 @@ def test_a_file_of_weights(tmp_path, value, suffix):
     state = {"a": torch.ones(2, 2), "b.weight": torch.tensor([0.0, value])}
     path = tmp_path / f"weights{suffix}"
     torch.save(state, path) if suffix == ".pth" else safetensors.torch.save_file(state, path)
-    with pytest.raises(DataError, match=r"weights\S+ is of no use: b\.weight holds NaN or infinity"):
+    with pytest.raises(DataError, match=r"weights\S+ cannot be used: b\.weight contains NaN or infinity"):
         read_weights(path)
 
 
@@ -103,7 +103,7 @@ def pictures_of_two_classes(tmp_path):
 def test_load(tmp_path, value):
     model = tiny("gan")
     name = spoil(model.network, value)
-    with pytest.raises(DataError, match=rf"model\.safetensors is of no use: {name} holds NaN or infinity"):
+    with pytest.raises(DataError, match=rf"model\.safetensors cannot be used: {name} contains NaN or infinity"):
         zerosum.load(run_of(model, tmp_path / "run"))
 
 

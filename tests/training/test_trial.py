@@ -97,7 +97,7 @@ def test_a_dry_run_refuses_fewer_images_than_can_be_scored(images):
     [
         ("inceptoin", ConfigError, "no features 'inceptoin'. Did you mean inception"),
         ("random:weights.pth", ConfigError, "no features 'random:weights.pth'"),
-        ("resnet18:nowhere.pth", DataError, "no file of weights at nowhere.pth"),
+        ("resnet18:nowhere.pth", DataError, "no weights file nowhere.pth"),
         ("{generator}", ConfigError, "is a run of gan, not a classifier"),
         ("{classifier}", ConfigError, "takes uint8 images of 16x16 pixels and 3 channels, and these are"),
     ],

@@ -67,7 +67,7 @@ def test_where_torch_was_imported_first_nothing_is_set_and_the_doctor_knows(monk
     monkeypatch.setattr(threads, "_late", False)
     threads.limit_spinning()
     assert "GOMP_SPINCOUNT" not in os.environ
-    assert threads.spinning().startswith("as torch has it; torch was imported before zerosum")
+    assert threads.spinning().startswith("default; torch was imported before zerosum")
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setenv("GOMP_SPINCOUNT", "to be removed again")
     del os.environ["GOMP_SPINCOUNT"]
@@ -132,7 +132,7 @@ def test_what_the_user_has_said_holds(machine, monkeypatch):
 @pytest.mark.parametrize("asked", ["many", "", "2.5", "0", -1, 0, 2.0, True, 10**9, None])
 def test_another_word_for_threads_is_refused_before_the_data_is_packed(asked, monkeypatch):
     monkeypatch.setattr(training, "open_dataset", lambda *_, **more: pytest.fail("packed"))
-    with pytest.raises(ConfigError, match="expected auto or a whole number"):
+    with pytest.raises(ConfigError, match="expected auto or an integer"):
         zerosum.train("gan", "builtin:portraits:64", threads=asked)
 
 

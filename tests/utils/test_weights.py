@@ -139,7 +139,7 @@ def test_code_in_a_file_is_not_run(suffix: str, zipped: bool, tmp_path: Path) ->
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content))
-    with pytest.raises(DataError, match=r"cannot be read as weights: .* Give a .safetensors file") as found:
+    with pytest.raises(DataError, match=r"cannot be read as weights: .* Pass a .safetensors file") as found:
         read_weights(path)
     assert "weights_only" not in str(found.value)  # torch's own advice is to run it
     assert not canary.exists()
@@ -152,14 +152,14 @@ def refused(path: Path) -> str:
         read_weights(path)
     message = str(found.value)
     assert str(path) in message
-    assert "Give a .safetensors file, or a .pt or .pth file" in message
+    assert "Pass a .safetensors file, or a .pt or .pth file" in message
     assert "\n" not in message
     return message
 
 
 def test_everything_else_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    assert "There is no file of weights" in refused(tmp_path / "missing.pt")
-    assert "There is no file of weights" in refused(tmp_path)
+    assert "There is no weights file" in refused(tmp_path / "missing.pt")
+    assert "There is no weights file" in refused(tmp_path)
     for name, content in {
         "empty.pt": b"",
         "text.pth": b"weights",
@@ -169,7 +169,7 @@ def test_everything_else_is_refused_in_a_sentence(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         assert "cannot be read as weights" in refused(tmp_path / name)
     (tmp_path / "weights.npz").write_bytes(b"PK")
-    assert "no file of weights that can be read" in refused(tmp_path / "weights.npz")
+    assert "not a readable weights file" in refused(tmp_path / "weights.npz")
     for name, content in {
         "list": [torch.zeros(2)],
         "tensor": torch.zeros(2),
@@ -177,7 +177,7 @@ def test_everything_else_is_refused_in_a_sentence(tmp_path: Path) -> None:
         "int": {3: torch.zeros(2)},
     }.items():
         torch.save(content, tmp_path / f"{name}.pt")
-        assert "holds no tensors by name" in refused(tmp_path / f"{name}.pt")
+        assert "contains no named tensors" in refused(tmp_path / f"{name}.pt")
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pt", "old.pt"])
@@ -235,8 +235,8 @@ def test_misfits_in_words() -> None:
     assert misfit(own, {**own, "0.bias": torch.zeros(5)}) == (
         "1 of 3 tensors are missing or have another shape, such as 0.bias"
     )
-    assert misfit(own, {**own, "2.weight": torch.zeros(5)}) == "1 tensors have no place in it, such as 2.weight"
-    assert "0.weight, and 1 tensors have no place" in misfit(own, {"0.bias": own["0.bias"], "x": torch.zeros(1)})
+    assert misfit(own, {**own, "2.weight": torch.zeros(5)}) == "1 tensors do not belong to it, such as 2.weight"
+    assert "0.weight, and 1 tensors do not belong" in misfit(own, {"0.bias": own["0.bias"], "x": torch.zeros(1)})
 
 
 URL = "https://example.invalid/models/net-{digest}.pth"

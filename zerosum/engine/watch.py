@@ -1,13 +1,12 @@
-"""Signs that a game goes wrong, said in words while there is time to act.
+"""Warning signs of a failing game, reported in words while there is time to act.
 
-Loss curves of a GAN say little by themselves: the opponents' losses rise and fall together whatever the pictures do.
-What can be read from numbers is watched here. Each finding is told once an episode: it is silent until the sign has
-gone and come back. Thresholds err on the side of silence, for advice that is often wrong is soon ignored.
+Loss curves of a GAN say little by themselves: both losses rise and fall together whatever the quality of the samples.
+This module watches what numbers do show. A finding is reported once per episode, and again only after the sign has gone
+and come back. Thresholds favour silence, since advice that is often wrong is soon ignored.
 
-Some signs need the probabilities of a discriminator; the others are those that every adversarial loss has: how far
-apart logits lie in units of their spread, how large they are, the norm of the generator's gradient, the diversity of
-samples, within classes too, and the score at checkpoints against its floor and its best.
-"""
+Some signs need a discriminator's probabilities. The others apply to every adversarial loss: the separation of real and
+generated logits in units of their spread, their magnitude, the norm of the generator's gradient, the diversity of
+samples, also within classes, and the score at checkpoints relative to its floor and its best."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -17,65 +16,66 @@ from typing import Any
 from zerosum.runs.report.far import FAR, FAR_STALLED, NEAR_FLOOR
 
 WARM_UP, WARM_UP_SHARE = 5_000, 0.1
-"""Images during which nothing but a value that is not finite is reported, since every network starts out poor and
-one-sided; in a short run this share of its images, if that is fewer."""
-
-PATIENCE, PATIENCE_SHARE = 10_000, 0.2
-"""Images for which a sign must last, since a discriminator that leads for less is how the game normally swings; in a
+"""Images before which only non-finite values are reported, since every network is poor and one-sided at first; in a
 short run this share of its images, if that is fewer."""
 
+PATIENCE, PATIENCE_SHARE = 10_000, 0.2
+"""Images for which a sign must last, since the lead normally swings between the players; in a short run this share of
+its images, if that is fewer."""
+
 LOOKS = 4
-"""Log lines in a row that must show a sign: a run that logs seldom is not judged from one or two numbers."""
+"""Consecutive log lines that must show a sign, so that a run that logs rarely is not judged by one or two values."""
 
 HALF_LIFE, HALF_LIFE_SHARE = 2_000, 0.05
-"""Images over which the running averages forget half, so that a single odd batch neither ends nor begins an episode; in
-a short run this share of its images, if that is fewer."""
+"""Half-life of the running averages, in images, so that a single outlier neither starts nor ends an episode; in a short
+run this share of its images, if that is fewer."""
 
 SURE_REAL, SURE_FAKE = 0.97, 0.03
-"""D(x) above and D(G(z)) below: -ln(1 - D(G(z))) is then under 0.03, so the minimax gradient is all but gone, and the
-non-saturating loss above 3.5. Healthy DCGAN runs visit 0.9 and 0.1 and come back."""
+"""D(x) above the first and D(G(z)) below the second: -ln(1 - D(G(z))) is then below 0.03, so the minimax gradient has
+almost vanished, and the non-saturating loss is above 3.5. Healthy DCGAN runs reach 0.9 and 0.1 and return."""
 
 SATURATED = 0.1
-"""A generator's loss nearer to 0, while the discriminator wins, is ln(1 - D(G(z))) with its gradient gone."""
+"""A generator loss closer to 0 than this, while the discriminator wins, is ln(1 - D(G(z))) with a vanished gradient."""
 
 UNSURE_REAL, UNSURE_FAKE = 0.93, 0.07
-"""Where a discriminator that had won is in play again; apart from the line above, so that no episode flickers."""
+"""Thresholds for the end of the episode; different from the above, so that episodes do not flicker."""
 
 COLLAPSED, RECOVERED = 0.3, 0.5
-"""Mean distance between samples as a share of that between real images. Blurry but varied samples of a short run stay
-above 0.5; one picture repeated with small changes is far below 0.3. The same within classes."""
+"""Mean distance between samples as a share of that between real images. Blurred but varied samples of a short run stay
+above 0.5; one image with small variations is far below 0.3. The same thresholds apply within classes."""
 
 ALIKE = 0.15
-"""The same when a run ends, however short it was: one blob with small changes. Young runs that go on to learn are above
-it after 2,000 images (`pokegan`, the slowest, 0.16 after 1,280 and 0.25 after 10,080)."""
+"""The threshold at the end of a run of any length: one blob with small variations. Young runs that still learn are
+above it after 2,000 images (`pokegan`, the slowest, 0.16 after 1,280 and 0.25 after 10,080)."""
 
 RISING = 1.15
-"""Diversity so many times that of the look before is on its way up, as that of every generator that begins with one
-grey image is, and no collapse. The other way round for samples that are scattered."""
+"""Diversity at least this many times its previous value is rising, as in every generator that starts with one gray
+image, and is not a collapse. Scattered samples use the inverse."""
 
 FALLEN = 0.5
-"""Low diversity that is so small a share of its highest was lost, and is reported after the patience of a short run; a
-generator that has never been more varied may only be young, and has the images of a long one. So has one whose highest
-was collapse already: what an untrained `gan` draws differs by 0.2, and comes together before it parts."""
+"""Diversity that has fallen to this share of its maximum was lost, and is reported after the patience of a short run. A
+generator that was never more varied may just be young, and gets the patience of a long run; so does one whose maximum
+was already in the range of collapse: samples of an untrained `gan` have 0.2, and become more alike before they
+spread."""
 
 SCATTERED, GATHERED = 1.2, 1.1
-"""The same share where samples differ more than real images do: noise and garish colours, not variety. Healthy runs
-stay below 1.1; DCGAN at 50 times its learning rate reached 1.7, R3GAN 1.3."""
+"""The same share where samples differ more than real images do: noise and garish colours. Healthy runs stay below 1.1;
+DCGAN at 50 times its learning rate reached 1.7, R3GAN 1.3."""
 
 EXPLODED, BOUNDED = 50.0, 20.0
 """Mean absolute logit. Losses saturate below 10: at 50 a sigmoid is 1 - 2e-22. Healthy runs are below 10 after the
-warm-up; R3GAN at 50 times its learning rate stood at 300, came to rest, and went up again. Of a Wasserstein critic the
-offset is free: see `critic_limit` of `Watch`."""
+warm-up; R3GAN at 50 times its learning rate was at 300, settled, and rose again. The offset of a Wasserstein critic is
+arbitrary: see `critic_limit` of `Watch`."""
 
 SEPARABLE, OVERLAPPING = 8.0, 5.0
-"""Difference of the mean logits of real and fake, in pooled standard deviations, where there are no probabilities: at 8
-the two do not overlap anywhere. Healthy runs are between 0.5 and 4 after the warm-up."""
+"""Difference of the mean logits of real and generated images, in pooled standard deviations, where there are no
+probabilities: at 8 the distributions do not overlap. Healthy runs are between 0.5 and 4 after the warm-up."""
 
 INSEPARABLE = 0.3
-"""A separation that shows that the discriminator can tell real from fake at all, as `SEPARATED` for probabilities. Of a
-batch of 32 logits that say nothing it has a standard deviation of 0.25; healthy runs reach 1.4 or more within their
-first fifth. Probabilities near 1/2 may be apart all the same: Adam at 2e-4 gave `gan` 0.58 and 0.51, at a separation of
-2."""
+"""Separation below which the discriminator does not distinguish real from generated images, like `SEPARATED` for
+probabilities. Batches of 32 random logits give a standard deviation of 0.25; healthy runs reach 1.4 or more within
+their first fifth. Probabilities near 1/2 may still be separated: Adam at 2e-4 gave `gan` 0.58 and 0.51, at a separation
+of 2."""
 
 VANISHED, ALIVE = 1e-3, 1e-2
 """The norm of the generator's gradient, as a share of its largest running average."""
@@ -87,23 +87,23 @@ STALLED = 0.9
 """A run that ends with more than this share of the score that it had halfway has stopped improving."""
 
 COPIED, NEW = 0.9, 0.8
-"""How likely a sample is nearer to a training image than that to its nearest other one: 1/2 for new images of the same
-kind, 1 for copies; blurred samples are far from all."""
+"""Probability that a sample is closer to a training image than that image is to its nearest neighbour: 1/2 for new
+images of the same kind, 1 for copies; blurred samples are far from all images."""
 
 SEPARATED = 0.1
-"""A gap D(x) - D(G(z)) that shows that the discriminator can tell real from fake at all. At equilibrium the gap is
-small too, but no run starts there: a discriminator that has never reached this gap has never worked."""
+"""Gap D(x) - D(G(z)) below which the discriminator does not distinguish real from generated images. At equilibrium the
+gap is small too, but no run starts there: a discriminator that has never reached this gap has never worked."""
 
 WITHIN = "health/diversity_within"
-"""Diversity within classes, on average; with / and a class behind it, that of one."""
+"""Mean diversity within classes; followed by / and a class, that of the class."""
 
 SLOW_DATA, QUICK_DATA = 0.25, 0.15
-"""Share of the time spent waiting for images."""
+"""Share of the time spent waiting for data."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing seen. kind is its name for programs; text says what is seen, with numbers; advice is one change."""
+    """A finding. kind: its name for programs; text: the observation, with numbers; advice: one change to make."""
 
     kind: str
     text: str
@@ -111,25 +111,25 @@ class Finding:
 
 
 class Watch:
-    """Reads each log's scalars and returns what there is to say.
+    """Checks the scalars of each log line and returns findings.
 
-    remedies are the settings that advice may name, as one would type them (recipes.remedies); critic_limit is the
-    largest gap between real and fake that a Wasserstein critic can have while its slope is at most 1, None for other
-    losses. `length` is how many images the run will see, None where that is not known. Its whole memory is `state()`, a
-    JSON-able dict, so that a resumed run neither repeats itself nor forgets."""
+    remedies: settings that advice may name, as they are typed (recipes.remedies). critic_limit: the largest possible
+    gap between real and generated scores of a Wasserstein critic whose gradient norm is at most 1; None for other
+    losses. `length`: images that the run will see, None if unknown. The whole state is `state()`, a JSON-able dict, so
+    that a resumed run neither repeats findings nor forgets them."""
 
     def __init__(self, remedies: Mapping[str, str] | None = None, critic_limit: float | None = None) -> None:
         self.remedies, self.critic_limit = dict(remedies or {}), critic_limit
         self.length: int | None = None
         self._largest_gradient = self._widest_separation = self._highest_diversity = 0.0
-        self._scores: dict[str, Any] = {}  # of the leading score: its name, what it was at which images, and its best
+        self._scores: dict[str, Any] = {}  # the leading score: its name, its values by images, floor and reference
         self._images: dict[str, int] = {}
         self._average: dict[str, float] = {}
         self._signs: dict[str, dict[str, Any]] = {}
         self._widest_gap = 0.0
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must keep; plain numbers, strings and dicts."""
+        """The state that a checkpoint must keep; plain numbers, strings and dicts."""
         return {
             "length": self.length,
             "images": dict(self._images),
@@ -143,18 +143,18 @@ class Watch:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a state that `state()` returned."""
+        """Restore a state returned by `state()`."""
         self.length = state.get("length")
         self._images, self._average = dict(state["images"]), dict(state["average"])
         self._signs = {kind: dict(sign) for kind, sign in state["signs"].items()}
         self._widest_gap = state["widest_gap"]
-        self._widest_separation = state.get("widest_separation", 0.0)  # runs of older versions have none
+        self._widest_separation = state.get("widest_separation", 0.0)  # missing in older runs
         self._largest_gradient = state.get("largest_gradient", 0.0)
         self._highest_diversity = state.get("highest_diversity", 0.0)
         self._scores = dict(state.get("scores", {}))
 
     def see(self, images: int, values: Mapping[str, float]) -> list[Finding]:
-        """Look at the scalars of one log line, at `images` images seen. Not every line needs every scalar."""
+        """Check the scalars of one log line, at `images` images seen. Lines need not contain every scalar."""
         bad = sorted(name for name, value in values.items() if not math.isfinite(value))
         if bad:
             return self._not_finite(bad[0], values[bad[0]])
@@ -177,8 +177,8 @@ class Watch:
         ]
 
     def see_score(self, images: int, name: str, value: float, floor: float, reference: float) -> list[Finding]:
-        """Look at the score that chooses the best checkpoint, where lower is better and 0 is perfect. floor is what
-        other real images get, reference what a generator of one unvarying sample would get at best."""
+        """Check the score that chooses the best checkpoint; lower is better and 0 is perfect. floor: the score of other
+        real images; reference: the best possible score of a generator with a single constant sample."""
         if not math.isfinite(value):
             return []
         if self._scores.get("name") != name:
@@ -189,26 +189,26 @@ class Watch:
         finding = Finding(
             "score-worsening",
             f"The samples are getting worse: {_plain(name)} is {value:.3g}, after {best:.3g} at an earlier checkpoint.",
-            "`--checkpoint best` takes the earlier one. "
+            "`--checkpoint best` selects the earlier one. "
             + self._again("slower", "r1", before="If it does not recover, train"),
         )
         worse = value > max(WORSE * best, NEAR_FLOOR * floor)
         return self._tell(finding, images, _between(worse, value < BETTER * best), looks=2)
 
     def conclude(self, images: int) -> list[Finding]:
-        """The last look, when a run has reached its goal: whether the samples vary, and are near the data."""
+        """The final check, when a run has reached its goal: whether the samples vary, and are near the data."""
         return [*self._alike_in_the_end(images), *self._far_in_the_end(images)]
 
     def _alike_in_the_end(self, images: int) -> list[Finding]:
-        """What a longer run would be told of with patience."""
+        """Reports collapse that a longer run would report after its patience."""
         diversity = self._average.get("health/diversity")
         if diversity is None or diversity >= ALIKE or self._signs.get("generator-collapsed", {}).get("told"):
             return []
         advice = (
-            "Look at them. The run may only have begun: go on with `zerosum resume RUN --images "
+            "Check the samples. The run may have been too short: continue with `zerosum resume RUN --images "
             f"{2 * images}`. If they stay alike, {_lowered(self._again('slower-generator', 'r1'))}"
         )
-        text = f"The samples are nearly alike in the end: they vary {diversity:.0%} as much as real images do."
+        text = f"The samples are nearly alike at the end: their diversity is {diversity:.0%} of that of real images."
         return [Finding("samples-alike", text, advice)]
 
     def _far_in_the_end(self, images: int) -> list[Finding]:
@@ -221,29 +221,29 @@ class Watch:
         if value <= NEAR_FLOOR * floor or value <= (FAR_STALLED if stalled else FAR) * reference:
             return []
         text = (
-            f"The samples are far from the data: {_plain(self._scores['name'])} {value:.3g} against a floor of "
-            f"{floor:.3g}, which other real images get, and {reference:.3g}, which one unvarying sample would get at "
+            f"The samples are far from the data: {_plain(self._scores['name'])} is {value:.3g}; other real images get "
+            f"{floor:.3g} (the floor), and a constant sample would get {reference:.3g} at "
             "best."
         )
         if self._signs.get("discriminator-blind", {}).get("told"):
             faster = _lowered(self._again("faster-discriminator", "more-steps"))
             advice = (
-                "The discriminator has not begun to learn. Train for longer, "
-                f"`zerosum resume RUN --images {10 * images}`; if that changes nothing, {faster}"
+                "The discriminator has not learnt yet. Train for longer, "
+                f"`zerosum resume RUN --images {10 * images}`; if that does not help, {faster}"
             )
         elif stalled:
-            advice = f"They have stopped improving. {self._again('slower', 'r1')}"
+            advice = f"The score has stopped improving. {self._again('slower', 'r1')}"
         elif before:
-            advice = f"They were still improving: go on with `zerosum resume RUN --images {2 * images}`."
+            advice = f"The score was still improving: continue with `zerosum resume RUN --images {2 * images}`."
         else:
             advice = (
-                f"If they look better than those before, go on with `zerosum resume RUN --images {2 * images}`; "
-                f"else {_lowered(self._again('slower', 'r1'))}"
+                f"If they look better than earlier ones, continue with `zerosum resume RUN --images {2 * images}`; "
+                f"otherwise {_lowered(self._again('slower', 'r1'))}"
             )
         return [Finding("samples-far", text, advice)]
 
     def _again(self, *names: str, before: str = "Train") -> str:
-        """What to change, in a sentence with the settings themselves, or without where the recipe has none of them."""
+        """Advice to train again with these settings; with a lower learning rate if the recipe has none of them."""
         named = [f"`{self.remedies[name]}`" for name in names if name in self.remedies]
         return f"{before} again with {' or '.join(named)}." if named else f"{before} again at half the learning rate."
 
@@ -251,40 +251,40 @@ class Watch:
         if "not-finite" in self._signs:
             return []
         self._signs["not-finite"] = {"told": True}
-        text = f"{name} is {value}: a number of the game is no longer finite, and what follows is lost."
-        advice = self._again("slower", "r1", before="Resuming would end the same way. Train")
+        text = f"{name} is {value}: training has diverged and cannot recover."
+        advice = self._again("slower", "r1", before="Resuming would diverge again. Train")
         return [Finding("not-finite", text, advice)]
 
     def _discriminator_wins(self, images: int) -> list[Finding]:
         real, fake = self._average.get("score/real", 0.5), self._average["score/fake"]
         sign = _between(real > SURE_REAL and fake < SURE_FAKE, real < UNSURE_REAL or fake > UNSURE_FAKE)
         loss = self._average.get("loss/generator/adversarial")
-        # The non-saturating loss is above 3.5 here; near 0 there is only the one that Algorithm 1 prints.
+        # The non-saturating loss is above 3.5 here; only the minimax loss of Algorithm 1 is near 0.
         saturated = loss is not None and abs(loss) < SATURATED and "gradient" in self.remedies
         finding = Finding(
             "discriminator-winning",
-            f"The discriminator is winning: it gives real images {real:.3f} and generated ones {fake:.3f}. So sure a "
-            "judge leaves the generator little to learn from.",
-            "The minimax loss has no gradient left against so sure a discriminator. " + self._again("gradient")
+            f"The discriminator is winning: D is {real:.3f} on real and {fake:.3f} on generated images. So confident a "
+            "discriminator leaves the generator little to learn from.",
+            "The gradient of the minimax loss vanishes against so confident a discriminator. " + self._again("gradient")
             if saturated
-            else self._again("slower-discriminator", "r1", before="If the pictures no longer improve, train"),
+            else self._again("slower-discriminator", "r1", before="If the samples no longer improve, train"),
         )
         return self._tell(finding, images, sign)
 
     def _critic_separates(self, images: int) -> list[Finding]:
-        """Both ends of what a critic without probabilities can be: too sure, or without any idea."""
+        """The two failures of a critic without probabilities: complete separation, and none at all."""
         separation = self._average["logits/separation"]
         self._widest_separation = max(self._widest_separation, separation)
         winning = Finding(
             "discriminator-winning",
-            f"The discriminator is winning: its scores of real and of generated images lie {separation:.1f} standard "
-            "deviations apart, so that they do not overlap, and leave the generator little to learn from.",
-            self._again("slower-discriminator", "constrained", before="If the pictures no longer improve, train"),
+            f"The discriminator is winning: its scores for real and generated images are {separation:.1f} standard "
+            "deviations apart and do not overlap, which leaves the generator little to learn from.",
+            self._again("slower-discriminator", "constrained", before="If the samples no longer improve, train"),
         )
         blind = Finding(
             "discriminator-blind",
-            f"The discriminator has never told real from generated: its scores of them lie {separation:.2f} standard "
-            "deviations apart.",
+            "The discriminator has never distinguished real from generated images: their scores are "
+            f"{separation:.2f} standard deviations apart.",
             self._again("faster-discriminator", "more-steps"),
         )
         apart = _between(separation > SEPARABLE, separation < OVERLAPPING)
@@ -297,22 +297,22 @@ class Watch:
         size, limit, kind = self._average["logits/scale"], EXPLODED, "logits are"
         if self.critic_limit is not None and "critic/real" in self._average:
             size = abs(self._average["critic/real"] - self._average["critic/fake"])
-            limit, kind = self.critic_limit, "scores of real and of generated images differ by"
+            limit, kind = self.critic_limit, "scores for real and generated images differ by"
         finding = Finding(
             "logits-exploding",
-            f"The discriminator's {kind} {size:,.0f} on average, where {limit:,.0f} is far too much: nothing holds it "
-            "back, and its gradients no longer say what would make an image look real.",
+            f"The discriminator's {kind} {size:,.0f} on average, above the limit of {limit:,.0f}: nothing constrains "
+            "it, and its gradients no longer guide the generator.",
             self._again("slower", "constrained"),
         )
         return self._tell(finding, images, _between(size > limit, size < limit * BOUNDED / EXPLODED))
 
     def _gradient_vanishes(self, images: int, gradient: float) -> list[Finding]:
-        """By the norm itself: a running average takes ten half-lives to a thousandth."""
+        """Uses the norm itself, since a running average takes ten half-lives to fall to a thousandth."""
         self._largest_gradient = max(self._largest_gradient, self._average["grad/generator"])
         share = gradient / self._largest_gradient if self._largest_gradient > 0 else 1.0
         finding = Finding(
             "gradient-vanished",
-            f"The generator's gradient has vanished: its norm is {gradient:.2g}, {share:.1g} of what it was.",
+            f"The generator's gradient has vanished: its norm is {gradient:.2g}, {share:.1g} of its largest value.",
             self._again("gradient", "slower-discriminator", "r1"),
         )
         return self._tell(finding, images, _between(share < VANISHED, share > ALIVE))
@@ -323,9 +323,9 @@ class Watch:
         self._widest_separation = max(self._widest_separation, self._average.get("logits/separation", 0.0))
         finding = Finding(
             "discriminator-blind",
-            f"The discriminator has never told real from generated: it gives {real:.2f} to the one and {fake:.2f} to "
-            "the other. That is not equilibrium, which a game reaches from a lead of the discriminator, but a judge "
-            "that has not begun to learn.",
+            f"The discriminator has never distinguished real from generated images: D is {real:.2f} on real and "
+            f"{fake:.2f} on generated ones. That is not equilibrium, which follows a lead of the discriminator: it has "
+            "not learnt yet.",
             self._again("faster-discriminator", "more-steps"),
         )
         return self._tell(finding, images, self._widest_gap < SEPARATED and self._widest_separation < INSEPARABLE)
@@ -334,11 +334,12 @@ class Watch:
         diversity = self._average["health/diversity"]
         finding = Finding(
             "generator-collapsed",
-            f"The generator has collapsed, or is about to: its samples vary {diversity:.0%} as much as real images do.",
-            "Look at the samples. "
+            f"The generator has collapsed, or is about to: the diversity of its samples is {diversity:.0%} of that of "
+            "real images.",
+            "Check the samples. "
             + self._again("slower-generator", "r1", before="If they are all alike, stop this run and train"),
         )
-        # Two looks are enough: diversity is measured on many samples, with each sample sheet and so less often.
+        # Two log lines are enough: diversity is measured on many samples, and only with each sample sheet.
         low = diversity < COLLAPSED and "health/diversity" not in rising
         lost = self._highest_diversity > COLLAPSED and diversity < FALLEN * self._highest_diversity
         patience = self.patience if lost else PATIENCE
@@ -349,29 +350,30 @@ class Watch:
         diversity = self._average["health/diversity"]
         finding = Finding(
             "samples-scattered",
-            f"The samples vary {diversity:.0%} as much as real images do: noise or garish colours, not variety.",
-            "Look at the samples. " + self._again("slower", "r1", before="If they are noise, train"),
+            f"The diversity of the samples is {diversity:.0%} of that of real images: noise or garish colours, not "
+            "variety.",
+            "Check the samples. " + self._again("slower", "r1", before="If they are noise, train"),
         )
         scattered = diversity > SCATTERED and "health/diversity" not in falling
         return self._tell(finding, images, _between(scattered, diversity < GATHERED), looks=2)
 
     def _classes_collapsed(self, images: int, values: Mapping[str, float], rising: Collection[str]) -> list[Finding]:
-        """Collapse within classes: of all of them on average, or of the worst one alone."""
+        """Collapse within classes: on average, or in the worst class only."""
         within = self._average[WITHIN]
         classes = {
             name.removeprefix(f"{WITHIN}/"): self._average[name] for name in values if name.startswith(f"{WITHIN}/")
         }
-        advice = "Look at the columns of the samples. " + self._again(
-            "slower-generator", "r1", before="If the images of one are all alike, stop this run and train"
+        advice = "Check the columns of the sample sheet. " + self._again(
+            "slower-generator", "r1", before="If the images of one column are all alike, stop this run and train"
         )
         every = Finding(
             "classes-collapsed",
-            f"The generator has collapsed within classes: samples of one class vary {within:.0%} as much as real "
-            "images of it do.",
+            f"The generator has collapsed within classes: the diversity of samples of a class is {within:.0%} of "
+            "that of its real images.",
             advice,
         )
         low = within < COLLAPSED and WITHIN not in rising
-        # all classes together are varied enough: it has been trained for long enough to differ within one
+        # the classes differ from each other, so it has trained for long enough to vary within one
         patience = self.patience if within < FALLEN * self._average.get("health/diversity", 0.0) else PATIENCE
         found = self._tell(every, images, _between(low, within > RECOVERED), looks=2, patience=patience)
         if not classes:
@@ -381,8 +383,8 @@ class Watch:
         alone = _between(low, classes[worst] > RECOVERED)
         one = Finding(
             "class-collapsed",
-            f"The generator has collapsed within {worst}: its samples vary {classes[worst]:.0%} as much as real images "
-            f"of it do; of all classes on average {within:.0%}.",
+            f"The generator has collapsed within {worst}: the diversity of its samples is {classes[worst]:.0%} of that "
+            f"of its real images; on average over classes it is {within:.0%}.",
             f"Collect more images of {worst}, or merge it with another. {advice}",
         )
         return found + self._tell(one, images, alone, looks=2)
@@ -391,10 +393,10 @@ class Watch:
         copying = self._average["health/copying"]
         finding = Finding(
             "generator-copies",
-            f"The generator copies: with probability {copying:.2f} a sample lies nearer to a training image than that "
-            "to its nearest other one, where new images of the kind would give 0.50.",
-            "Look at samples/nearest.png. Stop here, take an earlier checkpoint, collect more images, or begin with a "
-            "run that has learnt from more (--init)."
+            f"The generator copies: with probability {copying:.2f} a sample is closer to a training image than that "
+            "image is to its nearest neighbour; new images would give 0.50.",
+            "Check samples/nearest.png. Stop here, use an earlier checkpoint, collect more images, or start from a "
+            "run that was trained on more (--init)."
             + (f" {self._again('augment')}" if "augment" in self.remedies else ""),
         )
         return self._tell(finding, images, _between(copying > COPIED, copying < NEW), looks=2)
@@ -404,19 +406,19 @@ class Watch:
         finding = Finding(
             "data-slow",
             f"Training spends {wait:.0%} of its time waiting for images.",
-            "Pack them once with `zerosum prepare`, onto the fastest disk there is, and train from the result.",
+            "Pack them once with `zerosum prepare`, on the fastest disk available, and train on the result.",
         )
         return self._tell(finding, images, _between(wait > SLOW_DATA, wait < QUICK_DATA))
 
     @property
     def scored_until(self) -> int:
-        """Images seen when the last score was looked at; -1 before the first."""
+        """Images seen at the last score; -1 before the first."""
         seen = self._scores.get("seen")
         return seen[-1][0] if seen else -1
 
     @property
     def warm_up(self) -> int:
-        """Images of this run during which its start is not judged."""
+        """Images of this run before which it is not judged."""
         return self._of_length(WARM_UP, WARM_UP_SHARE)
 
     @property
@@ -429,7 +431,7 @@ class Watch:
 
     def _remember(self, name: str, images: int, value: float) -> None:
         before = self._average.get(name)
-        if before is None or images <= self.warm_up:  # how a run starts says nothing about how it goes
+        if before is None or images <= self.warm_up:  # the start of a run says nothing about its course
             self._average[name] = value
         else:
             keep = 0.5 ** ((images - self._images[name]) / self._of_length(HALF_LIFE, HALF_LIFE_SHARE))
@@ -439,9 +441,9 @@ class Watch:
     def _tell(
         self, finding: Finding, images: int, seen: bool | None, looks: int = LOOKS, patience: int | None = None
     ) -> list[Finding]:
-        """The finding, once, when its sign has lasted. seen: the sign is there (True), gone (False), or in between
-        (None), which neither begins an episode nor ends one. patience: images for which it must last, where other than
-        usual."""
+        """The finding, once, when its sign has lasted. seen: the sign is present (True), gone (False), or in between
+        (None), which neither starts nor ends an episode. patience: images for which it must last, if not the
+        default."""
         if seen is False:
             self._signs.pop(finding.kind, None)
         if not seen or images < self.warm_up:

@@ -1,1 +1,1 @@
-"""What lies on disk of a run: its folder, its checkpoints, its report, and what it is for (task)."""
+"""Run data on disk: the run folder, checkpoints, the report, and the task of a run."""

@@ -1,8 +1,8 @@
 """Checkpoints: written atomically, and verified by hash before they are used.
 
-A checkpoint is a folder named by images seen: `model.safetensors` (the network that people use), `state.pt` (what
-training needs to go on; read with `weights_only=True`), and `manifest.json` with the size and SHA-256 of both. Beside
-the checkpoints the files `latest` and `best` hold the name of one each.
+A checkpoint is a folder named by images seen: `model.safetensors` (the network to use), `state.pt` (the state to resume
+training; read with `weights_only=True`), and `manifest.json` with the size and SHA-256 of both. In the folder of
+checkpoints, the files `latest` and `best` contain the name of one each.
 """
 
 import hashlib
@@ -32,22 +32,22 @@ def save_checkpoint(
     metadata: dict[str, str],
     keep: int = 2,
 ) -> Path:
-    """Write `folder/<images>/`, point `folder/latest` at it, and keep of it and those before it the newest `keep` and
-    the best.
+    """Write `folder/<images>/`, point `folder/latest` at it, and of all up to this one keep the newest `keep` and the
+    best.
 
-    Those with more images are left: training that goes on from an older checkpoint has found them damaged. Raises
-    ZerosumError when the disk is full or not writable; what was saved before is then untouched."""
+    Checkpoints with more images are kept: training that continues from an older checkpoint has found them damaged.
+    Raises ZerosumError when the disk is full or not writable; earlier checkpoints are then unchanged."""
     path = folder / f"{images:09d}"
     model = {name: tensor.detach().cpu().contiguous() for name, tensor in model.items()}
     _need_space(folder, _bytes(model) + _bytes(state))
-    if path.exists():  # a damaged one, since training went on from one before it
+    if path.exists():  # a damaged one, as training continued from an earlier checkpoint
         shutil.rmtree(path)
     with atomic_folder(path) as unfinished:
         try:
             safetensors.torch.save_file(model, unfinished / "model.safetensors", metadata)
-            (unfinished / "model.safetensors").chmod(0o666 & ~umask())  # it is made for its owner alone
+            (unfinished / "model.safetensors").chmod(0o666 & ~umask())  # safetensors makes it private to its owner
             torch.save(state, unfinished / "state.pt")
-        except (RuntimeError, safetensors.SafetensorError) as error:  # how both report a disk that filled meanwhile
+        except (RuntimeError, safetensors.SafetensorError) as error:  # how both report a full disk
             raise ZerosumError(f"Cannot write the checkpoint {path}: {error}. Is the disk full?") from error
         files = {
             file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(unfinished.iterdir())
@@ -59,8 +59,8 @@ def save_checkpoint(
 
 
 def mark_best(folder: Path, images: int, keep: int = 2) -> None:
-    """Point `folder/best` at the checkpoint of so many images, and keep what `save_checkpoint` keeps. Raises
-    ZerosumError when the disk is full or not writable."""
+    """Point `folder/best` at the checkpoint of this number of images, and keep the same checkpoints as
+    `save_checkpoint`. Raises ZerosumError when the disk is full or not writable."""
     write_atomic(folder / "best", f"{images:09d}\n")
     _remove_old(folder, images, keep)
 
@@ -82,7 +82,7 @@ def best_checkpoint(folder: Path) -> Path | None:
 
 
 def verify(path: Path) -> str | None:
-    """What is wrong with a checkpoint, or None when every file is there with the size and hash of the manifest."""
+    """The problem with a checkpoint, or None if every file has the size and hash in the manifest."""
     try:
         manifest = parse_json((path / "manifest.json").read_bytes())
         files = manifest["files"]
@@ -113,12 +113,12 @@ def newest_intact(folder: Path, skipped: Callable[[str], None]) -> Path:
         problem = verify(path)
         if problem is None:
             return path
-        skipped(f"The checkpoint {path} is damaged ({problem}) and is passed over.")
+        skipped(f"The checkpoint {path} is damaged ({problem}) and is skipped.")
     if candidates:
         raise DataError(f"No intact checkpoint is left in {folder}; train again into another folder.")
     raise DataError(
         f"There is no checkpoint in {folder}: the run was stopped before its first. `zerosum resume {folder.parent}` "
-        "begins it again."
+        "starts it again."
     )
 
 
@@ -128,7 +128,7 @@ def load_model(path: Path) -> dict[str, Tensor]:
     try:
         tensors = safetensors.torch.load_file(file)
     except safetensors.SafetensorError as error:
-        raise DataError(f"{file} is no safetensors file: {error}.") from error
+        raise DataError(f"{file} is not a safetensors file: {error}.") from error
     refuse_not_finite(tensors, file)
     return tensors
 
@@ -139,16 +139,16 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise DataError(f"{path / 'state.pt'} holds more than numbers and tensors, and is not read.") from error
-    except Exception as error:  # what a file of another kind raises depends on where it is another
+        raise DataError(f"{path / 'state.pt'} contains more than numbers and tensors, and is not loaded.") from error
+    except Exception as error:  # the type of error depends on the file
         raise DataError(f"{path / 'state.pt'} cannot be read: {error_text(error)}") from error
     players = state.get("players", {}) if isinstance(state, dict) else None
     if not isinstance(players, dict):
-        raise DataError(f"{path / 'state.pt'} is damaged: it holds no players.")
+        raise DataError(f"{path / 'state.pt'} is damaged: it contains no players.")
     for name, player in players.items():
         module = player.get("module") if isinstance(player, dict) else None
         if not isinstance(module, dict) or not all(isinstance(tensor, Tensor) for tensor in module.values()):
-            raise DataError(f"{path / 'state.pt'} is damaged: it holds no weights of the {name!s:.80}.")
+            raise DataError(f"{path / 'state.pt'} is damaged: it contains no weights of the {name!s:.80}.")
         refuse_not_finite({f"{name}.{key}": tensor for key, tensor in module.items()}, path / "state.pt")
     return state
 

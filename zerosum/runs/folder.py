@@ -1,4 +1,4 @@
-"""The run folder: what training writes and everything else reads."""
+"""The run folder: the interface between training and everything that reads its results."""
 
 import json
 import math
@@ -29,11 +29,11 @@ from zerosum.utils.files import (
 from zerosum.utils.threads import MOST_THREADS
 
 TRAINED_ON = "trained_on.npy"
-# Of the line files, by what they hold; names with a slash are scalars.
+# Line files by content; names with a slash are scalars.
 _TEXTS = frozenset(("kind", "text", "time", "finding", "advice"))
 _BY_NAME = frozenset(("floor", "errors", "reference"))
 _TABLES = frozenset(("made_by", "pictures", "baselines", "per_class", "per_value", "classes"))
-SCHEMA = 1  # of config.yaml; a reader refuses what it does not know
+SCHEMA = 1  # of config.yaml; newer schemas are refused
 
 
 class Budget(BaseModel):
@@ -47,7 +47,7 @@ class Budget(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """What `config.yaml` must hold for a run to be resumed or sampled; settings and data are read by the recipe.
+    """The required contents of `config.yaml` to resume or sample a run; settings and data are parsed by the recipe.
 
     Strict, since values are used without conversion: the text "7" is not a seed."""
 
@@ -59,11 +59,11 @@ class RunConfig(BaseModel):
     seed: int
     device: Literal["cpu", "cuda", "mps"]
     precision: Literal["fp32", "bf16"]
-    layout: Literal["contiguous", "channels_last"] = "channels_last"  # as runs of older versions are
-    products: dict[str, int] = {}  # operations of convolutions, as engine/autotune/conv_gemm.py names them
-    threads: int | None = Field(None, ge=1, le=MOST_THREADS)  # of the CPU; runs of older versions do not say
+    layout: Literal["contiguous", "channels_last"] = "channels_last"  # as in runs of older versions
+    products: dict[str, int] = {}  # convolutions computed as matrix products, by engine/autotune/conv_gemm.py
+    threads: int | None = Field(None, ge=1, le=MOST_THREADS)  # on the CPU; missing in runs of older versions
     budget: Budget
-    schedule: Literal["images", "time"] = "images"  # what schedules follow; runs of older versions do not say
+    schedule: Literal["images", "time"] = "images"  # the clock of schedules; missing in runs of older versions
     settings: dict[str, Any]
     data: dict[str, Any]
 
@@ -75,8 +75,8 @@ def layout_of(config: Mapping[str, Any]) -> str:
 
 
 def threads_of(run: "RunFolder", config: Mapping[str, Any]) -> int | None:
-    """The threads that a run trains on. Runs of older versions do not say; `env.json` names those that torch had when
-    they began. None where that is missing, too."""
+    """The number of threads that a run trains on. Runs of older versions do not store it; `env.json` has torch's number
+    at their start. None if that is missing too."""
     threads = config.get("threads")
     if threads is None:
         with suppress(OSError, ValueError, LookupError, TypeError):
@@ -95,15 +95,15 @@ class RunFolder:
     def create(cls, path: str | Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> "RunFolder":
         """A new run folder, locked for this process.
 
-        Raises ConfigError if `path` exists and holds anything but what a process left that was killed in here; it is
-        then left as it was."""
+        Raises ConfigError if `path` exists and contains anything other than leftovers of a killed process; it is then
+        left unchanged."""
         run = cls(path)
         with plain_disk_errors(run.path):
             refuse_existing(run.path)
             run.path.mkdir(parents=True, exist_ok=True)
             run.lock()
             try:
-                refuse_existing(run.path)  # another process may have been first, and be done
+                refuse_existing(run.path)  # another process may have created it in the meantime
                 run.samples.mkdir(exist_ok=True)
                 run.checkpoints.mkdir(exist_ok=True)
                 write_json(run.path / "env.json", environment)
@@ -127,11 +127,9 @@ class RunFolder:
             others = {one.parent.name: str(one.parent) for one in run.path.parent.glob("*/config.yaml")}
             near = [others[name] for name in get_close_matches(run.path.name, others, n=1)]
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise ConfigError(
-                f"There is no {path}{hint}. Give the folder of a run, which --out of `zerosum train` named."
-            )
+            raise ConfigError(f"There is no {path}{hint}. Pass the folder of a run, given by --out of `zerosum train`.")
         if not run.config_file.is_file():
-            raise ConfigError(f"{path} is not a run folder: it has no config.yaml. Give the folder that --out named.")
+            raise ConfigError(f"{path} is not a run folder: it has no config.yaml. Pass the folder given by --out.")
         return run
 
     @property
@@ -147,8 +145,8 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def lock(self) -> None:
-        """Make this process the only one that trains here; the system releases the lock when the process ends, however
-        it ends. Raises ZerosumError while another process holds it."""
+        """Make this process the only one that trains here; the system releases the lock when the process ends in any
+        way. Raises ZerosumError while another process holds it."""
         lock = filelock.FileLock(self.path / "run.lock", timeout=0)
         try:
             with plain_disk_errors(self.path / "run.lock"):
@@ -168,21 +166,21 @@ class RunFolder:
             self._lock = None
 
     def refuse_moved(self) -> None:
-        """Raises ZerosumError when the folder is no longer where it was: to write there would make half of one."""
+        """Raises ZerosumError when the folder is no longer at its path, as writing would create an incomplete copy."""
         if not self.path.is_dir():
             raise ZerosumError(
-                f"{self.path} is no longer there: it was moved or removed while it was trained in, and nothing more "
-                "can be saved. Put it back before training ends, or go on with `zerosum resume` where it is now."
+                f"{self.path} no longer exists: it was moved or removed during training, and nothing more "
+                "can be saved. Put it back before training ends, or use `zerosum resume` at its new path."
             )
 
     def config(self) -> dict[str, Any]:
-        """What `config.yaml` says. Raises ConfigError when it cannot be read, or lacks what a run needs."""
+        """The contents of `config.yaml`. Raises ConfigError when it cannot be read, or lacks required entries."""
         try:
             config = yaml.safe_load(self.config_file.read_text("utf-8"))
         except (OSError, ValueError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
             raise ConfigError(f"{self.config_file} cannot be read: {error}") from error
         if not isinstance(config, dict):
-            raise ConfigError(f"{self.config_file} is damaged: it holds no settings.")
+            raise ConfigError(f"{self.config_file} is damaged: it contains no settings.")
         if isinstance(config.get("schema"), int) and config["schema"] > SCHEMA:
             raise ConfigError(f"{self.config_file} was written by a newer version of zerosum; upgrade to read it.")
         try:
@@ -198,7 +196,7 @@ class RunFolder:
         write_atomic(self.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
     def add_stats(self, values: Mapping[str, float]) -> None:
-        """Append one line to `stats.jsonl`; a value that is not finite is written as null."""
+        """Append one line to `stats.jsonl`; non-finite values are written as null."""
         line = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._append("stats.jsonl", line)
 
@@ -214,7 +212,7 @@ class RunFolder:
         self._append("evaluation.jsonl", {"time": now, "images": images, **line, **made_by})
 
     def forget_after(self, images: int) -> None:
-        """Drop the lines of stats and scores that a resumed run will write again, and torn ones."""
+        """Remove the lines of stats and scores that a resumed run will write again, and incomplete lines."""
         for name in ("stats.jsonl", "evaluation.jsonl"):
             file = self.path / name
             if file.exists():
@@ -241,18 +239,18 @@ class RunFolder:
 
     def _append(self, name: str, line: Mapping[str, Any]) -> None:
         self.refuse_moved()
-        # Escaped as JSON does it: a file name that is not UTF-8.
+        # File names that are not UTF-8 are escaped as in JSON.
         data = (json.dumps(line, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
         with plain_disk_errors(self.path / name), open(self.path / name, "ab+") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":  # a kill or a full disk tore the line before: keep it from this one
+                if file.read(1) != b"\n":  # an incomplete line after a kill or a full disk: start a new one
                     data = b"\n" + data
             file.write(data)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoint folders, newest (most images) first; whether they are intact is not yet known."""
+    """The checkpoint folders, newest (most images) first; they are not verified."""
     found = [path for path in folder.glob("[0-9]*") if names_count(path.name) and path.is_dir()]
     return sorted(found, key=lambda path: int(path.name), reverse=True)
 
@@ -263,10 +261,10 @@ def names_count(name: str) -> bool:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raises ConfigError when `path` exists and holds anything, or cannot be the name of a run."""
+    """Raises ConfigError when `path` exists and is not empty, or cannot be a run folder."""
     refuse_odd_name(path)
     if path.exists() and not (path.is_dir() and all(map(_begun, path.iterdir()))):
-        hint = f"go on with `zerosum resume {path}`" if (path / "config.yaml").exists() else "remove it"
+        hint = f"continue it with `zerosum resume {path}`" if (path / "config.yaml").exists() else "remove it"
         raise ConfigError(f"{path} exists already; {hint}, or choose another folder with --out.")
 
 
@@ -281,8 +279,8 @@ def _begun(path: Path) -> bool:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file; a line that is torn, no object, or of no moment is passed over, and so is what
-    in a line is of another kind than it should be. A missing file is empty."""
+    """The objects of a JSON-lines file. Incomplete lines, other values and lines without a position are skipped, and so
+    are entries of an unexpected type. A missing file is empty."""
     if not path.is_file():
         return
     with open(path, encoding="utf-8", errors="replace") as file:
@@ -301,12 +299,12 @@ def is_count(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number, or null in the place of one that was not finite."""
+    """Whether a value is a number, or null for a non-finite one."""
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _fits(key: str, value: Any) -> bool:
-    """Whether a part of a line is of the kind that its name says; names that are not known here may be anything."""
+    """Whether an entry of a line has the type of its name; unknown names may have any type."""
     if key == "step":
         return is_count(value)
     if key == "seconds":

@@ -54,9 +54,9 @@ def task_named(name: str) -> Task:
 
 
 class ByTask(Generic[T]):
-    """What one package does for each task: its modules register it, and are imported when it is first looked up.
+    """A registry by task of one package: its modules register values, and are imported on first lookup.
 
-    A new task is then a new module in each package that has such a registry, and no line elsewhere."""
+    A new task is then a new module in each package with such a registry, without changes elsewhere."""
 
     def __init__(self, package: str) -> None:
         self.package = package

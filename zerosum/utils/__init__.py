@@ -1,1 +1,1 @@
-"""What every room uses and none owns: errors, files that appear whole, seeds, text, weights, pictures."""
+"""Utilities shared by all packages: errors, atomic files, seeds, text, weights, pictures."""

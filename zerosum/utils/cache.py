@@ -1,4 +1,4 @@
-"""Where packed and downloaded sets are kept."""
+"""The cache folder for packed and downloaded data."""
 
 import os
 import shutil
@@ -23,9 +23,10 @@ def cache_folder() -> Path:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what a killed process left half packed. Other processes may be packing: a day without a write is the sign.
+    """Remove half-packed leftovers of killed processes. Other processes may be packing, so only those without a write
+    for a day are removed.
 
-    A folder keeps the time of its newest file, as packing writes into it all along."""
+    A folder has the time of its newest file, as packing writes into it continuously."""
     for unfinished in folder.glob(".*.tmp"):
         try:
             newest = max(path.stat().st_mtime for path in (unfinished, *unfinished.iterdir()))
@@ -44,7 +45,7 @@ def _writable(folder: Path) -> bool:
 
 
 def _temporary() -> Path:
-    """A folder of the user's own: in a shared /tmp, one of that name could have been laid there by someone else."""
+    """A private folder: in a shared /tmp, a folder of a fixed name could have been made by another user."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"zerosum-{user}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the program runs on: versions and hardware, for `env.json` and `zerosum doctor`."""
+"""Versions and hardware, for `env.json` and `zerosum doctor`."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ PACKAGES = ("zerosum", "torch", "torchvision", "numpy", "pillow", "safetensors",
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that matter to a result."""
+    """Versions of Python and of the packages that affect results."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -37,7 +37,7 @@ def hardware() -> dict[str, Any]:
 
 
 def environment(dataset_hash: str) -> dict[str, Any]:
-    """What `env.json` records. Of the environment variables, none: they may hold secrets."""
+    """The contents of `env.json`. Environment variables are left out: they may hold secrets."""
     return {
         "command": sys.argv,
         "versions": versions(),
@@ -60,7 +60,7 @@ def processor() -> str:
 
 
 def memory_gb() -> float | None:
-    """Installed memory in GB, or None where the system does not say."""
+    """Installed memory in GB, or None if the system does not report it."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):

@@ -7,7 +7,7 @@ EXIT_DONE, EXIT_ERROR, EXIT_USAGE, EXIT_DATA, EXIT_DIVERGED, EXIT_STOPPED, EXIT_
 
 
 class ZerosumError(Exception):
-    """Something the user can mend: a full disk, a folder that is no run, a locked run folder."""
+    """An error that the user can fix: a full disk, a folder that is not a run, a locked run folder."""
 
     exit_code = EXIT_ERROR
 
@@ -31,7 +31,7 @@ class DivergedError(ZerosumError):
 
 
 def error_text(error: BaseException) -> str:
-    """An error in a sentence: what was written for people as it is, anything else behind the name of its kind."""
+    """An error as a sentence: messages for users unchanged, others after the name of the exception."""
     said = str(error).strip()
     if said and isinstance(error, ZerosumError | OSError):
         return said

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic files and folders."""
 
 import errno
 import glob
@@ -21,19 +21,16 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-SETTLING = 1.0  # seconds that a new file or folder may be without its lock
-LONGEST_NAME = 200  # bytes of a name that its temporary file keeps; file systems end at 255
+SETTLING = 1.0  # seconds for which a new file or folder may not be locked yet
+LONGEST_NAME = 200  # bytes of a name that its temporary file keeps; file systems allow 255
 
 
 def refuse_odd_name(path: str | Path) -> None:
-    """Raises ConfigError for a folder whose name is no UTF-8, which libraries that write and read weights do not open,
-    so that what is written there could not be read again."""
+    """Raises ConfigError for a folder whose name is not UTF-8, since libraries for weights cannot open such files."""
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:
-        raise ConfigError(
-            f"The name {printable(str(path))} is not UTF-8. Choose another for what is written."
-        ) from None
+        raise ConfigError(f"The name {printable(str(path))} is not UTF-8. Choose another name.") from None
 
 
 def sync_folder(path: Path) -> None:
@@ -49,29 +46,27 @@ def sync_folder(path: Path) -> None:
 
 @contextmanager
 def plain_disk_errors(what: str | Path) -> Iterator[None]:
-    """Turn a full disk, a read-only folder or a missing right into a sentence that names `what`."""
+    """Turn a full disk, a read-only folder or a missing permission into a sentence that names `what`."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ZerosumError(f"No space left on the disk to write {what}. Free some space and try again.") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise ZerosumError(
-                f"Cannot write {what}: {error.strerror}. Choose a folder that you may write to."
-            ) from error
+            raise ZerosumError(f"Cannot write {what}: {error.strerror}. Choose a writable folder.") from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise ZerosumError(
-                f"Cannot write {what}: {error.strerror}. A file stands where a folder is needed."
+                f"Cannot write {what}: {error.strerror}. A file has the name of a folder that is needed."
             ) from error
         if error.errno == errno.ENAMETOOLONG:
             raise ZerosumError(
-                f"Cannot write {what}: the name is too long for this disk. Give a shorter one."
+                f"Cannot write {what}: the name is too long for this disk. Use a shorter one."
             ) from error
         raise
 
 
 def _prefix(path: Path) -> str:
-    """How the temporary file beside `path` is called: as that is, but short enough for what follows the name."""
+    """The prefix of temporary files for `path`: its name, truncated if necessary."""
     name = path.name
     while len(os.fsencode(name)) > LONGEST_NAME:
         name = name[:-1]
@@ -79,9 +74,9 @@ def _prefix(path: Path) -> str:
 
 
 def write_atomic(path: str | Path, content: bytes | str, durable: bool = True) -> None:
-    """Write a file through a temporary one beside it, so that a reader sees the old content or the new.
+    """Write a file through a temporary one in the same folder, so that readers see the old or the new content.
 
-    Text is written as UTF-8; of a file name that is not, the odd bytes are escaped (as JSON would)."""
+    Text is written as UTF-8; invalid characters, as in some file names, are escaped (as in JSON)."""
     path = Path(path)
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     with plain_disk_errors(path):
@@ -103,8 +98,8 @@ def write_atomic(path: str | Path, content: bytes | str, durable: bool = True) -
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` for who writes bit by bit, which takes that name when the block ends without an
-    error; folders above it are made."""
+    """A temporary file in the folder of `path` for incremental writing, which is renamed to `path` when the block ends
+    without an error; parent folders are created."""
     with plain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         clear_abandoned(path)
@@ -122,13 +117,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a JSON document whole, indented for people."""
+    """Write a JSON document atomically, with indentation."""
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text. Whole numbers of more than 19 digits are floats. Raises ValueError for anything else,
-    also for what is nested too deeply to be read."""
+    """The value of a JSON text. Integers of more than 19 digits become floats. Raises ValueError for invalid JSON, and
+    for nesting that is too deep."""
     try:
         return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 19 else float(digits))
     except RecursionError:
@@ -137,10 +132,10 @@ def parse_json(text: str | bytes) -> Any:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Fill a temporary folder beside `path`, which takes that name when the block ends without an error.
+    """Fill a temporary folder next to `path`, which is renamed to `path` when the block ends without an error.
 
-    Raises ConfigError if `path` exists, before anything is written, or at the end where another process was first. A
-    failed block leaves nothing behind, and what one left that was killed is removed."""
+    Raises ConfigError if `path` exists, before anything is written, or at the end if another process was first. A
+    failed block leaves nothing behind, and leftovers of killed processes are removed."""
     path = Path(path)
     refuse_taken(path)
     with plain_disk_errors(path):
@@ -170,24 +165,24 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def refuse_taken(path: Path) -> None:
-    """Raises ConfigError when there is something of that name."""
+    """Raises ConfigError when `path` exists."""
     if path.exists():
         raise _taken(path)
 
 
 def _taken(path: Path) -> ConfigError:
-    return ConfigError(f"{path} exists already, and was left as it is. Choose another name, or remove it first.")
+    return ConfigError(f"{path} exists already and was not changed. Choose another name, or remove it first.")
 
 
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
-    """Lock what is half written for as long as this process lives: the system lets go of it however that ends."""
+    """Lock an unfinished file or folder while this process lives: the system releases it however the process ends."""
     if fcntl is None:
         yield
         return
     handle = os.open(path, os.O_RDONLY)
     try:
-        with suppress(OSError):  # not every file system can
+        with suppress(OSError):  # not supported by every file system
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
@@ -195,11 +190,11 @@ def _held(path: Path) -> Iterator[None]:
 
 
 def clear_abandoned(path: Path) -> None:
-    """Remove what writers of this name left half written when they were killed; those that still live hold a lock."""
+    """Remove unfinished files of this name that killed processes left; those of living processes are locked."""
     if fcntl is None:
         return
     for left in path.parent.glob(f"{glob.escape(_prefix(path))}????????.tmp"):
-        with suppress(OSError):  # just finished, and renamed; or of another user
+        with suppress(OSError):  # just finished, and renamed; or owned by another user
             if left.stat().st_mtime > time.time() - SETTLING:
                 continue
             handle = os.open(left, os.O_RDONLY)
@@ -211,24 +206,24 @@ def clear_abandoned(path: Path) -> None:
 
 
 def refuse_to_replace(out: Path, overwrite: bool = False) -> None:
-    """Raises ConfigError when `out` is a file already, or a folder with files, unless they may be written over."""
+    """Raises ConfigError when `out` is a file, or a folder that is not empty, unless overwriting is allowed."""
     if overwrite or not out.exists():
         return
     if out.is_dir():
         if held := sum(1 for path in out.iterdir() if not path.name.startswith(".")):
             what = "1 file or folder" if held == 1 else f"{held:,} files or folders"
             raise ConfigError(
-                f"{out} holds {what} already, which were left as they are. Name another folder with --out, or give "
-                "--overwrite to write among them, over those of the same names."
+                f"{out} holds {what} already, which were not changed. Choose another folder with --out, or use "
+                "--overwrite to add to them and replace files of the same names."
             )
         return
     raise ConfigError(
-        f"{out} exists already, and was left as it is. Name another file with --out, or give --overwrite to replace it."
+        f"{out} exists already and was not changed. Choose another file with --out, or use --overwrite to replace it."
     )
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove the temporary files and folders of writers that were killed. Only for who alone writes there."""
+    """Remove temporary files and folders of killed writers. Only for the single writer of a folder."""
     for path in folder.glob(".*.tmp"):
         _remove(path)
 
@@ -241,7 +236,7 @@ def _remove(path: Path) -> None:
 
 
 def umask() -> int:
-    """The rights that new files are made without."""
+    """The umask of this process."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

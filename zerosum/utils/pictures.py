@@ -1,7 +1,6 @@
 """Pictures of arrays: contact sheets of samples, and plots of one- and two-dimensional games.
 
-Nothing here needs torch, so a report can be made wherever Pillow and NumPy are.
-"""
+Without torch, so that reports only need Pillow and NumPy."""
 
 import colorsys
 import io
@@ -16,40 +15,40 @@ from zerosum.utils.errors import ConfigError
 from zerosum.utils.files import plain_disk_errors, write_atomic
 
 CAPTIONED = 128  # pixels: the longer side of an image with a caption
-SMALL = 48  # pixels: a tile whose longer side is below this is enlarged, so that an 8-px or 28-px image can be seen
+SMALL = 48  # pixels: a tile whose longer side is below this is enlarged, so that images of 8 or 28 pixels are visible
 GUTTER = (255, 255, 255)
-CHECKS = (255, 228)  # the two grays of the board that shows through transparent pixels
+CHECKS = (255, 228)  # the two grays of the checkerboard behind transparent pixels
 
-# One colour for one thing in every picture and in the report; told apart by every common form of colour vision.
+# The same colours for the same things in all pictures and in the report; safe for colour blindness.
 REAL, FAKE, JUDGE = (31, 119, 150), (222, 110, 45), (110, 84, 180)
 INK, FAINT, PAPER = (45, 49, 58), (205, 209, 216), (255, 255, 255)
-HEAD = 20  # pixels above the columns of a sheet, which say what each is
+HEAD = 20  # pixels above the columns of a sheet, for their names
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-"""What a picture can be saved as, by the end of the file's name."""
+"""Picture formats, by file suffix."""
 
 TRANSPARENT = ("PNG", "WEBP", "TIFF")
-"""Those of them that hold opacity."""
+"""Formats that support alpha."""
 
 Function = Callable[[np.ndarray], np.ndarray]
 """Maps points (m, D) to numbers (m,)."""
 
 
 def picture_format(out: Path) -> str:
-    """The format that the end of a file's name asks for. Raises ConfigError when it is none of `FORMATS`."""
+    """The format of a file name's suffix. Raises ConfigError when it is none of `FORMATS`."""
     kind = FORMATS.get(out.suffix.lower())
     if kind is None:
-        raise ConfigError(f"{out} has no picture format; name it .png, .jpg, .webp or .tif.")
+        raise ConfigError(f"{out} has no picture format; use .png, .jpg, .webp or .tif.")
     return kind
 
 
 def save_picture(picture: Image.Image, out: Path) -> None:
-    """Write a picture whole, with the folders above it. Raises ConfigError when the name has no picture format, or the
-    picture does not fit it, and ZerosumError when the disk does not take it."""
+    """Write a picture atomically, with parent folders. Raises ConfigError when the name has no picture format, or the
+    picture does not fit it, and ZerosumError when the disk is full or not writable."""
     kind, file = picture_format(out), io.BytesIO()
     try:
         picture.save(file, format=kind)
-    except (ValueError, OSError) as error:  # WebP ends at 16,383 pixels a side, JPEG at 65,500
+    except (ValueError, OSError) as error:  # WebP is limited to 16,383 pixels a side, JPEG to 65,500
         size = f"{picture.width}x{picture.height} pixels"
         raise ConfigError(f"A picture of {size} does not fit {kind}: {error}") from error
     with plain_disk_errors(out):
@@ -66,16 +65,16 @@ def grid(
     scale: int | None = None,
     transparent: bool = False,
 ) -> Image.Image:
-    """A contact sheet of the first rows x cols images, in reading order; places left over stay white.
+    """A contact sheet of the first rows x cols images, in reading order; unused tiles stay white.
 
-    images: (N, H, W, C) uint8, uint16 or float; (N, H, W) is gray. C = 1 is gray, 2 gray and alpha, 3 RGB, 4 RGBA;
-    of any other number the first three channels are shown. Alpha is laid over a checkerboard, so that what is
-    transparent is seen to be. value_range: the values shown as black and white, (0, 255) for uint8, (0, 65535) for
-    uint16; float images must bring theirs. scale: an integer enlargement without smoothing; by default tiles whose
-    longer side is below 48 pixels get the smallest that passes it. transparent: images with alpha keep it, and what is
-    between them is transparent, too.
-    Returns mode "L" for gray images, else "RGB"; with alpha "LA" or "RGBA". Raises ValueError on another shape, type or
-    range."""
+    images: (N, H, W, C) uint8, uint16 or float; (N, H, W) is gray. C = 1 is gray, 2 gray and alpha, 3 RGB, 4 RGBA; for
+    any other number the first three channels are shown. Alpha is composited on a checkerboard. value_range: the values
+    shown as black and white, (0, 255) for uint8, (0, 65535) for uint16; required for float images. scale: an integer
+    factor of nearest-neighbour enlargement; by default tiles whose longer side is below 48 pixels get the smallest
+    factor that exceeds it. transparent: keep alpha, with transparent space between images.
+
+    Returns mode "L" for gray images, else "RGB"; with alpha "LA" or "RGBA". Raises ValueError for another shape, type
+    or range."""
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or rows < 1 or cols < 1:
@@ -105,12 +104,13 @@ def captioned(
     right: Sequence[bool] | None = None,
     transparent: bool = False,
 ) -> Image.Image:
-    """A sheet of images (N, H, W, C), each with its caption below, cut where it is longer than the image is wide.
+    """A sheet of images (N, H, W, C), each with its caption below, truncated to the width of the image.
 
-    heat: (N, H, W) from 0 to 1; where it is low the image is darkened, so that what counts stays as it is. right: a
-    caption that is not right is written in the colour of what is false. transparent: images with alpha keep it, on
-    paper that is opaque, so that captions can be read on any ground. The longer side of an image becomes 128 pixels.
-    Returns mode "RGB"; where alpha is kept "RGBA"."""
+    heat: (N, H, W) from 0 to 1; images are darkened where it is low. right: captions that are not right are written in
+    the colour of false. transparent: keep alpha of the images, on opaque paper, so that captions are readable on any
+    background. The longer side of an image becomes 128 pixels.
+
+    Returns mode "RGB"; with alpha "RGBA"."""
     tiles = to_bytes(images if images.ndim == 4 else images[..., None], value_range)
     transparent = transparent and tiles.shape[3] in (2, 4)
     tiles = seen(tiles, None, alpha=True) if transparent else rgb(tiles)
@@ -135,7 +135,7 @@ def captioned(
 
 
 def headed(sheet: Image.Image, names: Sequence[str]) -> Image.Image:
-    """A sheet under the names of its columns, each cut where it is longer than the column is wide."""
+    """A sheet with the names of its columns above, truncated to the width of the column."""
     headed = Image.new("RGB", (sheet.width, sheet.height + HEAD), PAPER)
     headed.paste(sheet, (0, HEAD))
     pen, font, step = ImageDraw.Draw(headed), ImageFont.load_default(13), (sheet.width - 2) / len(names)
@@ -145,16 +145,16 @@ def headed(sheet: Image.Image, names: Sequence[str]) -> Image.Image:
 
 
 def _cut(text: str, font: Any, room: float) -> str:
-    """As much of a text as fits into so many pixels, with … where something is left out."""
+    """A text truncated to this many pixels, with … if something is left out."""
     while font.getlength(text) > room and len(text) > 2:
         text = f"{text[:-2]}…"
     return text
 
 
 def confusion(counts: np.ndarray, names: Sequence[str]) -> Image.Image:
-    """A confusion matrix (K, K): a row for each true class, shaded by the share of it that each answer takes.
+    """A confusion matrix (K, K): a row for each true class, shaded by the share of each prediction.
 
-    Shares are written as per cent where there is room, up to 24 classes; beyond, colours alone."""
+    Shares are written as percentages for up to 24 classes."""
     classes = len(names)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     cell = 40 if classes <= 24 else max(4, 960 // classes)
@@ -171,7 +171,7 @@ def confusion(counts: np.ndarray, names: Sequence[str]) -> Image.Image:
     for row in range(classes):
         for column in range(classes):
             share = float(shares[row, column])
-            colour = _mix(REAL if row == column else FAKE, PAPER, share**0.5)  # rare confusions must be seen, too
+            colour = _mix(REAL if row == column else FAKE, PAPER, share**0.5)  # the root makes rare errors visible
             left, top = edge + column * cell, head + row * cell
             pen.rectangle((left, top, left + cell - 2, top + cell - 2), colour)
             if cell == 40 and share >= 0.005:
@@ -188,7 +188,7 @@ def confusion(counts: np.ndarray, names: Sequence[str]) -> Image.Image:
 
 
 def to_bytes(images: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
-    """Numbers to uint8, the ends of value_range to 0 and 255; values outside are clipped, not-a-number becomes 0."""
+    """Numbers to uint8, the ends of value_range to 0 and 255; values outside are clipped, NaN becomes 0."""
     if value_range is None:
         if images.dtype == np.uint8:
             return images
@@ -203,7 +203,7 @@ def to_bytes(images: np.ndarray, value_range: tuple[float, float] | None = None)
 
 
 def rgb(images: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
-    """Images as for `grid`, as uint8 (N, H, W, 3) that is seen."""
+    """Images as for `grid`, as uint8 (N, H, W, 3) for display."""
     shown = opaque(to_bytes(images, value_range))
     return shown if shown.shape[3] == 3 else shown.repeat(3, axis=3)
 
@@ -217,8 +217,8 @@ def seen(images: np.ndarray, value_range: tuple[float, float] | None, alpha: boo
 
 
 def palette(count: int) -> np.ndarray:
-    """A colour for each of `count` classes, uint8 (256, 3): hues by the golden ratio, so that any few differ; 0 and
-    what is no class are dark."""
+    """A colour for each of `count` classes, uint8 (256, 3): hues by the golden ratio, so that any few differ; class 0
+    and pixels without class are dark."""
     colours = np.zeros((256, 3), np.uint8)
     for number in range(count):
         hue, light = (number * 0.618034) % 1, (0.95, 0.7, 0.5)[number % 3]
@@ -234,15 +234,15 @@ def coloured(maps: np.ndarray, count: int) -> np.ndarray:
 
 
 def refuse_no_colour(background: str) -> None:
-    """Raises ConfigError for what is no CSS colour."""
+    """Raises ConfigError unless it is a CSS colour."""
     try:
         ImageColor.getrgb(background)
     except ValueError:
-        raise ConfigError(f"background is {background!r}; write a CSS colour such as white or #ffcc00.") from None
+        raise ConfigError(f"background is {background!r}; use a CSS colour such as white or #ffcc00.") from None
 
 
 def over(images: np.ndarray, background: str) -> np.ndarray:
-    """uint8 images (..., 2 or 4) over a CSS colour, (..., 3); of other channels as they are."""
+    """uint8 images (..., 2 or 4) composited on a CSS colour, (..., 3); other images unchanged."""
     if images.shape[-1] not in (2, 4):
         return images
     ground = np.array(ImageColor.getcolor(background, "RGB"), np.float32)
@@ -251,7 +251,8 @@ def over(images: np.ndarray, background: str) -> np.ndarray:
 
 
 def opaque(images: np.ndarray) -> np.ndarray:
-    """uint8 images (N, H, W, C) with 1 or 3 channels: alpha (C = 2 or 4) over a checkerboard, else the first three."""
+    """uint8 images (N, H, W, C) with 1 or 3 channels: alpha (C = 2 or 4) composited on a checkerboard, else the first
+    three."""
     channels = images.shape[3]
     if channels not in (2, 4):
         return images if channels == 1 else images[..., :3]
@@ -269,29 +270,29 @@ def density_picture(
     """The state of a game on points of one or two dimensions, after figure 1 of Goodfellow et al. 2014.
 
     real (n, D), fake (m, D). score: the discriminator's probability D(x) in [0, 1]. density: the data's density p(x),
-    where it is known. One dimension: the data (curve of p, else a histogram), a histogram of the generated points,
-    D(x), and with a known p the best answer to this generator, D*(x) = p(x) / (p(x) + q(x)), with q a kernel estimate
-    of what is generated. Two: both sets of points over a map of D(x). The axes depend on the real points alone, so
-    that pictures of one run can be compared. Raises ValueError on any other number of dimensions."""
+    if known. One dimension: the data (curve of p, else a histogram), a histogram of the generated points, D(x), and
+    with a known p the optimal discriminator for this generator, D*(x) = p(x) / (p(x) + q(x)), with q a kernel density
+    estimate of the generated points. Two: both sets of points over a map of D(x). The axes depend on the real points
+    only, so that pictures of a run are comparable. Raises ValueError for any other number of dimensions."""
     if real.ndim != 2 or real.shape[1] not in (1, 2) or fake.shape[1:] != real.shape[1:]:
         raise ValueError(f"only points of one or two dimensions can be drawn, got {real.shape} and {fake.shape}")
     return (_one_dimension if real.shape[1] == 1 else _two_dimensions)(real, fake[_finite(fake)], score, density)
 
 
 def kernel_density(points: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Gaussian kernel estimate (m,) of the density of points (n,) at the places `at` (m,); Silverman's rule."""
+    """Gaussian kernel density estimate (m,) of points (n,) at the positions `at` (m,); Silverman's rule."""
     if len(points) == 0:
         return np.zeros(len(at))
     quartiles = np.subtract(*np.percentile(points, [75, 25])) / 1.349
     spread = min(points.std(), quartiles) or points.std()
-    # A collapsed generator has no spread at all; a hair's breadth of the axis keeps its peak visible and finite.
+    # A collapsed generator has no spread; a minimal bandwidth keeps its peak visible and finite.
     bandwidth = max(0.9 * spread * len(points) ** -0.2, (at[-1] - at[0]) / 400)
     gaps = (at[:, None] - points[None, :]) / bandwidth
     return np.exp(-0.5 * gaps**2).sum(1) / (len(points) * bandwidth * np.sqrt(2 * np.pi))
 
 
 class _Axes:
-    """A plot drawn at three times its size and reduced at the end, which smooths every edge."""
+    """A plot drawn at three times its size and reduced at the end, for anti-aliasing."""
 
     fine = 3
 
@@ -328,14 +329,14 @@ class _Axes:
                 pen.line([tuple(point) for point in part], fill=colour, width=2 * self.fine)
 
     def area(self, x: np.ndarray, y: np.ndarray, colour: tuple[int, int, int], strength: float) -> None:
-        """The surface between a curve and the axis, as a veil of the colour."""
+        """The area between a curve and the axis, filled with the transparent colour."""
         points = self.pixels(np.concatenate([x[:1], x, x[-1:]]), np.concatenate([[self.y[0]], y, [self.y[0]]]))
         veil = Image.new("L", self.image.size)
         ImageDraw.Draw(veil).polygon([tuple(point) for point in points], fill=round(255 * strength))
         self.image.paste(colour, (0, 0), veil)
 
     def dots(self, x: np.ndarray, y: np.ndarray, colour: tuple[int, int, int], strength: float) -> None:
-        """A point for each pair inside the frame; where points meet, the colour does not add up."""
+        """A dot for each pair inside the frame; overlapping dots do not add up."""
         inside = (x >= self.x[0]) & (x <= self.x[1]) & (y >= self.y[0]) & (y <= self.y[1])
         veil = Image.new("L", self.image.size)
         pen, radius = ImageDraw.Draw(veil), 1.7 * self.fine
@@ -344,13 +345,13 @@ class _Axes:
         self.image.paste(colour, (0, 0), veil)
 
     def text(self, at: tuple[float, float], text: str, anchor: str = "lm", colour: tuple[int, int, int] = INK) -> None:
-        """Words at a place given in pixels of the finished picture."""
+        """Text at a position in pixels of the finished picture."""
         ImageDraw.Draw(self.image).text(
             (at[0] * self.fine, at[1] * self.fine), text, fill=colour, font=self.font, anchor=anchor
         )
 
     def frame(self, label: str = "x") -> None:
-        """The frame, ticks below and at the left, and the name of the axis below."""
+        """The frame, ticks at the bottom and left, and the label of the x axis."""
         pen, fine = ImageDraw.Draw(self.image), self.fine
         left, top, right, bottom = self.box
         pen.rectangle((left * fine, top * fine, right * fine, bottom * fine), outline=FAINT, width=fine)
@@ -365,7 +366,7 @@ class _Axes:
         self.text((right, self.size[1] - 8), label, "rm")
 
     def legend(self, entries: Sequence[tuple[str, tuple[int, int, int], str]]) -> None:
-        """What each colour stands for; each entry is (words, colour, "line" | "dash" | "area" | "dot")."""
+        """The legend; each entry is (words, colour, "line" | "dash" | "area" | "dot")."""
         pen, fine, across = ImageDraw.Draw(self.image), self.fine, float(self.box[0])
         for words, colour, kind in entries:
             if kind == "dot":
@@ -390,7 +391,7 @@ def _one_dimension(real: np.ndarray, fake: np.ndarray, score: Function | None, d
     x = np.linspace(low, high, 700)
     bins = np.linspace(low, high, 71)
     data = density(x[:, None]) if density else kernel_density(reals, x)
-    # The generated histogram counts what falls outside the axis too, so that its area shows how much that is.
+    # The histogram includes generated points outside the axis, so that its area shows their share.
     height = np.histogram(fakes, bins)[0] / max(1, len(fakes)) / (bins[1] - bins[0])
     axes = _Axes((720, 400), (low, high), (0, 1.8 * float(data.max())), right=46)
     axes.frame()
@@ -398,7 +399,7 @@ def _one_dimension(real: np.ndarray, fake: np.ndarray, score: Function | None, d
     axes.line(x, data, REAL)
     entries = [("data" if density else "data (estimate)", REAL, "line"), ("generated", FAKE, "area")]
     if score or density:
-        top = axes.y[1]  # D runs from 0 to 1 on an axis of its own, at the right
+        top = axes.y[1]  # D goes from 0 to 1 on its own axis, at the right
         if density:
             generated = kernel_density(fakes, x)
             both = data + generated
@@ -435,7 +436,7 @@ def _two_dimensions(
         )
         axes.heat(np.rint(colours).astype(np.uint8))
         entries += [("D near 1", _mix(REAL, PAPER, 0.42), "area"), ("D near 0", _mix(FAKE, PAPER, 0.42), "area")]
-    shown = 2000  # more dots hide one another
+    shown = 2000  # more dots would hide each other
     axes.dots(real[:shown, 0], real[:shown, 1], REAL, 0.75)
     axes.dots(fake[:shown, 0], fake[:shown, 1], FAKE, 0.85)
     axes.frame("")
@@ -444,7 +445,7 @@ def _two_dimensions(
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Round numbers from low to high, five to ten: multiples of 1, 2 or 5 times a power of ten."""
+    """Five to ten round numbers from low to high: multiples of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / 7
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)

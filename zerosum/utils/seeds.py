@@ -1,8 +1,7 @@
-"""Randomness as a function: every draw is named by what it is for, never by what was drawn before it.
+"""Randomness as a function: every random number is named by its purpose, and independent of earlier ones.
 
-`seed_of("latent", 7)` is the same number on every machine and in every process, so the order of the data, the noise
-of a step and the latent of a sample do not depend on how often a program was stopped or on its number of workers.
-"""
+`seed_of("latent", 7)` is the same number on every machine and in every process, so the order of the data, the noise of
+a step and the latent of a sample do not depend on interruptions or the number of workers."""
 
 import hashlib
 from operator import index
@@ -11,7 +10,7 @@ import numpy as np
 
 
 def seed_of(*parts: int | str) -> int:
-    """A seed of 63 bits that depends on every part and on their order; integers of NumPy and torch are integers."""
+    """A seed of 63 bits that depends on every part and on their order; NumPy and torch integers count as integers."""
     text = "\x1f".join(f"str:{part}" if isinstance(part, str) else f"int:{index(part)}" for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 

@@ -1,4 +1,4 @@
-"""Text that is safe to show: names, labels and messages may hold what a terminal would obey."""
+"""Text that is safe to display: names, labels and messages may contain terminal control sequences."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 def printable(name: str) -> str:
     """A name as text that is safe in a terminal, a JSON file and a page.
 
-    Control characters and bytes that are no UTF-8 are shown as escapes."""
+    Control characters and invalid UTF-8 are escaped."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     if text.isprintable():
         return text
@@ -15,13 +15,13 @@ def printable(name: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The same of a text of several lines, which stay lines."""
+    """`printable` for each line of a text."""
     return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
 @contextmanager
 def lost_stream_ignored() -> Iterator[None]:
-    """For what is written to people alone: a terminal that was closed, a pipe without a reader, a full disk."""
+    """Ignore errors of output for users only: a closed terminal, a pipe without a reader, a full disk."""
     try:
         yield
     except (OSError, ValueError):  # ValueError: the file object was closed

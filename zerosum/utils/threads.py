@@ -1,12 +1,11 @@
-"""How many threads compute, and how they wait for one another, beside other programs.
+"""The number of compute threads, and how they wait for each other, next to other programs.
 
-The threads of OpenMP meet several times in every layer. While one waits for another it spins, so that it is there at
-once; beside a busy program it spins for a thread that the system has put aside, and two threads can become many times
-slower than one. So they spin less long than they would (`limit_spinning`), and a run begins with as many threads as
-there are cores that no other program uses (`choose_threads`).
+OpenMP threads synchronise several times in every layer. A waiting thread spins, so that it can go on at once; next to a
+busy program it spins for a thread that is not scheduled, and two threads can become many times slower than one. So they
+spin for less time than by default (`limit_spinning`), and a run starts with as many threads as there are idle cores
+(`choose_threads`).
 
-Nothing here imports torch before it has to: `limit_spinning` must come first.
-"""
+torch is imported late here: `limit_spinning` must run before that."""
 
 import math
 import os
@@ -22,27 +21,27 @@ from statistics import median
 from zerosum.utils.errors import ConfigError
 
 SPINS = 10_000
-"""Turns of the loop in which a thread of GNU OpenMP waits before it sleeps; by default 300,000, some milliseconds. It
-costs nothing that could be measured on an idle machine (docs/performance.md)."""
+"""Iterations for which a waiting GNU OpenMP thread spins before it sleeps; the default of 300,000 is some milliseconds.
+It has no measurable cost on an idle machine (docs/performance.md)."""
 
 POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-"""Variables by which users say how threads wait; where one is set, it holds."""
+"""Variables by which users control waiting; if one is set, it is respected."""
 
 WINDOWS, WINDOW = 5, 0.05
-"""Other programs are measured in so many windows of so many seconds each; the median counts, so that what lasts for a
-moment does not."""
+"""Other programs are measured in this many windows of this many seconds; the median is used, so that short peaks do not
+count."""
 
 ROOM = 0.3
-"""Cores that other programs may use before one counts as taken: a desktop is never quite idle."""
+"""Cores that other programs may use before one counts as taken: a desktop is never completely idle."""
 
-MOST_THREADS = 1024  # of a run; a system that refuses to create more ends the process
+MOST_THREADS = 1024  # of a run; a system that cannot create more kills the process
 
 _late = False
 
 
 def limit_spinning() -> None:
-    """Let threads that wait for one another spin for 10,000 turns, unless the user has set OMP_WAIT_POLICY or
-    GOMP_SPINCOUNT. GNU OpenMP reads it when torch is imported; in a process that has done so before, nothing is set."""
+    """Let waiting threads spin for 10,000 iterations, unless the user has set OMP_WAIT_POLICY or GOMP_SPINCOUNT. GNU
+    OpenMP reads this when torch is imported, so it has no effect afterwards."""
     global _late
     _late = "torch" in sys.modules
     if not _late and not any(name in os.environ for name in POLICIES):
@@ -50,56 +49,56 @@ def limit_spinning() -> None:
 
 
 def spinning() -> str:
-    """How threads wait for one another in this process, as `doctor` says it."""
+    """How threads wait in this process, in words for `doctor`."""
     given = ", ".join(f"{name}={os.environ[name]}" for name in POLICIES if name in os.environ)
     if _late:
-        return f"{given or 'as torch has it'}; torch was imported before zerosum, which therefore set nothing"
+        return f"{given or 'default'}; torch was imported before zerosum, which therefore set nothing"
     return given
 
 
 @dataclass(frozen=True)
 class Threads:
-    """How many threads a run computes with; why, a sentence; wanted, those that it would take if nothing else ran."""
+    """The number of threads of a run; why: the reason as a sentence; wanted: the number if nothing else ran."""
 
     count: int
     why: str
     wanted: int
 
     def pace(self, run: Path) -> "Pace":
-        """What watches the speed of this run while it trains with them."""
+        """The monitor of the speed of this run."""
         return Pace(self.count, self.wanted, cores(), run, Meter().others)
 
 
 def check_threads(asked: int | str) -> None:
-    """Raises ConfigError for what is neither `auto` nor a whole number from 1 to 1,024."""
+    """Raises ConfigError unless it is `auto` or an integer from 1 to 1,024."""
     if asked == "auto":
         return
     with suppress(TypeError, ValueError):
         if not isinstance(asked, bool | float) and 1 <= int(asked) <= MOST_THREADS:
             return
-    raise ConfigError(f"threads is {asked!r}; expected auto or a whole number from 1 to {MOST_THREADS}.")
+    raise ConfigError(f"threads is {asked!r}; expected auto or an integer from 1 to {MOST_THREADS}.")
 
 
 def choose_threads(asked: int | str = "auto") -> Threads:
-    """The number that was asked for; for `auto` OMP_NUM_THREADS if the user has set it, else the threads that torch is
-    set to use in this process (by default the cores), without those whose cores other programs use, at least 1.
+    """The requested number; for `auto` OMP_NUM_THREADS if the user has set it, else torch's number of threads (by
+    default the cores) minus the cores that other programs use, at least 1.
 
-    It takes a quarter of a second to see what others use. Raises ConfigError as `check_threads` does."""
+    Measuring other programs takes a quarter of a second. Raises ConfigError as `check_threads` does."""
     import torch
 
     check_threads(asked)
     limit = torch.get_num_threads()
     if asked != "auto":
-        return Threads(int(asked), f"Trains on {counted(int(asked))}, as asked.", int(asked))
+        return Threads(int(asked), f"Trains on {counted(int(asked))}, as requested.", int(asked))
     if os.environ.get("OMP_NUM_THREADS", "").partition(",")[0] == str(limit):
-        return Threads(limit, f"Trains on {counted(limit)}, as OMP_NUM_THREADS says.", limit)
+        return Threads(limit, f"Trains on {counted(limit)}, from OMP_NUM_THREADS.", limit)
     others = measure_others() if limit > 1 else None
     return idle_threads(limit, cores(), quota(), others)
 
 
 def idle_threads(limit: int, cores: int, quota: float | None, others: float | None) -> Threads:
-    """Of `limit` threads those that this machine has idle cores for: it has so many cores, of which the process may use
-    `quota` (None: all) and other programs use `others` (None: not known)."""
+    """At most `limit` threads, limited to the idle cores: the process may use `quota` cores (None: all), and other
+    programs use `others` (None: unknown)."""
     count, why = min(limit, cores), ""
     if quota is not None and round(quota) < count:
         count, why = max(1, round(quota)), f": its control group may use {quota:g} of the {cores} cores"
@@ -110,8 +109,8 @@ def idle_threads(limit: int, cores: int, quota: float | None, others: float | No
 
 
 def resumed_threads(asked: int | str | None, stored: int | None) -> tuple[Threads, str]:
-    """The threads of a run that goes on: those that it had (`stored`; None: not known), unless others are asked for;
-    and what to warn of, if anything."""
+    """The threads of a resumed run: those it had (`stored`; None: unknown), unless others are requested; and a warning,
+    if any."""
     import torch
 
     if asked is None:
@@ -123,42 +122,42 @@ def resumed_threads(asked: int | str | None, stored: int | None) -> tuple[Thread
     if stored is None or stored == chosen.count:
         return chosen, ""
     return chosen, (
-        f"From here on this run trains on {counted(chosen.count)}, before on {stored}: its weights are no longer bit "
+        f"From now on this run trains on {counted(chosen.count)} instead of {stored}: its weights are no longer bit "
         "for bit those of an uninterrupted run."
     )
 
 
 def taken_cores(others: float | None) -> int:
-    """The cores that are not free to this process when other programs use so many (None: not known)."""
+    """The cores that other programs use, rounded (None: unknown)."""
     return 0 if others is None else max(0, math.ceil(others - ROOM))
 
 
 def free_cores(cores: int, others: float | None) -> int:
-    """Of so many cores those that are free to this process, at least 1."""
+    """The cores that are free for this process, at least 1."""
     return max(1, cores - taken_cores(others))
 
 
 def remark_on_resuming(count: int, cores: int, others: float | None) -> str:
-    """What to say of a run that goes on with `count` threads on so many cores, of which other programs use `others`;
-    nothing where they suffice."""
+    """A warning about a run resumed with `count` threads on this number of cores, of which other programs use `others`;
+    empty if the free cores suffice."""
     free = free_cores(cores, others)
     if free >= count:
         return ""
     have = f"this machine has {cores}" if cores < count else f"other programs use {others:.1f} of the {cores} here"
     return (
-        f"This run trains on {counted(count)}, which should have a core each, and {have}: it will be slow. It keeps "
-        f"them, so that its weights stay bit for bit what they would have been; `--threads {free}` gives that up."
+        f"This run trains on {counted(count)}, each of which needs a core, but {have}: it will be slow. It keeps "
+        f"them so that its weights stay reproducible bit for bit; `--threads {free}` gives that up."
     )
 
 
 class Pace:
-    """Notices at each log line whether other programs have become busy, or idle, since training began.
+    """Detects at log lines whether other programs have become busy, or idle, since training began.
 
-    threads: those that it trains on; wanted: those that it would take if nothing else ran; others: the cores that other
-    programs have used since the last call, None if not known."""
+    threads: those of the run; wanted: those it would use if nothing else ran; others: the cores that other programs
+    have used since the last call, None if unknown."""
 
-    SLOW, RECOVERED = 0.5, 0.7  # of the best speed so far: where an episode begins, and where it ends
-    LINES, IDLE_LINES = 3, 15  # log lines that must show it: one alone may be a moment's
+    SLOW, RECOVERED = 0.5, 0.7  # of the best speed so far: start and end of an episode
+    LINES, IDLE_LINES = 3, 15  # log lines that must show it, so that short peaks do not count
 
     def __init__(self, threads: int, wanted: int, cores: int, run: Path, others: Callable[[], float | None]) -> None:
         self.threads, self.wanted, self.cores, self.run, self.others = threads, wanted, cores, run, others
@@ -167,8 +166,8 @@ class Pace:
         self._best, self._warned, self._told_idle = 0.0, False, wanted <= threads
 
     def __call__(self, rate: float) -> str:
-        """The warning, once an episode; empty when there is nothing to say. rate: images a second of the steps alone,
-        without the wait for data, samples, scores and checkpoints."""
+        """The warning, once per episode; empty if there is none. rate: images per second of the steps alone, without
+        waiting for data, samples, scores and checkpoints."""
         used = self.others()
         if used is None:
             return ""
@@ -184,7 +183,7 @@ class Pace:
             self._warned = True
             return (
                 f"Training has fallen from {self._best:,.1f} to {now:,.1f} images a second: other programs use "
-                f"{used:.1f} of the {self.cores} cores, and it runs on {counted(self.threads)}. {self._remedy(free)}"
+                f"{used:.1f} of the {self.cores} cores, and it uses {counted(self.threads)}. {self._remedy(free)}"
             )
         idle = min(self.wanted, free_cores(self.cores, max(self._used)))
         if len(self._used) == self.IDLE_LINES and idle > self.threads and not self._told_idle:
@@ -197,8 +196,8 @@ class Pace:
 
     def _remedy(self, threads: int) -> str:
         return (
-            f"To change that, stop it with Ctrl-C and go on with `zerosum resume {self.run} --threads {threads}`; its "
-            "weights are then no longer bit for bit those of an uninterrupted run."
+            f"To change that, stop it with Ctrl-C and continue with `zerosum resume {self.run} --threads {threads}`; "
+            "its weights are then no longer bit for bit those of an uninterrupted run."
         )
 
 
@@ -209,7 +208,7 @@ def counted(count: int) -> str:
 
 @contextmanager
 def threads_restored() -> Iterator[None]:
-    """Give torch back the number of threads that it had before the block."""
+    """Restore torch's number of threads after the block."""
     import torch
 
     before = torch.get_num_threads()
@@ -221,13 +220,13 @@ def threads_restored() -> Iterator[None]:
 
 
 class Meter:
-    """The cores that other programs use, on average since the last call (or since it was made)."""
+    """The cores that other programs use, on average since the last call or since its creation."""
 
     def __init__(self) -> None:
         self._before = _reading()
 
     def others(self) -> float | None:
-        """None where the system does not tell."""
+        """None if the system does not report it."""
         now, before = _reading(), self._before
         self._before = now
         if not now.busy or now.busy.keys() != before.busy.keys():
@@ -238,7 +237,7 @@ class Meter:
 
 
 def measure_others() -> float | None:
-    """The cores that other programs use just now; None where the system does not tell."""
+    """The cores that other programs use at the moment; None if the system does not report it."""
     meter, found = Meter(), []
     for _ in range(WINDOWS):
         time.sleep(WINDOW)
@@ -248,12 +247,12 @@ def measure_others() -> float | None:
 
 
 def cores() -> int:
-    """The cores that this process may run on; two threads of one core count once."""
+    """The cores that this process may use; two threads of one core count once."""
     return len(siblings())
 
 
 def siblings(folder: Path = Path("/sys/devices/system/cpu")) -> list[tuple[int, ...]]:
-    """The processors that this process may run on, those of one core together."""
+    """The processors that this process may use, grouped by core."""
     found: dict[str, list[int]] = {}
     for cpu in _allowed():
         core = str(cpu)
@@ -264,7 +263,7 @@ def siblings(folder: Path = Path("/sys/devices/system/cpu")) -> list[tuple[int, 
 
 
 def quota(folder: Path = Path("/sys/fs/cgroup"), group: Path = Path("/proc/self/cgroup")) -> float | None:
-    """The cores that the control groups of this process may use, of both versions; None for all."""
+    """The cores that the control groups of this process (versions 1 and 2) may use; None for all."""
     found = []
     with suppress(OSError, ValueError):
         for line in group.read_text().splitlines():
@@ -289,7 +288,7 @@ def _quota_of(folder: Path) -> float | None:
 
 @dataclass(frozen=True)
 class _Reading:
-    """Seconds: of the clock, of this process, and of each processor; none where the system does not tell."""
+    """Seconds: of the clock, of this process, and of each processor; empty if the system does not report them."""
 
     time: float
     own: float
@@ -306,8 +305,9 @@ def _reading() -> _Reading:
 
 
 def busy_seconds(stat: str, allowed: Sequence[int], ticks: int, also_nice: bool) -> dict[int, float]:
-    """Seconds that each of the processors has been busy, from the text of /proc/stat (proc(5)): in programs, in the
-    system, or taken away by the host. Programs with a nice value give way to others, and count only for another one."""
+    """Seconds for which each processor has been busy, from the text of /proc/stat (proc(5)): in programs, in the
+    system, or stolen by the host. Programs with a nice value give way to this process, and count only with
+    also_nice."""
     busy = {}
     for line in stat.splitlines():
         name, *fields = line.split()
@@ -318,7 +318,7 @@ def busy_seconds(stat: str, allowed: Sequence[int], ticks: int, also_nice: bool)
 
 
 def _others_by_load() -> float | None:
-    """From the load of the last minute, without this process's share of it; for systems without /proc/stat."""
+    """From the load average of the last minute, without this process; for systems without /proc/stat."""
     if not hasattr(os, "getloadavg"):
         return None
     share = time.process_time() / max(60.0, time.monotonic() - _STARTED)

@@ -1,4 +1,4 @@
-"""Weights that training kept in two parts, by spectral or weight normalisation, as the weights that they stand for."""
+"""Converts spectral and weight normalisation in state dicts to plain weights."""
 
 import re
 from collections.abc import Mapping
@@ -12,8 +12,7 @@ _OLD = {"original": "_orig", "0._u": "_u", "0._v": "_v", "original0": "_g", "ori
 
 def plain_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state dict without `weight_orig`, `weight_u`, `weight_v` (Miyato et al. 2018), `weight_g` (Salimans & Kingma
-    2016), nor the names that newer PyTorch has for them (`parametrizations.weight...`): `weight` as the network uses it
-    in eval mode."""
+    2016), and their names in newer PyTorch (`parametrizations.weight...`): `weight` is the one used in eval mode."""
     parts = {_older(name): tensor for name, tensor in state.items()}
     found: dict[str, Tensor] = {}
     for name, tensor in parts.items():
@@ -36,13 +35,13 @@ def plain_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _older(name: str) -> str:
-    """The name that a part had before PyTorch called it a parametrization."""
+    """The name of a part before PyTorch's parametrizations."""
     match = _PARTS.fullmatch(name)
     return name if match is None else f"{match['before']}{match['name']}{_OLD[match['part']]}"
 
 
 def _is_length(parts: Mapping[str, Tensor], base: str) -> bool:
-    """Whether a weight is kept as its length and its direction."""
+    """Whether a weight is stored as length and direction."""
     length, direction = parts.get(f"{base}_g"), parts.get(f"{base}_v")
     if length is None or direction is None or length.ndim != direction.ndim:
         return False
@@ -50,8 +49,9 @@ def _is_length(parts: Mapping[str, Tensor], base: str) -> bool:
 
 
 def _spectral(weight: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
-    """The weight over its largest singular value, as the vectors of the file give that. Layers that go up count their
-    kernels along the second dimension, which only its length tells, or else the larger value."""
+    """The weight divided by its largest singular value, computed from the stored vectors. Transposed convolutions have
+    their output channels in the second dimension; this shows in the length of the vectors, or else the larger value is
+    used."""
     if left is None:
         return weight
     values = []

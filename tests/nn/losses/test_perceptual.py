@@ -205,7 +205,7 @@ def test_weights_of_imagenet(whole: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no file of weights at .*vgg\.pth"):
+    with pytest.raises(DataError, match=r"no weights file .*vgg\.pth"):
         vgg19_features(tmp_path / "vgg.pth")
     (tmp_path / "vgg.pth").write_bytes(b"<html>404</html>")
     with pytest.raises(DataError, match="cannot be read as weights"):
@@ -215,5 +215,5 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the weights of VGG-19: 1 of 32 tensors.*features\.34\.bias.*without _bn"):
         vgg19_features(tmp_path / "vgg.pth")
     torch.save({**state(), "features.1.running_mean": torch.zeros(64)}, tmp_path / "vgg.pth")
-    with pytest.raises(DataError, match=r"no place in it, such as features\.1\.running_mean"):
+    with pytest.raises(DataError, match=r"do not belong to it, such as features\.1\.running_mean"):
         vgg19_features(tmp_path / "vgg.pth")

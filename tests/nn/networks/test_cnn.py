@@ -314,7 +314,7 @@ def test_weights_of_another_network_are_refused_and_change_nothing(resnet18: nn.
         network.load_pretrained({key: value for key, value in state.items() if key != "layer4.1.conv2.weight"})
     with pytest.raises(ValueError, match=r"1 of 122 .* another shape, such as layer2.0.conv1.weight"):
         network.load_pretrained(state | {"layer2.0.conv1.weight": torch.zeros(128, 64, 1, 1)})
-    with pytest.raises(ValueError, match=r"tensors have no place in it, such as layer1\.2\.conv1\.weight"):
+    with pytest.raises(ValueError, match=r"tensors do not belong to it, such as layer1\.2\.conv1\.weight"):
         # all that resnet18 needs is in it, in the right shapes
         network.load_pretrained(torchvision.models.resnet34(weights=None).state_dict())
     with pytest.raises(

@@ -77,7 +77,7 @@ CONTEXTS = (
     "tags.csv is ignored: it {}.",
     "The labels of dataset.json are not classes ({}), so the set is read without classes.",
     "Images were converted: {} (7).",
-    "The checkpoint 000012800 is damaged ({}) and is passed over.",
+    "The checkpoint 000012800 is damaged ({}) and is skipped.",
 )
 """Where parts of sentences stand."""
 NOT_SHOWN = {
@@ -184,7 +184,7 @@ def test_what_the_watch_finds_is_said_in_french() -> None:
         pace_text(400, 1000, 100_000, None),
         pace_text(400, 1000, None, 60.0),
         "Trains on 2 threads: other programs use 0.9 of the 2 cores.",
-        "Trains on 1 thread, as OMP_NUM_THREADS says.",
+        "Trains on 1 thread, from OMP_NUM_THREADS.",
         "Trains in bf16, channels_last: its convolutions take 12 ms in it here, 31 ms in fp32; 4 of their passes by "
         "matrix products, which is faster here.",
         "Trains in fp32, channels_last; its convolutions were not timed: they are small or few, or the device is no "
@@ -196,13 +196,13 @@ def test_what_the_watch_finds_is_said_in_french() -> None:
         "to JPEG first). report.html names each.",
         "2 files beside the images are not read (x/y.txt: not an image file by its name; z: cannot be read: Permission "
         "denied).",
-        "The checkpoint 000012800 is damaged (state.pt is missing) and is passed over.",
+        "The checkpoint 000012800 is damaged (state.pt is missing) and is skipped.",
         "Not enough space for a checkpoint in checkpoints: 41 MB are needed, 3 MB are free. Free some space; earlier "
         "checkpoints are kept.",
         "runs/a was exported, without a discriminator: this one starts anew. Began with 12 of 20 tensors from runs/a "
         "(generator 12 of 12, discriminator 0 of 8); new: head.weight, head.bias and others.",
         "Began with 12 of 20 tensors from runs/a.",
-        "From here on this run trains on 1 thread, before on 2: its weights are no longer bit for bit those of an "
+        "From now on this run trains on 1 thread instead of 2: its weights are no longer bit for bit those of an "
         "uninterrupted run.",
         "The run goes on without scores at its checkpoints. scores need 128 images or more, and there are 9.",
         "This checkpoint has no score: ValueError.",

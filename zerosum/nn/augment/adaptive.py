@@ -11,12 +11,12 @@ INTERVAL = 4  # calls of `observe` between two steps of the probability: minibat
 
 
 class Augmentation(nn.Module):
-    """What `augment_differentiably` does, by settings: with a probability that is fixed, or that rises while the
-    discriminator overfits.
+    """`augment_differentiably` by settings: with a fixed probability, or one that rises while the discriminator
+    overfits.
 
-    The sign of overfitting is the mean sign of the logits of real images, r_t of equation 1: near 0 while they are hard
-    to tell from generated ones, 1 when all of them are known. Buffers hold the state, so that a checkpoint goes on
-    where it stopped. Raises ValueError for settings without a kind (`differentiable` none, or auto not yet
+    Overfitting is measured by the mean sign of the logits of real images, r_t of equation 1: near 0 while they are hard
+    to distinguish from generated ones, 1 when all are recognised. The state is in buffers, so that training can be
+    resumed from a checkpoint. Raises ValueError for settings without a kind (`differentiable` none, or auto not yet
     resolved)."""
 
     probability: Tensor
@@ -38,7 +38,7 @@ class Augmentation(nn.Module):
         self.register_buffer("overfitting", torch.zeros(()))  # the mean sign before the last step
 
     def forward(self, images: Tensor, geometry_only: int = 0) -> Tensor:
-        """Images (N, C, H, W) as `augment_differentiably` gives them, with the probability of now."""
+        """Images (N, C, H, W) augmented by `augment_differentiably` with the current probability."""
         settings = self.settings
         return augment_differentiably(
             images,

@@ -13,19 +13,19 @@ from zerosum.nn.augment.opacity import by_opacity
 from zerosum.nn.augment.settings import AugmentSettings
 
 _LUMA = (0.2989, 0.587, 0.114)  # torchvision's
-_ERASED = (0.02, 0.4)  # least and largest share of the area (s_l, s_h of Zhong et al. 2020)
-_ASPECT = 1 / 0.3  # the longer side is at most so many times the shorter (r_1)
+_ERASED = (0.02, 0.4)  # smallest and largest share of the area (s_l, s_h of Zhong et al. 2020)
+_ASPECT = 1 / 0.3  # largest aspect ratio (r_1)
 
 
 def adjust_colours(images: Tensor, settings: AugmentSettings, chance: Mapping[str, Tensor], alpha: bool) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] by the draws of each, name to (N,) float64; the images given stay as they are."""
+    """Images (N, C, H, W) in [-1, 1] adjusted by their draws, name to (N,) float64; the input is not modified."""
     colours = images[:, :-1] if alpha else images
     if any((settings.channel_shift, settings.brightness, settings.contrast, settings.saturation, settings.hue)):
         colours = _tone((colours + 1) / 2, settings, chance) * 2 - 1
     if settings.blur:
         mix = partial(blur, sigma=settings.blur * chance["blur"], largest=settings.blur)
         colours = by_opacity(torch.cat((colours, images[:, -1:]), dim=1), mix)[:, :-1] if alpha else mix(colours)
-        colours = colours.clamp(-1, 1)  # weights add up to 1 but for rounding
+        colours = colours.clamp(-1, 1)  # weights add up to 1 up to rounding
     if settings.noise:
         colours = _noisy(colours, settings, chance)
     if settings.erase:
@@ -34,7 +34,7 @@ def adjust_colours(images: Tensor, settings: AugmentSettings, chance: Mapping[st
 
 
 def _tone(colours: Tensor, settings: AugmentSettings, chance: Mapping[str, Tensor]) -> Tensor:
-    """Values in [0, 1]; each step ends there."""
+    """Values in [0, 1], clamped after each step."""
 
     def amount(key: str) -> Tensor:
         amounts = around_zero(chance[key], getattr(settings, key))
@@ -68,11 +68,11 @@ def _gray(colours: Tensor) -> Tensor:
 
 
 def _hue_turned(colours: Tensor, turn: Tensor) -> Tensor:
-    """RGB in [0, 1] with the hue of HSV turned by a share of the circle; value and saturation stay."""
+    """RGB in [0, 1] with the HSV hue rotated by a share of the circle; value and saturation are kept."""
     red, green, blue = colours.split(1, dim=1)
     value = colours.amax(dim=1, keepdim=True)
     chroma = value - colours.amin(dim=1, keepdim=True)
-    # 0 to 6 round the circle; of grays anything, since it is multiplied by chroma in the end
+    # 0 to 6 around the circle; arbitrary for grays, since it is multiplied by chroma at the end
     hue = torch.where(value == green, blue - red + 2 * chroma, red - green + 4 * chroma)
     hue = torch.where(value == red, green - blue, hue) / chroma.clamp_min(1e-8) + 6 * turn
     distance = (hue + torch.tensor([5, 3, 1], device=colours.device)[:, None, None]) % 6  # of red, green and blue
@@ -80,7 +80,8 @@ def _hue_turned(colours: Tensor, turn: Tensor) -> Tensor:
 
 
 def blur(images: Tensor, sigma: Tensor, largest: float) -> Tensor:
-    """A Gaussian blur of sigma (N,) pixels, at most `largest`, edges repeated; cut at three times the largest."""
+    """A Gaussian blur of sigma (N,) pixels, at most `largest`, with edge padding; the kernel is cut at three times the
+    largest."""
     reach = math.ceil(3 * largest)
     steps = torch.arange(-reach, reach + 1)
     weights = torch.softmax(-steps.square() / (2 * sigma.clamp_min(1e-3).square())[:, None], dim=1)  # (N, 2 reach + 1)
@@ -103,7 +104,7 @@ def _noisy(colours: Tensor, settings: AugmentSettings, chance: Mapping[str, Tens
 def _erased(colours: Tensor, settings: AugmentSettings, chance: Mapping[str, Tensor]) -> Tensor:
     """Random Erasing (Zhong et al. 2020, Algorithm 1, with random values for pixels).
 
-    Tall rectangles are as likely as wide ones, and one that is longer than the image is cut, where the paper draws
+    Tall rectangles are as likely as wide ones. One that is longer than the image is cut, where the paper draws
     again."""
     height, width = colours.shape[2:]
     area = (_ERASED[0] + (_ERASED[1] - _ERASED[0]) * chance["erase_area"]) * height * width
@@ -123,7 +124,8 @@ def _erased(colours: Tensor, settings: AugmentSettings, chance: Mapping[str, Ten
 
 
 def _generators(chances: Tensor) -> Iterator[torch.Generator]:
-    """For what needs many numbers an image: a generator seeded by the image's draw, to be used before the next."""
+    """For operations that need many random numbers per image: a generator seeded by the image's draw; use it before the
+    next is made."""
     generator = torch.Generator()
     for chance in chances.tolist():
         yield generator.manual_seed(int(chance * 2**53))

@@ -1,4 +1,4 @@
-"""Differentiable augmentation of real and generated images alike: DiffAugment (Zhao et al. 2020) and ADA (Karras et al.
+"""Differentiable augmentation of both real and generated images: DiffAugment (Zhao et al. 2020) and ADA (Karras et al.
 2020). The generator's gradient and gradient penalties pass through it."""
 
 import math
@@ -12,11 +12,11 @@ from torch.nn.functional import grid_sample
 
 from zerosum.nn.augment.settings import POLICIES, USUAL
 
-_MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}  # numbers of ATen's grid sampler
+_MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}  # the numbers in ATen's grid sampler
 _PADDINGS = {"zeros": 0, "border": 1, "reflection": 2}
-_SHIFT, _CUT = 0.125, 0.5  # of DiffAugment, shares of each side; the latter of ADA, too
+_SHIFT, _CUT = 0.125, 0.5  # of DiffAugment, as shares of each side; the latter also of ADA
 _WHOLE, _SCALE, _BETWEEN = 0.125, 0.2, 0.125  # of ADA: shares of each side, and of log2
-_BRIGHTNESS, _CONTRAST, _SATURATION = 0.2, 0.5, 1.0  # of ADA: deviations, the latter two of log2
+_BRIGHTNESS, _CONTRAST, _SATURATION = 0.2, 0.5, 1.0  # of ADA: standard deviations, the latter two of log2
 
 
 def augment_differentiably(
@@ -28,22 +28,27 @@ def augment_differentiably(
     geometry_only: int = 0,
     color_multiplier: float = 1.0,
 ) -> Tensor:
-    """Images (N, C, H, W) around [-1, 1] after the operations of a kind, each on each image with this probability.
+    """Images (N, C, H, W) around [-1, 1] after the operations of a kind, each applied to each image with this
+    probability.
 
     kind: `diffaugment` or `ada`. policy: groups of its operations (`POLICIES`), by default the usual ones (`USUAL`);
     their order is fixed.
-    probability: in [0, 1], or a tensor () that is not looked at here. At 0 the values come back as they were, and so
-    do those of an image that draws nothing. Values are not clamped.
-    alpha: the last channel of the image is opacity; it moves and is cut with the others, but has no colour. It is not
-    weighed into the colours beside it.
-    geometry_only: so many channels, the last, are no image but lie beside it (a label map, a drawing). They move with
-    the image; colour and cutout leave them.
-    color_multiplier: of ada, the probability of each operation of `color` as a share of that of the others.
 
-    Draws come from torch's current generator on the images' device, as many whatever the probability. Differentiable
-    twice, by the images; type and layout in memory stay. Half precision is widened to float32 meanwhile, and autocast
-    has no effect. Raises ValueError for an unknown kind or group, a float outside of [0, 1], and fewer channels than
-    alpha and geometry_only leave room for."""
+    probability: in [0, 1], or a tensor () whose value is not read here. At 0 the values are returned unchanged, and so
+    are those of an image for which no operation is drawn. Values are not clamped.
+
+    alpha: the last channel is alpha; it moves and is cut with the others, but has no colour. Colours are not weighted
+    by it.
+
+    geometry_only: this number of last channels are not part of the image (a label map, a drawing). They move with it,
+    but colour and cutout do not apply.
+
+    color_multiplier: for ada, the probability of `color` operations relative to the others.
+
+    Random numbers come from torch's current generator on the images' device, equally many for any probability. Twice
+    differentiable with respect to the images; dtype and memory layout are kept. Half precision is computed in float32,
+    and autocast has no effect. Raises ValueError for an unknown kind or group, a float outside of [0, 1], and too few
+    channels for alpha and geometry_only."""
     if kind not in POLICIES:
         raise ValueError(f"there is {' and '.join(POLICIES)}, and no {kind!r}")
     if unknown := [name for name in policy if name not in POLICIES[kind]]:
@@ -57,7 +62,7 @@ def augment_differentiably(
         )
     through = _diffaugment if kind == "diffaugment" else partial(_ada, color_multiplier=color_multiplier)
     wide = images if images.dtype == torch.float64 else images.float()
-    device = "cpu" if images.is_meta else images.device.type  # autocast does not know shapes without values
+    device = "cpu" if images.is_meta else images.device.type  # autocast does not support the meta device
     with torch.autocast(device, enabled=False):
         varied = through(wide, policy or USUAL[kind], probability, colours, seen).to(images.dtype)
     if images.is_contiguous(memory_format=torch.channels_last):
@@ -66,7 +71,7 @@ def augment_differentiably(
 
 
 def _diffaugment(images: Tensor, policy: Sequence[str], probability: float | Tensor, colours: int, seen: int) -> Tensor:
-    """The authors' DiffAugment_pytorch.py, but for the probability, which is 1 there."""
+    """The authors' DiffAugment_pytorch.py, except for the probability, which is 1 there."""
     height, width = images.shape[2:]
     if "color" in policy:
         amounts = torch.rand(3, len(images), device=images.device)
@@ -109,15 +114,15 @@ def _ada(
     seen: int,
     color_multiplier: float,
 ) -> Tensor:
-    """Appendix B of the paper without filters and noise, which its section 2 found to be of little use, as it did
-    cutout, which has to be asked for.
+    """Appendix B of the paper without filters and noise, which its section 2 found of little use; so it did cutout,
+    which is off by default.
 
-    The paper enlarges images twice by a wavelet filter (sym6), samples them bilinearly, and halves them again by the
-    same filter. Here one bicubic sample is taken at the size itself, of images mirrored at their edges (with the pixel
-    at the edge twice, theirs once, and mirrored as often as it takes, theirs once with zeros beyond). Waves of four
-    pixels keep all of their height so, and 0.8 of it under bilinear sampling; against aliasing, where images shrink,
-    nothing is done. Whole-pixel moves stay copies. Of gray images the authors also turn the luma over, which makes
-    negatives; that is left to RGB here."""
+    The paper upsamples images by a factor of 2 with a wavelet filter (sym6), samples them bilinearly, and downsamples
+    them with the same filter. Here images are sampled once, bicubically, at their own size, with reflection at the
+    edges (repeating the edge pixel, and as often as needed; the authors' code does not repeat it, and continues with
+    zeros). Waves of four pixels keep their full amplitude, and 0.8 of it under bilinear sampling; there is no filter
+    against aliasing where images shrink. Shifts by whole pixels remain copies. The authors also flip the luma of gray
+    images, which makes negatives; here that is limited to RGB."""
     height, width = images.shape[2:]
     if "blit" in policy or "geometric" in policy:
         matrix, offset = ada_geometry(images, policy, probability)
@@ -132,7 +137,7 @@ def _ada(
                 return flat.view(x.shape)
 
             images = _first(colours, images, recoloured)
-    if "cutout" in policy:  # a rectangle of half the sides becomes mid-gray; its centre is anywhere
+    if "cutout" in policy:  # a rectangle of half the sides becomes mid-gray; its centre may be anywhere
         hidden = _hit(images, probability)[:, None, None]
         centres = torch.rand(2, len(images), device=images.device)
         for centre, side, shape in ((centres[0], height, (-1, 1)), (centres[1], width, (1, -1))):
@@ -144,13 +149,13 @@ def _ada(
 
 
 def ada_geometry(images: Tensor, policy: Sequence[str], probability: float | Tensor) -> tuple[Tensor, Tensor]:
-    """ADA's blit and geometric, composed: matrix (N, 2, 2) and offset (N, 2) that take a place (x, y), in pixels from
-    the centre, to its source. Exactly 1 and 0 for an image that draws nothing.
+    """ADA's blit and geometric operations, composed: matrix (N, 2, 2) and offset (N, 2) that map a position (x, y), in
+    pixels from the centre, to its source. Exactly 1 and 0 for an image for which nothing is drawn.
 
-    In the order of the paper: mirrored, turned by quarters, shifted by whole pixels; scaled, turned, stretched, turned
-    again, shifted. Images that are not square turn by halves only."""
+    In the order of the paper: flip, rotation by 90 degrees, integer shift; scaling, rotation, anisotropic scaling,
+    rotation, shift. Images that are not square are rotated by 180 degrees only."""
     count, _, height, width = images.shape
-    sides = torch.arange(2, device=images.device) * (height - width) + width  # made on the device
+    sides = torch.arange(2, device=images.device) * (height - width) + width  # created on the device
     matrix, offset = torch.eye(2, device=images.device).expand(count, 2, 2), torch.zeros(count, 2, device=images.device)
     if "blit" in policy:
         mirrored = _drawn(_whole(images, 0, 1), 0, probability)
@@ -161,7 +166,7 @@ def ada_geometry(images: Tensor, policy: Sequence[str], probability: float | Ten
         matrix = torch.stack(((1 - 2 * mirrored)[:, None] * matrix[:, 0], matrix[:, 1]), dim=1)
         offset = _times(matrix, offset[:, :, None])[:, :, 0]
     if "geometric" in policy:
-        once = 1 - (1 - probability) ** 0.5  # of two, one or both turn with the probability
+        once = 1 - (1 - probability) ** 0.5  # either of two rotations is applied with the given probability in total
         scale = _drawn(_normal(images, _SCALE), 0, probability).exp2()
         turn = _drawn(torch.rand(count, device=images.device) * 2 - 1, 0, once) * math.pi
         stretch = _drawn(_normal(images, _SCALE), 0, probability).exp2()
@@ -175,10 +180,11 @@ def ada_geometry(images: Tensor, policy: Sequence[str], probability: float | Ten
 
 
 def ada_color(images: Tensor, probability: float | Tensor, colours: int) -> tuple[Tensor, Tensor]:
-    """ADA's color, composed: matrix (N, K, K) and offset (N, K) of K colours, exactly 1 and 0 where nothing is drawn.
+    """ADA's color operations, composed: matrix (N, K, K) and offset (N, K) of K colours, exactly 1 and 0 if nothing is
+    drawn.
 
-    Brightness and contrast, and of RGB also luma flip, hue and saturation. The paper multiplies a matrix for each; but
-    each treats the axis of grays and the plane across it apart, so that one sum says it all."""
+    Brightness and contrast, and for RGB also luma flip, hue and saturation. The paper multiplies one matrix for each;
+    since each acts separately on the gray axis and on the plane orthogonal to it, one sum is equivalent."""
     count = len(images)
     brightness = _drawn(_normal(images, _BRIGHTNESS), 0, probability)
     contrast = _drawn(_normal(images, _CONTRAST), 0, probability).exp2()
@@ -188,16 +194,16 @@ def ada_color(images: Tensor, probability: float | Tensor, colours: int) -> tupl
     luma = contrast * (1 - 2 * _drawn(_whole(images, 0, 1), 0, probability))
     hue = _drawn(torch.rand(count, device=images.device) * 2 - 1, 0, probability) * math.pi
     chroma = contrast * _drawn(_normal(images, _SATURATION), 0, probability).exp2()
-    gray = torch.full_like(one, 1 / 3)  # onto the axis of grays
-    across = (one.roll(1, 0) - one.roll(-1, 0)) / 3**0.5  # the axis times a colour: a quarter turn in the plane
+    gray = torch.full_like(one, 1 / 3)  # projection onto the gray axis
+    across = (one.roll(1, 0) - one.roll(-1, 0)) / 3**0.5  # axis x colour: a rotation by 90° in the plane
     parts = ((luma, gray), (chroma * hue.cos(), one - gray), (chroma * hue.sin(), across))
     matrix = torch.stack([amount[:, None, None] * part for amount, part in parts]).sum(dim=0)
     return matrix, (luma * brightness)[:, None].expand(count, 3)
 
 
 def warp(images: Tensor, matrix: Tensor, offset: Tensor, mode: str, padding: str) -> Tensor:
-    """Each image with the values at matrix (N, 2, 2) · place + offset (N, 2); places are (x, y) in pixels from the
-    centre. Where these are exactly 1 and 0 the image keeps its bits."""
+    """Each image with the values at matrix (N, 2, 2) · position + offset (N, 2); positions are (x, y) in pixels from
+    the centre. If these are exactly 1 and 0, the image is returned bit for bit."""
     height, width = images.shape[2:]
     hit = (matrix != torch.eye(2, device=images.device)).flatten(1).any(dim=1) | (offset != 0).any(dim=1)
     if _idle(hit):
@@ -225,7 +231,7 @@ def resample(images: Tensor, grid: Tensor, mode: str = "bilinear", padding: str 
 
 
 class _Gather(torch.autograd.Function):
-    """Sampling is linear in the images; the gradient goes back through its transpose."""
+    """Sampling is linear in the images; the gradient is its transpose."""
 
     @staticmethod
     def forward(images: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:
@@ -244,11 +250,11 @@ class _Gather(torch.autograd.Function):
 
 
 class _Scatter(torch.autograd.Function):
-    """The transpose of `_Gather`, whose transpose is that again."""
+    """The transpose of `_Gather`, whose transpose is `_Gather` again."""
 
     @staticmethod
     def forward(gradient: Tensor, grid: Tensor, size: torch.Size, mode: str, padding: str) -> Tensor:
-        shape = gradient.new_zeros(()).expand(size)  # only its shape matters, to the gradient by the images
+        shape = gradient.new_zeros(()).expand(size)  # only its shape matters to the images' gradient
         wanted = (True, False)
         images: Tensor = torch.ops.aten.grid_sampler_2d_backward(
             gradient, shape, grid, _MODES[mode], _PADDINGS[padding], False, wanted
@@ -267,25 +273,25 @@ class _Scatter(torch.autograd.Function):
 
 
 def _first(count: int, images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """change of the first channels; those behind stay."""
+    """Apply change to the first channels; the others are kept."""
     if count == images.shape[1]:
         return change(images)
     return torch.cat((change(images[:, :count]), images[:, count:]), dim=1)
 
 
 def _hit(images: Tensor, probability: float | Tensor) -> Tensor:
-    """(N,), which of the images an operation is applied to."""
+    """(N,), the images to which an operation is applied."""
     return torch.rand(len(images), device=images.device) < probability
 
 
 def _drawn(amounts: Tensor, neutral: float, probability: float | Tensor) -> Tensor:
-    """The amounts (N,) or (N, any) of images that draw the operation; of the others, what leaves them as they are."""
+    """The amounts (N,) or (N, any) for images to which the operation is applied, and the neutral value for others."""
     hit = _hit(amounts, probability)
     return torch.where(hit if amounts.ndim == 1 else hit[:, None], amounts, neutral)
 
 
 def _whole(images: Tensor, low: int, high: int) -> Tensor:
-    """(N,) whole numbers from low to high, each as likely."""
+    """(N,) uniform integers from low to high."""
     return torch.randint(low, high + 1, (len(images),), device=images.device)
 
 
@@ -294,13 +300,13 @@ def _normal(images: Tensor, deviation: float) -> Tensor:
 
 
 def _rotation(angle: Tensor) -> Tensor:
-    """(N, 2, 2), which turn x towards y."""
+    """(N, 2, 2) rotations from x towards y."""
     cos, sin = angle.cos(), angle.sin()
     return torch.stack((cos, -sin, sin, cos), dim=1).unflatten(1, (2, 2))
 
 
 def _times(a: Tensor, b: Tensor) -> Tensor:
-    """Matrices (N, 2, 2) times (N, 2, any), never in the lower precision that matmul may be set to."""
+    """Matrices (N, 2, 2) times (N, 2, any), never in the reduced precision that matmul may be set to."""
     return (a[:, :, :, None] * b[:, None]).sum(dim=2)
 
 

@@ -1,4 +1,4 @@
-"""Random numbers of augmentation: a function of (seed, epoch, index) only."""
+"""Random numbers for augmentation: a function of (seed, epoch, index) only."""
 
 from functools import lru_cache
 
@@ -12,15 +12,15 @@ COLUMNS = (
     "channel_shift", "brightness", "contrast", "saturation", "hue", "blur", "noise", "noise_values",
     "erase", "erase_area", "erase_aspect", "erase_y", "erase_x", "erase_values",
 )  # fmt: skip
-"""One random number per image for each of these, used or not."""
+"""One random number per image for each of these, whether used or not."""
 
 
 def draws(seed: int, epochs: int | np.ndarray, indices: np.ndarray) -> np.ndarray:
     """(N, len(COLUMNS)) float64 in [0, 1) for images `indices` (N,), in one epoch or each in its own (N,).
 
-    A value is number `index` of the SplitMix64 stream (Steele, Lea & Flood 2014, section 2) that its seed, epoch and
-    column name. Any number of such a stream can be asked for by itself, so that nothing is kept between batches; and a
-    new column would leave the others as they are."""
+    A value is number `index` of the SplitMix64 stream (Steele, Lea & Flood 2014, section 2) of its seed, epoch and
+    column name. Streams have random access, so no state is kept between batches, and a new column would not change the
+    others."""
     indices = np.asarray(indices)
     found, places = np.unique(np.broadcast_to(epochs, indices.shape), return_inverse=True)
     starts = np.stack([_starts(seed, int(epoch)) for epoch in found])[places]  # (N, K)
@@ -37,5 +37,5 @@ def _starts(seed: int, epoch: int) -> np.ndarray:
 
 
 def around_zero(chance: Tensor, largest: float) -> Tensor:
-    """Draws in [0, 1) to amounts from -largest to largest."""
+    """Map draws in [0, 1) to amounts from -largest to largest."""
     return (2 * chance - 1) * largest

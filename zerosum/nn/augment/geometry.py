@@ -10,9 +10,9 @@ from zerosum.nn.augment.draws import around_zero
 from zerosum.nn.augment.opacity import by_opacity
 from zerosum.nn.augment.settings import AugmentSettings
 
-# `where` of torch 2.11 has no unsigned integers but of 8 bits; the bits are copied as they are
+# in torch 2.11 `where` supports no unsigned integers other than uint8, so the bits are reinterpreted
 _SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32}
-_PADDING = {"nearest": "border", "reflect": "reflection", "constant": "zeros"}  # what grid_sample calls them
+_PADDING = {"nearest": "border", "reflect": "reflection", "constant": "zeros"}  # names in grid_sample
 
 
 def warp(
@@ -25,7 +25,7 @@ def warp(
 ) -> list[Tensor]:
     """The images and the others, (N, any, H, W) each, by the draws of each sample, name to (N,) float64; see `augment`.
 
-    Flips and shifts alone copy pixels; anything more interpolates once, bilinearly."""
+    Flips and shifts only copy pixels; anything else interpolates once, bilinearly."""
     y, x = _places(images, settings, chance)
 
     def between(tensor: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def warp(
 
     if settings.interpolated:
         found = by_opacity(images, between) if alpha else between(images)
-        result = [found.clamp_(-1, 1)]  # weights add up to 1 but for rounding
+        result = [found.clamp_(-1, 1)]  # weights add up to 1 up to rounding
     else:
         result = [nearest(images, outside=[0.0] * (images.shape[1] - alpha) + [-1.0] * alpha)]
     label_fill = "nearest" if settings.fill == "constant" and void is None else settings.fill
@@ -49,11 +49,11 @@ def warp(
 
 
 def _places(images: Tensor, settings: AugmentSettings, chance: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """y and x of the source of each pixel, in pixels, (N, H, W) or what broadcasts to it; whole without interpolation.
+    """y and x of the source of each pixel, in pixels, (N, H, W) or broadcastable to it; integers without interpolation.
 
-    The map from a place to its source is that of Keras up to version 2 (`apply_affine_transform`), about the centre:
-    rotation · shift · shear · zoom; today's Keras shears along the other axis. So a zoom of 0.8 shows 0.8 of the side,
-    enlarged."""
+    The map from a position to its source is that of Keras up to version 2 (`apply_affine_transform`), about the centre:
+    rotation · shift · shear · zoom; later Keras versions shear along the other axis. A zoom of 0.8 thus shows 0.8 of
+    each side, enlarged."""
     height, width = images.shape[2:]
 
     def amount(values: Tensor) -> Tensor:
@@ -77,32 +77,33 @@ def _places(images: Tensor, settings: AugmentSettings, chance: Mapping[str, Tens
 
 
 def _mirror(axis: str, settings: AugmentSettings, chance: Mapping[str, Tensor]) -> Tensor:
-    """(N,), -1 for the half of the images that are mirrored along the axis, if it is on; else 1."""
+    """(N,), -1 for the half of the images that are flipped along the axis, if this is on; else 1."""
     if settings.flip not in (axis, "both"):
         return torch.ones_like(chance["rotation"])
     return 1 - 2 * (chance[f"flip_{axis}"] < 0.5).double()
 
 
 def _whole_pixels(chance: Tensor, shift: float, side: int) -> Tensor:
-    """From -n to n pixels, each as likely; n is the share of the side, and at least 1 if there is a shift at all."""
+    """Uniform from -n to n pixels; n is the share of the side, and at least 1 if there is any shift."""
     most = max(1, round(shift * side)) if shift else 0
     return ((2 * most + 1) * chance).floor() - most
 
 
 def _interpolated(tensor: Tensor, y: Tensor, x: Tensor, fill: str) -> Tensor:
-    """Values between pixels; 0 lies beyond the edge where fill is constant."""
+    """Bilinear interpolation; 0 outside the image if fill is constant."""
     height, width = tensor.shape[2:]
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)  # ±1 are the edges of the image
     return grid_sample(tensor, grid, "bilinear", _PADDING[fill], align_corners=False)
 
 
 def _nearest(tensor: Tensor, y: Tensor, x: Tensor, fill: str, outside: Sequence[float]) -> Tensor:
-    """The nearest pixels, unchanged; outside, for all channels or each, is beyond the edge where fill is constant."""
+    """The nearest pixels; if fill is constant, outside the image the values `outside`, one for all channels or one for
+    each."""
     count, channels, height, width = tensor.shape
     y, x = (y + 0.5).floor().long(), (x + 0.5).floor().long()
     first = torch.arange(count, device=tensor.device)[:, None, None] * (height * width)
     places = first + _inside(y, height, fill) * width + _inside(x, width, fill)  # (N, H, W)
-    pixels = tensor.permute(0, 2, 3, 1).reshape(-1, channels)  # no copy where images are channels-last in memory
+    pixels = tensor.permute(0, 2, 3, 1).reshape(-1, channels)  # no copy for channels-last images
     found = pixels.index_select(0, places.reshape(-1)).view(count, height, width, channels)
     if fill == "constant":
         within = (y >= 0) & (y < height) & (x >= 0) & (x < width)
@@ -113,7 +114,7 @@ def _nearest(tensor: Tensor, y: Tensor, x: Tensor, fill: str, outside: Sequence[
 
 
 def _inside(places: Tensor, side: int, fill: str) -> Tensor:
-    """Whole places brought into 0..side-1."""
+    """Integer positions mapped into 0..side-1."""
     if fill == "reflect":  # d c b a | a b c d | d c b a
         places = places % (2 * side)
         return torch.minimum(places, 2 * side - 1 - places)

@@ -1,4 +1,4 @@
-"""pix2pix's jitter: enlarged a little, cropped at random, and mirrored, an image and its labels alike."""
+"""pix2pix's jitter: upscaling, a random crop and flips, the same for an image and its labels."""
 
 from collections.abc import Collection, Mapping
 
@@ -14,17 +14,19 @@ def jitter(
     flip: bool,
     sharp: bool = False,
 ) -> dict[str, Tensor]:
-    """A random crop of each sample, the same in every tensor, each as large as before (Isola et al. 2017, section 6.2).
+    """A random crop of each sample, the same in every tensor, of the original size (Isola et al. 2017, section 6.2).
 
-    tensors: (N, C, H, W) or (N, H, W), of one N, H and W. Floats are images in [-1, 1], and interpolated, bicubically;
-    those named in `nearest`, and integers, take the nearest pixel, so that they hold no value that was not there.
-    enlarge: height and width of what is cropped, in pixels; the paper has 286 for 256. Each place in it is as likely.
-    None leaves the geometry to flip. flip: mirror half of the samples, left and right. sharp: by the bicubic kernel of
-    a = -0.75, which overshoots more, in place of Pillow's, a = -0.5, by which the code of pix2pix and pix2pixHD goes.
+    tensors: (N, C, H, W) or (N, H, W), with the same N, H and W. Floats are images in [-1, 1] and interpolated
+    bicubically; those named in `nearest`, and integers, use nearest neighbour, so that no new values appear. enlarge:
+    height and width before cropping, in pixels; the paper has 286 for 256. All crops are equally likely. None: flips
+    only. flip: mirror half of the samples horizontally. sharp: use the bicubic kernel with a = -0.75, which overshoots
+    more, instead of Pillow's a = -0.5, which the code of pix2pix and pix2pixHD uses.
 
-    Draws come from torch's current generator on the CPU, wherever the tensors are. With nothing on, the same tensors
-    come back and nothing is drawn. The paper enlarges images of 256 pixels, as is done here; its code the file itself.
-    Raises ValueError when shapes do not agree, a name in nearest is not there, or enlarge is less than H x W."""
+    Random numbers come from torch's current CPU generator, whatever the device of the tensors. With everything off, the
+    same tensors are returned and nothing is drawn. Images are enlarged from the training size, as in the paper; its
+    code resizes the file.
+
+    Raises ValueError when shapes do not agree, a name in nearest is missing, or enlarge is less than H x W."""
     count, height, width = _size(tensors)
     if missing := sorted(set(nearest) - set(tensors)):
         raise ValueError(f"nearest names {', '.join(missing)}, but there are {', '.join(tensors)} only")
@@ -41,7 +43,7 @@ def jitter(
     if enlarge is not None:
         rows = rows + torch.randint(tall - height + 1, (count, 1))
         columns = columns + torch.randint(wide - width + 1, (count, 1))
-    # the pixel of the original whose area holds the centre of one of the enlarged
+    # the original pixel whose area contains the centre of the enlarged one
     old_rows, old_columns = (2 * rows + 1) * height // (2 * tall), (2 * columns + 1) * width // (2 * wide)
 
     def moved(name: str, tensor: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ def jitter(
         if enlarge is None:
             return _taken(tensor, rows, columns)
         images = tensor if tensor.ndim == 4 else tensor[:, None]
-        # enlarged, antialias only means Pillow's kernel
+        # when enlarging, antialias only selects Pillow's kernel
         larger = interpolate(images, enlarge, mode="bicubic", align_corners=False, antialias=not sharp).clamp(-1, 1)
         return _taken(larger if tensor.ndim == 4 else larger[:, 0], rows, columns)
 
@@ -58,7 +60,7 @@ def jitter(
 
 
 def _size(tensors: Mapping[str, Tensor]) -> tuple[int, int, int]:
-    """N, H and W, which all have in common."""
+    """N, H and W of all tensors."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     sizes = {(shape[0], *shape[-2:]) for shape in shapes.values() if len(shape) in (3, 4)}
     if len(sizes) != 1 or any(len(shape) not in (3, 4) for shape in shapes.values()):
@@ -68,7 +70,7 @@ def _size(tensors: Mapping[str, Tensor]) -> tuple[int, int, int]:
 
 
 def _taken(tensor: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """From each sample the pixels in its rows (N, H) and columns (N, W), in the layout of memory that they have."""
+    """The pixels of each sample in its rows (N, H) and columns (N, W), in the memory layout of the input."""
     rows, columns = rows.to(tensor.device)[:, :, None], columns.to(tensor.device)[:, None]
     sample = torch.arange(len(tensor), device=tensor.device)[:, None, None]
     if tensor.ndim == 3:

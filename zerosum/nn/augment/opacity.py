@@ -1,4 +1,4 @@
-"""Colours beside transparent pixels."""
+"""Colours of transparent pixels."""
 
 from collections.abc import Callable
 
@@ -9,10 +9,10 @@ _VISIBLE = 1 / 512  # below half a step of 8 bits
 
 
 def by_opacity(images: Tensor, mix: Callable[[Tensor], Tensor]) -> Tensor:
-    """mix, which makes each pixel a mean of others, on images (N, C, H, W) in [-1, 1] whose last channel is opacity.
+    """Apply mix, which averages pixels, to images (N, C, H, W) in [-1, 1] whose last channel is alpha.
 
-    A colour weighs as much as it is opaque, lest what lies under transparent pixels (black, mostly) show at edges.
-    Where nothing is visible, colours are mixed plainly."""
+    Colours are weighted by alpha, so that the colour of transparent pixels (mostly black) does not bleed into edges.
+    Where nothing is visible, colours are mixed without weights."""
     colours, opacity = images[:, :-1], (images[:, -1:] + 1) / 2
     parts = mix(torch.cat((colours, colours * opacity, opacity), dim=1))
     plain, weighted, opacity = parts.split((colours.shape[1], colours.shape[1], 1), dim=1)
@@ -21,7 +21,7 @@ def by_opacity(images: Tensor, mix: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def over_white(images: Tensor) -> Tensor:
-    """Images (N, C + 1, H, W) in [-1, 1] whose last channel is opacity, with their colours laid over white: what two
-    images have under transparent pixels makes no difference between them."""
+    """Images (N, C + 1, H, W) in [-1, 1] whose last channel is alpha, with colours composited on white, so that colours
+    under transparent pixels make no difference between images."""
     colours, opacity = images[:, :-1], (images[:, -1:] + 1) / 2
     return torch.cat((1 - (1 - colours) * opacity, images[:, -1:]), dim=1)

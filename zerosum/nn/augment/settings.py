@@ -1,4 +1,4 @@
-"""How training images are varied, in the words of Keras' ImageDataGenerator; every quantity is off at 0."""
+"""Settings of data augmentation, with the names of Keras' ImageDataGenerator; every operation is off at 0."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -21,10 +21,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "blur": 0.5, "noise": 0.02, "erase": 0.1,
     },
 }  # fmt: skip
-"""The values that `augment=NAME` stands for."""
+"""The presets of `augment=NAME`."""
 
 PRESET = "preset"
-"""The key under which such a name stands where single settings stand beside it."""
+"""The key of the preset's name where single settings are given too."""
 
 POLICIES: dict[str, tuple[str, ...]] = {
     "diffaugment": ("color", "translation", "cutout"),
@@ -33,37 +33,37 @@ POLICIES: dict[str, tuple[str, ...]] = {
 """The groups of operations of each kind of differentiable augmentation, in the order in which they are applied."""
 
 USUAL: dict[str, tuple[str, ...]] = POLICIES | {"ada": ("blit", "geometric", "color")}
-"""Those that are on when none are named; ADA's authors found cutout of no use (Karras et al. 2020, section 2)."""
+"""Those that are on by default; ADA's authors found cutout of no use (Karras et al. 2020, section 2)."""
 
 
 class AugmentSettings(BaseModel):
-    """What is done to training images. Each image draws a new amount in each epoch, evenly within the bounds.
+    """Augmentation of training images. Each image gets new random amounts in each epoch, uniform within the bounds.
 
-    A share of the range is a share of the way from black to white. From a string, the preset of that name."""
+    A share of the range is a share of the interval from black to white. A string is the name of a preset."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
-    rotation: float = Field(0.0, ge=0, le=180, description="largest turn to either side, in degrees")
-    shift: float = Field(0.0, ge=0, le=1, description="largest shift along each side, as a share of it; whole pixels")
-    shear: float = Field(0.0, ge=0, le=60, description="largest shear to either side, in degrees")
-    zoom: float = Field(0.0, ge=0, le=0.9, description="sides of the part that is seen, times 1 - zoom to 1 + zoom")
-    stretch: bool = Field(False, description="height and width draw a zoom each, so that proportions change")
+    rotation: float = Field(0.0, ge=0, le=180, description="largest rotation in either direction, in degrees")
+    shift: float = Field(0.0, ge=0, le=1, description="largest shift along each axis, as a share of it; integer pixels")
+    shear: float = Field(0.0, ge=0, le=60, description="largest shear in either direction, in degrees")
+    zoom: float = Field(0.0, ge=0, le=0.9, description="scale of the visible part, from 1 - zoom to 1 + zoom")
+    stretch: bool = Field(False, description="separate zoom for height and width, which changes the aspect ratio")
     flip: Literal["none", "horizontal", "vertical", "both"] = Field(
-        "none", description="mirror half of the images: left and right, up and down, or each of the two"
+        "none", description="mirror half of the images: horizontally, vertically, or each independently"
     )
     brightness: float = Field(
-        0.0, ge=0, le=1, description="values, counted from black, times 1 - brightness to 1 + brightness"
+        0.0, ge=0, le=1, description="factor of pixel values, from 1 - brightness to 1 + brightness"
     )
     contrast: float = Field(
-        0.0, ge=0, le=1, description="distance from the mean gray times 1 - contrast to 1 + contrast"
+        0.0, ge=0, le=1, description="factor of the distance from mean gray, from 1 - contrast to 1 + contrast"
     )
     saturation: float = Field(
-        0.0, ge=0, le=1, description="distance from gray times 1 - saturation to 1 + saturation; RGB only"
+        0.0, ge=0, le=1, description="factor of the distance from gray, from 1 - saturation to 1 + saturation; RGB only"
     )
-    hue: float = Field(0.0, ge=0, le=0.5, description="largest turn of the hue, as a share of the circle; RGB only")
+    hue: float = Field(0.0, ge=0, le=0.5, description="largest hue rotation, as a share of the circle; RGB only")
     channel_shift: float = Field(
-        0.0, ge=0, le=1, description="largest amount added to each channel by itself, as a share of the range"
+        0.0, ge=0, le=1, description="largest offset of each channel, drawn separately, as a share of the range"
     )
     blur: float = Field(0.0, ge=0, le=20, description="largest standard deviation of a Gaussian blur, in pixels")
     noise: float = Field(
@@ -74,7 +74,7 @@ class AugmentSettings(BaseModel):
     )
     fill: Literal["nearest", "reflect", "constant"] = Field(
         "nearest",
-        description="what comes in from outside: the edge, the mirror image, or mid-gray (where alpha is, nothing)",
+        description="values outside the image: the edge, a reflection, or mid-gray (transparent with alpha)",
     )
 
     @model_validator(mode="before")
@@ -99,68 +99,66 @@ class AugmentSettings(BaseModel):
 
     @property
     def interpolated(self) -> bool:
-        """Whether pixels move to places between others; flips and shifts alone do not."""
+        """Whether pixels are interpolated; flips and shifts alone do not."""
         return self.rotation > 0 or self.shear > 0 or self.zoom > 0
 
     @property
     def coloured(self) -> bool:
-        """Whether the values of pixels change where they are."""
+        """Whether pixel values change."""
         amounts = (self.brightness, self.contrast, self.saturation, self.hue, self.channel_shift)
         return any(amount > 0 for amount in (*amounts, self.blur, self.noise, self.erase))
 
     @property
     def active(self) -> bool:
-        """Whether anything is on; stretch and fill alone do nothing."""
+        """Whether anything is on; stretch and fill alone have no effect."""
         return self.geometric or self.coloured
 
     @property
     def shared(self) -> bool:
-        """Whether generated images go through operations, too; only in adversarial games."""
+        """Whether generated images are augmented too; only in adversarial training."""
         return False
 
     def not_shared(self) -> Self:
-        """The same without operations that generated images go through, too."""
+        """The same settings without augmentation of generated images."""
         return self
 
     @property
     def leaks(self) -> bool:
-        """Whether a generator that learns from these images would make images that the data has not.
+        """Whether a generator trained on these images would reproduce the augmentation.
 
-        Mirror images are taken to be as likely as the images themselves."""
+        Mirror images are assumed to be as likely as the originals."""
         return self.shift > 0 or self.interpolated or self.coloured
 
 
 class GanAugmentSettings(AugmentSettings):
-    """How the images of an adversarial game are varied.
+    """Augmentation of adversarial training.
 
-    What AugmentSettings names is done to real images, before anything sees them, so that the generator learns it too.
-    `differentiable` is done to real and generated images alike, each time the discriminator looks, and the generator's
-    gradient goes through it: of that it need learn nothing (Zhao et al. 2020; Karras et al. 2020). `active`, `leaks`
-    and `geometric` speak of the former alone."""
+    The operations of AugmentSettings apply to real images before they reach any network, so the generator reproduces
+    them. `differentiable` applies to both real and generated images each time the discriminator sees them, and the
+    generator's gradient passes through it, so the generator need not reproduce it (Zhao et al. 2020; Karras et al.
+    2020). `active`, `leaks` and `geometric` are about the former only."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS | {kind: {"differentiable": kind} for kind in POLICIES}
 
     differentiable: Literal["auto", "none", "diffaugment", "ada"] = Field(
-        "none", description="what real and generated images go through alike before the discriminator sees them"
+        "none", description="augmentation of both real and generated images before the discriminator"
     )
     policy: tuple[str, ...] = Field(
         (),
-        description="its operations: color, translation, cutout of diffaugment, by default all; "
-        "blit, geometric, color, cutout of ada, by default all but cutout",
+        description="groups of operations: color, translation, cutout for diffaugment, by default all; "
+        "blit, geometric, color, cutout for ada, by default all but cutout",
     )
     probability: Annotated[float, Field(ge=0, le=1)] | Literal["auto", "adaptive"] = Field(
         "auto",
-        description="how likely an image is to go through each operation; adaptive: as far as the discriminator "
+        description="probability of each operation; adaptive: it rises while the discriminator "
         "overfits; auto: 1 for diffaugment, adaptive for ada",
     )
     color_multiplier: float = Field(
-        1.0, ge=0, le=1, description="ada: probability of its color operations, as a share of that of the others"
+        1.0, ge=0, le=1, description="ada: probability of color operations relative to the others"
     )
-    target: float = Field(
-        0.6, gt=0, lt=1, description="adaptive: the mean sign of real logits at which the probability rests"
-    )
+    target: float = Field(0.6, gt=0, lt=1, description="adaptive: target of the mean sign of real logits")
     adapt_images: PositiveInt = Field(
-        100_000, description="adaptive: images in which the probability goes from 0 to 1 at the fastest"
+        100_000, description="adaptive: images in which the probability can rise from 0 to 1"
     )
 
     @field_validator("policy", mode="before")
@@ -172,7 +170,7 @@ class GanAugmentSettings(AugmentSettings):
     @classmethod
     def _known_and_in_order(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         kind = info.data.get("differentiable")
-        if not value or kind is None:  # None: the kind itself is wrong, and says so
+        if not value or kind is None:  # None: the kind is invalid, which raises its own error
             return value
         if kind not in POLICIES:
             raise ValueError(f"operations need their kind: set differentiable to {' or '.join(POLICIES)}")
@@ -182,7 +180,7 @@ class GanAugmentSettings(AugmentSettings):
 
     @property
     def shared(self) -> bool:
-        """Whether real and generated images go through operations alike; of `auto` that is not known yet."""
+        """Whether generated images are augmented too; not known yet for `auto`."""
         return self.differentiable in POLICIES
 
     def not_shared(self) -> Self:

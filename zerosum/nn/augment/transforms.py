@@ -1,4 +1,4 @@
-"""Augmentation of batches, each image by its own random numbers: geometry first, then colour, as in Keras."""
+"""Augmentation of batches, with random numbers for each image: geometry first, then colour, as in Keras."""
 
 from collections.abc import Sequence
 from typing import overload
@@ -17,7 +17,7 @@ __all__ = ["augment", "check", "draws"]
 
 
 def check(settings: AugmentSettings, channels: int, alpha: bool) -> None:
-    """Raises ConfigError that names the key without a meaning in images of so many channels, alpha counted."""
+    """Raises ConfigError naming a setting that is not defined for this number of channels (including alpha)."""
     if channels - alpha == 3:
         return
     for key in ("saturation", "hue"):
@@ -51,16 +51,16 @@ def augment(
     masks: Sequence[Tensor] | None = None,
     void: int | None = None,
 ) -> Tensor | tuple[Tensor, list[Tensor]]:
-    """Images (N, C, H, W) float32 in [-1, 1], varied by what `draws` gave for them; in [-1, 1] too.
+    """Images (N, C, H, W) float32 in [-1, 1], augmented by their `draws`; the result is in [-1, 1] too.
 
     The order: all geometry in one interpolation; then channel shift, brightness, contrast, saturation, hue, blur,
-    noise, erasing. Colour leaves alpha, the last channel where there is one, as it is. With nothing on, the same tensor
-    comes back.
+    noise, erasing. Colour operations leave alpha, the last channel if there is one, unchanged. With everything off, the
+    same tensor is returned.
 
-    masks: further tensors (N, any, H, W) that go through the geometry of the images and nothing else. Floats are
-    interpolated; integers take the nearest pixel, so that they hold no label that was not there. What comes in from
-    outside is as `settings.fill` says, but under fill=constant `void` in integers, or the nearest edge if that is None.
-    Raises ValueError when the shapes do not agree, ConfigError as `check` does."""
+    masks: further tensors (N, any, H, W) to which only the geometry is applied. Floats are interpolated; integers use
+    nearest neighbour, so that no new labels appear. Outside the image, `settings.fill` applies, but fill=constant means
+    `void` for integers, or the nearest edge if that is None. Raises ValueError when the shapes do not agree,
+    ConfigError as `check` does."""
     count, channels, height, width = images.shape
     others = [] if masks is None else list(masks)
     if drawn.shape != (count, len(COLUMNS)):
@@ -82,6 +82,6 @@ def augment(
 
 
 def _laid_out_like(tensor: Tensor, model: Tensor) -> Tensor:
-    """In memory as the model is, channels-last or not."""
+    """In the memory format of the model, channels-last or not."""
     last = model.is_contiguous(memory_format=torch.channels_last)
     return tensor.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

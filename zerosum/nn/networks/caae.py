@@ -261,10 +261,10 @@ class Autoencoder(nn.Module):
 class Labels(nn.Module):
     """A condition (N, A) of zeros and ones to (N, width) numbers of -1 and 1, the range of images.
 
-    conditions: the numbers of each group, A in all. Each group is repeated as a whole, `counts` times, as often as it
-    fits into as many numbers as it stands beside: in the code, beside a latent of 50, ten ages 5 times and two genders
-    25 times. A group that is wider is there once; the code would leave it out.
-    Raises ValueError when there is no group or an empty one; forward, when A is another."""
+    conditions: the size of each group, A in total. Each group is repeated as a whole, `counts` times, as often as it
+    fits into the width of the tensor that it is concatenated to: in the code, for a latent of 50, ten ages 5 times and
+    two genders 25 times. A group that is wider is used once; the code would leave it out. Raises ValueError when there
+    is no group or an empty one; forward, when A differs."""
 
     def __init__(self, conditions: Sequence[int], target_width: int) -> None:
         super().__init__()
@@ -317,7 +317,7 @@ def _norm_relu(channels: int, norm: bool) -> list[nn.Module]:
 
 
 def _norm(norm: Norm, channels: int) -> list[nn.Module]:
-    """A norm with a shift and no scale; none for those that are no layer of their own."""
+    """A norm with a shift and no scale; empty for norms that are not layers."""
     if norm == "batch":
         return [nn.BatchNorm2d(channels, eps=1e-3, affine=False), Shift(channels)]
     return [nn.GroupNorm(1, channels, eps=1e-3, affine=False), Shift(channels)] if norm == "layer" else []

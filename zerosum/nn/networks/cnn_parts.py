@@ -10,14 +10,14 @@ from torch import nn
 class Parts:
     """An architecture, split into the parts that its users need.
 
-    stages: convolutions, each from the maps (N, F, h, w) of the one before, the first from images; the maps that
-    leave the last are those that Grad-CAM looks at.
-    neck: from these maps to features (N, dimension): pooling, and dense layers where there are any.
+    stages: convolutional stages, each from the maps (N, F, h, w) of the previous one, the first from images; Grad-CAM
+    uses the output of the last.
+    neck: from these maps to features (N, dimension): pooling, and dense layers if any.
     head: from features to logits.
-    entry: images (N, C, H, W) in [-1, 1] to what the first stage expects.
-    taps: stages, by number, after which an auxiliary classifier looks (GoogLeNet); auxiliary: from these maps to
-    features, one module a tap, and auxiliary_heads from there to logits.
-    foreign: names that other people's weights files have for these tensors, by id(tensor)."""
+    entry: images (N, C, H, W) in [-1, 1] to the input range of the first stage.
+    taps: indices of stages after which there is an auxiliary classifier (GoogLeNet); auxiliary: from these maps to
+    features, one module per tap, and auxiliary_heads from there to logits.
+    foreign: names of these tensors in others' weights files, by id(tensor)."""
 
     stages: Sequence[nn.Module]
     neck: nn.Module

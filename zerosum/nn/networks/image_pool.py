@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 
 class ImagePool(nn.Module):
-    """The last translations of a generator, among which a discriminator sees older ones (Shrivastava et al. 2017, as
-    CycleGAN has it, section 4): of each image that comes, with probability 1/2 an earlier one is returned, whose place
-    it takes, else itself. Until the pool is full each is stored and returned. size 0: all come back as they are.
+    """A pool of earlier translations, from which the discriminator sees some instead of current ones (Shrivastava et
+    al. 2017, as in CycleGAN, section 4): for each new image, with probability 1/2 a stored one is returned and replaced
+    by it, else the new image is returned. Until the pool is full every image is stored and returned. size 0: all images
+    are returned unchanged.
 
-    The pool is a buffer, so that checkpoints keep it. Draws come from torch's generator on the CPU."""
+    The pool is a buffer, so that checkpoints contain it. Random numbers come from torch's CPU generator."""
 
     images: Tensor
     count: Tensor
@@ -24,7 +25,7 @@ class ImagePool(nn.Module):
 
     @torch.no_grad()
     def exchange(self, fakes: Tensor) -> Tensor:
-        """As many images (N, C, H, W), of these and of earlier ones, without a graph."""
+        """Equally many images (N, C, H, W), some of them earlier ones, detached from the graph."""
         fakes = fakes.detach()
         if not self.size or fakes.is_meta:
             return fakes

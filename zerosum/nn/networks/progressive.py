@@ -1,9 +1,9 @@
 """Networks that grow (Karras, Aila, Laine & Lehtinen 2018, section 2, figure 2 and table 2;
 tkarras/progressive_growing).
 
-All blocks are built at once; `level`, an argument of forward, says how far the network has grown. Level 2 is 4 pixels,
-level 3 is 8, level L is 2^L; at 3.25 a quarter of the way to 16 pixels is gone: the image of 16 pixels is a mix of what
-the new block makes (one quarter) and of what the old ones made, upsample_nearest.
+All blocks are built at once; `level`, an argument of forward, is the stage of growth. Level 2 is 4 pixels, level 3 is
+8, level L is 2^L. At 3.25 the fade to 16 pixels is at a quarter: the image of 16 pixels is a mix of the output of the
+new block (one quarter) and of the previous blocks, upsampled by nearest neighbour.
 """
 
 import math
@@ -30,8 +30,8 @@ def width_at(level: int, base: int = 8192, largest: int = 512) -> int:
 
 
 def real_at_level(images: Tensor, level: float) -> Tensor:
-    """Images (N, C, R, R) as a network of this level sees them, (N, C, 2^ceil(level), 2^ceil(level)): shrunk by means
-    of 2x2, and between levels mixed with themselves at half the size, since what generators make then has no more
+    """Images (N, C, R, R) at the resolution of this level, (N, C, 2^ceil(level), 2^ceil(level)): downsampled by 2x2
+    averages and, between levels, mixed with themselves at half the resolution, since generated images then have no more
     detail."""
     side = 2 ** math.ceil(level)
     if images.shape[2] > side:
@@ -41,7 +41,7 @@ def real_at_level(images: Tensor, level: float) -> Tensor:
 
 
 def upsample_nearest(images: Tensor) -> Tensor:
-    """Each pixel four times."""
+    """Nearest-neighbour upsampling by a factor of 2."""
     return interpolate(images, scale_factor=2, mode="nearest")
 
 
@@ -129,7 +129,7 @@ class Discriminator(nn.Module):
         self.blocks, self.from_image = nn.ModuleList(blocks), nn.ModuleList(from_image)
 
     def in_order(self) -> list[nn.Module]:
-        """Its parts from the image to the score, as a transfer counts them."""
+        """Its layers from image to score, in the order in which transfer counts them."""
         return [part for pair in zip(reversed(self.from_image), reversed(self.blocks), strict=True) for part in pair]
 
     def forward(self, images: Tensor, level: float | None = None) -> Tensor:

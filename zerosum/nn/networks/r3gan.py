@@ -143,7 +143,7 @@ class Discriminator(nn.Module):
         for inputs, width in pairwise(mirrored):
             layers += [Transition(inputs, width, downsample), *(Block(width, group_size, total) for _ in range(blocks))]
         self.layers = nn.Sequential(*layers)
-        self.basis = nn.Conv2d(last, last, base, groups=last, bias=False)  # depthwise, to one number
+        self.basis = nn.Conv2d(last, last, base, groups=last, bias=False)  # depthwise, to a single value
         self.head = nn.Linear(last, last if condition_dim else 1, bias=False)
         self.embed = nn.Linear(condition_dim, last, bias=empty_conditions) if condition_dim else None
         for layer in (self.from_image, self.basis, self.head):

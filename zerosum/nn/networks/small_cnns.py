@@ -1,4 +1,4 @@
-"""Classifiers for small images: LeNet-5, the residual networks of the CIFAR experiments, and two of our own."""
+"""Classifiers for small images: LeNet-5, the residual networks of the CIFAR experiments, and two others."""
 
 from itertools import pairwise
 
@@ -16,8 +16,8 @@ def lenet5(shape: Shape, classes: int) -> Parts:
     scaled tanh, max-pooling where it has trainable averages, C3 connected to all of S2, and a linear layer in place of
     the radial basis functions. 61,706 parameters for 1x32x32 and 10 classes.
 
-    The paper lays 28-pixel digits into 32 pixels; smaller images than that get the same margin of 2 from C1. Dense
-    layers take the size that comes: 400 values at 28 and 32 pixels."""
+    The paper pads 28-pixel digits to 32 pixels; smaller images get the same padding of 2 in C1. Dense layers adapt to
+    the size: 400 values at 28 and 32 pixels."""
     channels, height, width = shape
     margins = 2 if height < 32 else 0, 2 if width < 32 else 0
     left = [((side + 2 * margin - 4) // 2 - 4) // 2 for side, margin in zip((height, width), margins, strict=True)]
@@ -39,12 +39,12 @@ def lenet5(shape: Shape, classes: int) -> Parts:
 
 
 def small(shape: Shape, classes: int, width: int) -> Parts:
-    """Ours, for images of 8 to 128 pixels and little time: three halvings, from width to 8 width channels, and the
-    largest value of each map.
+    """For images of 8 to 128 pixels and short trainings: three halvings, from width to 8 width channels, and global max
+    pooling.
 
-    In the manner of the nine-layer residual network that won DAWNBench (Page 2018, "How to train your ResNet"), but it
-    pools before it convolves, and has one residual pair: a second was no better after an epoch of Fashion-MNIST, and
-    costs half as much again. 465,450 parameters for 3 channels, 10 classes and a width of 32."""
+    Similar to the nine-layer residual network that won DAWNBench (Page 2018, "How to train your ResNet"), but it pools
+    before it convolves, and has one residual pair: a second was no better after an epoch of Fashion-MNIST, at 1.5 times
+    the cost. 465,450 parameters for 3 channels, 10 classes and a width of 32."""
     widths = [width, 2 * width, 4 * width, 8 * width]
     stages = [_convolution(shape[0], width)]
     for depth, (inputs, outputs) in enumerate(pairwise(widths)):
@@ -76,7 +76,7 @@ def vgg_small(shape: Shape, classes: int) -> Parts:
         stages.append(nn.Sequential(*[nn.MaxPool2d(2)] * bool(stages), *layers))
     neck = nn.Sequential(
         nn.MaxPool2d(2),
-        nn.AdaptiveAvgPool2d(4),  # leaves 32 pixels as they are
+        nn.AdaptiveAvgPool2d(4),  # the identity at 32 pixels
         Flatten(),
         nn.Linear(256 * 4 * 4, 256),
         nn.ReLU(inplace=True),
@@ -86,10 +86,10 @@ def vgg_small(shape: Shape, classes: int) -> Parts:
 
 
 class Residual(nn.Module):
-    """Two convolutions around which the signal may pass unchanged (He et al. 2016, figure 2).
+    """Two convolutions with an identity shortcut (He et al. 2016, figure 2).
 
-    With more outputs than inputs the maps are halved, the shortcut takes every other pixel, and its further channels
-    are zeros (option A)."""
+    With more outputs than inputs the maps are halved: the shortcut is subsampled, and its additional channels are zero
+    (option A)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 def _init_convolutions(parts: Parts) -> Parts:
-    """Convolutions begin as He et al. 2015 have it, by outputs (equation 14; by inputs it is equation 10)."""
+    """He et al. 2015 with fan-out (equation 14; fan-in is equation 10)."""
     for stage in parts.stages:
         for layer in stage.modules():
             if isinstance(layer, nn.Conv2d):

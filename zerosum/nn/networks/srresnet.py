@@ -133,10 +133,10 @@ class Discriminator(nn.Module):
 
 
 def _init_layer(layer: nn.Module) -> None:
-    """He et al. 2015 for slope 0.2, and residual blocks that begin as nothing (Zhang et al. 2019, Fixup).
+    """He et al. 2015 for slope 0.2, and residual blocks initialised as zero (Zhang et al. 2019, Fixup).
 
-    The paper names no start. With PyTorch's own the signal fades from layer to layer, and after 6,000 portraits of 32
-    pixels the logits of attributes still said no more than how frequent each is."""
+    The paper does not specify the initialisation. With PyTorch's default the signal fades from layer to layer, and
+    after 6,000 portraits of 32 pixels the logits of attributes only encoded their frequencies."""
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight, a=0.2)
         if layer.bias is not None:
@@ -148,7 +148,7 @@ def _init_layer(layer: nn.Module) -> None:
 
 
 def ups_for(height: int, width: int) -> int:
-    """How many times the generator doubles its map."""
+    """The number of times the generator doubles its map."""
     ups = 0
     while ups < MOST_UPS and height % 2 == width % 2 == 0 and min(height, width) >= 2 * SMALLEST_MAP:
         ups, height, width = ups + 1, height // 2, width // 2

@@ -1,4 +1,4 @@
-"""The networks of ImageNet as torchvision builds them, for any number of channels and classes, and their weights."""
+"""ImageNet architectures from torchvision, for any number of channels and classes, and their weights."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, g
 
 
 class Entry(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] to what weights of ImageNet expect.
+    """Images (N, C, H, W) in [-1, 1] to the input of ImageNet weights.
 
-    Gray, alone or with alpha behind it, becomes three equal channels, so that the weights see exactly the gray pictures
-    that they know. With normalise these three, like red, green and blue, get ImageNet's mean and standard deviation.
-    Further channels stay."""
+    Gray, alone or with alpha, is copied to three equal channels, so that the weights see gray images as in their own
+    training. With normalise these three, like red, green and blue, get ImageNet's mean and standard deviation. Further
+    channels are unchanged."""
 
     def __init__(self, channels: int, normalise: bool) -> None:
         super().__init__()
         self.repeat = channels < 3
         self.channels = channels + 2 if self.repeat else channels
         shift, scale = torch.zeros(self.channels), torch.ones(self.channels)
-        if normalise:  # ImageNet's are those of [0, 1]
+        if normalise:  # ImageNet's are for [0, 1]
             shift[:3], scale[:3] = 2 * torch.tensor(MEAN) - 1, 2 * torch.tensor(STD)
         self.register_buffer("shift", shift[:, None, None], persistent=False)
         self.register_buffer("scale", scale[:, None, None], persistent=False)
@@ -68,8 +68,8 @@ def vgg(name: str, channels: int, classes: int) -> Parts:
 def googlenet(name: str, channels: int, classes: int) -> Parts:
     """GoogLeNet (Szegedy et al. 2015, table 1) with batch norm and its two auxiliary classifiers, after 4a and 4d.
 
-    torchvision's weights come from a network that sees [-1, 1], so that nothing is normalised; its "5x5"
-    branches have 3x3 kernels. The auxiliary classifiers in its file are not trained."""
+    torchvision's weights are for inputs in [-1, 1], so there is no normalisation; its "5x5" branches have 3x3 kernels.
+    The auxiliary classifiers in its file are not trained."""
     body, entry = _build(name, channels, classes, normalise=False, aux_logits=True, init_weights=True)
     return Parts(
         stages=[
@@ -95,7 +95,7 @@ def googlenet(name: str, channels: int, classes: int) -> Parts:
 
 
 def _build(name: str, channels: int, classes: int, normalise: bool = True, **options: bool) -> tuple[Any, Entry]:
-    """torchvision's network, its first convolution for as many channels as leave the entry, and the entry."""
+    """torchvision's network, with its first convolution for the channels of the entry, and the entry."""
     body = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
     entry = Entry(channels, normalise)
     if entry.channels != 3:
@@ -112,7 +112,8 @@ def _build(name: str, channels: int, classes: int, normalise: bool = True, **opt
 
 
 def _with_dense_layers(name: str, channels: int, classes: int, first: type[nn.Module]) -> Parts:
-    """AlexNet or VGG, whose convolutions and pools come as one sequence; `first` is the layer that begins a stage."""
+    """AlexNet or VGG, whose convolutions and poolings are a single sequence; `first` is the type of the first layer of
+    a stage."""
     body, entry = _build(name, channels, classes)
     layers, pool = list(body.features)[:-1], body.features[-1]
     starts = sorted({0, *(place for place, layer in enumerate(layers) if isinstance(layer, first))})

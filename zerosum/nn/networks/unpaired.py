@@ -1,12 +1,12 @@
-"""What CycleGAN (Zhu, Park, Isola & Efros 2017, arXiv 1703.10593) and CUT (Park, Efros, Zhang & Zhu 2020, arXiv
-2007.15651) have beside a residual generator and discriminators of patches."""
+"""Networks that CycleGAN (Zhu, Park, Isola & Efros 2017, arXiv 1703.10593) and CUT (Park, Efros, Zhang & Zhu 2020,
+arXiv 2007.15651) use in addition to residual generators and patch discriminators."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-EPSILON = 1e-7  # beside the length of a feature
+EPSILON = 1e-7  # added to the norm of a feature
 DIRECTIONS = ("AtoB", "BtoA")
 
 

@@ -1,1 +1,1 @@
-"""What a person opens to see how a run went; everything is read from the run folder."""
+"""The report of a run, made from its run folder only."""

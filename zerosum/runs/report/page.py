@@ -1,9 +1,7 @@
-"""`report.html`: how a run went, on one page that needs no server, no network and no other file.
+"""`report.html`: the course of a run on one self-contained page, without server, network or other files.
 
-Python gathers what the run folder says and packs the pictures; `assets/page.js` draws. The page carries its data as
-JSON, shows every word of it as text, and its content security policy lets nothing run but the two scripts whose hashes
-it names.
-"""
+Python collects the contents of the run folder and packs the images; `assets/page.js` draws. The page contains its data
+as JSON and inserts all of it as text; its content security policy allows only the two scripts whose hashes it lists."""
 
 import base64
 import hashlib
@@ -30,25 +28,25 @@ from zerosum.utils.errors import ConfigError
 from zerosum.utils.files import parse_json, write_atomic
 
 MOST_FRAMES = 40
-MOST_ROWS = 800  # points of a curve: about two a pixel
+MOST_ROWS = 800  # points of a curve: about two per pixel
 MOST_EVENTS = 200
-MOST_VALUES = 200  # listed of what can be asked for
-MOST_COLUMNS = 12  # of a sheet that shows a value in each, as training draws it
-PICTURES_BUDGET = 3_500_000  # bytes of all pictures together, so that the page can be sent by mail
-SMALL_PICTURE = 40_000  # bytes: a PNG below this (digits, plots of points) stays as sharp as it is
-WIDEST = 1100  # pixels: what the page can show of a picture on a fine screen
+MOST_VALUES = 200  # values listed per condition
+MOST_COLUMNS = 12  # of a sheet with one column per value, as drawn in training
+PICTURES_BUDGET = 3_500_000  # bytes of all images together, so that the page can be mailed
+SMALL_PICTURE = 40_000  # bytes: a PNG below this (digits, plots of points) is kept as it is
+WIDEST = 1100  # pixels: the width at which the page shows an image on a high-resolution display
 
 SAID_BETTER = {f"loss/discriminator/{term}" for term in ("real", "fake", "wrong-age")}  # as surprises
 Row = dict[str, float | None]
 
-LOG_LOSSES = ("minimax", "non-saturating")  # whose discriminator minimises its surprise, -log of a probability
+LOG_LOSSES = ("minimax", "non-saturating")  # their discriminator minimises its surprise, -log of a probability
 
 
 def write_report(run: Path) -> Path:
-    """Write `report.html` of the run folder `run`, whole, and return its path.
+    """Write `report.html` of the run folder `run` atomically, and return its path.
 
-    Works at any moment of a run and with any file but `config.yaml` missing. Raises ConfigError when that cannot be
-    read, ZerosumError when the page cannot be written."""
+    Works at any time during a run, and with any file other than `config.yaml` missing. Raises ConfigError when that
+    cannot be read, ZerosumError when the page cannot be written."""
     run = Path(run)
     path = run / "report.html"
     write_atomic(path, page(gather(run)))
@@ -66,7 +64,7 @@ def gather(run: Path) -> dict[str, Any]:
     task = task_named(str(config.get("task", "")))
     asked = conditions(data) if task.from_data else []
     drawn = pictures(run / "samples", vectors, {row["images"]: row.get("growth/level") for row in rows})
-    if task.pairs:  # each sheet has the real images beside what is made
+    if task.pairs:  # their sheets contain the real images
         drawn["reals"] = None
     return {
         "run": name_of(run),
@@ -104,12 +102,12 @@ def gather(run: Path) -> dict[str, Any]:
 
 
 def told_of(event: dict[str, Any]) -> dict[str, Any]:
-    """An event whose texts do not say where things lie on this machine."""
+    """An event whose texts contain no paths of this machine."""
     return event | {key: strip_paths(str(event[key])) for key in ("text", "advice") if event.get(key) is not None}
 
 
 def page(data: dict[str, Any]) -> str:
-    """The page itself, from what `gather` returned."""
+    """The page, from the result of `gather`."""
     words = json.loads(asset("words.json")) | {"sentences": json.loads(asset("sentences.json"))}
     scripts = [asset("uPlot.iife.min.js"), asset("page.js")]
     style = asset("uPlot.min.css") + asset("page.css")
@@ -129,7 +127,7 @@ def page(data: dict[str, Any]) -> str:
         "data": inert(data),
         "plain": f"<p>{data['images']:,} images seen; state: {html.escape(data['state'])}.</p>{last}",
     }
-    # One pass over the template, so that nothing that was put in is looked at again.
+    # A single pass over the template, so that inserted values are not expanded again.
     pieces = asset("page.html").split("%%")
     return "".join(parts[piece] if place % 2 else piece for place, piece in enumerate(pieces))
 
@@ -151,14 +149,15 @@ def inert(value: Any) -> str:
 
 
 def name_of(run: Path) -> str:
-    """The run as commands name it from here; of a folder elsewhere the last part, as the page may travel."""
+    """The run as commands would name it from here; for a folder elsewhere its last part, since the page may be
+    shared."""
     resolved = run.resolve()
     here = Path.cwd()
     return resolved.relative_to(here).as_posix() if resolved.is_relative_to(here) else resolved.name
 
 
 def title_of(source: str) -> str:
-    """The data as a title: of an absolute path the last part, for the rest says where, not what."""
+    """The data as a title: the last part of an absolute path."""
     return Path(source).name if Path(source).is_absolute() else source
 
 
@@ -167,14 +166,14 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, ValueError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read, so there is nothing to report on: {error}") from error
+        raise ConfigError(f"{path} cannot be read, so there is no report: {error}") from error
     if not isinstance(config, dict):
-        raise ConfigError(f"{path} is damaged: it holds no settings, so there is nothing to report on.")
+        raise ConfigError(f"{path} is damaged: it contains no settings, so there is no report.")
     return config | {key: {} for key in ("settings", "data", "budget") if not isinstance(config.get(key), dict)}
 
 
 def read_environment(path: Path) -> dict[str, Any]:
-    """What `env.json` records; empty when it is missing or damaged, for a report should not hang on it."""
+    """The contents of `env.json`; empty when it is missing or damaged, which must not prevent a report."""
     try:
         value = parse_json(path.read_bytes())
     except (OSError, ValueError):
@@ -188,7 +187,7 @@ def read_environment(path: Path) -> dict[str, Any]:
 def state_of(events: list[dict[str, Any]]) -> str:
     """ "running", "done", "stopped", "failed" or "diverged", by the last event that says so.
 
-    A process that was killed leaves "running"; the page says at what time that was so."""
+    A killed process leaves "running"; the page shows the time of that state."""
     states = {"start": "running", "resume": "running", "signal": "stopped"}
     states |= {kind: kind for kind in ("stopped", "done", "failed", "diverged")}
     said = [states[event["kind"]] for event in events if event.get("kind") in states]
@@ -196,7 +195,7 @@ def state_of(events: list[dict[str, Any]]) -> str:
 
 
 def merged(run: Path) -> list[Row]:
-    """The lines of `stats.jsonl` and `evaluation.jsonl` in the order of images seen, one row a moment."""
+    """The lines of `stats.jsonl` and `evaluation.jsonl` in the order of images seen, merged to one row per point."""
     rows: dict[int, Row] = {}
     for name in ("stats.jsonl", "evaluation.jsonl"):
         for line in read_lines(run / name):
@@ -207,7 +206,7 @@ def merged(run: Path) -> list[Row]:
 
 
 def floors(run: Path) -> dict[str, float]:
-    """What real images get in the place of generated ones, by the name of the score."""
+    """The scores of real images in place of generated ones, by score name."""
     found: dict[str, float] = {}
     for line in read_lines(run / "evaluation.jsonl"):
         floor = line.get("floor")
@@ -217,11 +216,11 @@ def floors(run: Path) -> dict[str, float]:
 
 
 def evaluations(run: Path) -> list[dict[str, Any]]:
-    """The newest line of each way in which `zerosum evaluate` has scored the run, with its pictures."""
+    """The newest line of each kind of evaluation by `zerosum evaluate`, with its figures."""
     newest: dict[tuple[str, ...], dict[str, Any]] = {}
     for line in read_lines(run / "evaluation.jsonl"):
         scores = {key.removeprefix("eval/"): value for key, value in line.items() if key.startswith("eval/")}
-        if "kind" in line and scores:  # those at checkpoints are curves
+        if "kind" in line and scores:  # lines of checkpoints are curves
             newest[tuple(scores)] = line | {"scores": scores}
     found = []
     for line in newest.values():
@@ -236,17 +235,17 @@ def evaluations(run: Path) -> list[dict[str, Any]]:
 
 
 def finite(value: float | None) -> float | None:
-    """None for what is not finite, as JSON has no word for it."""
+    """None for NaN and infinity, which JSON does not have."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def with_derived(rows: list[Row], settings: dict[str, Any], task: Task = GENERATION) -> list[Row]:
-    """The rows with what the lecture speaks of: the discriminator's surprise on real and on generated images, and the
-    value V(D, G) = -(the sum of both). Goodfellow's code halves the loss; here it is whole, as in the paper, and of
-    several discriminators the mean.
+    """The rows with quantities of the lecture: the discriminator's surprise on real and on generated images, and the
+    value V(D, G) = -(their sum). Goodfellow's code halves the loss; here it is not halved, as in the paper, and
+    averaged over several discriminators.
 
-    Of runs that change an attribute the value is left out, as real images under a wrong one move its equilibrium; where
-    these are judged, they and what is made share the weight of the fakes."""
+    The value is left out for attribute editing, where real images with a wrong attribute move its equilibrium; if the
+    discriminator sees these, they and generated images share the weight of the fakes."""
     if settings.get("loss") not in LOG_LOSSES:
         return rows
     if task.wrong_conditions:
@@ -269,7 +268,7 @@ def with_derived(rows: list[Row], settings: dict[str, Any], task: Task = GENERAT
 
 
 def with_surprises(row: Row, share: float) -> Row:
-    """A row with the surprises of the discriminator in place of its losses, of which those on fakes weigh `share`."""
+    """A row with the discriminator's surprises in place of its losses; those on fakes have the weight `share`."""
     more: Row = {
         name.replace("loss/discriminator", "surprise"): value
         if value is None or name.endswith("/real")
@@ -297,13 +296,13 @@ def thinned(rows: list[Row], most: int) -> list[Row]:
 
 
 def columns(rows: list[Row]) -> dict[str, list[float | None]]:
-    """Rows to columns of the same length, to four digits; what a row does not say is None."""
+    """Rows to columns of equal length, with four digits; None where a row has no value."""
     names = dict.fromkeys(key for row in rows for key in row if key not in ("step", "seconds"))
     return {name: [rounded(row.get(name)) for row in rows] for name in names}
 
 
 def rounded(value: float | None) -> float | None:
-    """To four digits that matter; counts stay whole."""
+    """Rounded to four significant digits; counts stay integers."""
     return value if value is None or isinstance(value, int) else float(f"{value:.4g}")
 
 
@@ -315,32 +314,32 @@ def checkpoints(folder: Path) -> dict[str, Any]:
 
 
 def conditions(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the generator can be asked for: of each condition its name, its values, how many these are, and the value
-    that most images of the data have. Empty unless it is conditional."""
+    """The conditions of the generator: for each its name, its values, their number, and the most frequent value in the
+    data. Empty unless it is conditional."""
     found = []
     try:
         for condition in data.get("conditions") or []:
             values, counts = list(map(str, condition["values"])), condition["counts"]
             usual = values[counts.index(max(counts))]
             found.append({"name": str(condition["name"]), "values": values, "count": len(values), "usual": usual})
-    except (LookupError, TypeError, ValueError, AttributeError):  # a config that somebody has edited
+    except (LookupError, TypeError, ValueError, AttributeError):  # a config that was edited by hand
         return []
     return found
 
 
 def shown_columns(asked: list[dict[str, Any]], task: Task) -> dict[str, Any]:
-    """The first condition, with those of its values that the sheets show: of a run that changes it all of them."""
+    """The first condition with those of its values that the sheets show; for attribute editing all of them."""
     first = asked[0]
     return first | {"values": first["values"] if task.every_value else first["values"][:MOST_COLUMNS]}
 
 
 def pictures(folder: Path, vectors: bool, levels: Mapping[Any, float | None]) -> dict[str, Any]:
-    """The sample sheets, spread evenly over the run, the sheet of real images (points are drawn with the data in the
-    same picture), and of few images that of the samples nearest to one. A picture that cannot be read is left out: it
-    may just be in the making.
+    """The sample sheets, spread evenly over the run, the sheet of real images (points are plotted together with the
+    data), and for few images the sheet of samples nearest to one. An image that cannot be read is left out, as it may
+    be incomplete.
 
-    levels maps images seen to the level that the networks had grown to (log2 of the side, between two sizes with the
-    share of the fade that is done), of those that grow."""
+    levels maps images seen to the level of growing networks (log2 of the side, with the progress of the fade between
+    two sizes)."""
     files = sorted(path for path in folder.glob("*.png") if names_count(path.stem))
     chosen = evenly(files, MOST_FRAMES)
     beside = {name: folder / f"{name}.png" for name in ("reals", "nearest")}
@@ -361,26 +360,26 @@ def pictures(folder: Path, vectors: bool, levels: Mapping[Any, float | None]) ->
 
 
 def evenly(files: list[Path], most: int) -> list[Path]:
-    """At most `most` of the files, the first and the last among them."""
+    """At most `most` of the files, including the first and the last."""
     if len(files) <= most:
         return files
     return [files[round(place * (len(files) - 1) / (most - 1))] for place in range(most)]
 
 
 def packed(path: Path, budget: int) -> dict[str, Any] | None:
-    """{"uri", "width", "height"} of a picture: the PNG itself where it is small, else WebP, coarser and then
-    smaller until it fits into `budget` bytes. None when it cannot be read."""
+    """{"uri", "width", "height"} of an image: the PNG itself if it is small, else WebP with lower quality and then
+    smaller size until it fits into `budget` bytes. None when it cannot be read."""
     try:
         content = path.read_bytes()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of sheets that training itself drew
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # for sheets that training itself wrote
             opened = Image.open(io.BytesIO(content))
         with opened:
             width, height = opened.size
             if len(content) <= min(budget, SMALL_PICTURE):
                 return uri("image/png", content, width, height)
             image = opened.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # a broken PNG is a SyntaxError
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # a broken PNG raises SyntaxError
         return None
     quality, wide = 86, min(image.width, WIDEST)
     while True:
@@ -392,11 +391,11 @@ def packed(path: Path, budget: int) -> dict[str, Any] | None:
             break
         if quality > 50:
             quality -= 18
-        else:  # noise, which no codec can pack: the sheet of an untrained generator
+        else:  # noise, such as the sheet of an untrained generator, does not compress
             wide = int(wide * min(0.9, (budget / buffer.tell()) ** 0.5))
     return uri("image/webp", buffer.getvalue(), width, height)
 
 
 def uri(kind: str, content: bytes, width: int, height: int) -> dict[str, Any]:
-    """A picture inside the page, with the size it is meant to be seen at."""
+    """An image inside the page, with its display size."""
     return {"uri": f"data:{kind};base64,{base64.b64encode(content).decode()}", "width": width, "height": height}

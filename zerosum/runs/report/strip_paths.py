@@ -1,4 +1,4 @@
-"""What a page that travels says of places: of files and folders elsewhere their name, and not where they lie."""
+"""Paths in pages that may be shared: files and folders elsewhere are shown by name, without their location."""
 
 import os
 import re
@@ -10,8 +10,7 @@ _WHERE = re.compile(r"""(?<![\w/\\.:~+-])(?:/|[A-Za-z]:[\\/])(?:[^\s/\\'"`<>|;,(
 
 
 def name_of_path(text: str) -> str:
-    """An absolute path as commands name it from here, or by its last part where it lies elsewhere; other text as it
-    is."""
+    """An absolute path relative to the working folder, or its last part if it is elsewhere; other text unchanged."""
     if re.match(r"[A-Za-z]:[\\/]", text):
         return PureWindowsPath(text).name or text
     path, here = Path(text), Path.cwd()
@@ -21,7 +20,7 @@ def name_of_path(text: str) -> str:
 
 
 def strip_paths(value: Any, said: Callable[[str], str] | None = None) -> Any:
-    """The same JSON value, its texts as `said` has them, by default without the places of this machine."""
+    """The same JSON value with its texts mapped by `said`, by default without paths of this machine."""
     said = said or without_places
     if isinstance(value, dict):
         return {key: strip_paths(part, said) for key, part in value.items()}
@@ -31,17 +30,17 @@ def strip_paths(value: Any, said: Callable[[str], str] | None = None) -> Any:
 
 
 def without_places(text: str) -> str:
-    """A text whose absolute paths are named as `name_of_path` does."""
-    if Path(text).is_absolute() and (not re.search(r"\s", text) or os.path.exists(text)):  # no sentence
+    """A text with absolute paths replaced as by `name_of_path`."""
+    if Path(text).is_absolute() and (not re.search(r"\s", text) or os.path.exists(text)):  # not a sentence
         return name_of_path(text)
-    for place in (str(Path.cwd()), str(Path.home())):  # their names may have spaces
+    for place in (str(Path.cwd()), str(Path.home())):  # their names may contain spaces
         if len(place) > 1:
             text = text.replace(f"{place}/", "" if place == str(Path.cwd()) else "~/")
     return _WHERE.sub(lambda match: _ended(match[0]), text)
 
 
 def command_words(words: Iterable[Any], named: Callable[[str], str] = name_of_path) -> list[str]:
-    """A command as it would be typed here, also values behind an equals sign. named: what paths are called."""
+    """A command as it would be typed here, including values after an equals sign. named: how paths are replaced."""
     found = []
     for word in map(str, words):
         name, equals, value = word.partition("=")
@@ -50,6 +49,6 @@ def command_words(words: Iterable[Any], named: Callable[[str], str] = name_of_pa
 
 
 def _ended(found: str) -> str:
-    """The name of a path in a sentence, with the point behind it."""
+    """The name of a path in a sentence, with the full stop that follows it."""
     path = found.rstrip(".:/\\")
     return name_of_path(path) + found[len(path) :].lstrip("/\\")
