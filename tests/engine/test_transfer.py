@@ -227,7 +227,7 @@ def test_every_game_can_keep_layers(name):
 
 def test_a_run_of_another_recipe_is_refused(gray, runs, tmp_path):
     quick = {key: value for key, value in QUICK.items() if key not in ("generator", "discriminator")}
-    with pytest.raises(ConfigError, match="is a run of dcgan; gan can start only from a run of its own kind"):
+    with pytest.raises(ConfigError, match="is a run of dcgan; gan can start only from a run of its own"):
         zerosum.train("gan", gray, out=tmp_path / "run", init=runs / "8", images=8, **quick)
     assert not (tmp_path / "run").exists()
 
@@ -297,7 +297,7 @@ def test_networks_of_which_nothing_fits_are_refused(gray, runs, tmp_path):
 @pytest.mark.parametrize("part", ["generator", "discriminator"])
 def test_a_network_that_takes_nothing_is_refused_though_the_other_fits(part, gray, runs, tmp_path):
     other = QUICK | {part: QUICK[part] | {"width": 5}}
-    with pytest.raises(ConfigError, match=rf"No weight of the {part} of .*/16 fits: .* Give the settings of that run"):
+    with pytest.raises(ConfigError, match=rf"No weight of the {part} of .*/16 fits: .* Use the settings of that run"):
         zerosum.train("dcgan", gray, out=tmp_path / "run", init=runs / "16", images=8, size="16", **other)
     assert not (tmp_path / "run").exists()
 
@@ -313,7 +313,9 @@ def test_a_network_that_takes_nothing_is_refused_though_the_other_fits(part, gra
 def test_layers_that_were_just_drawn_are_not_kept(part, channels, size, layer, runs, tmp_path):
     path = noise_file(tmp_path, channels)
     settings = {"init": runs / "16", "images": 8, "size": size, "augment": "none", **QUICK}
-    with pytest.raises(ConfigError, match=rf"transfer.freeze_{part}=1 would keep {layer} as it was drawn: .* fewer"):
+    with pytest.raises(
+        ConfigError, match=rf"transfer.freeze_{part}=1 would freeze {layer} at its random initialisation: .* fewer"
+    ):
         zerosum.train("dcgan", path, out=tmp_path / "run", transfer={f"freeze_{part}": 1}, **settings)
     assert not (tmp_path / "run").exists()
     other = "generator" if part == "discriminator" else "discriminator"
@@ -327,7 +329,7 @@ def test_a_run_without_a_discriminator_has_none_of_its_layers_to_keep(gray, runs
     document = yaml.safe_load((start / "config.yaml").read_text())
     (start / "config.yaml").write_text(yaml.safe_dump(document | {"imported": "elsewhere.pth"}))
     settings = {"init": start, "images": 8, "size": "16", **QUICK}
-    with pytest.raises(ConfigError, match=r"freeze_discriminator=1 keeps layers as they are, and .* was imported"):
+    with pytest.raises(ConfigError, match=r"freeze_discriminator=1 freezes layers, but .* was imported"):
         zerosum.train("dcgan", gray, out=tmp_path / "run", transfer={"freeze_discriminator": 1}, **settings)
 
 

@@ -104,7 +104,7 @@ def test_the_truth_itself_scores_what_the_truth_must(perfect, painter, eye):
     for name in labelled:
         assert scores[name] == found["floor"][name]
         assert scores[name] > found["baselines"]["mean colour"][name]
-    assert any("60 of 60 images are exactly the real ones" in warning for warning in found["warnings"])
+    assert any("60 of 60 images equal their targets exactly" in warning for warning in found["warnings"])
     assert strict(found) == found
     (line,) = [line for line in read_lines(painter / "evaluation.jsonl") if "kind" in line]
     assert line["eval/psnr@test"] is None
@@ -307,7 +307,7 @@ def test_what_does_not_fit_is_said(painter, drawer, eye, folder, sketches, runs,
         zerosum.evaluate(eye, DATA, segmenter=eye)
     with pytest.raises(ConfigError, match="translates images, not label maps"):
         zerosum.evaluate(drawer, folder, segmenter=eye)
-    with pytest.raises(ConfigError, match="is a run of pix2pix, which predicts no classes; give a run of segmenter"):
+    with pytest.raises(ConfigError, match="is a run of pix2pix, which predicts no classes; use a run of segmenter"):
         zerosum.evaluate(painter, DATA, segmenter=drawer)
     with pytest.raises(DataError, match="holds points, not pairs of images"):
         zerosum.evaluate(painter, "builtin:ring")

@@ -248,10 +248,10 @@ def test_a_run_begins_with_the_weights(folder, pictures_file, tmp_path):
     run = zerosum.train("dcgan", source, out=tmp_path / "run", images=32, init=folder, **quick)
     first = [json.loads(line)["text"] for line in (run.path / "events.jsonl").read_text().splitlines()]
     told = next(text for text in first if "Began with" in text)
-    assert "was exported, without a discriminator: this one starts anew." in told
+    assert "was exported without a discriminator, which is initialised randomly." in told
     total = len(zerosum.load(folder).network.state_dict())
     assert f"Began with {total} of {total} tensors" in told
-    with pytest.raises(ConfigError, match="freeze_discriminator=1 keeps layers as they are, and"):
+    with pytest.raises(ConfigError, match="freeze_discriminator=1 freezes layers, but"):
         zerosum.train(
             "dcgan", source, out=tmp_path / "no", images=32, init=folder, **quick, transfer={"freeze_discriminator": 1}
         )

@@ -55,7 +55,9 @@ def test_few_images_are_augmented_and_seen_less_often(sets, name, count):
     assert found.settings.images == found.goal.images == length
     (sentence,) = found.chosen
     kind = "1 image" if count == 1 else f"{count:,} images"
-    assert sentence.startswith(f"{kind}, fewer than 2,000. Chosen for so few: augment=ada: the discriminator sees ")
+    assert sentence.startswith(
+        f"{kind}, fewer than 2,000. Chosen for small sets: augment=ada: real and generated images "
+    )
     assert f"; images={length:,}, not 1,000,000: " in sentence
     assert "augment.differentiable=none" in sentence
     assert "--images" in sentence

@@ -52,7 +52,7 @@ def test_what_was_trained_on_is_never_held_out(tmp_path):
     later, held = parts(run, folder)
     assert len(held) > 8
     assert not (trained | later) & held
-    assert any("No image that it was trained on before is held out now" in text for text in warnings(run))
+    assert any("No image that it was trained on is held out now" in text for text in warnings(run))
     found = zerosum.evaluate(run, folder)
     assert found["made_by"]["part"] == "validation"
     assert found["made_by"]["n"] >= len(held)  # copies count each

@@ -198,15 +198,15 @@ def test_the_config_of_an_older_run_has_what_it_was_trained_with_but_for_the_spl
 def test_a_plan_says_how_long_and_what_follows(data):
     assert (
         plan("dcgan", data, images=5_000).resolved.length
-        == "Trains for 5,000 images seen. With it: decay.images=5,000."
+        == "Trains for 5,000 images seen. Adjusted to this length: decay.images=5,000."
     )
     assert plan("dcgan", data, overrides=["preset=paper"]).resolved.length == "Trains for 25 epochs, 1,600 images seen."
     assert plan("gan", data, steps=7).resolved.length == "Trains for 7 steps, 700 images seen."
     assert plan("gan", data, minutes=90).resolved.length == (
-        "Trains for 1 h 30 min; schedules that follow the goal, if it has any, follow the time."
+        "Trains for 1 h 30 min; schedules, if any, follow the time."
     )
     both = plan("gan", data, minutes=2, images=640)
-    words = "Trains for 640 images seen, or for 2 min 00 s if that is sooner; schedules run over the images."
+    words = "Trains for 640 images seen, or for 2 min 00 s if that is sooner; schedules follow the images."
     assert both.resolved.length == words
     assert both.goal == Goal(images=640, seconds=120) == plan("gan", data, minutes=2, overrides=["images=640"]).goal
 

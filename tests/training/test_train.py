@@ -271,7 +271,7 @@ def test_data_that_cannot_stand_in_is_told_from_that_of_the_run(pictures_file, t
     first.write_bytes(pictures_file.read_bytes())
     run = zerosum.train("gan", first, out=tmp_path / "run", images=16, **QUICK)
     (tmp_path / "gaps").mkdir()
-    words = r"^\S+/gaps cannot stand in for \S+/first\.npy, which this run was trained on\. .*gaps"
+    words = r"^\S+/gaps cannot replace \S+/first\.npy, on which this run was trained\. .*gaps"
     with pytest.raises(DataError, match=words):
         zerosum.resume(run.path, images=32, data=tmp_path / "gaps")
     assert zerosum.resume(run.path, images=32).images == 32
@@ -282,7 +282,7 @@ def test_a_plan_looks_at_the_run_that_it_would_begin_with(run, pictures_file, tm
     assert plan("gan", pictures_file).to_json()["init"] is None
     with pytest.raises(ConfigError, match="nowhere"):
         plan("gan", pictures_file, init=tmp_path / "nowhere")
-    with pytest.raises(ConfigError, match="is a run of gan; dcgan can start only from a run of its own kind"):
+    with pytest.raises(ConfigError, match="is a run of gan; dcgan can start only from a run of its own"):
         plan("dcgan", pictures_file, init=run)
 
 

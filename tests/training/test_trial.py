@@ -88,7 +88,7 @@ def test_the_step_is_one_of_late_in_training_also_where_the_goal_is_in_epochs(mo
 
 @pytest.mark.parametrize("images", [1, 9])
 def test_a_dry_run_refuses_fewer_images_than_can_be_scored(images):
-    with pytest.raises(ConfigError, match=rf"score\.images={images}: scores need 10 .* or 0 for no scores"):
+    with pytest.raises(ConfigError, match=rf"score\.images={images}: scores need at least 10 .* or 0 for no scores"):
         plan("gan", "builtin:portraits:20", settings={"size": "8", "score": {"images": images}})
 
 

@@ -1,1 +1,1 @@
-"""Scores of finished runs: generators against real images, classifiers against labels, runs beside one another."""
+"""Scores of finished runs: generators against real images, classifiers against labels, and runs side by side."""

@@ -129,8 +129,8 @@ def _unscored_note(few: Mapping[str, Any]) -> list[str]:
     if not few:
         return []
     return [
-        f"Not scored by themselves, as they have fewer than {FEWEST} images among those that are scored against: "
-        f"{named_counts(few)}. A larger -n, or more images of them, helps."
+        f"Not scored separately, as they have fewer than {FEWEST} of the real images: "
+        f"{named_counts(few)}. A larger -n, or more images of these, helps."
     ]
 
 

@@ -48,7 +48,7 @@ def evaluate_classifier(request: Request, model: Classifier) -> dict[str, Any]:
 def score_classifier(
     folder: RunFolder, model: Classifier, data: str, part: PartChoice, packing: Progress | None = None
 ) -> dict[str, Any]:
-    """Accuracy, F1, calibration and more on images the classifier has not seen, as far as that is known."""
+    """Accuracy, F1, calibration and more on images that the classifier was not trained on, as far as this is known."""
     dataset, rows, words = select_rows(folder, model, data, part, packing)
     names = model.info.classes
     labels = true_labels(dataset, rows, names)
@@ -81,21 +81,18 @@ def score_classifier(
             warnings.append(memorisation_note("accuracy", training_accuracy, scores.accuracy, both, True, words))
     if words == "all":
         warnings.append(
-            "These are not the data that the classifier was trained on, as they were then. Images that are in both "
-            "flatter the scores."
+            "The data has changed since the classifier was trained, or is other data. Training images among these "
+            "make the scores too good."
         )
     if words == "train":
-        warnings.append("These are images that the classifier was trained on, or may be: the scores flatter it.")
+        warnings.append("The classifier was or may have been trained on these images, which makes the scores too good.")
     if without := len(dataset) - len(known_rows(dataset)):
         warnings.append(f"{without:,} of {len(dataset):,} images have no {model.settings.label}; they were left out.")
     if without_images := [name for name, count in zip(names, scores.support.tolist(), strict=True) if not count]:
-        warnings.append(
-            f"There is no image of {listed(without_images)} among those that are tested on: how well that is found is "
-            "not known."
-        )
+        warnings.append(f"There is no test image of {listed(without_images)}, so its recall is not known.")
     if len(rows) < 100:
         warnings.append(
-            f"{len(rows)} images are few: an accuracy is then sure to within some {100 / len(rows) ** 0.5:.0f} points."
+            f"{len(rows)} images are few: the accuracy is uncertain by about {100 / len(rows) ** 0.5:.0f} points."
         )
     return {
         "task": model.recipe.task.name,
@@ -134,9 +131,9 @@ def constant_prediction_note(logits: Tensor, support: Tensor, names: Sequence[st
         return None
     share = float(support.max() / support.sum())
     return (
-        f"All {len(logits):,} images are called {names[int(answers)]}: the classifier tells nothing apart (always "
-        f"naming the commonest class would be right for {share:.1%}). Train it for more steps: longer, or with a "
-        "smaller batch."
+        f"All {len(logits):,} images are classified as {names[int(answers)]}: the classifier distinguishes nothing "
+        f"(always predicting the most common class would be right for {share:.1%}). Train it for more steps: longer, or "
+        "with a smaller batch."
     )
 
 

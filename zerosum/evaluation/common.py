@@ -161,8 +161,8 @@ def split_notes(
     training = training_set(folder, model, None, progress)
     if training is None:
         return [
-            f"Whether these images are copies of training images cannot be told: {folder.config()['source']}, which "
-            "the run was trained on, cannot be read now or has changed."
+            f"These images cannot be compared with the training images: {folder.config()['source']}, on which "
+            "the run was trained, cannot be read now or has changed."
         ]
     known, trained_rows = training
     copies = copies_among(natural_side(data)[rows], natural_side(known)[trained_rows])
@@ -189,7 +189,7 @@ def memorisation_note(what: str, training: float, held: float, error: float, hig
         return (
             f"{numbers}: the network has memorised much of its training images; more of them, or augmentation, helps."
         )
-    return f"{numbers}: a small gap, beyond what chance explains."
+    return f"{numbers}: a small gap, larger than chance."
 
 
 def subsample(rows: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -63,7 +63,7 @@ def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
     Raises ConfigError for a path that is not a run, or given twice."""
     names = [str(run) for run in runs]
     if len(set(names)) < len(names):
-        raise ConfigError("A run is given twice; give each run once.")
+        raise ConfigError("A run is given twice; name each run once.")
     rows: dict[tuple[str, str], Row] = {}
     facts = {}
     for name in names:

@@ -167,21 +167,21 @@ def score_cautions(n: int, extractor: Extractor, count: int) -> list[str]:
     if n <= extractor.dimension:
         found.append(
             f"{n:,} images a side are fewer than the {extractor.dimension:,} features: the Fréchet distance is far too "
-            f"high. It needs {extractor.dimension + 1:,} or more, {10 * extractor.dimension:,} to be steady; go by KID."
+            f"high. It needs {extractor.dimension + 1:,} or more, {10 * extractor.dimension:,} to be stable; use KID."
         )
     elif n < SOLID:
         found.append(
-            f"{n:,} images a side are few: the Fréchet distance is too high, and all scores differ by chance. They are "
-            f"steady from {SOLID:,} on; go by KID and its error."
+            f"{n:,} images a side are few: the Fréchet distance is too high, and all scores vary by chance. They are "
+            f"stable from {SOLID:,} on; use KID and its error."
         )
     if 2 * n < count:
         found.append(
-            f"Copies were looked for among {2 * n:,} of the {count:,} images; -n {count // 2} looks among all of them."
+            f"Copies were searched among {2 * n:,} of the {count:,} images; -n {count // 2} searches all of them."
         )
     if extractor.name == "random":
         found.append(
-            "A random network sees shapes and colours, not what they mean: a sanity check. Train a classifier on such "
-            "images (zerosum train classifier) and give it with --features."
+            "Features of a random network encode shapes and colours, not their meaning: a sanity check. Train a "
+            "classifier on such images (zerosum train classifier) and pass it with --features."
         )
     return found
 

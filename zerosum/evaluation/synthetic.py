@@ -63,7 +63,7 @@ def synthetic_score(
     saved in the generator's `evaluation.jsonl`.
     Raises ConfigError if the classifier takes images of another form, DataError if there is nothing to test on."""
     if sum((n is not None, per_class is not None, balance)) > 1:
-        raise ConfigError("n, per_class and balance all set the number of synthetic images; give only one of them.")
+        raise ConfigError("n, per_class and balance all set the number of synthetic images; use only one of them.")
     for name, value in (("n", n), ("images", images), ("per_class", per_class)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}; it must be at least 1.")
@@ -138,11 +138,11 @@ def synthetic_score(
     missing = np.array(names)[(counts == 0) & (np.ones(len(names), bool) if wanted is None else wanted > 0)]
     warnings = [rarest_class_note(names, counted, tests, found)]
     warnings += split_notes(RunFolder.existing(classifier), base, tested, tested_rows, part, packing)
-    warnings += [f"The generator makes no {name} that the classifier knows as such." for name in missing]
+    warnings += [f"The generator makes no images of {name} that the classifier recognises." for name in missing]
     if part == "validation" and same:
         warnings.append(
-            "The generator has learnt from the images that are tested on, as the data has no test part: one that "
-            "copies them flatters itself."
+            "The generator was trained on the test images, as the data has no test part: a generator that "
+            "copies them gets too good a score."
         )
     result = {
         "task": "synthetic",

@@ -136,13 +136,13 @@ def score_translator(
     warnings = split_notes(folder, model, dataset, rows, words, progress) + pair_notes(model, dataset, words)
     if training is None:
         warnings.append(
-            f"{folder.config()['source']}, which it was trained on, cannot be read now or has changed: the mean colour "
-            "is that of these images, no nearest training pair is looked for, and distances have no floor."
+            f"{folder.config()['source']}, on which it was trained, cannot be read now or has changed: the mean colour "
+            "is that of these images, there is no nearest training pair, and distances have no floor."
         )
     if any(name.startswith("fd") for name in floor):
         warnings.append(
-            "The floor of fd and kid is other images in the place of these. What is made of the inputs of the very "
-            "images it is held against shares their scenes: its distance may lie below the floor without being better."
+            "The floor of fd and kid compares other real images with these. Translations come from the inputs of "
+            "these very images and share their scenes, so their distance may be below the floor without being better."
         )
     if len(rows) >= FEWEST:
         warnings += score_cautions(len(rows), extractor, 0)
@@ -151,18 +151,15 @@ def score_translator(
     exact = int(tallies["made"].scores("psnr").isinf().sum())
     if exact:
         warnings.append(
-            f"{exact:,} of {len(rows):,} images are exactly the real ones. Their PSNR is infinite: psnr is the mean of "
-            "the others."
+            f"{exact:,} of {len(rows):,} images equal their targets exactly. Their PSNR is infinite: psnr is the mean "
+            "of the others."
         )
     training_scores: dict[str, float] = {}
     held = tallies["made"].scores("l1")
     if len(rows) < FEW_PAIRS and len(held) > 1:
         resampled = held[torch.from_numpy(rng("bootstrap", seed).integers(0, len(held), (RESAMPLES, len(held))))]
         low, high = resampled.mean(dim=1).double().quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-        warnings.append(
-            f"{len(rows)} pairs are few: of sets drawn from them with replacement, 95 % have an l1 from {low:.3f} to "
-            f"{high:.3f}."
-        )
+        warnings.append(f"{len(rows)} pairs are few: the 95 % bootstrap interval of l1 is {low:.3f} to {high:.3f}.")
     if training is not None and apart and len(training[1]):
         trained_rows = subsample(training[1], MOST_TRAINING, seed)
         known = paired_scores(model.system, model.network, training[0], trained_rows).by_image["l1"]
@@ -213,7 +210,7 @@ def score_segmenter(
     warnings = split_notes(folder, model, dataset, rows, words, progress)
     if len(rows) < FEW_PAIRS:
         warnings.append(
-            f"{len(rows)} pairs are few: of sets drawn from them with replacement, 95 % have a mean_iou from "
+            f"{len(rows)} pairs are few: the 95 % bootstrap interval of mean_iou is "
             f"{interval[0]:.3f} to {interval[1]:.3f}."
         )
     training = None if words == "train" else training_set(folder, model, dataset, progress)
@@ -287,7 +284,7 @@ def open_segmenter(path: str, folder: RunFolder, model: Translator) -> Segmenter
     segmenter_model = load_translator(path, str(model.device))
     if not segmenter_model.info.labels:
         raise ConfigError(
-            f"{path} is a run of {segmenter_model.recipe.name}, which predicts no classes; give a run of segmenter."
+            f"{path} is a run of {segmenter_model.recipe.name}, which predicts no classes; use a run of segmenter."
         )
     if segmenter_model.info.labels != model.input.labels:
         raise ConfigError(
@@ -537,13 +534,12 @@ def pair_notes(model: Translator, data: Dataset, words: str) -> list[str]:
     found = []
     if words == "all":
         found.append(
-            "These are not the data that it was trained on, as they were then. Pairs that are in both flatter the "
-            "scores."
+            "The data has changed since training, or is other data. Training pairs among these make the scores."
         )
     if words == "train":
-        found.append("These are pairs that it was trained on, or may be: the scores flatter it.")
+        found.append("It was or may have been trained on these pairs, which makes the scores too good.")
     if model.info.instances and data.instances is None and not model.info.labels:
-        found.append(f"{data.info.source} has no maps of instances: each class is taken for one object.")
+        found.append(f"{data.info.source} has no instance maps: each class counts as one object.")
     return found
 
 

@@ -1,4 +1,5 @@
-"""A translator without pairs: how near its translations come to the other domain, and what of an image stays."""
+"""Evaluate unpaired translation: how close translations are to the other domain, and how much of the input is
+preserved."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,18 +27,19 @@ from zerosum.utils.errors import ConfigError, DataError
 from zerosum.utils.weights import tensors_hash
 
 MOST = 2_000  # images of a domain that are translated
-SHOWN = 12  # rows of the picture
+SHOWN = 12  # rows of the figure
 
 
 def evaluate_unpaired(request: Request, model: Translator) -> dict[str, Any]:
-    """Scores of the translations of images that the run has not seen, for each direction.
+    """Scores of translations of images that the run was not trained on, for each direction.
 
-    fd, kid, precision, recall, density and coverage hold them against images of the target domain; the floor is what
-    training images of the target domain get in their place, the baseline what the inputs get as they are. cycle_l1, in
-    [0, 2]: how far an image lies from its way there and back, through images as they would be stored, since a network
-    can hide the input in differences that files do not keep (Chu et al. 2017). reader: a classifier run that knows both
-    domains, and the share of translations that it takes for the target. keeps: classifier runs of what should stay, and
-    the share of translations whose class is that of the input. Raises DataError where a domain has too few images."""
+    fd, kid, precision, recall, density and coverage compare translations with images of the target domain; the floor is
+    the score of training images of the target domain, the baseline that of the untranslated inputs. cycle_l1, in [0,
+    2]: the distance between an image and its translation there and back, with intermediate images rounded as when
+    stored, since a network can hide the input in differences that files do not keep (Chu et al. 2017). reader: a
+    classifier run for both domains, and the share of translations that it assigns to the target. keeps: classifier runs
+    for attributes to preserve, and the share of translations with the predicted class of the input. Raises DataError if
+    a domain has too few images."""
     request.refuse_segmenter()
     request.refuse_number()
     dataset, rows, words = select_rows(request.folder, model, request.data, request.part, request.progress)
@@ -47,7 +49,7 @@ def evaluate_unpaired(request: Request, model: Translator) -> dict[str, Any]:
         mine = domain_rows(dataset, rows, domain)
         if len(mine) < FEWEST:
             raise DataError(
-                f"{info.source} has {len(mine)} images of {name} to score by ({words}); {FEWEST} are needed. Give "
+                f"{info.source} has {len(mine)} images of {name} for scores ({words}); {FEWEST} are needed. Use "
                 "other data, or --part train."
             )
         sides.append(np.sort(mine[epoch_order(len(mine), seed, 0)[:MOST]]))
@@ -111,12 +113,12 @@ def evaluate_unpaired(request: Request, model: Translator) -> dict[str, Any]:
 
 
 def open_domain_reader(path: str | Path, model: Translator) -> AttributeClassifier:
-    """A classifier that knows both domains. Raises ConfigError for another."""
+    """A classifier for both domains. Raises ConfigError for another."""
     reader = open_classifier(path, model)
     classes = reader.model.info.classes
     if missing := [name for name in model.info.classes if name not in classes]:
         raise ConfigError(
-            f"{path} tells apart {', '.join(classes[:12])}, and not {', '.join(missing)}. Train a reader on the same "
+            f"{path} predicts {', '.join(classes[:12])}, not {', '.join(missing)}. Train a reader on the same "
             f"domains: `zerosum train classifier DATA label={getattr(model.settings, 'label', 'class')}`."
         )
     return reader
@@ -125,7 +127,8 @@ def open_domain_reader(path: str | Path, model: Translator) -> AttributeClassifi
 def _training_features(
     request: Request, model: Translator, dataset: Dataset, n: int, extractor: Any
 ) -> list[Tensor | None]:
-    """Of each domain features of so many training images; None where they cannot be had, or are those scored."""
+    """Features of this many training images of each domain; None if they are not available, or are the scored
+    images."""
     training = None if request.part == "train" else training_set(request.folder, model, dataset, request.progress)
     if training is None:
         return [None, None]
@@ -149,7 +152,8 @@ def _read(
     target: int,
     found: tuple[dict[str, float], dict[str, float], dict[str, float], dict[str, float]],
 ) -> None:
-    """Add what classifiers read from translations (n, H, W, C) as stored to (scores, floor, unchanged, another)."""
+    """Add the predictions of classifiers on translations (n, H, W, C) as stored to (scores, floor, unchanged,
+    another)."""
     scores, floor, unchanged, another = found
     if reader is not None:
         number = reader.model.info.classes.index(model.info.classes[target])

@@ -1,1 +1,1 @@
-"""Train and resume: one plan of all settings, data, tasks, and what a user should know before and during a run."""
+"""Train and resume: one plan of all settings, the data, the tasks, and notes for the user before and during a run."""

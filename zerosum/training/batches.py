@@ -1,4 +1,4 @@
-"""Where the batches of a training come from: shuffled, balanced and augmented as a function of seed and position."""
+"""The batches of training: shuffled, balanced and augmented as a function of seed and position."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,7 +16,7 @@ from zerosum.recipes.settings import Settings
 from zerosum.utils.seeds import seed_of
 
 StoredBatches = Callable[[int, int, int], dict[str, np.ndarray]]
-"""(seed of a stream, images drawn before, batch size) to the arrays of a batch as stored: a pure function."""
+"""(seed of a stream, images drawn before, batch size) to the stored arrays of a batch: a pure function."""
 
 
 def batch_source(
@@ -28,12 +28,12 @@ def batch_source(
     layout: str,
     stored: StoredBatches | None = None,
 ) -> Callable[[Player, int, int], Batch]:
-    """What draws the batches of a training: the function `next_batch` of a player, its position (images of it drawn so
-    far) and a batch size.
+    """The function `next_batch` of training: from a player, its position (number of its images drawn so far) and a
+    batch size to a batch.
 
-    Every player has its own shuffle of these rows of the data, so how often one of them steps does not move another's
-    images. How an image is augmented depends on the player, the epoch and the image. stored draws the batches of tasks
-    that learn from more than one set, which are not augmented here."""
+    Every player has its own shuffle of these rows of the data, so the steps of one do not change the images of another.
+    The augmentation of an image depends on the player, the epoch and the image. stored: draws batches for tasks that
+    learn from several sets, which are not augmented here."""
     count, augmenting = len(rows), settings.augment
     balanced = settings.balanced_column(data.info)
     members = []
@@ -58,7 +58,7 @@ def batch_source(
             epochs = (position + np.arange(batch)) // count
         arrays = data.batch(rows[indices])
         tensors = to_tensors(arrays, data.info, "cpu" if augmenting.active else device)
-        if augmenting.active:  # on the CPU, where the draws are
+        if augmenting.active:  # on the CPU, where the random numbers are
             chances = draws(stream, epochs, rows[indices])
             tensors["image"] = augment(tensors["image"], augmenting, chances, data.info.alpha)
             tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
@@ -74,7 +74,7 @@ def finalize_network(
     device: torch.device,
     network: nn.Module,
 ) -> None:
-    """Show the network the images it was trained on, in their order, before it is saved."""
+    """Run the network on its training images, in order, before it is saved."""
     finalize(network, pairs(data, rows, device))
 
 

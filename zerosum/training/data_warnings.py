@@ -1,4 +1,4 @@
-"""Sentences about a set of images: what a user should know before training on it, and what a run depends on."""
+"""Sentences about the data: warnings before training, and the facts that networks depend on."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ _SHOWN = 8
 
 
 def data_warnings(data: Dataset, settings: Settings) -> list[str]:
-    """What the user should know of the data that a run begins with."""
+    """Warnings about the data at the start of a run."""
     return [
         *packing_warnings(data),
         *condition_warnings(data, settings.batch),
@@ -22,7 +22,7 @@ def data_warnings(data: Dataset, settings: Settings) -> list[str]:
 
 
 def data_notes(data: Dataset) -> list[str]:
-    """What was decided while the data was read, and how images were converted, as `prepare` prints it."""
+    """Decisions made while reading the data, and conversions of images, as `prepare` reports them."""
     report = _packing_report(data)
     notes = list(report.get("notes", []))
     if changes := report.get("changes", {}):
@@ -31,12 +31,12 @@ def data_notes(data: Dataset) -> list[str]:
     if ignored := report.get("ignored", []):
         first = "; ".join(f"{skip['name']}: {skip['reason']}" for skip in ignored[:3])
         are = "is" if len(ignored) == 1 else "are"
-        notes.append(f"{counted(len(ignored), 'file')} beside the images {are} not read ({first}).")
+        notes.append(f"{counted(len(ignored), 'file')} other than images {are} not read ({first}).")
     return notes
 
 
 def _packing_report(data: Dataset) -> dict[str, Any]:
-    """What `prepare` found; empty where there is no such report, as of vectors."""
+    """The report of `prepare`; empty if there is none, as for vectors."""
     try:
         report = parse_json((data.folder / "report.json").read_bytes())
         return {
@@ -54,20 +54,20 @@ def _skip(value: dict[str, Any]) -> dict[str, str]:
 
 
 def packing_warnings(data: Dataset) -> list[str]:
-    """What packing found that the user should know: warnings, and how many images were left out and why."""
+    """Warnings from packing, and the number of images left out and why."""
     report = _packing_report(data)
     left_out, warnings = report.get("skipped", []), list(report.get("warnings", []))
     if left_out:
         first = "; ".join(f"{skip['name']}: {skip['reason']}" for skip in left_out[:3])
         warnings.append(
             f"{len(left_out):,} of {len(left_out) + len(data):,} images were left out ({first}). "
-            f"{data.folder / 'report.html'} names each."
+            f"{data.folder / 'report.html'} lists all."
         )
     return warnings
 
 
 def condition_warnings(data: Dataset, batch: int) -> list[str]:
-    """Which images a conditional generator does not learn from, and which values it can hardly learn."""
+    """Images that a conditional generator is not trained on, and values with too few images."""
     if data.conditions is None:
         return []
     found = []
@@ -76,7 +76,7 @@ def condition_warnings(data: Dataset, batch: int) -> list[str]:
     fewer = "" if len(names) == 1 else ", or name fewer attributes"
     if missing := int((data.conditions < 0).any(axis=1).sum()):
         found.append(
-            f"{missing:,} of {len(data):,} images have no value for {lacking}; they are not trained on. Complete the "
+            f"{missing:,} of {len(data):,} images have no value for {lacking} and are left out. Complete the "
             f"table, by hand or with `zerosum tag`{fewer}."
         )
     for condition in data.info.conditions:
@@ -87,15 +87,15 @@ def condition_warnings(data: Dataset, batch: int) -> list[str]:
         ]
         if few:
             found.append(
-                f"{condition.name} has values with fewer images than a batch ({batch}), which a generator hardly "
-                f"learns: {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}. Merge them with others "
-                "(of numbers by bins=...), or collect more."
+                f"{condition.name} has values with fewer images than a batch ({batch}), too few for a generator "
+                f"to learn: {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}. Merge them with others "
+                "(numbers with bins=...), or collect more."
             )
     return found
 
 
 def form_text(info: DatasetInfo) -> str:
-    """What a network depends on, in words."""
+    """The image form that a network depends on, in words."""
     values = "" if info.value_range is None else f" from {info.value_range[0]:g} to {info.value_range[1]:g}"
     return f"{info.dtype} values{values} of shape {'x'.join(map(str, info.shape))}"
 
@@ -105,7 +105,7 @@ def shape_text(info: DatasetInfo) -> str:
         return f"{counted(info.shape[0], 'number')} each"
     height, width, channels = info.shape
     made = side_text(info.labels, channels, info.dtype)
-    if info.input is None or info.conditions:  # conditions: its own input, of which another value is made
+    if info.input is None or info.conditions:  # attribute editing: the inputs are the images themselves
         return f"{height}x{width} pixels, {made}"
     given = side_text(info.input.labels, info.input.channels, info.input.dtype)
     beside = " with instances" if info.instances else ""
@@ -122,7 +122,7 @@ def side_text(labels: Sequence[str], channels: int, dtype: str) -> str:
 
 
 def conditions_of(info: DatasetInfo) -> list[tuple[str, tuple[str, ...]]]:
-    """What a network that is conditioned on the set depends on: each condition by name, and its values."""
+    """The conditions that a network depends on: their names and values."""
     return [(condition.name, condition.values) for condition in info.conditions]
 
 
@@ -132,7 +132,7 @@ def conditions_text(info: DatasetInfo) -> str:
 
 
 def pair_warnings(data: Dataset) -> list[str]:
-    """Whether pairs are too few to hold one out."""
+    """A warning if there are too few pairs to hold one out."""
     if data.info.input is not None and not data.info.conditions and len(data) == 1:
-        return ["There is one pair, which will be learnt by heart, and none is left to judge by. Collect more."]
+        return ["There is only one pair, which will be memorised, and none is left for a score. Collect more."]
     return []

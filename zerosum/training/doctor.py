@@ -1,4 +1,4 @@
-"""What `zerosum doctor` finds out about the machine."""
+"""The diagnosis of the machine by `zerosum doctor`."""
 
 import os
 import shutil
@@ -23,8 +23,8 @@ from zerosum.utils.threads import choose_threads, spinning, threads_restored
 
 @threads_restored()
 def examine() -> dict[str, Any]:
-    """Versions, hardware, the device that `auto` takes, the threads that training would take just now and how they
-    wait, the speed measured with them, disk space, and remarks in words."""
+    """Versions, hardware, the device of `auto`, the threads that training would use at the moment and how they wait,
+    the measured speed, disk space, and remarks."""
     keep_pages()
     threads = choose_threads()
     torch.set_num_threads(threads.count)
@@ -46,8 +46,8 @@ def examine() -> dict[str, Any]:
 
 
 def speed(device: torch.device) -> dict[str, str]:
-    """A few seconds of work: DCGAN's convolutions at 64 pixels in each format and layout, what training it would
-    choose, and whole steps of it in that."""
+    """A few seconds of measurements: DCGAN's convolutions at 64 pixels in each format and layout, the choice of
+    training, and whole steps with that choice."""
     recipe = get_recipe("dcgan")
     settings = recipe.configure({})
     info = DatasetInfo("doctor", 64, (64, 64, 3), "uint8", (0, 255), False, (), "")
@@ -63,7 +63,7 @@ def speed(device: torch.device) -> dict[str, str]:
 
 
 def step_rate(system: System, batch: Batch, chosen: Speed, device: torch.device) -> float:
-    """Images a second that a system learns from in the chosen format and layout."""
+    """Images per second of training steps in the chosen format and layout."""
     system.to(device, chosen.layout)
     image = batch["image"].to(device).contiguous(memory_format=LAYOUTS[chosen.layout])
 
@@ -77,7 +77,7 @@ def step_rate(system: System, batch: Batch, chosen: Speed, device: torch.device)
 
 
 def _seconds(work: Any, device: torch.device, budget: float = 1.0) -> float:
-    """The fastest of the runs that fit the budget, after one to warm up."""
+    """The fastest run within the budget, after one warm-up run."""
     best, until = float("inf"), None
     while until is None or time.perf_counter() < until:
         started = time.perf_counter()
@@ -101,12 +101,12 @@ def _remarks(places: list[dict[str, Any]], machine: dict[str, Any]) -> list[str]
     remarks = []
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5 * machine["cores"] + 1:
         load = f"{os.getloadavg()[0]:.1f} on {machine['cores']} cores"
-        remarks.append(f"Other programs are busy (load {load}): speeds are lower than they could be, several times so.")
+        remarks.append(f"Other programs are busy (load {load}): measured speeds are too low, possibly several times.")
     for place in places:
         if not place["writable"]:
-            remarks.append(f"{place['path']} cannot be written; change into a folder of your own.")
+            remarks.append(f"{place['path']} is not writable; change to a folder of your own.")
         elif place["free_gb"] < 2:
             remarks.append(f"Only {place['free_gb']} GB are free at {place['path']}; a run may need more.")
     if machine["memory_gb"] is not None and machine["memory_gb"] < 4:
-        remarks.append(f"{machine['memory_gb']} GB of memory is little; train at 32 pixels, with generator.width=32.")
+        remarks.append(f"{machine['memory_gb']} GB of memory is low; train at 32 pixels, with generator.width=32.")
     return remarks

@@ -1,8 +1,8 @@
-"""How long a run trains: one goal, and the settings of every schedule that follows it.
+"""The length of a run: one goal, and the settings of every schedule that follows it.
 
-Whatever says how long to train (--images, --steps, `images=`, `epochs=`, a preset) ends as `images` of the settings,
-and schedules are made from the settings alone. Minutes alone do not say how many images there will be: schedules that
-follow the goal then follow the share of the time that is over (`Settings.clock`)."""
+Every length (--images, --steps, `images=`, `epochs=`, a preset) is resolved to `images` in the settings, and schedules
+are made from the settings only. With minutes only, the number of images is unknown: schedules that follow the goal then
+follow the elapsed share of the time (`Settings.clock`)."""
 
 import math
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ from zerosum.recipes.settings import Settings
 from zerosum.utils.errors import ConfigError
 
 LONGEST = 10**15  # images, steps or minutes: a million years on the fastest machines
-ATTEMPTS = 10  # at a length that agrees with the batches that depend on it, for a goal in steps
+ATTEMPTS = 10  # iterations for a length in steps, which depends on batch sizes that depend on the length
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a length depends on beside the settings: images (pairs, points) of the set, its classes, and their size;
-    None for points."""
+    """What a length depends on besides the settings: the number of images (pairs, points), of classes, and the image
+    size; None for points."""
 
     count: int
     classes: int = 0
@@ -36,12 +36,13 @@ class Facts:
 
 
 def facts_of(info: DatasetInfo) -> Facts:
-    """Those of a set."""
+    """The facts of a set."""
     return Facts(info.count, len(info.classes), None if info.is_vectors else (info.shape[0], info.shape[1]))
 
 
 def goal_of(images: int | None, steps: int | None, minutes: float | None) -> Goal | None:
-    """The goal of the options; None when none was given. Raises ConfigError for what is not above 0 and finite."""
+    """The goal of the options; None if there is none. Raises ConfigError for values that are not positive and
+    finite."""
     given = {"images": images, "steps": steps, "minutes": minutes}
     for name, value in given.items():
         if value is not None and not 0 < value < math.inf:
@@ -58,16 +59,16 @@ def goal_of(images: int | None, steps: int | None, minutes: float | None) -> Goa
 
 
 def by_time(goal: Goal) -> bool:
-    """Whether minutes are all that the goal says, so that schedules follow the time."""
+    """Whether the goal is in minutes only, so that schedules follow the time."""
     return goal.seconds is not None and goal.images is None and goal.steps is None
 
 
 def one_length(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a config file with those given beside it laid over them; whichever of images and epochs was given
-    last, and either over that of a preset, is the length. Raises ConfigError when both are given above."""
+    """Settings of a config file overlaid with those given with it. The length is images or epochs, whichever was given
+    last, and both override a preset. Raises ConfigError when both are given above."""
     if above.get("images") is not None and above.get("epochs") is not None:
         raise ConfigError(
-            f"images={above['images']} and epochs={above['epochs']} are two lengths for one run; give one of them."
+            f"images={above['images']} and epochs={above['epochs']} are two lengths for one run; use only one of them."
         )
     if above.get("epochs") is not None:
         below = {key: value for key, value in below.items() if key != "images"}
@@ -78,8 +79,8 @@ def one_length(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
 
 
 def length_of(settings: Settings, requested: Goal | None, facts: Facts) -> int:
-    """Images that a run sees in full: the fewer of those that images and steps of the goal stand for, else the length
-    of the settings, which also counts where the goal is in minutes."""
+    """The total number of images that a run sees: the minimum of the goal's images and steps, else the length of the
+    settings, which also applies if the goal is in minutes."""
     given = [] if requested is None or requested.images is None else [requested.images]
     if requested is not None and requested.steps is not None:
         given.append(settings.images_after(requested.steps, facts.size))
@@ -89,8 +90,8 @@ def length_of(settings: Settings, requested: Goal | None, facts: Facts) -> int:
 def with_length(
     recipe: Recipe, settings: Settings, requested: Goal | None, facts: Facts, given: Mapping[str, Any]
 ) -> Settings:
-    """The settings of a new run, its length and what follows it resolved; given are the (nested) values of the user,
-    which stay."""
+    """The settings of a new run with its length and everything that follows it resolved; given: the (nested) values of
+    the user, which are kept."""
     length = length_of(settings, requested, facts)
     for _ in range(ATTEMPTS):
         chosen = _without(settings.following(length, facts.size), given)
@@ -103,8 +104,8 @@ def with_length(
 
 
 def with_new_length(recipe: Recipe, settings: Settings, requested: Goal, facts: Facts) -> Settings:
-    """The settings of a run that goes on to another goal: its length, and the decay of the learning rate where it
-    followed the length before. What lies in the past, such as growth, stays."""
+    """The settings of a run that is continued to another goal: its length, and the decay of the learning rate if it
+    followed the previous length. Past events, such as growth, are kept."""
     before, after = settings.goal(facts.count, facts.classes), length_of(settings, requested, facts)
     published = recipe.configure({"preset": settings.preset})
     was, now = (published.following(length, facts.size).get("decay", {}) for length in (before, after))
@@ -115,14 +116,14 @@ def with_new_length(recipe: Recipe, settings: Settings, requested: Goal, facts: 
 
 
 def of_another_run(recipe: Recipe, file: ConfigFile) -> dict[str, Any]:
-    """Settings of a config file without those that only followed the length there, so that they follow the new one.
-    Settings that a run of an older version lacks are what they were then, but for `split`: a new run has not trained on
+    """Settings of a config file without those that only followed its length, so that they follow the new one. Settings
+    missing in runs of older versions have their values of that time, except for `split`: a new run has not trained on
     anything yet."""
     values: Mapping[str, Any] = file.settings
     if file.recipe and file.recipe != recipe.name:
         raise ConfigError(
-            f"The config file is of a run of {file.recipe}, whose settings {recipe.name} does not have. Train "
-            f"{file.recipe}, or give a config file of {recipe.name}."
+            f"The config file is from a run of {file.recipe}, whose settings {recipe.name} does not have. Train "
+            f"{file.recipe}, or use a config file of {recipe.name}."
         )
     if file.recipe == recipe.name:
         values = merged({key: value for key, value in recipe.older.items() if key != "split"}, values)
@@ -131,20 +132,20 @@ def of_another_run(recipe: Recipe, file: ConfigFile) -> dict[str, Any]:
         return dict(values)
     preset = values.get("preset", "default")
     if preset not in ("default", *recipe.presets):
-        return dict(values)  # which is refused where the settings are made
+        return dict(values)  # invalid values are reported when the settings are made
     own = recipe.configure({"preset": preset})
-    with suppress(ConfigError):  # which is raised where the settings are made, if nothing mends it before
+    with suppress(ConfigError):  # reported when the settings are made, unless corrected before
         own = recipe.configure(_without(values, own.following(length, file.size)))
     return _unless_equal(values, own.following(length, file.size))
 
 
 def with_values(recipe: Recipe, settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """The settings with other values, checked anew."""
+    """The settings with other values, validated again."""
     return recipe.settings.model_validate(merged(settings.model_dump(), values))
 
 
 def goal_text(settings: Settings, goal: Goal, epochs: float | None, kind: str) -> str:
-    """The goal of resolved settings as a sentence; epochs where it was given in them."""
+    """The goal of resolved settings as a sentence; with epochs if the goal was in epochs."""
     length = f"{settings.images:,} {kind}s seen"
     if epochs is not None:
         length = f"{epochs_text(epochs)}, {length}"
@@ -154,12 +155,12 @@ def goal_text(settings: Settings, goal: Goal, epochs: float | None, kind: str) -
         return f"Trains for {length}."
     time = duration(goal.seconds)
     if by_time(goal):
-        return f"Trains for {time}; schedules that follow the goal, if it has any, follow the time."
-    return f"Trains for {length}, or for {time} if that is sooner; schedules run over the {kind}s."
+        return f"Trains for {time}; schedules, if any, follow the time."
+    return f"Trains for {length}, or for {time} if that is sooner; schedules follow the {kind}s."
 
 
 def followed_text(before: Settings, after: Settings, size: Size | None) -> list[str]:
-    """Which settings changed with the length, as a sentence, or none."""
+    """The settings that changed with the length, as a sentence, or none."""
     old, new = before.model_dump(), after.model_dump()
     changed = [
         f"{part}.{key}={new[part][key]:,}"
@@ -167,22 +168,22 @@ def followed_text(before: Settings, after: Settings, size: Size | None) -> list[
         for key in values
         if old[part][key] != new[part][key]
     ]
-    return [f"With it: {', '.join(changed)}."] if changed else []
+    return [f"Adjusted to this length: {', '.join(changed)}."] if changed else []
 
 
 def new_goal_text(settings: Settings, goal: Goal, progress: Progress, kind: str) -> str:
-    """A goal that a run goes on to, as a sentence."""
+    """The new goal of a continued run, as a sentence."""
     if by_time(goal):
         assert goal.seconds is not None
-        return f"The schedule now follows the time, {duration(goal.seconds - progress.seconds)} more."
+        return f"The schedule now follows the time, for another {duration(goal.seconds - progress.seconds)}."
     return f"The schedule now runs over {settings.images:,} {kind}s."
 
 
 def rates_text(system: System, now: int, end: int) -> list[str]:
-    """The learning rates of now and of the end, by their clock, as a sentence, of each player whose rate is another;
-    none where there is no schedule, or its end is not known (0)."""
+    """The learning rates now and at the end, as a sentence, of each player with a different rate; none if there is no
+    schedule, or its end is unknown (0)."""
     rates: dict[str, str] = {}
-    for player in reversed(system.players):  # the network that people use is the last
+    for player in reversed(system.players):  # the player of the network that is used afterwards is last
         if player.schedule is not None and end:
             first, last = (f"{player.schedule(clock)[0]['lr']:.3g}" for clock in (now, end))
             rates.setdefault(f"{first} now{' and' if first == last else f', {last}'} at the end", player.name)
@@ -192,7 +193,7 @@ def rates_text(system: System, now: int, end: int) -> list[str]:
 
 
 def _without(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values but for those that were given."""
+    """Nested values without those that were given."""
     result: dict[str, Any] = {}
     for key, value in chosen.items():
         if isinstance(value, Mapping):
@@ -205,7 +206,7 @@ def _without(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
 
 
 def _unless_equal(values: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values but for those that are as expected."""
+    """Nested values without those that are as expected."""
     result = dict(values)
     for key, value in expected.items():
         if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):

@@ -1,4 +1,4 @@
-"""How training shows itself: a live table on a terminal, an output in a notebook, else a plain line now and then."""
+"""Progress of training: a live table in a terminal, an output in a notebook, otherwise occasional plain lines."""
 
 import html
 import io
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zerosum.engine.loop import Listener
 
 Packing = Callable[[str, int, int], None]
-"""As `data.scan.Progress`: what is being done, how many of how many are done."""
+"""As `data.scan.Progress`: the activity, the number done and the total."""
 
 SECONDS_BETWEEN_LINES = 10
 REMARKABLE = {"warning": "yellow", "failed": "bold red", "diverged": "bold red"}
@@ -30,18 +30,18 @@ LASTING = {*REMARKABLE, "goal", "chosen", "data"}  # stay above the table
 
 
 class Lasting(Console):
-    """A console whose reader may go: `rich` would end the process, and what is being trained with it."""
+    """A console whose reader may disappear: `rich` would end the process, and the training with it."""
 
     def on_broken_pipe(self) -> None:
-        """Say nothing more."""
+        """Ignore it."""
         self.quiet = True
 
 
 class Terminal:
-    """A listener that writes to stderr, as long as that takes it: whatever becomes of it, training goes on.
+    """A listener that writes to stderr; errors of output never stop training.
 
-    On a terminal it keeps one table up to date; into a file or a pipe (a batch system's log) it prints a line at most
-    every ten seconds. Colours follow NO_COLOR. `clock` is for tests."""
+    A terminal shows one live table; a file or a pipe (such as the log of a batch system) gets at most one line every
+    ten seconds. Colours follow NO_COLOR. `clock` is for tests."""
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.console = console or Lasting(file=sys.stderr, highlight=False)
@@ -56,7 +56,7 @@ class Terminal:
         self._last = Text("")
 
     def start(self, title: str, goal: str) -> None:
-        """Begin: what is trained, and until when; no goal where the run itself says how long."""
+        """Start: the title and the goal; without a goal, if the run itself reports its length."""
         title = printable(title)
         self._title, self._goal, self._started = title, goal, self.clock()
         if self.console.is_terminal and not self.console.is_dumb_terminal:
@@ -69,7 +69,7 @@ class Terminal:
     def scalars(
         self, images: int, step: int, values: dict[str, float], fraction: float, seconds_left: float | None
     ) -> None:
-        """Show one log line: scalars by name, the share of the goal that is done, and the seconds that remain."""
+        """Show one log line: scalars by name, the completed share of the goal, and the remaining seconds."""
         self._images, self._fraction, self._left = images, fraction, seconds_left
         self._values = self._values | values
         if self.live is None and self.clock() - self._line_at >= SECONDS_BETWEEN_LINES:
@@ -77,8 +77,7 @@ class Terminal:
             self._print(self._line())
 
     def event(self, kind: str, text: str) -> None:
-        """Show something that happened. A warning, the goal and what was chosen stay on the screen; anything else until
-        the next event."""
+        """Show an event. Warnings, the goal and chosen settings stay on the screen; others until the next event."""
         text = printable(text)
         said = Text.assemble((f"{kind}: ", REMARKABLE[kind]), text) if kind in REMARKABLE else Text(text)
         self._last = Text(text, style=REMARKABLE.get(kind, ""))
@@ -143,7 +142,7 @@ class Terminal:
 
 
 class Notebook(Terminal):
-    """The same in a notebook: one output below the cell, which is brought up to date where it stands."""
+    """The same in a notebook: one output below the cell, updated in place."""
 
     SECONDS = 0.5  # between two updates
 
@@ -154,7 +153,7 @@ class Notebook(Terminal):
         self._shown_at = -float("inf")
 
     def start(self, title: str, goal: str) -> None:
-        """Begin, as on a terminal."""
+        """Start, as in a terminal."""
         super().start(title, goal)
         self._draw()
 
@@ -189,7 +188,7 @@ class Notebook(Terminal):
 
 
 def _notebook_output() -> Callable[[str], None]:
-    """What shows HTML below the cell that runs, each time in place of what it showed before."""
+    """A function that shows HTML below the running cell, replacing the previous output."""
     from IPython.display import HTML, display
 
     handle = display(HTML(""), display_id=True)
@@ -206,8 +205,8 @@ def in_notebook() -> bool:
 def shown(
     title: str, goal: str, listeners: "Sequence[Listener] | None", progress: Packing | None
 ) -> "Iterator[tuple[Sequence[Listener], Packing | None]]":
-    """The listeners of a training, and what shows how far its data is packed: those that were given, or, where no
-    listeners were, progress where the user is, below the cell of a notebook or on stderr."""
+    """The listeners of a training, and the progress of packing: those that were given, or, without listeners, an output
+    below the notebook cell or on stderr."""
     if listeners is not None:
         yield listeners, progress
         return
@@ -220,7 +219,7 @@ def shown(
 
 
 def packing(terminal: Terminal) -> Packing:
-    """What `train` tells of data that is packed for the first time: a line every few seconds."""
+    """Progress of packing in `train`: a line every few seconds."""
     shown = time.monotonic()
 
     def report(what: str, done: int, total: int) -> None:
@@ -233,7 +232,7 @@ def packing(terminal: Terminal) -> Packing:
 
 
 def requested_text(images: int | None, steps: int | None, minutes: float | None) -> str:
-    """The goal in words, for the progress bar; nothing where none is given."""
+    """The goal in words, for the progress bar; empty if there is none."""
     parts = [f"{images:,} images"] if images is not None else []
     parts += [f"{steps:,} steps"] if steps is not None else []
     parts += [f"{minutes:g} minutes"] if minutes is not None else []
@@ -251,8 +250,8 @@ def losses(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
 
 
 def scores(values: Mapping[str, float]) -> list[tuple[str, float]]:
-    """What the discriminator or the critic says of real and of generated images, under the names of the papers; how
-    often a classifier is right; how likely what the discriminator sees is augmented."""
+    """The discriminator's or critic's scores on real and generated images, with the names of the papers; the accuracy
+    of a classifier; the probability of augmentation."""
     names = {
         "score/real": "D(x)",
         "score/fake": "D(G(z))",
@@ -265,7 +264,7 @@ def scores(values: Mapping[str, float]) -> list[tuple[str, float]]:
 
 
 def number(value: float) -> str:
-    """Three digits that matter."""
+    """Three significant digits."""
     return f"{value:.3g}" if abs(value) < 1e-3 or abs(value) >= 100 else f"{value:.3f}"
 
 
@@ -274,7 +273,7 @@ def _named(name: str, value: float) -> tuple[tuple[str, str], str]:
 
 
 def _meter(share: float, width: int = 24) -> Text:
-    """A probability as a bar with its middle marked, where the discriminator can only guess."""
+    """A probability as a bar with a mark at 1/2."""
     filled = round(min(max(share, 0.0), 1.0) * width) if share == share else 0
     bar = "".join("━" if place < filled else "─" for place in range(width))
     middle = width // 2

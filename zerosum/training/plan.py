@@ -1,4 +1,5 @@
-"""The settings of a run, resolved by one function: of the data as expected for `--dry-run`, of packed data to train."""
+"""The settings of a run, resolved by one function: with the expected data for `--dry-run`, with packed data to
+train."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -39,8 +40,8 @@ from zerosum.utils.errors import ConfigError
 
 @dataclass(frozen=True)
 class Request:
-    """What a user wants of a run: its recipe, settings (nested) and goal, the data, the run to begin with. limited:
-    minutes are a limit beside a length among the settings."""
+    """The request of a user: recipe, settings (nested) and goal, the data, the run to start from. limited: minutes are
+    a limit in addition to a length in the settings."""
 
     recipe: Recipe
     values: Mapping[str, Any]
@@ -50,7 +51,7 @@ class Request:
     limited: bool = False
 
     def configured(self, vectors: bool) -> Settings:
-        """The settings of the recipe with those of the user, before anything is known of the data but its kind."""
+        """The settings of the recipe with those of the user, before anything but the kind of data is known."""
         settings = self.recipe.configure(self.values)
         if vectors and settings.preset == "default":
             return self.recipe.configure({**self.values, "preset": "vectors"})
@@ -69,7 +70,7 @@ def request_of(
     overrides: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> Request:
-    """The options of `train` as a request. Raises ConfigError for values that no recipe takes."""
+    """The options of `train` as a request. Raises ConfigError for invalid values."""
     chosen = get_recipe(recipe)
     above = merged(nested(settings or {}), parse_overrides(overrides))
     values = one_length(of_another_run(chosen, read_config_file(config)) if config is not None else {}, above)
@@ -80,8 +81,9 @@ def request_of(
 
 @dataclass(frozen=True)
 class Resolved:
-    """The settings of a run with every default filled in, the data with its classes or conditions, and the goal; in
-    sentences how long it trains, what was chosen by the number of images, and what the run ends before."""
+    """The settings of a run with every default filled in, the data with its classes or conditions, and the goal;
+    sentences on the length, on settings chosen by the number of images, and on schedules that the run does not
+    complete."""
 
     settings: Settings
     data: Dataset
@@ -92,8 +94,8 @@ class Resolved:
 
 
 def resolve(request: Request, data: Dataset, packing: PackSettings) -> Resolved:
-    """Everything that a run depends on, from the request and the data. `--dry-run` prints what it makes of the data as
-    it is expected, `train` runs what it makes of the packed data. packing: the settings that the data is packed with.
+    """Everything that a run depends on, from the request and the data: `--dry-run` prints the result for the expected
+    data, `train` uses the result for the packed data. packing: the settings that the data is packed with.
 
     Raises ConfigError or DataError when the data lacks the classes or conditions that the settings name."""
     recipe, task = request.recipe, TRAINING[request.recipe.task]
@@ -117,8 +119,8 @@ def resolve(request: Request, data: Dataset, packing: PackSettings) -> Resolved:
 
 @dataclass(frozen=True)
 class ScannedData:
-    """What headers, tables and file names say of the data of a request. packing: what it will be packed with;
-    chosen: what was chosen of that by looking at images, in sentences; packed: the set, where it is packed already."""
+    """The facts of a request's data in headers, tables and file names. packing: the settings it will be packed with;
+    chosen: sentences on those chosen by inspecting images; packed: the set, if it is packed already."""
 
     scan: Scan
     size: Size | None
@@ -128,13 +130,13 @@ class ScannedData:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing remains to be known: packing leaves out no image of arrays or of pictures drawn here."""
+        """Whether packing cannot change the facts: no array and no synthetic image is ever left out."""
         return self.packed is not None or self.scan.read is None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What `train` would do."""
+    """The plan of `train`."""
 
     request: Request
     data: ScannedData
@@ -142,47 +144,47 @@ class Plan:
 
     @property
     def recipe(self) -> Recipe:
-        """What is trained."""
+        """The recipe."""
         return self.request.recipe
 
     @property
     def settings(self) -> Settings:
-        """With every default filled in."""
+        """The settings with every default filled in."""
         return self.resolved.settings
 
     @property
     def goal(self) -> Goal:
-        """When training ends."""
+        """The goal."""
         return self.resolved.goal
 
     @property
     def size(self) -> Size | None:
-        """Of the images; None for vectors."""
+        """The image size; None for vectors."""
         return self.data.size
 
     @property
     def expected(self) -> DatasetInfo:
-        """What the packed data will be like."""
+        """The expected description of the packed data."""
         return self.resolved.data.info
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        """What was chosen by the images and by their number, in sentences."""
+        """Sentences on settings chosen by the images and their number."""
         return (*self.data.chosen, *self.resolved.chosen)
 
     @property
     def later(self) -> tuple[str, ...]:
-        """What only packing the data tells, in sentences."""
+        """Sentences on facts that are only known after packing."""
         if self.data.complete:
             return ()
         return (
-            "The images are not packed yet: those that turn out to be damaged are left out, and what depends on the "
-            "number of images, such as a length in epochs, then follows the images that are left.",
+            "The images are not packed yet: damaged ones will be left out, and settings that depend on the "
+            "number of images, such as a length in epochs, will follow the remaining images.",
         )
 
     def of_packed_data(self, progress: Progress | None) -> Resolved:
-        """The same of the packed data, which is packed now if it is not yet. Raises DataError as `open_dataset` does,
-        and ConfigError when networks turn out not to take it."""
+        """The resolved settings for the packed data, which is packed now if necessary. Raises DataError as
+        `open_dataset` does, and ConfigError when the networks do not support the data."""
         data = self.data.packed
         if data is None:
             data = open_dataset(self.request.data, self.size, self.data.packing, progress=progress)
@@ -192,19 +194,19 @@ class Plan:
         return resolved
 
     def time(self, device: str = "auto") -> str:
-        """How long training will take, as a sentence: the minutes of the goal, or by a step that is taken here."""
+        """The expected training time as a sentence: the minutes of the goal, or an estimate from one timed step."""
         if by_time(self.goal):
             assert self.goal.seconds is not None
-            return f"{duration(self.goal.seconds)} of training; samples, checkpoints and scores come on top."
+            return f"{duration(self.goal.seconds)} of training; samples, checkpoints and scores are extra."
         seconds = seconds_an_image(self.recipe, self.settings, self.expected, choose_device(device))
         if seconds is None:
             return "Not known before training."
         limit = math.inf if self.goal.seconds is None else self.goal.seconds
         about = duration(min(limit, seconds * self.settings.images))
-        return f"About {about} on this machine, by a step that was timed; samples, checkpoints and scores come on top."
+        return f"About {about} on this machine, estimated from one step; samples, checkpoints and scores are extra."
 
     def to_json(self, time: str = "") -> dict[str, Any]:
-        """Plain JSON values, what matters most first."""
+        """Plain JSON values, the most important first."""
         return {
             "recipe": self.recipe.name,
             "source": self.request.data,
@@ -223,15 +225,15 @@ class Plan:
 
 
 def plan(recipe: str, data: str | Path, **options: Any) -> Plan:
-    """Resolve everything that `train` needs without training; options as `request_of` takes them. Label maps that are
-    not packed yet are read where nothing else says how many classes they have. Raises ConfigError and DataError as
-    `train` does."""
+    """Resolve everything that `train` needs, without training; options as in `request_of`. Label maps that are not
+    packed yet are read if nothing else gives the number of their classes. Raises ConfigError and DataError as `train`
+    does."""
     return plan_of(request_of(recipe, data, **options))
 
 
 def plan_of(request: Request, read_maps: bool = True) -> Plan:
-    """The plan of a request. read_maps: whether label maps may be read to count their classes; otherwise their number
-    is guessed until the data is packed."""
+    """The plan of a request. read_maps: whether label maps may be read to count their classes; otherwise the number is
+    assumed until the data is packed."""
     scanned = _scan(request)
     data = scanned.packed
     if data is None:
@@ -243,21 +245,21 @@ def plan_of(request: Request, read_maps: bool = True) -> Plan:
 
 
 def _scan(request: Request) -> ScannedData:
-    """Read the headers of the data, and refuse what the recipe cannot learn from."""
+    """Read the headers of the data, and refuse data that the recipe cannot learn from."""
     recipe, data, task = request.recipe, request.data, TRAINING[request.recipe.task]
     settings = request.configured(vectors=False)
     task.check(settings, request.init)
     if request.init is not None:
         find_origin(Path(request.init), recipe, settings)
     if settings.data.pairs and not recipe.task.pairs:
-        raise ConfigError(f"{recipe.name} learns from images by themselves, not from pairs; leave data.pairs out.")
+        raise ConfigError(f"{recipe.name} learns from single images, not from pairs; leave data.pairs out.")
     found = scan(data, settings.data)
     if found.vector and not recipe.vectors:
-        raise ConfigError(f"{recipe.name} learns images, and {data} holds vectors; use gan for them.")
+        raise ConfigError(f"{recipe.name} learns from images, but {data} contains vectors; use gan for them.")
     settings = request.configured(found.vector)
     size = None
     if found.vector and (settings.augment.active or settings.augment.shared):
-        raise ConfigError(f"augment varies images, and {data} holds vectors; leave it out.")
+        raise ConfigError(f"augment applies to images, but {data} contains vectors; leave it out.")
     if not found.vector:
         size = recipe.size_for(settings, found.auto_size)
         check_augment(settings.augment, found.channels, found.alpha)
@@ -267,8 +269,8 @@ def _scan(request: Request) -> ScannedData:
 
 
 def _packing(data: str, found: Scan, size: Size | None, settings: PackSettings) -> tuple[PackSettings, tuple[str, ...]]:
-    """The settings with what the images decide, or decided when they were prepared, so that others are brought to the
-    same; and what was chosen, in sentences."""
+    """The settings with those decided by the images, now or when they were prepared, so that other data is converted in
+    the same way; and sentences on what was chosen."""
     usual = settings.model_copy(update={"fit": settings.placing, "resample": settings.sampling})
     packed = packing_of(Path(data))
     with suppress(ValueError, LookupError):
@@ -280,5 +282,5 @@ def _packing(data: str, found: Scan, size: Size | None, settings: PackSettings) 
 
 
 def lasting(path: str | Path) -> str:
-    """A path, or another source, as it can still be found from another working folder."""
+    """A path, or another source, that stays valid in another working folder."""
     return str(Path(path).resolve() if Path(path).exists() else path)

@@ -1,4 +1,4 @@
-"""A picture of what augmentation does to a set, to look at before training."""
+"""A picture of the effect of augmentation on a set, to check before training."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ from zerosum.recipes.overrides import parse_overrides, validated
 from zerosum.utils.errors import ConfigError
 from zerosum.utils.pictures import INK, PAPER, grid
 
-IMAGES, DRAWS = 6, 7  # rows, and columns beside the original
-TILE, HEADING = 96, 22  # pixels: images are enlarged by a whole number to at least that side; the line above them
+IMAGES, DRAWS = 6, 7  # rows, and columns next to the original
+TILE, HEADING = 96, 22  # pixels: the least side of images, enlarged by an integer factor; the height of the heading
 
 
 class _Words(BaseModel, extra="forbid"):
@@ -33,11 +33,11 @@ def augmentation_settings(words: Sequence[str]) -> AugmentSettings:
 
 
 def augmentation_picture(data: Dataset, settings: AugmentSettings, seed: int = 0) -> Image.Image:
-    """A row for each of six images spread over the set: the original, then what seven epochs would make of it.
+    """A row for each of six images spread over the set: the original, then its augmentation in seven epochs.
 
-    Raises ConfigError for vectors, and for settings that have no meaning in these images."""
+    Raises ConfigError for vectors, and for settings that do not apply to these images."""
     if data.info.is_vectors:
-        raise ConfigError(f"{data.info.source} holds vectors; augmentation is for images.")
+        raise ConfigError(f"{data.info.source} contains vectors; augmentation applies to images.")
     check(settings, data.info.shape[2], data.info.alpha)
     picked = np.unique(np.linspace(0, len(data) - 1, IMAGES).round().astype(np.int64))
     indices, epochs = picked.repeat(DRAWS), np.tile(np.arange(DRAWS), len(picked))
@@ -59,7 +59,7 @@ def augmentation_picture(data: Dataset, settings: AugmentSettings, seed: int = 0
 
 
 def summary(settings: AugmentSettings) -> str:
-    """`augment=lecture`, or where no preset has these values, those that differ from none."""
+    """`augment=lecture`, or if no preset has these values, those that differ from the defaults."""
     for name, values in PRESETS.items():
         if settings == AugmentSettings(**values):
             return f"augment={name}"

@@ -1,4 +1,4 @@
-"""`report.html` of a run while it trains, and at its end."""
+"""`report.html` of a run, during training and at its end."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +11,7 @@ from zerosum.utils.errors import error_text
 
 
 class RunningReport:
-    """A listener that keeps `report.html` up to date, so that it can be read while training goes on, and after a kill.
+    """A listener that keeps `report.html` up to date, so that it can be read during training, and after a kill.
 
     It is written at checkpoints, for less than 5 % of the time."""
 
@@ -22,14 +22,14 @@ class RunningReport:
         """Nothing: the report reads the run folder."""
 
     def event(self, kind: str, text: str) -> None:
-        """Write the report if this is a checkpoint and the last one is long enough ago."""
+        """Write the report at a checkpoint, if the last one is long enough ago."""
         if kind == "checkpoint" and self._allowance.due():
-            with self._allowance.spent(), suppress(Exception):  # reported at the end, when it is written once more
+            with self._allowance.spent(), suppress(Exception):  # reported at the end, when it is written again
                 write_report(self.run)
 
 
 def final_report(training: Training) -> None:
-    """Write the report. A failure is a warning: it must not hide how training ended."""
+    """Write the report. A failure is only a warning, so that the outcome of training is reported."""
     try:
         write_report(training.run.path)
     except Exception as error:

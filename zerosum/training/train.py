@@ -1,4 +1,4 @@
-"""Train and resume: where settings, data, system and run folder come together."""
+"""Train and resume: combines settings, data, system and run folder."""
 
 import math
 import re
@@ -50,7 +50,7 @@ from zerosum.utils.threads import Threads, check_threads, choose_threads, resume
 
 @dataclass(frozen=True)
 class Run:
-    """How a training ended. state: "done", or "stopped" by a signal (resumable)."""
+    """The result of a training. state: "done", or "stopped" by a signal (can be resumed)."""
 
     path: Path
     state: str
@@ -63,7 +63,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a training consists of before its first step. document: what config.yaml keeps of it."""
+    """Everything about a training before its first step. document: the contents of config.yaml."""
 
     recipe: Recipe
     settings: Settings
@@ -75,20 +75,20 @@ class Setup:
 
     @property
     def task(self) -> TrainingTask:
-        """How networks of this kind are trained."""
+        """The training part of the task."""
         return TRAINING[self.recipe.task]
 
     @property
     def seed(self) -> int:
-        """What all its randomness is a function of."""
+        """The seed of all random numbers."""
         return int(self.document["seed"])
 
     def scorer(self) -> Scorer | None:
-        """Scores the network at checkpoints; None where it is not scored."""
+        """The scorer of checkpoints; None if they are not scored."""
         return self.task.scorer(self.system, self.settings, self.data, self.seed)
 
     def start_from(self, init: str) -> str:
-        """Take over the weights of another run; says which."""
+        """Load the weights of another run; returns a summary."""
         return start_from_origin(self.system, self.recipe, self.settings, self.data.info, Path(init))
 
 
@@ -113,16 +113,16 @@ def train(
     packing: Progress | None = None,
     **settings: Any,
 ) -> Run:
-    """Train a recipe on data until so many images, optimiser steps or minutes, whichever comes first.
+    """Train a recipe on data until a number of images, optimiser steps or minutes, whichever comes first.
 
     settings are those of the recipe, nested (`generator={"width": 32}`) or dotted (`**{"generator.width": 32}`);
     overrides are the same as text (`["generator.width=32"]`). out is the run folder, by default the next
-    `runs/00001-dcgan-photos`. init is an earlier run of the same recipe to take the weights from. precision and
-    products: as `engine.autotune.precision.choose_speed` takes them. threads: a number, or "auto" for as many of those
-    that torch is set to use as there are cores that no other program uses; torch is given its own number back.
-    listeners hear how it goes (docs/training.md), packing(what, done, total) how far the data is packed; by default
-    progress is shown below the cell of a notebook or on stderr, and listeners=[] shows nothing. Raises ConfigError,
-    DataError, DivergedError, or ZerosumError when the disk fails."""
+    `runs/00001-dcgan-photos`. init is an earlier run of the same recipe to start from. precision and products: as in
+    `engine.autotune.precision.choose_speed`. threads: a number, or "auto" for torch's number of threads minus the cores
+    that other programs use; torch's own number is restored afterwards. listeners receive the progress
+    (docs/training.md), packing(what, done, total) that of packing; by default progress is shown below the notebook cell
+    or on stderr, and listeners=[] shows nothing. Raises ConfigError, DataError, DivergedError, or ZerosumError when the
+    disk fails."""
     goal = requested_text(images, steps, minutes)
     with shown(f"{recipe} on {data}", goal, listeners, packing) as (listeners, packing):
         if out is not None:
@@ -160,7 +160,7 @@ def _set_up(
     precision: str,
     products: str | None,
 ) -> tuple[Setup, Speed]:
-    """The system of a new run in the format that is fastest here, and what was measured to choose it."""
+    """The system of a new run in the fastest format on this machine, and the measurements of the choice."""
     recipe, settings, data = request.recipe, resolved.settings, resolved.data
     task = TRAINING[recipe.task]
     stored = task.batches(settings, data, task.known_rows(data))  # for shapes
@@ -207,8 +207,7 @@ def _train(
     why: Sequence[str],
     listeners: Sequence[Listener],
 ) -> Run:
-    """Give the system its first weights, make the run folder, and train. why: sentences on what was chosen by the
-    machine."""
+    """Initialise the system, create the run folder, and train. why: sentences on what was chosen for this machine."""
     request, hooks = planned.request, setup.system.hooks
     pretrained = hooks.load_weights()
     origin = None if request.init is None else setup.start_from(request.init)
@@ -234,7 +233,7 @@ def _train(
 
 
 def _start_text(setup: Setup, request: Request) -> str:
-    """What is trained on what: of ordered conditions also the bins, which are chosen by the data."""
+    """A summary of recipe and data, with the bins of ordered conditions, which depend on the data."""
     info = setup.data.info
     words = listed([condition.summary if condition.ordered else condition.name for condition in info.conditions])
     also = f", conditioned on {words}" if setup.data.conditions is not None else ""
@@ -255,21 +254,20 @@ def resume(
     listeners: Sequence[Listener] | None = None,
     packing: Progress | None = None,
 ) -> Run:
-    """Go on with a run from its newest intact checkpoint, to its own goal or to a new one; minutes count anew.
-    data says where the images are now, if they were moved. threads: those that it had (None), or as `train` takes them.
+    """Continue a run from its newest intact checkpoint, to its own goal or a new one; minutes count from now. data: the
+    path of the images, if they were moved. threads: as before (None), or as in `train`.
 
-    On the CPU the weights become what they would have been without the interruption, bit for bit, with the number of
-    threads that it had: sums are taken in another order by another number.
-    Progress is shown as by `train`. Raises ConfigError when `run` is no run, DataError when its data or every
-    checkpoint is gone."""
+    On the CPU the weights are those of an uninterrupted run, bit for bit, with the same number of threads; another
+    number changes the order of sums. Progress is shown as in `train`. Raises ConfigError when `run` is not a run,
+    DataError when its data or all checkpoints are gone."""
     with shown(f"resuming {run}", requested_text(images, steps, minutes), listeners, packing) as (listeners, packing):
         folder = RunFolder.existing(run)
         document = folder.config()
         recipe, settings, info = parse_run_config(document, folder.config_file)
         if document.get("imported"):
             raise ConfigError(
-                f"{run} was imported: it has no discriminator to go on with. Begin a run with its weights: `zerosum "
-                f"train {recipe.name} DATA --config {folder.config_file} --init {run}`."
+                f"{run} was imported without a discriminator and cannot be continued. Start a run from its weights: "
+                f"`zerosum train {recipe.name} DATA --config {folder.config_file} --init {run}`."
             )
         where = choose_device(device or document["device"])
         if threads is not None:
@@ -307,8 +305,8 @@ def _reopened(
     data: str | Path | None,
     packing: Progress | None,
 ) -> Dataset:
-    """The data of a run, which is at `data` now, if that is given; the document follows. Raises DataError when it
-    cannot be read, or is other data in what the networks depend on."""
+    """The data of a run, from its new path `data` if given; the document follows. Raises DataError when it cannot be
+    read, or differs in a way that the networks depend on."""
     origin, task = document["source"], TRAINING[recipe.task]
     if data is not None:
         document["source"] = lasting(data)
@@ -318,33 +316,35 @@ def _reopened(
         dataset = task.prepare(open_dataset(source, size, settings.data, progress=packing), settings)
     except DataError as error:
         if data is not None:
-            words = f"{data} cannot stand in for {origin}, which this run was trained on."
+            words = f"{data} cannot replace {origin}, on which this run was trained."
         else:
-            words = f"This run was trained on {origin}, which cannot be read now; if it was moved, say where with "
+            words = (
+                f"This run was trained on {origin}, which cannot be read now; if it was moved, give its new path with "
+            )
             words += "--data."
         raise DataError(f"{words} {error}") from error
     if conditions_of(dataset.info) != conditions_of(info):
         raise DataError(
             f"{source} now has {conditions_text(dataset.info)}; this run is conditioned on {conditions_text(info)}. "
-            "Restore the data, or train anew."
+            "Restore the data, or train again."
         )
     task.check_restored(dataset.info, info, source, run)
     if form_text(dataset.info) != form_text(info):
         raise DataError(
-            f"{source} now gives {form_text(dataset.info)}; this run was trained on {form_text(info)}. "
-            "Restore the data, or train anew."
+            f"{source} now has {form_text(dataset.info)}; this run was trained on {form_text(info)}. "
+            "Restore the data, or train again."
         )
     return dataset
 
 
 def _prepare_again(folder: RunFolder, setup: Setup, listeners: Sequence[Listener]) -> tuple[Training, list[str]]:
-    """A training as its newest checkpoint left it, or where it began; and warnings."""
+    """A training in the state of its newest checkpoint, or of its start; and warnings."""
     warnings: list[str] = []
     try:
         scorer = setup.scorer()
-    except (ConfigError, DataError) as error:  # the feature extractor is gone; the run itself is not
+    except (ConfigError, DataError) as error:  # the feature extractor is missing, which does not stop the run
         scorer = None
-        warnings.append(f"The run goes on without scores at its checkpoints. {error}")
+        warnings.append(f"The run continues without scores at its checkpoints. {error}")
     training = _prepare(folder, setup, scorer, listeners)
     if list_checkpoints(folder.checkpoints):
         training.restore()
@@ -354,19 +354,19 @@ def _prepare_again(folder: RunFolder, setup: Setup, listeners: Sequence[Listener
 
 
 def _resume(training: Training, setup: Setup, goal: Goal, moved: bool, changed: str, warnings: Sequence[str]) -> Run:
-    """Train on to the goal. moved: it is another than before; changed: how the data has changed, or nothing. Raises
-    ConfigError when it is reached already."""
+    """Train to the goal. moved: it differs from the previous one; changed: how the data has changed, or empty. Raises
+    ConfigError when it is already reached."""
     folder, settings, document = training.run, setup.settings, setup.document
     if goal.fraction(training.progress) >= 1 and not training.lacks_score():
         raise ConfigError(
             f"{folder.path} has reached its goal, with {training.progress.images:,} images seen; to train it for "
-            "longer, give a higher --images or --steps, or --minutes."
+            "longer, use a higher --images or --steps, or --minutes."
         )
     new = {"budget": asdict(goal), "device": setup.device.type, "threads": setup.threads.count}
     folder.write_config({**document, **new, **({"settings": settings.model_dump(mode="json")} if moved else {})})
     for warning in filter(None, warnings):
         training.event("warning", warning)
-    if not changed or folder.trained_on() is not None:  # else what came before is missing, and stays so
+    if not changed or folder.trained_on() is not None:  # otherwise the keys of earlier images are missing, and stay so
         _note_trained_on(folder, setup)
     if changed:
         training.event("warning", f"{document['source']} {changed}")
@@ -380,11 +380,11 @@ def _resume(training: Training, setup: Setup, goal: Goal, moved: bool, changed: 
 
 
 def _begin_again(training: Training, setup: Setup) -> None:
-    """Bring a run that was killed before its first checkpoint to where it began. Raises DataError when it had one."""
+    """Restore the start of a run that was killed before its first checkpoint. Raises DataError when it had one."""
     folder, hooks = training.run, setup.system.hooks
     if any(line["images"] for line in read_lines(folder.path / "stats.jsonl")):
         raise DataError(
-            f"{folder.checkpoints} holds no checkpoint, though {folder.path} was trained: put them back, or train "
+            f"{folder.checkpoints} contains no checkpoint, although {folder.path} was trained: restore them, or train "
             "again into another folder."
         )
     folder.forget_after(-1)
@@ -394,12 +394,12 @@ def _begin_again(training: Training, setup: Setup) -> None:
     elif not pretrained:
         hooks.init_from_data(sample_images(setup.data, setup.seed, setup.device))
     training.ema.restart(setup.system.network)
-    training.event("resume", "The run was stopped before its first checkpoint: it begins again.")
+    training.event("resume", "The run was stopped before its first checkpoint: it starts again.")
     _note_data(training, setup)
 
 
 def _note_data(training: Training, setup: Setup, unreached: Iterable[str] = ()) -> None:
-    """Record how the data was read, and warnings on it and on what the run ends before."""
+    """Record notes on the data, and warnings about it and about schedules that the run does not complete."""
     for note in data_notes(setup.data):
         training.event("data", note)
     of_task = setup.task.warnings(setup.settings, setup.data, setup.seed)
@@ -408,28 +408,28 @@ def _note_data(training: Training, setup: Setup, unreached: Iterable[str] = ()) 
 
 
 def changed_split(folder: RunFolder, recipe: Recipe, settings: Settings, info: DatasetInfo, data: Dataset) -> str:
-    """Let the data know what the run was trained on, which is never held out; returns what to say, after the name of
-    the data, if it has changed since the run began."""
+    """Tell the data set which images the run was trained on, which are then never held out; returns a note, to follow
+    the name of the data, if it has changed since the run began."""
     same = info.hash == data.info.hash
     trained = folder.trained_on()
     if trained is not None and not (same and getattr(settings, "split", "") == "order"):
         data.trained = trained
     if same:
         return ""
-    found = "has changed since the run began; it goes on with what is there now."
+    found = "has changed since the run began; training continues with the current data."
     if not recipe.task.holds_out or not getattr(settings, "validation", 0):
         return found
     if trained is None:
         return (
-            f"{found} Which images an older version of zerosum had trained this run on is not known, so some of those "
-            "that are held out now have been trained on: from here on the scores on held-out images are too good. "
-            "Train anew for scores to go by."
+            f"{found} The images on which an older version of zerosum trained this run are not known, so some of those "
+            "held out now have been trained on: from now on the scores on held-out images are too good. "
+            "Train again for reliable scores."
         )
-    return f"{found} No image that it was trained on before is held out now."
+    return f"{found} No image that it was trained on is held out now."
 
 
 def _note_trained_on(run: RunFolder, setup: Setup) -> None:
-    """Keep what is trained on, where images are held out. A generator holds none out."""
+    """Store which images are trained on, if images are held out. A generator holds none out."""
     if setup.recipe.task.holds_out:
         run.add_trained_on(setup.data.content.keys[setup.task.rows(setup.settings, setup.data, setup.seed)])
 
@@ -437,13 +437,13 @@ def _note_trained_on(run: RunFolder, setup: Setup) -> None:
 def _system(
     recipe: Recipe, settings: Settings, info: DatasetInfo, seed: int, device: torch.device, layout: str
 ) -> System:
-    """A system as it is before its first step, on its device."""
+    """A system before its first step, on its device."""
     with seeded(torch.device("cpu"), "initialisation", seed):
         return recipe.build(settings, info).to(device, layout)
 
 
 def _prepare(run: RunFolder, setup: Setup, scorer: Scorer | None, listeners: Sequence[Listener]) -> Training:
-    """A system with its data and its run folder, ready to train."""
+    """A system with its data and run folder, ready to train."""
     keep_pages()
     recipe, settings, data, system, document = setup.recipe, setup.settings, setup.data, setup.system, setup.document
     seed, device, every = setup.seed, setup.device, settings.every
@@ -462,32 +462,32 @@ def _prepare(run: RunFolder, setup: Setup, scorer: Scorer | None, listeners: Seq
         ema_half_life=settings.ema_half_life,
         device=device,
         precision=document["precision"],
-        progress_of=settings.clock if document.get("schedule") == "time" else None,  # older versions do not say: images
+        progress_of=settings.clock if document.get("schedule") == "time" else None,  # not in older runs
         conv_gemm=document.get("products", {}),  # runs of older versions had none
         pace=setup.threads.pace(run.path) if device.type == "cpu" else None,
         watch=watch_of(recipe, settings, data.info),
-        metadata={"recipe": recipe.name},  # one entry: the order of several differs from process to process
+        metadata={"recipe": recipe.name},  # a single entry: the order of several differs from process to process
         listeners=[*listeners, RunningReport(run.path)],
     )
 
 
 def watch_of(recipe: Recipe, settings: Settings, info: DatasetInfo) -> Watch:
-    """The watch of a run, with what its advice may name. A critic whose slope is at most 1 cannot hold two images in
-    [-1, 1] further apart than they lie, 2 for each value at most."""
+    """The watch of a run, with the settings that its advice may name. A critic whose gradient norm is at most 1 cannot
+    separate two images in [-1, 1] by more than their distance, at most 2 per value."""
     wasserstein = getattr(settings, "loss", None) == "wasserstein"
     return Watch(remedies(recipe, settings), 2 * math.prod(info.shape) ** 0.5 if wasserstein else None)
 
 
 def _run(training: Training, goal: Goal, stop: StopRequest) -> Run:
-    """Train until the goal or a signal; the report is written also when training fails, but not after a second Ctrl-C,
-    for who insists does not want to wait."""
+    """Train until the goal or a signal. The report is also written when training fails, but not after a second Ctrl-C,
+    when the user wants to stop at once."""
     path = training.run.path
     try:
         with plain_memory_errors():
             state = training.run_until(goal, stop)
         training.event(state, _closing(state, training.progress.images, path))
     except Exception as error:
-        if not isinstance(error, DivergedError):  # which says so itself
+        if not isinstance(error, DivergedError):  # which has its own event
             training.event("failed", error_text(error))
         final_report(training)
         raise
@@ -496,7 +496,7 @@ def _run(training: Training, goal: Goal, stop: StopRequest) -> Run:
 
 
 def next_run(folder: Path, recipe: str, source: str) -> Path:
-    """`runs/00003-dcgan-photos` when the highest number in the folder is 2."""
+    """`runs/00003-dcgan-photos` if the highest number in the folder is 2."""
     numbers = [int(match[1]) for path in folder.glob("*-*") if (match := re.match(r"(\d+)-", path.name))]
     name = re.sub(r"[^A-Za-z0-9]+", "-", Path(source).name.split(".")[0] or source).strip("-").lower()
     return folder / f"{max(numbers, default=0) + 1:05d}-{recipe}-{name or 'data'}"
@@ -504,5 +504,5 @@ def next_run(folder: Path, recipe: str, source: str) -> Path:
 
 def _closing(state: str, images: int, path: Path) -> str:
     if state == "stopped":
-        return f"Stopped after {images:,} images; go on with `zerosum resume {path}`."
+        return f"Stopped after {images:,} images; continue with `zerosum resume {path}`."
     return f"Done: {images:,} images seen. The report is {path / 'report.html'}."

@@ -1,4 +1,5 @@
-"""A step of training on shapes alone, before anything is packed or trained: what networks refuse is known by then."""
+"""A training step on shapes only, before anything is packed or trained, to detect settings that networks do not
+support."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -19,24 +20,24 @@ from zerosum.recipes.registry import Recipe, merged, nested
 from zerosum.recipes.settings import Settings
 from zerosum.utils.errors import ConfigError, ZerosumError
 
-LARGER = (2, 4, 8, 16, 32)  # times the size, at which settings are tried that do not work at it
-TIMED = 8  # images in the step by which the time is estimated
+LARGER = (2, 4, 8, 16, 32)  # factors of the size at which unsupported settings are tried
+TIMED = 8  # batch size of the step from which the time is estimated
 ELSEWHERE = ("preset", "size", "data", "every", "score", "images", "epochs", "validation", "ema_half_life", "transfer")
-"""Settings that networks are not built by."""
+"""Settings that do not affect the networks."""
 
 
 def trial_step(recipe: Recipe, settings: Settings, info: DatasetInfo) -> None:
-    """Take the gradients of every player once, as late in training, on tensors that have a shape and no numbers: in a
-    moment, without memory.
+    """Compute the gradients of every player once, as late in training, on tensors with a shape but no values: fast, and
+    without memory.
 
-    Raises ConfigError when that fails, which names what would do instead: a larger size, or the default of a setting;
-    and as the recipe does when it cannot be built."""
+    Raises ConfigError when that fails, with remedies: a larger size, or the default of a setting; and as the recipe
+    does when it cannot be built."""
     problem = _problem(recipe, settings, info)
     if not problem:
         return
     what = "vectors" if info.is_vectors else f"images of {info.shape[0]}x{info.shape[1]} pixels"
     ways = _remedies(recipe, settings, info)
-    remedy = f"What works: {', or '.join(ways)}." if ways else "Take the defaults of the recipe, or other settings."
+    remedy = f"What works: {', or '.join(ways)}." if ways else "Use the defaults of the recipe, or other settings."
     raise ConfigError(f"{recipe.name} cannot be trained on {what} with these settings: {problem}. {remedy}")
 
 
@@ -47,8 +48,8 @@ def seconds_an_image(
     device: torch.device,
     clock: Callable[[], float] = time.monotonic,
 ) -> float | None:
-    """How long training takes for each image seen, late in training, by a step on few images that show nothing; None
-    where such a step cannot be taken."""
+    """Estimated training time per image seen, late in training, from a step on a few blank images; None if such a step
+    fails."""
     late = settings.goal(info.count, len(info.classes))
     try:
         with seeded(device, "trial"):
@@ -57,14 +58,14 @@ def seconds_an_image(
             count = min(usual, TIMED)
             shapes = shapes_of(info, count)
             batch = {name: _drawn(tensor, device) for name, tensor in shapes.items()} | {"images_seen": late, "step": 0}
-            for _ in range(2):  # the first makes room
+            for _ in range(2):  # the first allocates memory
                 started = clock()
                 training_step(
                     system.players, lambda player: dict(batch), lambda player, i: nullcontext(), system.simultaneous,
                     joint_forward=system.joint_forward,
                 )  # fmt: skip
                 seconds = clock() - started
-    except Exception:  # what a run will say of it, if it is wrong
+    except Exception:  # errors are reported by the run itself
         return None
     return seconds / (count * settings.batches_a_step)
 
@@ -75,7 +76,7 @@ def _drawn(shape: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def same_shapes(a: DatasetInfo, b: DatasetInfo) -> bool:
-    """Whether a step on one set is, by its shapes, a step on the other."""
+    """Whether a step on one set has the same shapes as a step on the other."""
     return form(a) == form(b)
 
 
@@ -87,15 +88,15 @@ def form(info: DatasetInfo) -> tuple[object, ...]:
 
 
 def _problem(recipe: Recipe, settings: Settings, info: DatasetInfo) -> str:
-    """Why it cannot be trained, in words, or nothing. Raises ConfigError as the recipe does.
+    """Why it cannot be trained, in words, or an empty string. Raises ConfigError as the recipe does.
 
-    Images are not varied before the discriminator, which keeps their shape: its hundreds of small operations take
-    seconds on tensors without numbers, of which each is worked out in Python."""
+    Images are not augmented, which keeps their shape: on tensors without values, its hundreds of small operations take
+    seconds, since each is computed in Python."""
     settings = settings.model_copy(update={"augment": settings.augment.not_shared()})
     with on_shapes_alone():
         try:
             system = recipe.build(settings, info)
-            if system.batch is not None:  # it changes as training goes on
+            if system.batch is not None:  # it changes during training
                 _take_gradients(system, settings, info, 0)
             _take_gradients(system, settings, info, settings.goal(info.count, len(info.classes)))
         except ZerosumError:
@@ -107,7 +108,8 @@ def _problem(recipe: Recipe, settings: Settings, info: DatasetInfo) -> str:
 
 
 def _looks_at_values(error: Exception) -> bool:
-    """Whether a step only failed because its tensors have no numbers, or lacks what one that did was to leave."""
+    """Whether a step failed only because its tensors have no values, or because it needs the result of a step that
+    failed so."""
     return isinstance(error, NotImplementedError | KeyError) or "meta" in str(error).lower()
 
 
@@ -124,7 +126,7 @@ def _take_gradients(system: System, settings: Settings, info: DatasetInfo, image
 
 
 def shapes_of(info: DatasetInfo, count: int) -> Batch:
-    """A batch of so many images or pairs such as the set has, which has shapes and no numbers."""
+    """A batch of this many images or pairs in the form of the set, with shapes but no values."""
     if info.is_vectors:
         batch: Batch = {"image": torch.empty(count, *info.shape, device="meta")}
     else:
@@ -144,7 +146,7 @@ def shapes_of(info: DatasetInfo, count: int) -> Batch:
 
 
 def _remedies(recipe: Recipe, settings: Settings, info: DatasetInfo) -> list[str]:
-    """What would work: single changes to the settings, or to the size."""
+    """Remedies: single changes to the settings, or to the size."""
 
     def works(changed: Settings, at: DatasetInfo) -> bool:
         try:
@@ -170,12 +172,12 @@ def _remedies(recipe: Recipe, settings: Settings, info: DatasetInfo) -> list[str
         except ValueError:
             continue
         if works(changed, info):
-            ways.append(f"{key}={value} in place of {_at(own, path)}")
+            ways.append(f"{key}={value} instead of {_at(own, path)}")
     return ways
 
 
 def _differing(own: Mapping[str, Any], usual: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
-    """Where settings differ from the usual ones, and what is usual there."""
+    """Settings that differ from the usual ones, with the usual values."""
     found: list[tuple[tuple[str, ...], Any]] = []
     for key, value in own.items():
         if isinstance(value, Mapping) and isinstance(usual.get(key), Mapping):

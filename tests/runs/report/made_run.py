@@ -156,7 +156,7 @@ def make_few(path: Path, probability: float | str = "auto", warned: bool = True)
     for event in said:
         if event["kind"] == "warning":
             event |= {"finding": "generator-copies", "text": "The generator copies.", "advice": "Stop here."}
-    text = "60 images, fewer than 2,000. Chosen for so few: augment=ada."
+    text = "60 images, fewer than 2,000. Chosen for small sets: augment=ada."
     said.insert(1, {"time": said[0]["time"], "images": 0, "kind": "chosen", "text": text})
     (path / "events.jsonl").write_text("\n".join(map(json.dumps, said)) + "\n")
     save_grid(path / "samples" / "nearest.png", 4, 8)

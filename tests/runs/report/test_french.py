@@ -172,15 +172,16 @@ def test_what_the_watch_finds_is_said_in_french() -> None:
         "Saved 000012800, the best so far.",
         "Saved 000000000.",
         "Done: 12,800 images seen. The report is runs/a/report.html.",
-        "Stopped after 64 images; go on with `zerosum resume runs/a`.",
+        "Stopped after 64 images; continue with `zerosum resume runs/a`.",
         "SIGTERM received: saving and stopping.",
         "Going on from 12,800 images seen.",
         "dcgan on photos: 4,000 images of 64x64 pixels, 3 channels, uint8, conditioned on hair.",
         "dcgan on photos: 4,000 images of 64x64 pixels, 3 channels, uint8, told hair.",  # of version 0.1
         "segmenter on m: 24 pairs of 64x64 pixels, from 3 channels, uint8 to label maps of 2 classes.",
-        "Trains for 200,000 images seen. With it: decay.images=200,000. Learning rate: 0.001 now, 0.0002 at the end.",
+        "Trains for 200,000 images seen. Adjusted to this length: decay.images=200,000. Learning rate: 0.001 now, 0.0002 at "
+        "the end.",
         "Trains for 25 epochs, 100,000 images seen. Learning rate: 0.0002 now and at the end.",
-        "Trains for 3 min 00 s; schedules that follow the goal, if it has any, follow the time.",
+        "Trains for 3 min 00 s; schedules, if any, follow the time.",
         pace_text(400, 1000, 100_000, None),
         pace_text(400, 1000, None, 60.0),
         "Trains on 2 threads: other programs use 0.9 of the 2 cores.",
@@ -194,17 +195,17 @@ def test_what_the_watch_finds_is_said_in_french() -> None:
         "Images were converted: palette with transparency to RGBA (4), gray+alpha to LA (1), 16-bit CMYK to RGB (2).",
         "4 of 9 images were left out (a.png: damaged: broken PNG file; b.dng: camera raw is not supported; convert it "
         "to JPEG first). report.html names each.",
-        "2 files beside the images are not read (x/y.txt: not an image file by its name; z: cannot be read: Permission "
+        "2 files other than images are not read (x/y.txt: not an image file by its name; z: cannot be read: Permission "
         "denied).",
         "The checkpoint 000012800 is damaged (state.pt is missing) and is skipped.",
         "Not enough space for a checkpoint in checkpoints: 41 MB are needed, 3 MB are free. Free some space; earlier "
         "checkpoints are kept.",
-        "runs/a was exported, without a discriminator: this one starts anew. Began with 12 of 20 tensors from runs/a "
+        "runs/a was exported without a discriminator, which is initialised randomly. Loaded 12 of 20 tensors from runs/a "
         "(generator 12 of 12, discriminator 0 of 8); new: head.weight, head.bias and others.",
-        "Began with 12 of 20 tensors from runs/a.",
+        "Loaded 12 of 20 tensors from runs/a.",
         "From now on this run trains on 1 thread instead of 2: its weights are no longer bit for bit those of an "
         "uninterrupted run.",
-        "The run goes on without scores at its checkpoints. scores need 128 images or more, and there are 9.",
+        "The run continues without scores at its checkpoints. scores need 128 images or more, and there are 9.",
         "This checkpoint has no score: ValueError.",
         "Training diverged after 64 images: a weight of the generator is not finite. The last good checkpoint is kept. "
         "Train again, into another folder, at a lower learning rate or with another loss; resuming would end the same.",
@@ -243,7 +244,7 @@ def test_what_is_written_of_data_and_of_scores_is_said_in_french() -> None:
 
 
 def test_french_is_written_with_the_spaces_and_quotes_of_french() -> None:
-    files = "2 files beside the images are not read (my notes.txt: not an image file by its name; 0.npy: empty file)."
+    files = "2 files other than images are not read (my notes.txt: not an image file by its name; 0.npy: empty file)."
     said = french(files)
     assert said == (
         "2 fichiers à côté des images ne sont pas lus (my notes.txt\u00a0: d’après son nom, ce n’est pas une "

@@ -192,7 +192,7 @@ def test_a_changer_shows_every_value_however_many(tmp_path: Path) -> None:
 
 def test_few_images_bring_the_nearest_ones_and_what_was_chosen(tmp_path: Path) -> None:
     data = gather(make_few(tmp_path / "run"))
-    assert data["chosen"] == ["60 images, fewer than 2,000. Chosen for so few: augment=ada."]
+    assert data["chosen"] == ["60 images, fewer than 2,000. Chosen for small sets: augment=ada."]
     assert [finding["kind"] for finding in data["findings"]] == ["warning"]
     assert (data["nearest"]["width"], data["nearest"]["height"]) == (8 * 66 + 2, 4 * 66 + 2)
     (tmp_path / "run" / "samples" / "nearest.png").write_bytes(b"half a picture")
@@ -865,7 +865,7 @@ def test_what_training_wrote_is_french_in_french(browser: Any, tmp_path: Path) -
     slow = {"kind": "warning", "finding": "data-slow", "text": "Training spends 60% of its time waiting for images."}
     note = {
         "kind": "data",
-        "text": "1,234 files beside the images are not read (a.txt: not an image file by its name).",
+        "text": "1,234 files other than images are not read (a.txt: not an image file by its name).",
     }
     pace = {"kind": "goal", "text": "At 0.35 images a second, about 12,000 images in 9 h 05 min more."}
     with open(run / "events.jsonl", "a") as events:

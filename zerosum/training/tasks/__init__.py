@@ -1,1 +1,1 @@
-"""What training does for each task: one file each, found by the task of a recipe (`TRAINING[recipe.task]`)."""
+"""Training for each task: one file each, found by the task of a recipe (`TRAINING[recipe.task]`)."""

@@ -1,4 +1,4 @@
-"""Attribute editing: networks that make of a picture what it would be with another value of an attribute."""
+"""Attribute editing: networks that change one attribute of an image."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,24 +18,23 @@ from zerosum.utils.errors import DataError
 
 
 class AttributeEditingTraining(TrainingTask):
-    """It learns from images that have the attribute, but for those held out; how near these come to themselves scores
-    it."""
+    """Trains on images that have the attribute, except for those held out, whose reconstructions are scored."""
 
     def prepare(self, data: Dataset, settings: CaaeSettings) -> Dataset:
         """Pairs of an image and itself, with its values."""
         return its_own_input(with_ordered_condition(data, settings.attribute, settings.bins, settings.also))
 
     def prepare_like(self, data: Dataset, settings: CaaeSettings, known: DatasetInfo) -> Dataset:
-        """By the values that the run knows, which may not be those of this set."""
+        """With the values of the run, which may differ from those of this set."""
         return its_own_input(with_known_conditions(data, known.conditions))
 
     def known_rows(self, data: Dataset) -> np.ndarray:
-        """Those that have a value for each attribute. Raises DataError when none has."""
+        """Images that have a value for each attribute. Raises DataError when there are none."""
         known = complete_indices(data)
         if not len(known):
             raise DataError(
-                f"No image of {data.info.source} has the {data.info.conditions[0].name} that the run knows: there is "
-                "nothing to score."
+                f"No image of {data.info.source} has a value of {data.info.conditions[0].name} that the run was "
+                "trained on: there is nothing to score."
             )
         return known
 
@@ -44,22 +43,22 @@ class AttributeEditingTraining(TrainingTask):
         return split(settings, data, seed)
 
     def sheets(self, folder: Path, system: System, settings: CaaeSettings, data: Dataset, seed: int) -> AttributeSheets:
-        """Held-out images, or training images where none are held out, with every value of what is changed."""
+        """Held-out images, or training images if none are held out, edited to every value."""
         return AttributeSheets(folder, system, data, self.shown_rows(settings, data, seed), seed)
 
     def scorer(self, system: System, settings: CaaeSettings, data: Dataset, seed: int) -> Scorer | None:
-        """How near held-out images come to themselves, at the value that they have; None where none are held out."""
+        """Scores of reconstructions of held-out images at their own values; None if none are held out."""
         return paired_scorer(system, data, split(settings, data, seed)[1], seed)
 
 
 def own_input(info: DatasetInfo) -> Side:
-    """The images of a set as what others are made from."""
+    """The images of a set as inputs."""
     assert info.value_range is not None  # images
     return Side(info.shape[2], info.dtype, info.value_range, info.alpha)
 
 
 def its_own_input(data: Dataset) -> Dataset:
-    """The set as pairs of an image and itself."""
+    """The set as pairs of each image with itself."""
     info = replace(data.info, input=own_input(data.info))
     return data.with_info(info, inputs=data.images)
 

@@ -1,4 +1,4 @@
-"""What training asks of a task. A new one is a file beside this that registers an instance."""
+"""The interface between training and tasks. A new task is a file in this folder that registers an instance."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -21,72 +21,72 @@ from zerosum.training.batches import StoredBatches
 MOST_PAIRS = 500  # held-out pairs scored at a checkpoint
 
 Sheets = Callable[[nn.Module, int], dict[str, float]]
-"""Draws what a network can do after so many images seen, as a file in the folder of samples."""
+"""Writes a sample sheet for this number of images seen to the folder of samples."""
 
 
 class TrainingTask(ABC):
-    """How networks of one task are trained: their data, what is drawn meanwhile, and what scores a checkpoint."""
+    """Training of networks of one task: their data, sample sheets, and the score of checkpoints."""
 
     def check(self, settings: Any, init: str | Path | None) -> None:
-        """Before any data is read. Raises ConfigError or DataError when a run cannot start with these settings, begun
-        from the weights of `init`."""
+        """Before any data is read. Raises ConfigError or DataError when a run cannot start with these settings from the
+        weights of `init`."""
         settings.validate_start(init)
 
     def check_data(self, settings: Any, found: Scan, source: str) -> None:  # noqa: B027
         """Before the data is packed. Raises DataError when it cannot be learnt from."""
 
     def check_restored(self, found: DatasetInfo, known: DatasetInfo, source: str, run: str | Path) -> None:  # noqa: B027
-        """Before a run goes on. Raises DataError when its data has changed in what the networks depend on."""
+        """Before a run continues. Raises DataError when its data has changed in a way that the networks depend on."""
 
     def check_expected(self, settings: Any, info: DatasetInfo) -> None:  # noqa: B027
-        """Before the data is packed, of which `info` is expected. Raises ConfigError when it cannot be scored so."""
+        """Before the data is packed; `info` is expected. Raises ConfigError when it cannot be scored with these
+        settings."""
 
     @abstractmethod
     def prepare(self, data: Dataset, settings: Any) -> Dataset:
         """The set with the classes or conditions that the settings name."""
 
     def prepare_like(self, data: Dataset, settings: Any, known: DatasetInfo) -> Dataset:
-        """Other data with the classes or conditions that a run knows. Raises DataError where it has none of them."""
+        """Other data with the classes or conditions of a run. Raises DataError if it has none of them."""
         return self.prepare(data, settings)
 
     def pinned(self, settings: Any, info: DatasetInfo) -> dict[str, Any]:
-        """Settings that config.yaml keeps in place of what was left to the data, so that other data is read alike.
+        """Settings that config.yaml stores in place of automatic ones, so that other data is read in the same way.
 
-        info: of the set as `prepare` returns it."""
+        info: that of the set returned by `prepare`."""
         return {}
 
     @abstractmethod
     def split(self, settings: Any, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Indices of the images that are trained on, and of those held out."""
+        """Indices of the training images, and of those held out."""
 
     def known_rows(self, data: Dataset) -> np.ndarray:
-        """Indices of the images that have what a network is tested on."""
+        """Indices of the images that have labels for a test."""
         return np.arange(len(data))
 
     def rows(self, settings: Any, data: Dataset, seed: int) -> np.ndarray:
-        """Indices of the images that are trained on."""
+        """Indices of the training images."""
         return self.split(settings, data, seed)[0]
 
     def batches(self, settings: Any, data: Dataset, rows: np.ndarray) -> StoredBatches | None:
-        """What draws the batches of a task that learns from more than one set at once; None where a batch is images of
-        one."""
+        """Draws the batches of a task that learns from several sets at once; None if a batch is images of one set."""
         return None
 
     def shown_rows(self, settings: Any, data: Dataset, seed: int) -> np.ndarray:
-        """Indices of the images that sheets show: those held out, or those trained on where none are."""
+        """Indices of the images on sheets: held-out images, or training images if none are held out."""
         training, held = self.split(settings, data, seed)
         return held if len(held) else training
 
     @abstractmethod
     def sheets(self, folder: Path, system: System, settings: Any, data: Dataset, seed: int) -> Sheets:
-        """Draws what the network can do, every so many images."""
+        """Writes sample sheets at intervals of images seen."""
 
     @abstractmethod
     def scorer(self, system: System, settings: Any, data: Dataset, seed: int) -> Scorer | None:
-        """Scores the network at checkpoints; None where it is not scored."""
+        """Scores the network at checkpoints; None if it is not scored."""
 
     def warnings(self, settings: Any, data: Dataset, seed: int) -> list[str]:
-        """Sentences on what may spoil this training, beside those on the data itself."""
+        """Warnings about this training, in addition to those about the data."""
         return []
 
 
@@ -94,7 +94,7 @@ TRAINING: ByTask[TrainingTask] = ByTask("zerosum.training.tasks")
 
 
 def paired_scorer(system: System, data: Dataset, held: np.ndarray, seed: int) -> Scorer | None:
-    """Scores of what is made of the inputs of these rows against their images; None where there are none."""
+    """Scores of translations of the inputs of these rows against their targets; None without rows."""
     held = np.sort(held[epoch_order(len(held), seed, 0)[:MOST_PAIRS]])
     if not len(held):
         return None
@@ -110,5 +110,5 @@ def paired_scorer(system: System, data: Dataset, held: np.ndarray, seed: int) ->
 
 
 def held_out(data: Dataset, held: np.ndarray, seed: int) -> dict[str, Any]:
-    """What scores on held-out images were made with."""
+    """The provenance of scores on held-out images."""
     return {"part": "validation", "n": len(held), "data_hash": data.info.hash, "seed": seed, "network": NETWORK}

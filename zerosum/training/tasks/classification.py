@@ -1,4 +1,4 @@
-"""Classification: networks that name the class of an image."""
+"""Classification: networks that predict the class of an image."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ MOST_VALIDATED = 10_000  # held-out images scored at a checkpoint
 
 
 class ClassificationTraining(TrainingTask):
-    """A classifier learns from all images that have a class but those held out, on which its accuracy scores it."""
+    """Trains on all images that have a class, except for those held out, on which the accuracy is measured."""
 
     def check_data(self, settings: ClassifierSettings, found: Scan, source: str) -> None:
         """Raises DataError for a set without classes."""
@@ -35,25 +35,25 @@ class ClassificationTraining(TrainingTask):
             raise DataError(no_classes_text(source))
 
     def check_restored(self, found: DatasetInfo, known: DatasetInfo, source: str, run: str | Path) -> None:
-        """Raises DataError when the classes are others than they were."""
+        """Raises DataError when the classes have changed."""
         if found.classes != known.classes:
             raise DataError(
-                f"{source} now has the classes {listed(found.classes)}; this run tells apart {listed(known.classes)}. "
-                f"Restore the data, or train anew with --init {run}."
+                f"{source} now has the classes {listed(found.classes)}; this run has {listed(known.classes)}. Restore "
+                f"the data, or train again with --init {run}."
             )
 
     def prepare(self, data: Dataset, settings: ClassifierSettings) -> Dataset:
-        """The set with the classes that are told apart: those it has, the values of an attribute, or bins of them."""
+        """The set with the classes to predict: its own, the values of an attribute, or bins of them."""
         if settings.bins is None:
             return label_by_attribute(data, settings.label)
         return binned_labels(data, settings.label, settings.bins)
 
     def prepare_like(self, data: Dataset, settings: ClassifierSettings, known: DatasetInfo) -> Dataset:
-        """In the bins that were chosen by the data of the run."""
+        """With the bins of the run."""
         return self.prepare(data, settings) if known.scale is None else with_binned_classes(data, known.scale)
 
     def known_rows(self, data: Dataset) -> np.ndarray:
-        """Those that have a class."""
+        """Images that have a class."""
         return known_rows(data)
 
     def split(self, settings: ClassifierSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,11 +63,11 @@ class ClassificationTraining(TrainingTask):
     def sheets(
         self, folder: Path, system: System, settings: ClassifierSettings, data: Dataset, seed: int
     ) -> GradCamSheets:
-        """Held-out images, or training images where none are held out, with what the classifier looks at."""
+        """Held-out images, or training images if none are held out, with Grad-CAM."""
         return GradCamSheets(folder, data, self.shown_rows(settings, data, seed), seed)
 
     def scorer(self, system: System, settings: ClassifierSettings, data: Dataset, seed: int) -> Scorer | None:
-        """Accuracy on the images held out; None where none are."""
+        """Accuracy on held-out images; None if there are none."""
         held = split(settings, data, seed)[1]
         if not len(held):
             return None

@@ -1,4 +1,4 @@
-"""Generation: networks that make images from latents, of what they are asked for."""
+"""Generation: networks that generate images from latents, optionally with conditions."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,20 +26,20 @@ DIVERSITY_WITHIN = "eval/diversity_within"
 
 
 class GenerationTraining(TrainingTask):
-    """A generator learns from all images, or from those that have a value for each of its conditions; the distance of
-    its samples from real images scores it."""
+    """Trains on all images, or on those that have a value for each condition; the score is the distance of samples from
+    real images."""
 
     def check(self, settings: AdversarialSettings, init: str | Path | None) -> None:
-        """Raises ConfigError also when fewer images are to be scored than can be."""
+        """Raises ConfigError also when score.images is too small."""
         if 0 < settings.score.images < FEWEST:
             raise ConfigError(
-                f"score.images={settings.score.images}: scores need {FEWEST} images a side or more, and mean little "
-                "below a thousand. Give more, or 0 for no scores."
+                f"score.images={settings.score.images}: scores need at least {FEWEST} images a side, and mean little "
+                "below a thousand. Use more, or 0 for no scores."
             )
         super().check(settings, init)
 
     def check_expected(self, settings: AdversarialSettings, info: DatasetInfo) -> None:
-        """Raises ConfigError when the features that score samples do not take such images."""
+        """Raises ConfigError when the features of the score do not support such images."""
         if settings.score.images and not info.is_vectors:
             check_features(settings.score.features, info)
 
@@ -48,7 +48,7 @@ class GenerationTraining(TrainingTask):
         if settings.condition_names is None:
             return data
         found = condition_on(data, settings.condition_names)
-        settings.balanced_column(found.info)  # raises before training what it would raise then
+        settings.balanced_column(found.info)  # raises errors before training that would occur then
         return found
 
     def prepare_like(self, data: Dataset, settings: AdversarialSettings, known: DatasetInfo) -> Dataset:
@@ -63,7 +63,7 @@ class GenerationTraining(TrainingTask):
         return {"attributes": tuple(condition.name for condition in info.conditions)} if info.conditions else {}
 
     def split(self, settings: AdversarialSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """The images that have a value for each condition; none is held out."""
+        """Images that have a value for each condition; none is held out."""
         return complete_indices(data), np.empty(0, np.int64)
 
     def sheets(
@@ -77,13 +77,13 @@ class GenerationTraining(TrainingTask):
         return distance_scorer(system, settings, data, seed)
 
     def warnings(self, settings: AdversarialSettings, data: Dataset, seed: int) -> list[str]:
-        """What its images would show that the data does not, what is not scored, and classes too rare to watch."""
+        """Augmentation that samples will show, checkpoints that are not scored, and classes too small to watch."""
         found = []
         if settings.augment.leaks:
             found.append(
-                "The images are varied before the generator learns from them, so it will make images that are varied "
-                "likewise (turned, shifted or recoloured). Only augment=flip is without that effect, where mirror "
-                "images are as likely."
+                "Augmentation is applied before training, so the generator will reproduce it: its images will be "
+                "rotated, shifted or recoloured too. Only augment=flip has no such effect, if mirror "
+                "images are equally likely."
             )
         scored = settings.score.images and not data.info.is_vectors
         if scored and (reason := why_unscored(data, settings.score.features)):
@@ -94,9 +94,9 @@ class GenerationTraining(TrainingTask):
 
 
 def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset, seed: int) -> Scorer | None:
-    """The distances of generated images from real ones; what real images get in their place is measured once.
+    """The distances of generated images from real ones; the floor is measured once.
 
-    None for points, where it was left out, and for what cannot be scored (`why_unscored`)."""
+    None for points, if scores are off, and for data that cannot be scored (`why_unscored`)."""
     score = settings.score
     if data.info.is_vectors or not score.images or why_unscored(data, score.features):
         return None
@@ -104,7 +104,7 @@ def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset
     extractor = extractor_for(score.features, data.info, device)
     try:
         against, others = halves(data, score.images, seed)
-    except DataError:  # so many copies that one lot of them is all there is
+    except DataError:  # nearly all images are copies of one
         return None
     n = len(against)
     within = None if data.conditions is None else DiversityWithin(system, data, seed)
@@ -112,11 +112,11 @@ def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset
     leading = f"eval/{score_name('fd', n, extractor)}"
 
     def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
-        if not known:  # when first needed, so that a run starts at once
+        if not known:  # on first use, so that training starts at once
             known["real"] = real_features(extractor, data, against, device)
             floor = distance_scores(real_features(extractor, data, others, device), known["real"])
             known["floor"] = {f"eval/{name}": value for name, value in floor.named(n, extractor).items()}
-            # one unvarying sample is at best the mean of the features, whose distance is the trace of their covariance
+            # a constant sample is at best the mean of the features, whose distance is the trace of their covariance
             known["reference"] = {leading: float(known["real"].double().var(dim=0).sum())}
         made = generated(system, network, data.info, range(n), images_seen)
         fake = features_of(extractor, as_stored(made, data.info), device)
@@ -135,7 +135,7 @@ def distance_scorer(system: System, settings: AdversarialSettings, data: Dataset
 
 def varied_within(scores: Mapping[str, Any]) -> bool:
     """Whether a conditional generator has not collapsed within classes, by the scores of a checkpoint. The Fréchet
-    distance does not see that: all classes together are as varied as the data. Anything without that score passes."""
+    distance does not detect this, as all classes together are as varied as the data. True without that score."""
     value = scores.get(DIVERSITY_WITHIN)
     return not isinstance(value, int | float) or value >= COLLAPSED
 

@@ -1,4 +1,4 @@
-"""Translation: networks that make one picture from another, or a label map of it."""
+"""Translation: networks that translate an image or a label map into an image or a label map."""
 
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from zerosum.utils.errors import DataError
 
 
 class TranslationTraining(TrainingTask):
-    """A translator learns from all pairs but those held out; how near it comes to their images scores it."""
+    """Trains on all pairs except for those held out, whose outputs are compared with their targets."""
 
     def prepare(self, data: Dataset, settings: TranslationSettings) -> Dataset:
-        """The pairs as they are, or images with the inputs that are computed from them."""
+        """The pairs unchanged, or images with the inputs that are computed from them."""
         return data if settings.making is None else settings.making.applied(data)
 
     def check_data(self, settings: TranslationSettings, found: Scan, source: str) -> None:
@@ -49,7 +49,7 @@ class TranslationTraining(TrainingTask):
         return next_batch
 
     def pinned(self, settings: TranslationSettings, info: DatasetInfo) -> dict[str, Any]:
-        """How many classes the label maps have, and which shades of gray stand for them, as they were found."""
+        """The number of classes of the label maps and their gray levels, as detected."""
         found: dict[str, Any] = {}
         if shades := levels_of(info.map_classes):
             found["shades"] = shades
@@ -64,11 +64,11 @@ class TranslationTraining(TrainingTask):
     def sheets(
         self, folder: Path, system: System, settings: TranslationSettings, data: Dataset, seed: int
     ) -> PairSheets:
-        """Held-out pairs, or training pairs where none are held out: the same through the run."""
+        """Held-out pairs, or training pairs if none are held out; the same throughout the run."""
         return PairSheets(folder, system, data, self.shown_rows(settings, data, seed), seed)
 
     def scorer(self, system: System, settings: TranslationSettings, data: Dataset, seed: int) -> Scorer | None:
-        """How near what is made of held-out inputs comes to the real images; None where none are held out."""
+        """Scores of outputs for held-out inputs against their targets; None if none are held out."""
         return paired_scorer(system, data, split(settings, data, seed)[1], seed)
 
 

@@ -1,4 +1,4 @@
-"""Unpaired translation: networks that learn from two sets of images how to turn one into the other."""
+"""Unpaired translation: networks that learn from two sets of images to translate one into the other."""
 
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,19 +24,19 @@ from zerosum.training.tasks.base import TRAINING, TrainingTask
 from zerosum.utils.errors import ConfigError, DataError
 from zerosum.utils.seeds import seed_of
 
-SAME_NAMES = 0.9  # share of the smaller domain whose names the other has too, from which they look like pairs
-COPIES = 0.5  # share of the smaller domain that the other holds too, from which the two are hardly different
+SAME_NAMES = 0.9  # share of file names in the smaller domain that the other has too, from which they may be pairs
+COPIES = 0.5  # share of images of the smaller domain that the other also contains, above which they hardly differ
 
 
 class UnpairedTraining(TrainingTask):
-    """A translator learns from the images of two domains, each in an order of its own; the distance of translations
-    from the images of the other domain scores it."""
+    """Trains on the images of two domains, each in its own order; the score is the distance of translations from images
+    of the other domain."""
 
     def check(self, settings: UnpairedSettings, init: str | Path | None) -> None:
-        """Raises ConfigError also when fewer images are to be scored than can be."""
+        """Raises ConfigError also when score.images is too small."""
         if 0 < settings.score.images < FEWEST:
             raise ConfigError(
-                f"score.images={settings.score.images}: scores need {FEWEST} images a side or more. Give more, or 0 "
+                f"score.images={settings.score.images}: scores need at least {FEWEST} images a side. Use more, or 0 "
                 "for no scores."
             )
         super().check(settings, init)
@@ -52,15 +52,15 @@ class UnpairedTraining(TrainingTask):
             check_features(settings.score.features, info)
 
     def check_restored(self, found: DatasetInfo, known: DatasetInfo, source: str, run: str | Path) -> None:
-        """Raises DataError when the domains are others than they were."""
+        """Raises DataError when the domains have changed."""
         if found.classes != known.classes:
             raise DataError(
                 f"{source} now has the domains {listed(found.classes)}; this run translates between "
-                f"{listed(known.classes)}. Restore the data, or train anew."
+                f"{listed(known.classes)}. Restore the data, or train again."
             )
 
     def prepare(self, data: Dataset, settings: UnpairedSettings) -> Dataset:
-        """The set with its two domains as classes; images of others have the label -1."""
+        """The set with its two domains as classes; images of other classes have the label -1."""
         found = label_by_attribute(data, settings.label)
         assert found.labels is not None
         names = named_domains(found.info.classes, settings, data.info.source)
@@ -71,7 +71,7 @@ class UnpairedTraining(TrainingTask):
         return chosen.with_info(with_domains(chosen.info, names, settings.both_ways), labels=labels)
 
     def pinned(self, settings: UnpairedSettings, info: DatasetInfo) -> dict[str, Any]:
-        """The names of the domains, so that other data is read alike."""
+        """The names of the domains, so that other data is read in the same way."""
         source, target = info.classes
         return {"data": settings.data.model_copy(update={"from": source, "to": target})}
 
@@ -85,8 +85,8 @@ class UnpairedTraining(TrainingTask):
         return split(settings, data, seed)
 
     def batches(self, settings: UnpairedSettings, data: Dataset, rows: np.ndarray) -> StoredBatches:
-        """`input` of domain A and `image` of domain B, each by a shuffle of its own: of sets of different sizes the
-        smaller is seen more often."""
+        """`input` from domain A and `image` from domain B, each with its own shuffle: if their sizes differ, the
+        smaller domain is seen more often."""
         sides = {name: domain_rows(data, rows, domain) for domain, name in enumerate(("input", "image"))}
 
         def next_batch(stream: int, position: int, count: int) -> dict[str, np.ndarray]:
@@ -100,12 +100,12 @@ class UnpairedTraining(TrainingTask):
     def sheets(
         self, folder: Path, system: System, settings: UnpairedSettings, data: Dataset, seed: int
     ) -> UnpairedSheets:
-        """Held-out images of each domain with their translations, or training images where none are held out."""
+        """Held-out images of each domain with their translations, or training images if none are held out."""
         return UnpairedSheets(folder, system, data, self.shown_rows(settings, data, seed), seed)
 
     def scorer(self, system: System, settings: UnpairedSettings, data: Dataset, seed: int) -> Scorer | None:
-        """The distances of translations of training images of A from images of B, and where there are both directions
-        those of B from A; None where a domain has too few images."""
+        """Distances of translations of training images of A from images of B, and with both directions of B from A;
+        None if a domain has too few images."""
         score = settings.score
         sides = [domain_rows(data, self.rows(settings, data, seed), domain) for domain in (0, 1)]
         n = min(score.images, *(len(rows) // 2 for rows in sides))
@@ -113,7 +113,7 @@ class UnpairedTraining(TrainingTask):
             return None
         device = next(system.network.parameters()).device
         extractor = extractor_for(score.features, data.info, device)
-        # of each domain one half to translate, or to hold translations against, and one for the floor
+        # of each domain one half as inputs or as reference, and one for the floor
         lots = [rows[epoch_order(len(rows), seed, 0)[: 2 * n]] for rows in sides]
         halves = [(np.sort(lot[:n]), np.sort(lot[n:])) for lot in lots]
         known: dict[str, Any] = {}
@@ -121,7 +121,7 @@ class UnpairedTraining(TrainingTask):
         leading = f"eval/{score_name('fd', n, extractor)}"
 
         def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
-            if not known:  # when first needed, so that a run starts at once
+            if not known:  # on first use, so that training starts at once
                 seen = [[real_features(extractor, data, half, device) for half in pair] for pair in halves]
                 known.update(seen=seen, floor={}, baselines={"unchanged input": {}})
                 for name, source, target in directions:
@@ -141,7 +141,7 @@ class UnpairedTraining(TrainingTask):
         return Scorer(measure, leading, higher=False)
 
     def warnings(self, settings: UnpairedSettings, data: Dataset, seed: int) -> list[str]:
-        """What two domains have in common that they should not, and what is not scored."""
+        """Overlap between the two domains, and checkpoints that are not scored."""
         assert data.labels is not None
         found = []
         first, second = (np.flatnonzero(data.labels == domain) for domain in (0, 1))
@@ -156,7 +156,7 @@ class UnpairedTraining(TrainingTask):
             stems = [{PurePosixPath(data.names[row]).stem for row in rows} for rows in (first, second)]
             if len(stems[0] & stems[1]) >= SAME_NAMES * fewer:
                 found.append(
-                    f"The files of {' and '.join(data.info.classes)} have the same names. Where they belong together, "
+                    f"The files of {' and '.join(data.info.classes)} have the same names. If they form pairs, "
                     "pix2pix learns more from them: zerosum train pix2pix DATA."
                 )
         if settings.score.images and fewer < 2 * FEWEST:
