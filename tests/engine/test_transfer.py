@@ -246,7 +246,7 @@ def test_from_16_pixels_to_8_the_generator_is_counted_from_the_image(gray, runs,
     assert start["project.weight"].shape != source["project.weight"].shape
     assert same(judged(run, 0), judged(runs / "16")) == {"layers.0.weight"}
     assert began(run) == (
-        f"Began with 7 of 9 tensors from {runs / '16'} (generator 6 of 7, discriminator 1 of 2); "
+        f"Loaded 7 of 9 tensors from {runs / '16'} (generator 6 of 7, discriminator 1 of 2); "
         "new: generator.project.weight, discriminator.layers.3.weight."
     )
 
@@ -270,7 +270,7 @@ def test_from_8_pixels_to_16_too(gray, runs, tmp_path):
     for name in NORM:
         assert torch.equal(start[f"layers.3.{name}"], source[f"layers.0.{name}"])
     assert same(judged(run, 0), judged(runs / "8")) == {"layers.0.weight"}
-    assert "Began with 7 of 21 tensors" in began(run)
+    assert "Loaded 7 of 21 tensors" in began(run)
     assert "; new: generator.project.weight, generator.layers.0.weight," in began(run)
 
 
@@ -283,7 +283,7 @@ def test_gray_to_colour_takes_all_but_the_layers_at_the_image(runs, tmp_path):
     own = {name for name in judge if not name.startswith("augmentation.")}
     assert same(judged(runs / "16"), judge) >= own - {"layers.0.weight"}
     assert began(run) == (
-        f"Began with 19 of 21 tensors from {runs / '16'} (generator 12 of 13, discriminator 7 of 8); "
+        f"Loaded 19 of 21 tensors from {runs / '16'} (generator 12 of 13, discriminator 7 of 8); "
         "new: generator.layers.5.weight, discriminator.layers.0.weight."
     )
 
@@ -344,7 +344,7 @@ def test_an_augmentation_starts_anew(gray, runs, tmp_path):
     names = [name for name in start if name.startswith("augmentation.")]
     assert len(names) == 5
     assert not any(start[name].any() for name in names)
-    assert began(run) == (f"Began with 21 of 21 tensors from {runs / '16'} (generator 13 of 13, discriminator 8 of 8).")
+    assert began(run) == (f"Loaded 21 of 21 tensors from {runs / '16'} (generator 13 of 13, discriminator 8 of 8).")
     settings = {"augment": {"differentiable": "ada", "probability": 0.25}, "size": "16", **QUICK}
     run = zerosum.train("dcgan", gray, out=tmp_path / "fixed", init=runs / "16", images=8, **settings).path
     assert judged(run)["augmentation.probability"] == 0.25

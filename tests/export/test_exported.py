@@ -247,10 +247,10 @@ def test_a_run_begins_with_the_weights(folder, pictures_file, tmp_path):
     source = "builtin:portraits:64"
     run = zerosum.train("dcgan", source, out=tmp_path / "run", images=32, init=folder, **quick)
     first = [json.loads(line)["text"] for line in (run.path / "events.jsonl").read_text().splitlines()]
-    told = next(text for text in first if "Began with" in text)
+    told = next(text for text in first if "Loaded" in text)
     assert "was exported without a discriminator, which is initialised randomly." in told
     total = len(zerosum.load(folder).network.state_dict())
-    assert f"Began with {total} of {total} tensors" in told
+    assert f"Loaded {total} of {total} tensors" in told
     with pytest.raises(ConfigError, match="freeze_discriminator=1 freezes layers, but"):
         zerosum.train(
             "dcgan", source, out=tmp_path / "no", images=32, init=folder, **quick, transfer={"freeze_discriminator": 1}
@@ -265,5 +265,5 @@ def test_a_run_of_another_size_begins_at_the_image(folder, tmp_path):
     quick = {"generator": {"width": 4}, "discriminator": {"width": 4}, "size": "32", "batch": 16}
     run = zerosum.train("dcgan", "builtin:portraits:64", out=tmp_path / "run", images=16, init=folder, **quick)
     text = (run.path / "events.jsonl").read_text()
-    assert "Began with 0 of" not in text
+    assert "Loaded 0 of" not in text
     assert "new: " in text

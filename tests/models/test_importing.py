@@ -241,7 +241,7 @@ def test_training_begins_with_all_its_weights(recipe, network, more, pairs, tmp_
         images=1, overrides=overrides,
     )  # fmt: skip
     old, again = zerosum.load(tmp_path / "old").network, zerosum.load(new.path).network
-    assert f"Began with {len(old.state_dict())} of {len(old.state_dict())} tensors" in init_of(new.path)
+    assert f"Loaded {len(old.state_dict())} of {len(old.state_dict())} tensors" in init_of(new.path)
     theirs = dict(again.named_parameters())
     for name, tensor in old.named_parameters():
         torch.testing.assert_close(theirs[name], tensor, rtol=0, atol=1e-6)

@@ -167,7 +167,7 @@ def test_other_classes_get_a_head_of_their_own(stripes, tmp_path):
         run = zerosum.train("classifier", source, out=tmp_path / name, init=first.path, images=16, **QUICK)
         (text,) = [line["text"] for line in read_lines(run.path / "events.jsonl") if line["kind"] == "init"]
         total = len(state(run.path)["module"])
-        assert text.startswith(f"Began with {total - heads} of {total} tensors")
+        assert text.startswith(f"Loaded {total - heads} of {total} tensors")
         assert ("; new: head." in text) == bool(heads)
 
 

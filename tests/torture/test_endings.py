@@ -134,7 +134,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(
     assert zerosum.resume(run).state == "done"
     assert same_weights(whole, run)
     assert [line["images"] for line in read_lines(run / "stats.jsonl")].count(0) == 1
-    assert "begins again" in str([event["text"] for event in read_lines(run / "events.jsonl")])
+    assert "starts again" in str([event["text"] for event in read_lines(run / "events.jsonl")])
 
 
 def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(whole: Path, tmp_path: Path) -> None:

@@ -132,8 +132,8 @@ def constant_prediction_note(logits: Tensor, support: Tensor, names: Sequence[st
     share = float(support.max() / support.sum())
     return (
         f"All {len(logits):,} images are classified as {names[int(answers)]}: the classifier distinguishes nothing "
-        f"(always predicting the most common class would be right for {share:.1%}). Train it for more steps: longer, or "
-        "with a smaller batch."
+        f"(always predicting the most common class would be right for {share:.1%}). Train it for more steps: longer, "
+        "or with a smaller batch."
     )
 
 

@@ -178,8 +178,8 @@ def test_what_the_watch_finds_is_said_in_french() -> None:
         "dcgan on photos: 4,000 images of 64x64 pixels, 3 channels, uint8, conditioned on hair.",
         "dcgan on photos: 4,000 images of 64x64 pixels, 3 channels, uint8, told hair.",  # of version 0.1
         "segmenter on m: 24 pairs of 64x64 pixels, from 3 channels, uint8 to label maps of 2 classes.",
-        "Trains for 200,000 images seen. Adjusted to this length: decay.images=200,000. Learning rate: 0.001 now, 0.0002 at "
-        "the end.",
+        "Trains for 200,000 images seen. Adjusted to this length: decay.images=200,000. Learning rate: 0.001 now, "
+        "0.0002 at the end.",
         "Trains for 25 epochs, 100,000 images seen. Learning rate: 0.0002 now and at the end.",
         "Trains for 3 min 00 s; schedules, if any, follow the time.",
         pace_text(400, 1000, 100_000, None),
@@ -200,8 +200,8 @@ def test_what_the_watch_finds_is_said_in_french() -> None:
         "The checkpoint 000012800 is damaged (state.pt is missing) and is skipped.",
         "Not enough space for a checkpoint in checkpoints: 41 MB are needed, 3 MB are free. Free some space; earlier "
         "checkpoints are kept.",
-        "runs/a was exported without a discriminator, which is initialised randomly. Loaded 12 of 20 tensors from runs/a "
-        "(generator 12 of 12, discriminator 0 of 8); new: head.weight, head.bias and others.",
+        "runs/a was exported without a discriminator, which is initialised randomly. Loaded 12 of 20 tensors from "
+        "runs/a (generator 12 of 12, discriminator 0 of 8); new: head.weight, head.bias and others.",
         "Loaded 12 of 20 tensors from runs/a.",
         "From now on this run trains on 1 thread instead of 2: its weights are no longer bit for bit those of an "
         "uninterrupted run.",
