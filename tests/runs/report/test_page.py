@@ -400,7 +400,7 @@ def test_french_is_one_click_away_and_keeps_the_place(opened: Any) -> None:
     opened.fill("#slider", "3")
     opened.click("#language")
     assert opened.get_attribute("html", "lang") == "fr"
-    assert "Ce qu’il dessine" in opened.inner_text("main")
+    assert "Échantillons" in opened.inner_text("main")
     assert opened.inner_text("#when").replace("\u202f", " ") == "après 54 545 images"
     assert opened.evaluate("document.activeElement.id") == "language"
 
@@ -504,7 +504,7 @@ def test_the_values_stand_over_their_columns_in_both_sheets(browser: Any, tmp_pa
             assert box["height"] < 700  # three columns of eight rows would fill two windows at full width
         window.click("#language")
         assert window.locator(".heads").first.inner_text().startswith("Colonnes\u00a0: hair")
-        assert "Ce qu’on peut lui demander" in window.inner_text("#asking")
+        assert "On peut demander n’importe quelle valeur" in window.inner_text("#asking")
 
 
 @pytest.mark.browser
@@ -662,7 +662,7 @@ def test_a_translator_is_told_of_as_what_it_is(browser: Any, tmp_path: Path) -> 
         assert "−log(1 − D(x, G(x)))" in window.inner_text("#chart-halves")
         assert "l1" not in window.inner_text("#chart-generator")
         assert "l1 20.0" in window.inner_text("#chart-likeness .legend")
-        assert "A judge that sees the input" in window.inner_text("#reading")
+        assert "A discriminator that sees the input" in window.inner_text("#reading")
         assert "In this run" not in window.inner_text("#reading")
         on = window.inner_text("#go-on")
         assert "zerosum translate run pictures/ --out made/" in on
@@ -676,14 +676,14 @@ def test_scores_of_a_translator_stand_beside_their_baselines(browser: Any, tmp_p
     for window in opened_page(browser, run):
         lines = window.locator("#scored table >> nth=0").locator("tr").all_inner_texts()
         heads, *rows = ([cell.strip() for cell in line.split("\t")] for line in lines)
-        assert heads == ["Score", "Value", "Real images in its place", "The mean colour", "The nearest training pair"]
+        assert heads == ["Score", "Value", "Other real images", "The mean colour", "The nearest training pair"]
         assert [row[1:] for row in rows] == [
             ["0.310", "0.620", "", ""],
             ["0.250", "", "0.500", "0.375"],
             ["–", "", "", ""],
         ]
         assert rows[1][0].startswith("l1@test\nMean absolute difference of pixels")
-        assert "The pairs on which it is farthest off" in window.inner_text("#scored")
+        assert "The pairs with the largest errors" in window.inner_text("#scored")
         window.click("#scored summary >> nth=0")
         assert re.search(r"IoU, real images\s+sky\s+0.900\s+0.950\s+street\s+–\s+0.500", window.inner_text("#scored"))
         window.click("#language")
@@ -697,9 +697,9 @@ def test_a_segmenter_has_no_opponent(browser: Any, tmp_path: Path) -> None:
         assert "the image, the classes it finds, the true ones" in window.inner_text("#samples")
         assert "3 classes" in window.inner_text("header")
         text = window.inner_text("main")
-        assert "How it learns" in text
-        assert "An eye for translations" in text
-        assert "The commonest class everywhere" in text
+        assert "Training curves" in text
+        assert "A measure for translations" in text
+        assert "The most common class everywhere" in text
         assert "fooled" not in text
         assert "Its surprise at the truth" in window.inner_text("#chart-losses")
         assert window.query_selector("#chart-accuracy")
@@ -733,7 +733,9 @@ def test_a_changer_has_the_image_before_its_values(browser: Any, changer: Path) 
             assert sizes[0] == pytest.approx(sizes[1], rel=0.03)  # images of one size side by side
         assert window.inner_text("#needle-fake") == "D(G(E(x), a), a)"
         assert re.search(r"Images\s+10,000\s+32 × 32 × 3", window.inner_text("header"))
-        assert window.get_attribute("#sheet", "alt").startswith("A row for each image: itself, and what is made of it")
+        assert window.get_attribute("#sheet", "alt").startswith(
+            "A row for each image: the original and its edited version"
+        )
 
 
 @pytest.mark.browser
@@ -743,13 +745,13 @@ def test_the_three_players_of_a_changer_have_their_curves(browser: Any, changer:
         assert shown[:7] == ["scores", "halves", "generator", "likeness", "latent-scores", "latent-loss", "saturation"]
         assert not {"value", "losses", "other"} & set(shown)
         assert "under a wrong age" in window.inner_text("#chart-halves .legend")
-        assert window.inner_text("#chart-generator .legend") == "by images 0.016\nby latents 0.008"
+        assert window.inner_text("#chart-generator .legend") == "images 0.016\nlatents 0.008"
         assert "by 0.01 and 0.02" in window.inner_text("#chart-generator")
-        assert "difference from the image 0.200" in window.inner_text("#chart-likeness .legend")
-        assert "What the judge of latents believes" in window.inner_text("#chart-latent-scores")
-        assert "Latents at the ends of their range 30%" in window.inner_text("#chart-saturation .legend")
+        assert "reconstruction 0.200" in window.inner_text("#chart-likeness .legend")
+        assert "Output of the latent discriminator" in window.inner_text("#chart-latent-scores")
+        assert "Latents at the limits of their range 30%" in window.inner_text("#chart-saturation .legend")
         lecture = window.locator("#reading h3").all_inner_texts()
-        assert lecture == ["A few numbers and the age", "A judge that knows the age", "What the scores say"]
+        assert lecture == ["A latent and the age", "A discriminator conditioned on the age", "What the scores show"]
         assert "into 24 numbers" in window.inner_text("#reading")
         assert "(wrong_ages=false)" not in window.inner_text("#reading")
 
@@ -766,15 +768,15 @@ def test_a_changer_says_how_to_change_pictures_and_how_to_measure_it(browser: An
         assert "zerosum sample" not in asked + on
         lines = window.locator("#scored table >> nth=0").locator("tr").all_inner_texts()
         heads, *rows = ([cell.strip() for cell in line.split("\t")] for line in lines)
-        assert heads[2:] == ["Real images in its place", "Made at its own value", "Another image in its place"]
+        assert heads[2:] == ["Other real images", "Edited to its own value", "Another image in its place"]
         assert [row[1:] for row in rows] == [["0.700", "0.800", "", ""], ["0.900", "", "0.950", "0.600"]]
         assert "so of the order alone" in rows[0][0]
         assert "answers as for the image itself" in rows[1][0]
         table = window.locator("#scored table >> nth=1").inner_text()  # to be seen without a click
-        assert re.match(r"age\s+read as, on average\s+kept@eye\s+0-10\s+12.0\s+0.900\s+11-20", table)
+        assert re.match(r"age\s+predicted, mean\s+kept@eye\s+0-10\s+12.0\s+0.900\s+11-20", table)
         window.click("#language")
         french = window.inner_text("main")
-        for words in ("Ce qu’il fait de chaque image", "lu en moyenne", "Un juge à qui l’on dit «\xa0age\xa0»"):
+        for words in ("Images modifiées", "prédit en moyenne", "Un discriminateur conditionné par «\xa0age\xa0»"):
             assert words in french
         assert "{" not in french.replace('{"age"', "")
         assert "undefined" not in french
@@ -792,7 +794,7 @@ def test_a_changer_says_what_its_judge_was_not_shown(browser: Any, tmp_path: Pat
 def test_few_images_are_looked_through_for_copies(browser: Any, tmp_path: Path) -> None:
     run = make_few(tmp_path / "run")
     for window in opened_page(browser, run):
-        assert "Is it copying?" in window.inner_text("#copying")
+        assert "Copies of training images?" in window.inner_text("#copying")
         assert "is 0.25: ½ for new images" in window.inner_text("#copying")
         box = window.locator("#copying img").bounding_box()
         marks = window.locator("#copying .heads .swatch")

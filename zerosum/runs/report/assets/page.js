@@ -4,13 +4,13 @@ const words = JSON.parse(document.getElementById("words").textContent);
 const data = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
 const stats = data.stats, at = stats.images || [], names = data.task === "classify", pairs = data.task === "translate";
-const maps = pairs && (data.data.labels || []).length > 0, alone = names || maps;  // a network that nobody plays against
+const maps = pairs && (data.data.labels || []).length > 0, alone = names || maps;  // a network without opponent
 const changes = data.task === "change", attribute = data.conditions[0]?.name ?? "", asSet = data.config.settings || {};
 const tasks = maps ? ["-maps", "-pairs", "-classify"] : pairs ? ["-pairs"] : names ? ["-classify"] : changes ? ["-change"] : [];
 
-// ---- what the reader chose, kept where the browser allows it (a page opened from a file may not store) ----
+// ---- preferences of the reader, stored if the browser allows it (pages opened from a file may not store) ----
 const remembered = (key, otherwise) => { try { return localStorage.getItem("zerosum." + key) || otherwise; } catch { return otherwise; } };
-const remember = (key, value) => { try { localStorage.setItem("zerosum." + key, value); } catch { /* the choice lasts as long as the page */ } };
+const remember = (key, value) => { try { localStorage.setItem("zerosum." + key, value); } catch { /* kept until the page is closed */ } };
 let language = remembered("language", (navigator.language || "en").toLowerCase().startsWith("fr") ? "fr" : "en");
 let theme = remembered("theme", "auto");
 
@@ -18,7 +18,7 @@ let theme = remembered("theme", "auto");
 const say = (key, values = {}) => (words[key] || [key, key])[language === "fr" ? 1 : 0]
   .replace(/\{(\w+)\}/g, (_, name) => ({ attribute, ...values })[name] ?? "");
 const has = key => key in words;
-// What Python has written, in the language of the page: English sentences as patterns, each with what it is in French.
+// Sentences written by Python, in the language of the page: English patterns, each with its French.
 const sentences = words.sentences.map(([english, french]) => [new RegExp(english, "gu"), french]);
 function told(text) {
   const said = String(text ?? "");
@@ -26,11 +26,11 @@ function told(text) {
   const french = sentences.reduce((said, [english, french]) => said.replace(english, french), said);
   return french === said ? said : french.split(/(`[^`]*`)/).map((part, i) => i % 2 ? part : figures(part)).join("");
 }
-// 12,800 and 0.5 as French writes them; parts of names and of settings stay.
+// Numbers in French notation (12,800 and 0.5); parts of names and of settings are unchanged.
 const figures = text => text.replace(/(^|[\s(])(\d{1,3}(?:,\d{3})+)(?!\w|,\d)/gu, (_, before, digits) => before + digits.replaceAll(",", "\u202f"))
   .replace(/(^|[\s(])(-?\d+)\.(\d+)(?!\w|\.\w)/gu, "$1$2,$3");
 const tongue = text => language === "fr" && told(text) !== String(text ?? "") ? null : "en";
-// The words for what this run does, where these are not those of a generator.
+// Words for the task of this run, if different from those for a generator.
 const suited = (key, values) => say(key + (tasks.find(task => has(key + task)) || ""), values);
 const whole = value => Math.round(value).toLocaleString(language);
 const share = (value, digits = 0) => value.toLocaleString(language, { style: "percent", maximumFractionDigits: digits });
@@ -71,12 +71,12 @@ const colour = name => getComputedStyle(root).getPropertyValue("--" + name).trim
 const section = (id, title, ...children) =>
   make("section", { id, "aria-labelledby": id + "-title" }, make("h2", { id: id + "-title" }, title), ...children);
 
-// ---- the state that survives a change of language: which sheet is shown, and whether it plays ----
+// ---- state that survives a change of language: the sheet shown, and whether it plays ----
 let frame = Math.max(0, data.frames.length - 1), playing = null, shown = null, plots = [];
 const preloaded = data.frames.map(({ src }) => { const image = new Image(); image.src = src.uri; return image; });
 const frameImages = () => data.frames.length ? data.frames[frame].images : null;
 
-// A running mean over both sides, so that it does not lag: what the eye would draw through the noise.
+// A centred running mean, which does not lag.
 function smooth(values) {
   const keep = 0.5 ** (1 / Math.max(1, at.length / 120));
   function pass(order) {
@@ -144,7 +144,7 @@ function recent(name) {
   return tail.length ? tail[tail.length >> 1] : null;
 }
 
-// ---- the samples, and the judge's belief at the same moment ----
+// ---- the samples, and the discriminator's output at the same point ----
 function samples() {
   if (!data.frames.length) return section("samples", suited("samples"), make("p", { class: "quiet" }, say("no-samples")));
   const { src } = data.frames[frame];
@@ -174,10 +174,10 @@ function samples() {
       ? make("p", { class: "quiet small" }, say("thinned", { shown: data.frames.length, all: whole(data.frameCount) })) : null);
 }
 const grows = data.frames.some(({ level }) => level != null);
-// A sheet of few columns is tall: no higher than a square one.
+// A sheet of few columns is limited to the height of a square one.
 const suitedWidth = ({ width, height }) => Math.round(640 * Math.min(1, width / height));
-// The values that the columns of a sheet show, above them, behind the image itself where each row begins with it;
-// upright where they are too long to stand side by side.
+// The values of the columns of a sheet, above them, after the original if each row starts with it;
+// vertical if they are too long.
 function heads(own) {
   if (!data.columns) return null;
   const { name, values, count } = data.columns, shown = own ? [say("column-image"), ...values] : values;
@@ -188,7 +188,7 @@ function heads(own) {
 }
 const swatch = name => make("span", { class: "swatch " + name, "aria-hidden": "true" });
 
-// As the papers write it: pix2pix's discriminator sees the input x beside the image, CAAE's the age a.
+// Notation of the papers: pix2pix's discriminator also sees the input x, CAAE's the age a.
 const belief = pairs ? { real: "D(x, y)", fake: "D(x, G(x))" } : changes ? { real: "D(x, a)", fake: "D(G(E(x), a), a)" } : { real: "D(x)", fake: "D(G(z))" };
 function gauge() {
   if (stats["critic/real"]) return make("p", { class: "says", id: "says" });
@@ -258,7 +258,7 @@ document.addEventListener("keydown", event => {
   show(frame + step);
 });
 
-// ---- few images: are they learnt by heart? ----
+// ---- small sets: memorisation ----
 function copying() {
   if (!data.nearest) return null;
   const { uri, width, height } = data.nearest, likely = (stats["health/copying"] || []).findLast(value => value != null);
@@ -271,7 +271,7 @@ function copying() {
     likely == null ? null : " " + say("copying-says", { likely: hundredths(likely) })), figure);
 }
 
-// ---- what to know ----
+// ---- findings and warnings ----
 function findings() {
   const chosen = data.chosen.map(text => make("article", { class: "finding chosen" }, make("h3", {}, say("chosen")), make("p", { lang: tongue(text) }, told(text))));
   const notes = data.dataNotes.length ? [make("article", { class: "finding data" }, make("h3", {}, say("data-notes")), make("ul", {}, ...data.dataNotes.map(text => make("li", { lang: tongue(text) }, told(text)))))] : [];
@@ -286,10 +286,10 @@ function findings() {
   return section("findings", say("findings"), ...chosen, ...notes, ...(cards.length ? cards : [make("p", { class: "fine" }, suited("findings-none"))]));
 }
 
-// ---- scores that were asked for ----
-// What Python calls something, in the words of the reader where there are any.
+// ---- scores of zerosum evaluate ----
+// Names used by Python, in the language of the reader if there is a translation.
 function named(what, name) { const key = `${what}-${name.replaceAll(",", "").replaceAll(" ", "-")}`; return has(key) ? say(key) : name; }
-// A score keeps the name by which it is compared; what it measures stands beside it.
+// A score keeps its full name, with a description.
 function meaning(name) {
   const words = "score-" + name.replace(/@.*/, "").replace(/^(fd|kid|copying)\d.*/, "$1");
   return has(words) ? say(words) : "";
@@ -420,7 +420,7 @@ function curves() {
 function plot({ chart, holder, values }) {
   const { series, line, range, floor, log } = chart;
   const written = value => value == null ? number(value) : chart.written ? chart.written(value) : chart.percent ? share(value, 1) : number(value);
-  // Raw values under the running mean; where so little was logged that there is no noise, one line says it all.
+  // Raw values under the running mean; a single line if there are too few values for noise.
   const quiet = chart.clean || series.every(([name]) => stats[name].filter(value => value != null).length < 60);
   const columns = [at], described = [{}];
   for (const [name, , tint] of series) {
@@ -429,7 +429,7 @@ function plot({ chart, holder, values }) {
     columns.push(quiet ? points : smoothed[name].map(value => log && !(value > 0) ? null : value));
     described.push({ stroke: () => colour(tint), width: 2, points: { show: quiet && at.length < 40, size: 5, fill: () => colour(tint) }, spanGaps: true });
   }
-  // The axis holds the running mean and all but the wildest hundredth of the raw values, and the line of the theory.
+  // The axis contains the running mean, all but 1 % of the raw values, and the theoretical line.
   function limits() {
     const means = series.flatMap(([name]) => smoothed[name]).filter(value => value != null && (!log || value > 0));
     const raw = series.flatMap(([name]) => stats[name]).filter(value => value != null && (!log || value > 0)).sort((a, b) => a - b);
@@ -495,8 +495,8 @@ function plot({ chart, holder, values }) {
   return u;
 }
 
-// ---- the lecture ----
-// What a run was told to leave out of what a part of the lecture says.
+// ---- how to read the page ----
+// Settings that turn off something described in a section.
 const left = part => part !== "change-2" ? [] : ["other_ages", "wrong_ages"].filter(name => asSet[name] === false).map(name => " " + say("without-" + name.replace("_", "-")));
 function reading() {
   const critic = Boolean(stats["critic/real"]), value = last("value");
@@ -507,7 +507,7 @@ function reading() {
       make("p", {}, say("now", { value: number(value), jsd: number(Math.max(0, value / 2 + Math.LN2)) }))) : null));
 }
 
-// ---- what a conditional generator can be asked for ----
+// ---- conditions of a generator ----
 function asking() {
   if (!data.conditions.length) return null;
   const run = quoted(data.run), wishes = changes ? data.conditions.map((condition, i) => i ? condition : { ...condition, usual: condition.values.at(-1) }) : data.conditions.slice(0, 2), [first] = wishes;
@@ -529,8 +529,8 @@ function asking() {
 const commands = entries => make("dl", { class: "commands" }, entries.map(([words, code]) =>
   make("div", {}, make("dt", {}, words), make("dd", {}, make("pre", { tabindex: 0 }, make("code", {}, code))))));
 
-// ---- how to go on ----
-// The settings of a classifier that reads what is changed: in the same bins, from images of the same size.
+// ---- next steps ----
+// The settings of a classifier for the edited attribute: the same bins and image size.
 function reader() {
   const { shape, conditions: [{ name, values, edges = [] }] } = data.config.data, [height, width] = shape;
   return [`label=${name}`, `bins=${(edges.length ? edges : values).join(",")}`, `size=${height === width ? height : height + "x" + width}`].map(quoted).join(" ");
@@ -552,7 +552,7 @@ function goOn() {
   return section("go-on", say("go-on"), commands(entries));
 }
 
-// ---- the record ----
+// ---- events, settings, environment, checkpoints ----
 const isObject = value => value != null && typeof value === "object";
 const isBranch = value => isObject(value) && (!Array.isArray(value) || value.some(isObject));
 const MOST_LISTED = 60;  // of a list: a thousand combinations of attributes would be one line of 36,000 characters
@@ -598,12 +598,12 @@ function draw(focus) {
   if (focus) document.getElementById(focus).focus();
 }
 draw();
-// While training goes on the file is written anew at checkpoints: the page follows, and comes back to where it was.
+// During training the file is rewritten at checkpoints: the page reloads, and keeps its position.
 const RELOAD = 30000, place = "zerosum.place " + data.run;
 function reload() {
   if (document.hidden || playing) return;
   const open = [...document.querySelectorAll("details")].map(node => node.open), newest = frame === data.frames.length - 1;
-  try { sessionStorage.setItem(place, JSON.stringify({ top: scrollY, open, images: newest ? null : frameImages() })); } catch { /* it begins at the top */ }
+  try { sessionStorage.setItem(place, JSON.stringify({ top: scrollY, open, images: newest ? null : frameImages() })); } catch { /* the position is lost */ }
   location.reload();
 }
 if (data.state === "running") setInterval(reload, RELOAD);
@@ -614,7 +614,7 @@ try {
   const kept = data.frames.findIndex(other => other.images === images);
   if (kept >= 0) show(kept);
   scrollTo(0, top);
-} catch { /* opened, and not reloaded */ }
+} catch { /* opened, not reloaded */ }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach(plot => plot.redraw(false)));
 let width = innerWidth;
 addEventListener("resize", () => {
