@@ -1,6 +1,6 @@
 """Benchmarks, each a module with its own --help.
 
-python -m bench                          the steps of every recipe beside the customary loop, then sampling
+python -m bench                          the steps of every recipe beside the baseline loop, then sampling
 python -m bench quality dcgan            the time that each needs to be as good
 python -m bench guard dcgan SET          whether it learns as well in bfloat16
 python -m bench threads                  how threads wait and how many, alone and beside a busy program
@@ -17,7 +17,7 @@ import bench
 
 def main() -> None:
     """Hand over to the module that is named; without a name to the two that make the table of docs/performance.md."""
-    beside = {"__main__", "busy", "customary", "peak"}  # what others measure with
+    beside = {"__main__", "busy", "baseline_loops", "peak"}  # used by others
     names = [module.name for module in pkgutil.iter_modules(bench.__path__) if module.name not in beside]
     if len(sys.argv) > 1 and sys.argv[1] not in names:
         print(__doc__, f"\nThere are {', '.join(names)}.", file=sys.stderr)

@@ -1,17 +1,17 @@
-"""The time that zerosum needs to be as good as the customary loop is after its minutes.
+"""The time that zerosum needs to be as good as the baseline loop is after its minutes.
 
     python -m bench quality dcgan
     python -m bench quality dcgan --data builtin:portraits --size 64 --minutes 30 --seeds 0
     python -m bench quality dcgan --than 36.5 "optimizer.lr=2e-3"        zerosum alone, against a known distance
 
-For each set and seed the customary PyTorch loop (bench/customary.py: float32, eager, without average) trains for so
+For each set and seed the plain PyTorch loop (bench/baseline_loops.py: float32, eager, without average) trains for so
 many minutes; then zerosum trains with its defaults for a share of them, and every 5,000 images its generator is looked
 at. It is as good where this look and the next are. Its clock begins when `train` is called, and runs while it times
-convolutions, writes checkpoints, samples and the report; the customary loop's runs during steps alone. Where zerosum is
+convolutions, writes checkpoints, samples and the report; the baseline loop's runs during steps alone. Where zerosum is
 not there within its share, the ratio is below one over the share, and is told so.
 
 Good is the Fréchet distance of 5,000 samples to at most 10,000 real images in the features of `--features`, such as a
-classifier run of the same set; of the customary generator the better of its two modes counts, with the statistics of
+classifier run of the same set; of the baseline generator the better of its two modes counts, with the statistics of
 batches or with running ones.
 """
 
@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.customary import LOOPS
+from bench.baseline_loops import LOOPS
 from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
 from zerosum.data.tensors import to_tensors
@@ -64,10 +64,10 @@ class Eye:
         return frechet_distance_of(self.real, features_of(self.extractor, images, "cpu"))
 
 
-def customary(
+def baseline(
     recipe: str, data: Dataset, settings: Any, system: Any, minutes: float, seed: int, eye: Eye
 ) -> tuple[int, float]:
-    """Images seen in so many minutes of the customary loop, and the distance then."""
+    """Images seen in so many minutes of the baseline loop, and the distance then."""
     images = to_tensors(data.batch(np.arange(len(data))), data.info)
     torch.manual_seed(seed)
     loop, steps = LOOPS[recipe](system, settings, settings.batch, images), 0
@@ -137,8 +137,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("settings", nargs="*", help="of zerosum, where others than its defaults, such as batch=32")
     parser.add_argument("--data", default="builtin:portraits")
     parser.add_argument("--size", default="32")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of the customary loop")
-    parser.add_argument("--than", type=float, help="as good as this distance; the customary loop is not run again")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the baseline loop")
+    parser.add_argument("--than", type=float, help="as good as this distance; the baseline loop is not run again")
     parser.add_argument("--share", type=float, default=0.5, help="of these minutes, that zerosum trains for")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--features", default="random")
@@ -158,9 +158,9 @@ def main(words: list[str] | None = None) -> None:
         if target is None:
             with seeded(CPU, "initialisation", seed):
                 system = planned.recipe.build(planned.settings, dataset.info)
-            images, target = customary(options.recipe, dataset, planned.settings, system, options.minutes, seed, eye)
+            images, target = baseline(options.recipe, dataset, planned.settings, system, options.minutes, seed, eye)
             seconds = 60 * options.minutes
-            print(f"seed {seed}, customary: {target:.2f} after {seconds:.0f} s, {images:,} images", flush=True)
+            print(f"seed {seed}, baseline: {target:.2f} after {seconds:.0f} s, {images:,} images", flush=True)
         precision, course = own(
             options.recipe, options.data, options.size, options.share * options.minutes, seed, eye, options.settings
         )

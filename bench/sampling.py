@@ -1,9 +1,9 @@
-"""Sampling: zerosum beside the customary forward pass, images a second.
+"""Sampling: zerosum beside the baseline forward pass, images a second.
 
     python -m bench sampling
     python -m bench sampling dcgan --rounds 9
 
-The customary ways are the network as it was built (contiguous, float32), asked with gradients on, as in a notebook, or
+The baselines are the network as it was built (contiguous, float32), asked with gradients on, as in a notebook, or
 without.
 zerosum's are `sample --precision fp32` and what `--precision auto` takes for many pictures (bf16 where it is faster),
 with what belongs to a user's call: seeds to latents, and pixels as they are stored. They take turns; the table has
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.customary import plain
+from bench.baseline_loops import plain
 from bench.steps import CASES
 from zerosum.data.open import open_dataset
 from zerosum.data.tensors import to_input
@@ -43,7 +43,7 @@ def ways(name: str) -> dict[str, Callable[[], Any]]:
     planned = plan(name, data, settings=CASES[name])
     dataset = open_dataset(data, planned.size, planned.settings.data)
     system = planned.recipe.build(planned.settings, dataset.info)
-    customary = plain(system.network).eval()
+    baseline = plain(system.network).eval()
     network = system.to(torch.device("cpu")).network.eval().requires_grad_(False)
     facts = (network, system, planned.recipe, planned.settings, dataset.info, planned.settings.images, 0)
     count = COUNT[planned.recipe.task]
@@ -51,8 +51,8 @@ def ways(name: str) -> dict[str, Callable[[], Any]]:
         model = Model(*facts)
         latents = model.latents(range(64))
         return {
-            "gradients on": lambda: [customary(latents) for _ in range(count // 64)],
-            "no_grad": torch.no_grad()(lambda: [customary(latents) for _ in range(count // 64)]),
+            "gradients on": lambda: [baseline(latents) for _ in range(count // 64)],
+            "no_grad": torch.no_grad()(lambda: [baseline(latents) for _ in range(count // 64)]),
             "fp32": lambda: model.sample(count),
             "auto": partial(with_precision(model, "auto", MANY).sample, count),
         }
@@ -60,8 +60,8 @@ def ways(name: str) -> dict[str, Callable[[], Any]]:
     inputs = dataset.batch(np.arange(count))["input"]
     given = to_input(inputs, translator.input).contiguous()
     return {
-        "gradients on": lambda: [customary(given[i : i + 1]) for i in range(count)],
-        "no_grad": torch.no_grad()(lambda: [customary(given[i : i + 1]) for i in range(count)]),
+        "gradients on": lambda: [baseline(given[i : i + 1]) for i in range(count)],
+        "no_grad": torch.no_grad()(lambda: [baseline(given[i : i + 1]) for i in range(count)]),
         "fp32": lambda: translator.translate(inputs),
         "auto": partial(with_precision(translator, "auto", MANY).translate, inputs),
     }

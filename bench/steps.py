@@ -1,15 +1,15 @@
-"""The step: zerosum beside the customary PyTorch loop, on the same networks, images and batch.
+"""The step: zerosum beside the plain PyTorch loop, on the same networks, images and batch.
 
     python -m bench steps                      every recipe
     python -m bench steps dcgan --rounds 9 --precision fp32
     python -m bench steps dcgan pix2pix --busy       also beside one busy program
 
-zerosum trains as it does for a user, with its data, its average and its log; each time it logs, the customary loop
-(bench/customary.py) does as many steps, and the peak of the machine's convolutions is measured. So what else the
+zerosum trains as it does for a user, with its data, its average and its log; each time it logs, the baseline loop
+(bench/baseline_loops.py) does as many steps, and the peak of the machine's convolutions is measured. So what else the
 machine does meets all three. The table has medians over rounds: the ratio of the two in one round, and the share of the
 peak that zerosum's step reached, by the operations that it has to do (bench/peak.py).
 
-Beside a busy program zerosum takes the threads that it takes by itself, the customary loop all that torch would take.
+Beside a busy program zerosum takes the threads that it takes by itself, the baseline loop all that torch would take.
 In one process its threads wait as zerosum's do: alone it is slower yet (`python -m bench threads`).
 """
 
@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from bench.busy import busy_program
-from bench.customary import LOOPS, the_same_losses
+from bench.baseline_loops import LOOPS, the_same_losses
 from bench.peak import operations, peak
 from zerosum.data.open import open_dataset
 from zerosum.data.tensors import to_tensors
@@ -44,7 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
     "dcgan": {"size": "64", "batch": 64, "first": {"images": 0}},
     "pix2pix": {"size": "256", "preset": "code"},
     "progressive": {"size": "32", "growth": {"start": 32}},
-    "r3gan": {"size": "64", "penalty": {"every": 1}},  # as the customary loop has them
+    "r3gan": {"size": "64", "penalty": {"every": 1}},  # as the baseline loop has them
     "anime": {"size": "64"},
     "caae": {"size": "64"},
     "classifier": {"size": "64", "label": "eyes"},
@@ -58,11 +58,11 @@ ONCE = {"log": 10**9, "sample": 10**9, "checkpoint": 10**9}
 
 
 class Between:
-    """A listener that lets the customary loop do as many steps as zerosum has done, whenever zerosum logs."""
+    """A listener that lets the baseline loop do as many steps as zerosum has done, whenever zerosum logs."""
 
     def __init__(self, step: Callable[[], None], folder: Path, threads: int) -> None:
         self.step, self.folder, self.threads = step, folder, threads
-        self.rounds: list[tuple[float, float, float]] = []  # seconds a step: zerosum, customary; the peak
+        self.rounds: list[tuple[float, float, float]] = []  # seconds a step: zerosum, baseline; the peak
         self._steps, self._since, self._precision = 0, time.perf_counter(), ""
 
     def scalars(self, images: int, step: int, values: dict[str, float], *rest: Any) -> None:
@@ -74,9 +74,9 @@ class Between:
         started = time.perf_counter()
         for _ in range(count):
             self.step()
-        customary = time.perf_counter() - started
+        baseline = time.perf_counter() - started
         if self._steps:  # the first round warms up
-            self.rounds.append((own / count, customary / count, peak(self._precision)))
+            self.rounds.append((own / count, baseline / count, peak(self._precision)))
         torch.set_num_threads(threads)
         self._steps, self._since = step, time.perf_counter()
 
@@ -109,7 +109,7 @@ def compare(name: str, rounds: int, steps: int, precision: str, busy: bool) -> N
         config = RunFolder.existing(out).config()
         waits = [line["time/data_wait"] for line in read_lines(out / "stats.jsonl") if "time/data_wait" in line]
     seen = batch * (1 if system.simultaneous else system.players[0].steps)
-    ratios = sorted(customary / own for own, customary, _ in between.rounds)
+    ratios = sorted(baseline / own for own, baseline, _ in between.rounds)
     own = median(row[0] for row in between.rounds)
     share = median(work / row[0] / row[2] for row in between.rounds)
     print(
@@ -122,7 +122,7 @@ def compare(name: str, rounds: int, steps: int, precision: str, busy: bool) -> N
 
 
 def unvaried(settings: Any) -> dict[str, Any]:
-    """The customary loops do not vary images."""
+    """The baseline loops do not vary images."""
     return {"jitter": 1, "mirror": False} if hasattr(settings, "jitter") else {"augment": "none"}
 
 
@@ -138,7 +138,7 @@ def main(words: list[str] | None = None) -> None:
     if unknown := set(options.recipes) - set(CASES):
         parser.error(f"{', '.join(sorted(unknown))}: expected some of {', '.join(CASES)}")
     print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print("| recipe | chosen | a step | over the customary loop | GFLOP | share of the peak | data wait | images/s |")
+    print("| recipe | chosen | a step | over the baseline loop | GFLOP | share of the peak | data wait | images/s |")
     print("|---|---|---|---|---|---|---|---|")
     for name, busy in product(options.recipes, (False, True) if options.busy else (False,)):
         try:

@@ -4,8 +4,8 @@
     python -m bench threads dcgan --seconds 4
 
 Each way is a process of its own, since OpenMP reads how threads wait when it is loaded: as torch comes (300,000 turns
-of waiting), passive, 10,000 turns, one thread, and what zerosum does by itself; then the customary loop
-(bench/customary.py), as torch comes. zerosum's train in the format that is fastest on the machine, without products.
+of waiting), passive, 10,000 turns, one thread, and what zerosum does by itself; then the baseline loop
+(bench/baseline_loops.py), as torch comes. zerosum's train in the format that is fastest on the machine, without products.
 The table has the median step of each, and how many times as long it is as the shortest of zerosum's.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from bench.busy import busy_program
-from bench.customary import LOOPS
+from bench.baseline_loops import LOOPS
 from bench.steps import CASES, ONCE, unvaried
 from zerosum.data.open import open_dataset
 from zerosum.data.tensors import to_tensors
@@ -41,7 +41,7 @@ WAYS: dict[str, tuple[dict[str, str], str]] = {
     "10,000 turns": ({"GOMP_SPINCOUNT": "10000"}, "cores"),
     "one thread": ({"GOMP_SPINCOUNT": "10000"}, "1"),
     "zerosum": ({}, "auto"),
-    "customary loop": (AS_TORCH_COMES, "customary"),
+    "baseline loop": (AS_TORCH_COMES, "baseline"),
 }
 WARM_UP = 3  # steps
 
@@ -69,7 +69,7 @@ def one(name: str, threads: str, precision: str, seconds: float) -> tuple[float,
     """Seconds of a step in this process, and the threads that it had."""
     settings = CASES[name] | unvaried(plan(name, DATA, settings=CASES[name]).settings)
     steps = Steps()
-    if threads == "customary":
+    if threads == "baseline":
         planned = plan(name, DATA, settings=settings)
         data = open_dataset(DATA, planned.size, planned.settings.data)
         found = to_tensors(data.batch(np.arange(256)), data.info) | {"images_seen": 0, "step": 0}
@@ -130,7 +130,7 @@ def main(words: list[str] | None = None) -> None:
             for way in WAYS:
                 with busy_program() if busy else nullcontext():
                     found[way] = apart(name, way, precision, options.seconds)
-            best = min(took for way, (took, _) in found.items() if way != "customary loop")
+            best = min(took for way, (took, _) in found.items() if way != "baseline loop")
             for way, (took, count) in found.items():
                 print(
                     f"| {name}, {precision} | {beside} | {way} | {count} | {took:.3f} s | {took / best:.2f} |",

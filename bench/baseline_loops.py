@@ -1,9 +1,9 @@
-"""The customary PyTorch loops that zerosum is measured against: float32, eager, contiguous, as tutorials and the
-papers' code have them, without handicap. Each is a step over a DataLoader of images in memory.
+"""Plain PyTorch loops as the baseline of zerosum's speed: float32, eager, contiguous, as in tutorials and the papers'
+code. Each is a step over a DataLoader of images in memory.
 
-The networks are those of the zerosum recipe, so that the same arithmetic is done; their layers are PyTorch's own.
-LOOPS are transcriptions of what papers' code or PyTorch's tutorial does. For the other recipes `the_same_losses`
-takes zerosum's losses through a loop as people write it: opponents not frozen, every term read in every step.
+The networks are those of the zerosum recipe with PyTorch's own layers, so that the arithmetic is the same. LOOPS are
+transcriptions of papers' code or PyTorch's tutorial. For the other recipes `the_same_losses` runs zerosum's losses in a
+typical loop: opponents are not frozen, and every term is read in every step.
 """
 
 import copy
