@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.busy import busy_program
 from bench.baseline_loops import LOOPS, the_same_losses
+from bench.busy import busy_program
 from bench.peak import operations, peak
 from zerosum.data.open import open_dataset
 from zerosum.data.tensors import to_tensors

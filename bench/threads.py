@@ -5,7 +5,7 @@
 
 Each way is a process of its own, since OpenMP reads how threads wait when it is loaded: as torch comes (300,000 turns
 of waiting), passive, 10,000 turns, one thread, and what zerosum does by itself; then the baseline loop
-(bench/baseline_loops.py), as torch comes. zerosum's train in the format that is fastest on the machine, without products.
+(bench/baseline_loops.py), as torch comes. zerosum trains in the format that is fastest on the machine, without products.
 The table has the median step of each, and how many times as long it is as the shortest of zerosum's.
 """
 
@@ -22,8 +22,8 @@ from statistics import median
 import numpy as np
 import torch
 
-from bench.busy import busy_program
 from bench.baseline_loops import LOOPS
+from bench.busy import busy_program
 from bench.steps import CASES, ONCE, unvaried
 from zerosum.data.open import open_dataset
 from zerosum.data.tensors import to_tensors
