@@ -5,7 +5,7 @@
 
 Each way is a process of its own, since OpenMP reads how threads wait when it is loaded: as torch comes (300,000 turns
 of waiting), passive, 10,000 turns, one thread, and what zerosum does by itself; then the baseline loop
-(bench/baseline_loops.py), as torch comes. zerosum trains in the format that is fastest on the machine, without conv_gemm.
+(bench/baseline_loops.py), as torch comes. zerosum trains in the format that is fastest here, without conv_gemm.
 The table has the median step of each, and how many times as long it is as the shortest of zerosum's.
 """
 
