@@ -534,7 +534,8 @@ def pair_notes(model: Translator, data: Dataset, words: str) -> list[str]:
     found = []
     if words == "all":
         found.append(
-            "The data has changed since training, or is other data. Training pairs among these make the scores."
+            "The data has changed since training, or is other data. Training pairs among these make the scores too "
+            "good."
         )
     if words == "train":
         found.append("It was or may have been trained on these pairs, which makes the scores too good.")
