@@ -108,7 +108,7 @@ def test_directions_lie_beside_their_picture(runs, run, tmp_path, monkeypatch):
         (["faces", "walk", "--seeds", "one,two"], "seeds is 'one,two'; write numbers"),
         (["faces", "walk", "--seeds", "1"], "needs at least two seeds"),
         (["faces", "walk", "--seeds", "1,2", "--out", "walk.avi"], "a video (.mp4, .gif or .webp"),
-        (["faces", "walk", "--seeds", "1,2", "--set", "hair=blue"], "hair=blue cannot be asked for"),
+        (["faces", "walk", "--seeds", "1,2", "--set", "hair=blue"], "hair=blue cannot be requested"),
         (["faces", "arithmetic"], "nothing to add"),
         (["faces", "arithmetic", "--plus", ""], "write numbers"),
         (["faces", "project", "none.jpg"], "Picture none.jpg does not exist"),

@@ -40,7 +40,7 @@ def test_tight_sprites_are_padded_and_keep_their_pixels(tmp_path: Path) -> None:
     source = folder_of(tmp_path / "s", {f"{i}.png": sprite(*shapes[i % 3], seed=i) for i in range(9)})
     images, notes = packed(source, tmp_path / "out", (32, 32))
     assert any("padded (fit=pad)" in note and "data.fit=crop" in note for note in notes)
-    assert any("nearest pixel (resample=nearest)" in note and "data.resample=lanczos" in note for note in notes)
+    assert any("nearest neighbour (resample=nearest)" in note and "data.resample=lanczos" in note for note in notes)
     for image, (name, _) in zip(images, sorted({f"{i}.png": 0 for i in range(9)}.items()), strict=True):
         with Image.open(source / name) as file:
             theirs = {tuple(colour) for colour in np.asarray(file).reshape(-1, 4) if colour[3]}

@@ -67,7 +67,9 @@ def test_a_prepared_folder_cannot_be_made_alike_in_another_way(tmp_path: Path) -
     for settings in (PackSettings(), PackSettings(fit="pad"), PackSettings(background="black")):
         assert open_dataset(out, (16, 16), settings, cache).folder == out
     for key, value in (("fit", "stretch"), ("background", "red")):
-        with pytest.raises(ConfigError, match=rf"was packed with {key}=\w+, so data.{key}={value} comes too late"):
+        with pytest.raises(
+            ConfigError, match=rf"was packed with {key}=\w+, so data.{key}={value} cannot be applied any more"
+        ):
             open_dataset(out, (16, 16), PackSettings(**{key: value}), cache)
 
 

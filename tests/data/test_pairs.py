@@ -263,7 +263,7 @@ def test_sizes_that_differ_inside_a_pair_are_skipped(tmp_path: Path) -> None:
     words = "24x20 pixels (height x width), but its {} has {}: use equal sizes"
     assert skips(tmp_path / "out") == {
         "img/1.png": words.format("input", "12x10"),
-        "img/2.png": words.format("map of instances", "24x22"),
+        "img/2.png": words.format("instance map", "24x22"),
     }
 
 
@@ -360,7 +360,7 @@ def test_one_pair_is_enough(tmp_path: Path) -> None:
     data = packed(tmp_path, two_folders(1))
     assert (len(data), data.info.shape) == (1, (24, 20, 3))
     report = (tmp_path / "out/report.html").read_text()
-    assert "There is 1 pair in all" in report
+    assert "There is only 1 pair" in report
     assert "1 of 1 pair, as packed" in report
 
 
@@ -473,12 +473,12 @@ def test_prepared_pairs_are_taken_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"direction": "BtoA"}, "with direction=AtoB, so data.direction=BtoA comes too late"),
-        ({"maps": "none"}, "with maps=A, so data.maps=none comes too late"),
+        ({"direction": "BtoA"}, "with direction=AtoB, so data.direction=BtoA cannot be applied any more"),
+        ({"maps": "none"}, "with maps=A, so data.maps=none cannot be applied any more"),
         ({"maps": "both"}, "prepare the images again with --maps both"),
-        ({"labels": 12}, "with labels=4, so data.labels=12 comes too late"),
+        ({"labels": 12}, "with labels=4, so data.labels=12 cannot be applied any more"),
         ({"input_channels": "rgb"}, "prepare the images again with --input-channels rgb"),
-        ({"fit": "pad"}, "with fit=crop, so data.fit=pad comes too late"),
+        ({"fit": "pad"}, "with fit=crop, so data.fit=pad cannot be applied any more"),
     ],
 )
 def test_prepared_pairs_cannot_be_made_otherwise(tmp_path: Path, asked: dict[str, Any], words: str) -> None:
@@ -491,9 +491,9 @@ def test_prepared_pairs_cannot_be_made_otherwise(tmp_path: Path, asked: dict[str
 def test_prepared_pairs_refuse_another_form(tmp_path: Path) -> None:
     packed(tmp_path, two_folders())
     out, cache = tmp_path / "out", tmp_path / "cache"
-    with pytest.raises(DataError, match=r"packed as pairs of size 24x20, and 16 is asked for\. Ask for size=24x20"):
+    with pytest.raises(DataError, match=r"packed as pairs of size 24x20, and size=16 is requested\. Use size=24x20"):
         open_dataset(out, (16, 16), PAIRS, cache)
-    with pytest.raises(DataError, match="and other channels or another depth are asked for"):
+    with pytest.raises(DataError, match="and other channels or another depth are requested"):
         open_dataset(out, settings=settings(depth="16"), cache=cache)
     with pytest.raises(DataError, match="packed as pairs of size 24x20"):
         prepare(out, tmp_path / "again", (16, 16), PAIRS)

@@ -243,9 +243,9 @@ def test_sets_of_torchvision_without_parts_are_told_before_a_download(downloads:
     [
         (lambda path: folder_of(path / "set", some_pngs(3)), "it would be a folder test next to a folder train"),
         (lambda path: zip_of(path / "set.zip", some_pngs(3)), "it would be a folder test next to a folder train"),
-        (lambda path: folder_of(path, {"train-images-idx3-ubyte": idx(STACK[..., 0])}), "beside a file train-images"),
-        (lambda path: saved(path / "set.npy"), "under x_test"),
-        (lambda path: saved(path / "set.npz"), "under x_test"),
+        (lambda path: folder_of(path, {"train-images-idx3-ubyte": idx(STACK[..., 0])}), "next to a file train-images"),
+        (lambda path: saved(path / "set.npy"), "x_test"),
+        (lambda path: saved(path / "set.npz"), "x_test"),
     ],
 )
 def test_data_without_a_test_part(tmp_path: Path, made: Callable[[Path], Path], words: str) -> None:

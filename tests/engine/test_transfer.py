@@ -227,7 +227,7 @@ def test_every_game_can_keep_layers(name):
 
 def test_a_run_of_another_recipe_is_refused(gray, runs, tmp_path):
     quick = {key: value for key, value in QUICK.items() if key not in ("generator", "discriminator")}
-    with pytest.raises(ConfigError, match="is a run of dcgan; gan can start only from a run of its own"):
+    with pytest.raises(ConfigError, match="is a run of dcgan; gan can start only from a run of the same recipe"):
         zerosum.train("gan", gray, out=tmp_path / "run", init=runs / "8", images=8, **quick)
     assert not (tmp_path / "run").exists()
 

@@ -255,7 +255,7 @@ def test_a_run_begins_with_the_weights(folder, pictures_file, tmp_path):
         zerosum.train(
             "dcgan", source, out=tmp_path / "no", images=32, init=folder, **quick, transfer={"freeze_discriminator": 1}
         )
-    with pytest.raises(ConfigError, match="its own kind"):
+    with pytest.raises(ConfigError, match="start only from a run of the same recipe"):
         zerosum.train("pokegan", source, out=tmp_path / "no", images=32, init=folder, size="16")
     assert not (tmp_path / "no").exists()
 

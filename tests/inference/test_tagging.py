@@ -207,7 +207,7 @@ def test_bad_input_is_told_and_writes_nothing(learnt, tmp_path, pictures_file, c
         assert (ended, out) == (code, ""), err
         assert words in err
     assert not list(tmp_path.rglob("*.csv"))
-    for content, words in ((b"a,b\n", "no column `file`"), (b"file,a\nx\n", "in line 2"), (b"\0\xff", "no text")):
+    for content, words in ((b"a,b\n", "no column `file`"), (b"file,a\nx\n", "in line 2"), (b"\0\xff", "not text")):
         (tmp_path / "set/tags.csv").write_bytes(content)
         with pytest.raises(DataError, match=words):
             tag(tmp_path / "set", [learnt / "ground"])

@@ -587,7 +587,7 @@ def test_a_gray_picture_becomes_what_the_run_takes(ages, tmp_path):
         (["--hat", "red"], "hat cannot be requested: the conditions of this run are age."),
         (["--hats", "all"], "hats cannot be requested: the conditions of this run are age."),
         (["--age", "old"], "61-70, 71+, or a number, which falls into one of them."),
-        (["--ages", "20,,60"], "age= cannot be asked for"),
+        (["--ages", "20,,60"], "age= cannot be requested"),
         (["--age", "60", "more.png"], "'more.png' is one argument too many: give one picture or one folder."),
         (["-x", "--age", "60"], "'-x' is one argument too many"),
         (["--age"], "--age is not an option of translate, or lacks a value"),
@@ -709,9 +709,9 @@ def test_several_numbers_in_python(ages, tmp_path, values):
 @pytest.mark.parametrize("value", [None, {"a": 1}, [[60]], float("nan")])
 def test_what_is_no_value_in_python(ages, tmp_path, value):
     source = save(tmp_path / "face.png", noise(8, 8, 3))
-    with pytest.raises(ConfigError, match="cannot be asked for"):
+    with pytest.raises(ConfigError, match="cannot be requested"):
         quiet(ages, source, tmp_path / "out.png", asked={"age": value})
-    with pytest.raises(ConfigError, match="cannot be asked for"):
+    with pytest.raises(ConfigError, match="cannot be requested"):
         zerosum.load(ages).translate(read(source)[None], asked={"age": value})
 
 

@@ -310,7 +310,7 @@ def test_a_reader_and_what_is_kept_are_classifiers(run, tmp_path):
     assert set(shares) == {"AtoB/target", "BtoA/target", "AtoB/kept", "BtoA/kept"}
     assert all(0 <= value <= 1 for value in shares.values())
     assert found["floor"].keys() >= {name for name in found["scores"] if "/target@" in name}
-    with pytest.raises(ConfigError, match=r"tells apart .*, and not False, True\. Train a reader"):
+    with pytest.raises(ConfigError, match=r"predicts .*, not False, True\. Train a reader"):
         zerosum.evaluate(run, "builtin:portraits:200", part="train", reader=keeps)
 
 

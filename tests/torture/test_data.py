@@ -164,7 +164,7 @@ def test_a_packed_set_that_is_cut_short_while_it_is_open(tmp_path: Path) -> None
     dataset = load_dataset(tmp_path / "set")
     assert len(dataset.batch(np.arange(40))["image"]) == 40
     os.truncate(tmp_path / "set/images.npy", 5000)
-    with pytest.raises(DataError, match=r"images\.npy was cut short while it was in use: 5,000 of"):
+    with pytest.raises(DataError, match=r"images\.npy was truncated while it was in use: 5,000 of"):
         dataset.batch(np.arange(40))
 
 

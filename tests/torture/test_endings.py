@@ -140,7 +140,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(
 def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(whole: Path, tmp_path: Path) -> None:
     run = shutil.copytree(whole, tmp_path / "run")
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(DataError, match="put them back"):
+    with pytest.raises(DataError, match="restore them"):
         zerosum.resume(run, images=128)
 
 

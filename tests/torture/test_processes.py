@@ -169,7 +169,7 @@ def test_a_packed_set_that_is_cut_short_while_it_is_trained_on(tmp_path: Path, f
         os.truncate(tmp_path / "set/images.npy", rng.randrange(len(whole)))
         _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 3, (process.returncode, errors)
-        assert "was cut short while it was in use" in errors
+        assert "was truncated while it was in use" in errors
         faults.came("refused (3)")
 
 

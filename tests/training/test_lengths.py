@@ -452,5 +452,5 @@ def test_a_config_is_named_by_its_run_and_belongs_to_its_recipe():
     run = Path(__file__).parents[1] / "older" / "version_0_1" / "gan"
     data = "builtin:portraits:64"
     assert plan("gan", data, config=run).settings == plan("gan", data, config=run / "config.yaml").settings
-    with pytest.raises(ConfigError, match="is of a run of gan, whose settings dcgan does not have"):
+    with pytest.raises(ConfigError, match="is from a run of gan, whose settings dcgan does not have"):
         plan("dcgan", data, config=run)

@@ -73,7 +73,7 @@ def test_an_import(tmp_path, value):
     name = next(name for name, tensor in state.items() if tensor.dim() > 1)
     state[name].view(-1)[0] = value
     torch.save(state, tmp_path / "G.pth")
-    with pytest.raises(DataError, match=f"{name} holds NaN or infinity"):
+    with pytest.raises(DataError, match=f"{name} contains NaN or infinity"):
         import_weights(tmp_path / "G.pth", "pix2pix", tmp_path / "old")
     assert [path.name for path in tmp_path.iterdir()] == ["G.pth"]
 
@@ -82,7 +82,7 @@ def test_weights_that_a_classifier_starts_from(tmp_path, pictures_of_two_classes
     state = Cnn.state_dict(tiny("classifier").network)
     next(iter(state.values())).fill_(math.nan)
     torch.save(state, tmp_path / "weights.pth")
-    with pytest.raises(DataError, match="holds NaN or infinity"):
+    with pytest.raises(DataError, match="contains NaN or infinity"):
         zerosum.train(
             "classifier", pictures_of_two_classes, out=tmp_path / "run", images=8, batch=4, width=4, size="16",
             weights=str(tmp_path / "weights.pth"),
@@ -114,7 +114,7 @@ def test_commands_on_a_generator(tmp_path, command, words, pictures_file):
     run = run_of(model, tmp_path / "run")
     code, errors = command(*words.format(run=run, out=tmp_path / "out", data=pictures_file).split())
     assert code == 3
-    assert f"{name} holds NaN or infinity" in errors
+    assert f"{name} contains NaN or infinity" in errors
     assert not (tmp_path / "out").exists()
 
 
@@ -125,7 +125,7 @@ def test_translate(tmp_path, command):
         "translate", run_of(model, tmp_path / "run"), picture(tmp_path / "a.png"), "--out", tmp_path / "out.png"
     )
     assert code == 3
-    assert f"{name} holds NaN or infinity" in errors
+    assert f"{name} contains NaN or infinity" in errors
     assert not (tmp_path / "out.png").exists()
 
 
@@ -145,7 +145,7 @@ def test_a_start_with_init(tmp_path, part, pictures_file):
         lambda: zerosum.train("gan", pictures_file, out=tmp_path / "new", images=8, init=run.path, **small),
         lambda: zerosum.resume(run.path, images=16),
     ):
-        with pytest.raises(DataError, match=rf"{name} holds NaN or infinity"):
+        with pytest.raises(DataError, match=rf"{name} contains NaN or infinity"):
             begin()
     assert not (tmp_path / "new").exists()
 
@@ -160,7 +160,7 @@ def test_an_exported_folder(tmp_path):
     safetensors.torch.save_file(state, file)
     config["files"][file.name] = {"bytes": file.stat().st_size, "sha256": fingerprint(file)}
     (out / "config.json").write_text(json.dumps(config))
-    with pytest.raises(DataError, match=f"{name} holds NaN or infinity"):
+    with pytest.raises(DataError, match=f"{name} contains NaN or infinity"):
         zerosum.load(out)
 
 

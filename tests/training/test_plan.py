@@ -118,7 +118,7 @@ def test_images_that_turn_out_to_be_damaged_are_announced_and_then_known(tmp_pat
     planned = plan("gan", tmp_path / "set", **options)
     assert planned.settings.images == 20
     (sentence,) = planned.to_json()["later"]
-    assert "damaged are left out" in sentence
+    assert "damaged ones will be left out" in sentence
     run = zerosum.train("gan", tmp_path / "set", out=tmp_path / "run", epochs=2, **options["settings"])
     config = yaml.safe_load((run.path / "config.yaml").read_text())
     assert config["settings"]["images"] == config["budget"]["images"] == 18

@@ -282,7 +282,7 @@ def test_a_plan_looks_at_the_run_that_it_would_begin_with(run, pictures_file, tm
     assert plan("gan", pictures_file).to_json()["init"] is None
     with pytest.raises(ConfigError, match="nowhere"):
         plan("gan", pictures_file, init=tmp_path / "nowhere")
-    with pytest.raises(ConfigError, match="is a run of gan; dcgan can start only from a run of its own"):
+    with pytest.raises(ConfigError, match="is a run of gan; dcgan can start only from a run of the same recipe"):
         plan("dcgan", pictures_file, init=run)
 
 

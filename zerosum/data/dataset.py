@@ -236,8 +236,8 @@ class Dataset:
             file = None if array is None else _on_disk(array)
             if file is not None and file.size() < len(file):
                 raise DataError(
-                    f"{self.folder / name}.npy was cut short while it was in use: {file.size():,} of {len(file):,} "
-                    "bytes are left. Prepare the set again; a run goes on with `zerosum resume`."
+                    f"{self.folder / name}.npy was truncated while it was in use: {file.size():,} of {len(file):,} "
+                    "bytes are left. Prepare the set again; continue runs with `zerosum resume`."
                 )
 
 

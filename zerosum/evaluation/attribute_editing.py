@@ -90,7 +90,7 @@ def score_attribute_editing(
     for start in range(0, len(rows), BATCH):
         tally.add(slice(start, start + BATCH))
         if progress is not None:
-            progress("images changed to every value", min(start + BATCH, len(rows)), len(rows))
+            progress("images edited", min(start + BATCH, len(rows)), len(rows))
     scores, errors = tally.own_scores(words)
     baselines: dict[str, dict[str, float]] = {}
     floor: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""What a translator without pairs makes of the images of a domain, as a feature extractor sees it."""
+"""Features of the translations of an unpaired translator."""
 
 from collections.abc import Iterator
 
@@ -18,13 +18,13 @@ BATCH = 16  # images translated at once
 
 
 def domain_rows(data: Dataset, rows: np.ndarray, domain: int) -> np.ndarray:
-    """Those of the rows that are of domain 0 (A) or 1 (B)."""
+    """The rows that belong to domain 0 (A) or 1 (B)."""
     assert data.labels is not None
     return rows[data.labels[rows] == domain]
 
 
 def direction_batch(images: Tensor, source: int) -> Batch:
-    """Images (N, C, H, W) of domain 0 or 1 as a network is asked to translate them."""
+    """Images (N, C, H, W) of domain 0 or 1 as a batch to translate to the other domain."""
     direction = torch.zeros(len(images), 2, device=images.device)
     direction[:, source] = 1
     return {"input": images, "condition": direction}

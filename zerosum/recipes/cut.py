@@ -1,4 +1,4 @@
-"""CUT and FastCUT (Park, Efros, Zhang & Zhu 2020): one translator, whose patches stay telling of their origin."""
+"""CUT and FastCUT (Park, Efros, Zhang & Zhu 2020): unpaired translation with a patchwise contrastive loss."""
 
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from zerosum.recipes.unpaired import (
 )
 from zerosum.runs.task import UNPAIRED
 
-GAIN = 0.02  # of the authors' start
+GAIN = 0.02  # of the authors' initialisation
 
 
 class ContrastSettings(Strict):
@@ -37,15 +37,17 @@ class ContrastSettings(Strict):
 
     weight: NonNegativeFloat = Field(1.0, description="lambda_NCE: weight of the loss")
     patches: PositiveInt = Field(
-        128, description="positions of each feature map that are compared; 256 in the papers, of larger maps"
+        128, description="positions sampled from each feature map; the papers: 256, of larger maps"
     )
-    width: PositiveInt = Field(128, description="features of a patch; 256 in the papers")
+    width: PositiveInt = Field(128, description="features per patch; the papers: 256")
     deepest: PositiveInt = Field(
-        2, description="residual block whose output is the last feature map compared; in the papers the fifth of nine"
+        2, description="residual block whose output is the last feature map compared; the papers: the fifth of nine"
     )
-    temperature: float = Field(0.07, gt=0, description="what similarities are divided by")
+    temperature: float = Field(0.07, gt=0, description="similarities are divided by it")
     identity: bool = Field(True, description="also between an image of the target domain and its translation")
-    flip: bool = Field(False, description="mirror the input of half of the steps, and its translation back (FastCUT)")
+    flip: bool = Field(
+        False, description="mirror the input in half of the steps, and the features of its translation back (FastCUT)"
+    )
 
 
 class CutSettings(UnpairedSettings):
@@ -53,7 +55,7 @@ class CutSettings(UnpairedSettings):
 
     contrast: ContrastSettings = ContrastSettings()
     start: Literal["normal", "xavier"] = Field(
-        "normal", description="of weights: normal, of deviation 0.02; xavier, with a gain of 0.02 (the authors' code)"
+        "normal", description="initial weights: normal, standard deviation 0.02; xavier: gain 0.02 (the authors' code)"
     )
 
 
@@ -69,9 +71,9 @@ AUTHORS: dict[str, Any] = {
 
 @recipe(
     "cut",
-    summary="from one set of images to another without pairs, in one direction, in less time than cyclegan",
+    summary="unpaired translation from one set to another, in one direction, faster than cyclegan",
     paper="Park, Efros, Zhang & Zhu 2020, arXiv 2007.15651",
-    expect="the paper: 400 epochs at 256 px on a GPU; how soon small images do has not been measured",
+    expect="the paper: 400 epochs at 256 px on a GPU; small images have not been measured yet",
     settings=CutSettings,
     nearest_size=nearest_size,
     largest_default=128,
@@ -85,7 +87,7 @@ AUTHORS: dict[str, Any] = {
 )
 def cut(settings: CutSettings, data: DatasetInfo) -> System:
     """`preset=fast` is FastCUT in the size of the default; `preset=paper` and `preset=paper-fast` are the papers'
-    networks at 256 pixels. The default's discriminators see smaller patches, and its layers halve by stride alone."""
+    networks at 256 pixels. The default has a discriminator of smaller patches, and no blur filters."""
     network = residual_generator(settings, data)
     contrast = settings.contrast
     loss, scale = loss_of(settings)
@@ -100,7 +102,7 @@ def cut(settings: CutSettings, data: DatasetInfo) -> System:
         else:
             fake, maps = network.with_maps(source, contrast.deepest)
             same = None
-        if flipped:  # the keys are those of the picture as it was
+        if flipped:  # the keys are features of the unmirrored input
             with torch.no_grad():
                 maps = network.trunk.encoded(batch["input"], contrast.deepest)[0]
         return batch | {"fake": fake, "same": same, "keys": [one.detach() for one in maps], "flipped": flipped}

@@ -1,4 +1,4 @@
-"""CycleGAN (Zhu, Park, Isola & Efros 2017): two translators, there and back, held together by the way back."""
+"""CycleGAN (Zhu, Park, Isola & Efros 2017): unpaired translation in both directions, with a cycle-consistency loss."""
 
 from typing import ClassVar
 
@@ -36,17 +36,19 @@ class CycleganSettings(UnpairedSettings):
     both_ways: ClassVar[bool] = True
 
     cycle: NonNegativeFloat = Field(
-        10.0, description="weight of the L1 distance of an image from its way there and back"
+        10.0, description="weight of the cycle loss: L1 distance of an image from its translation there and back"
     )
     identity: NonNegativeFloat = Field(
-        0.5, description="as a share of `cycle`: weight of the L1 distance of an image of the target domain from its "
-        "translation, which should leave it as it is"
+        0.5, description="weight of the identity loss, as a share of `cycle`: L1 distance of an image of the target "
+        "domain from its translation"
     )  # fmt: skip
-    pool: NonNegativeInt = Field(50, description="earlier translations that each discriminator sees again; 0: none")
+    pool: NonNegativeInt = Field(
+        50, description="size of the pool of earlier translations for each discriminator; 0: none"
+    )
 
 
 class Discriminators(nn.Module):
-    """Of both domains, with the pool of translations that each sees."""
+    """The discriminators of both domains and their pools of translations."""
 
     def __init__(self, of_a: nn.Module, of_b: nn.Module, pool_a: ImagePool, pool_b: ImagePool) -> None:
         super().__init__()
@@ -56,9 +58,9 @@ class Discriminators(nn.Module):
 
 @recipe(
     "cyclegan",
-    summary="from one set of images to another without pairs, and back: photographs and paintings, seasons, attributes",
+    summary="unpaired translation between two sets in both directions: photographs and paintings, seasons, attributes",
     paper="Zhu, Park, Isola & Efros 2017, arXiv 1703.10593",
-    expect="the paper: 200 epochs at 256 px on a GPU; how soon small images do has not been measured",
+    expect="the paper: 200 epochs at 256 px on a GPU; small images have not been measured yet",
     settings=CycleganSettings,
     nearest_size=nearest_size,
     largest_default=128,
@@ -70,7 +72,7 @@ def cyclegan(settings: CycleganSettings, data: DatasetInfo) -> System:
     """`preset=paper` is the paper's network at 256 pixels with its code's identity loss, at batch 1, 200 epochs. The
     default has half the width, fewer blocks, smaller patches, and a moving average of the weights.
 
-    The generators step first, then the discriminators on fakes that were made before (the order of the authors'
+    The generators step first, then the discriminators on fakes from before that step (the order of the authors'
     PyTorch code)."""
     network = BothWays(residual_generator(settings, data), residual_generator(settings, data))
     cycle, identity = settings.cycle, settings.cycle * settings.identity

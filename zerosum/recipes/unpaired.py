@@ -1,4 +1,4 @@
-"""Translation without pairs: what CycleGAN and CUT have in common."""
+"""Unpaired translation: the common parts of CycleGAN and CUT."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,7 +38,7 @@ from zerosum.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     DomainData = PackSettings
-else:  # `from` is a word of Python, so no class body can have it
+else:  # `from` is a keyword of Python, so a class body cannot contain it
     DomainData = create_model(
         "DomainData",
         __base__=PackSettings,
@@ -51,35 +51,35 @@ else:  # `from` is a word of Python, so no class body can have it
 
 
 class GeneratorSettings(Strict):
-    """A residual generator (Johnson et al. 2016): down twice, residual blocks, up twice."""
+    """A residual generator (Johnson et al. 2016): downsamples twice, residual blocks, upsamples twice."""
 
-    width: PositiveInt = Field(32, description="channels of the first layer; each halving doubles them")
+    width: PositiveInt = Field(32, description="channels of the first layer, doubled by each downsampling")
     blocks: PositiveInt = Field(
         6, description="residual blocks at a quarter of the size; the papers: 9 at 256 px, 6 at 128"
     )
-    antialias: bool = Field(False, description="halve and double by fixed filters beside stride 1, as the code of CUT")
+    antialias: bool = Field(
+        False, description="resample with fixed blur filters instead of stride 2, as in the code of CUT"
+    )
 
 
 class DiscriminatorSettings(Strict):
-    """Whether a patch of an image is real."""
+    """A patch discriminator (PatchGAN)."""
 
     layers: PositiveInt = Field(
-        2, description="convolutions of stride 2: one logit sees 16, 34, 70 pixels for 1, 2, 3; the papers: 3"
+        2, description="convolutions of stride 2: a receptive field of 16, 34, 70 pixels for 1, 2, 3; the papers: 3"
     )
-    width: PositiveInt = Field(32, description="channels of the first layer; each further one doubles them")
+    width: PositiveInt = Field(32, description="channels of the first layer, doubled by each further one")
 
 
 class UnpairedSettings(Settings):
-    """What recipes can be told that learn from two sets of images without partners."""
+    """Settings of recipes that learn from two sets of images without pairs."""
 
     sets: ClassVar[int] = 2
     both_ways: ClassVar[bool] = False
     """Whether the network translates in both directions, by a condition."""
 
-    data: DomainData = Field(
-        DomainData(), description="how images are brought to one shape, and which classes they are"
-    )
-    label: str = Field("class", description="what names the domains: class, or an attribute of the data")
+    data: DomainData = Field(DomainData(), description="how images are prepared, and which classes are the domains")
+    label: str = Field("class", description="what defines the domains: class, or an attribute of the data")
     generator: GeneratorSettings = GeneratorSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
     batch: PositiveInt = Field(1, description="images of each domain in a batch")
@@ -89,17 +89,15 @@ class UnpairedSettings(Settings):
     epochs: PositiveFloat | None = Field(
         None, description="in place of images; an epoch is as many images of each domain as half of the set"
     )
-    decay: float = Field(
-        0.5, ge=0, le=1, description="the last share of the images over which the learning rate falls to nothing"
-    )
-    jitter: float = Field(JITTER, ge=1, le=2, description="images are made so much larger and cropped at random")
-    mirror: bool = Field(True, description="mirror half of the images, each by itself")
+    decay: float = Field(0.5, ge=0, le=1, description="final share of training over which the learning rate decays")
+    jitter: float = Field(JITTER, ge=1, le=2, description="factor of enlargement before a random crop")
+    mirror: bool = Field(True, description="mirror half of the images, independently in each domain")
     loss: LossName = Field("least-squares", description="the adversarial loss")
     optimizer: GanAdamSettings = GanAdamSettings()
     penalty: R1Settings = R1Settings()
     validation: HeldShare = Field(
         "auto",
-        description="share of each domain that is held out, shown in the report; auto: 20 of each, or a twentieth",
+        description="share of each domain held out and shown in the report; auto: 20 of each, or a twentieth",
     )
     score: ScoreSettings = ScoreSettings(images=500)
     ema_half_life: float = Field(1_000, ge=0, description="half-life of the network's moving average, in images")
@@ -108,14 +106,14 @@ class UnpairedSettings(Settings):
     @classmethod
     def _has_no_pairs(cls, value: PackSettings) -> PackSettings:
         if value.pairs:
-            raise ValueError("pairs=true is for pix2pix: this recipe learns from images without partners")
+            raise ValueError("pairs=true is for pix2pix: this recipe learns from unpaired images")
         return value
 
     @field_validator("augment")
     @classmethod
     def _is_jitter(cls, value: AugmentSettings) -> AugmentSettings:
         if value.active:
-            raise ValueError("images are varied by jitter and mirror; leave augment out")
+            raise ValueError("this recipe augments images by jitter and mirror; leave augment out")
         return value
 
     @model_validator(mode="after")
@@ -128,7 +126,7 @@ class UnpairedSettings(Settings):
         return self
 
     def clock(self, images_seen: int, share: float) -> int:
-        """The learning rate falls over the last part of the time."""
+        """The learning rate decays over the last part of the time."""
         return round(share * self.images)
 
     def example(self, info: DatasetInfo) -> DatasetInfo:
@@ -136,7 +134,7 @@ class UnpairedSettings(Settings):
         return with_domains(info, ("A", "B"), self.both_ways)
 
     def epoch(self, count: int, classes: int) -> int:
-        """Images of a domain in a pass, of a set of `count` images of both."""
+        """Images of each domain in an epoch, for a set of `count` images of both."""
         return max(1, (count - round(held_share(self.validation, count // self.sets) * count)) // self.sets)
 
 
@@ -147,7 +145,7 @@ def domains_of(settings: UnpairedSettings) -> tuple[str | None, str | None]:
 
 
 def with_domains(info: DatasetInfo, names: Sequence[str], both_ways: bool) -> DatasetInfo:
-    """A set of images of two domains, as one whose images are made from such images; both_ways: the direction is then a
+    """Info of a set of two domains, with images of the same form as inputs; both_ways: with the direction as a
     condition."""
     assert info.value_range is not None
     side = Side(info.shape[2], info.dtype, info.value_range, info.alpha)
@@ -156,7 +154,7 @@ def with_domains(info: DatasetInfo, names: Sequence[str], both_ways: bool) -> Da
 
 
 def split(settings: UnpairedSettings, data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The images of both domains to train on and those held out, sorted; each domain gives its share."""
+    """Indices of the training and of the held-out images of both domains, sorted; the same share of each domain."""
     assert data.labels is not None
     known = np.flatnonzero(data.labels >= 0)
     return split_indices(
@@ -170,25 +168,25 @@ def nearest_size(height: int, width: int) -> Size:
 
 
 def residual_generator(settings: UnpairedSettings, data: DatasetInfo) -> GlobalGenerator:
-    """A generator from images of the set to such images."""
+    """A generator from images of the set to images of the same form."""
     part, channels = settings.generator, data.shape[2]
     return GlobalGenerator(channels, channels, part.width, 2, part.blocks, "instance", antialias=part.antialias)
 
 
 def patch_discriminator(settings: UnpairedSettings, data: DatasetInfo) -> patch.Discriminator:
-    """A discriminator of images without a condition. Raises ConfigError for images too small for its patches."""
+    """An unconditional patch discriminator. Raises ConfigError for images smaller than its patches."""
     part, smallest = settings.discriminator, min(data.shape[:2])
     if smallest < (least := patch.smallest_side(part.layers)):
         raise ConfigError(
             f"discriminator.layers={part.layers} needs sides of {least} pixels or more, and the images have "
-            f"{smallest}: take fewer layers, or a larger size."
+            f"{smallest}. Use fewer layers, or a larger size."
         )
     return patch.Discriminator(data.shape[2], part.layers, part.width, "instance")
 
 
 def varied(settings: UnpairedSettings, data: DatasetInfo, batch: Batch) -> Batch:
-    """The batch with `input` (domain A) and `image` (domain B) enlarged, cropped and mirrored, each by itself."""
-    if batch["image"].is_meta:  # shapes alone, which stay
+    """The batch with `input` (domain A) and `image` (domain B) enlarged, cropped and mirrored independently."""
+    if batch["image"].is_meta:  # only shapes, which do not change
         return batch
     height, width = data.shape[:2]
     enlarge = None if settings.jitter == 1 else (round(height * settings.jitter), round(width * settings.jitter))
@@ -197,11 +195,11 @@ def varied(settings: UnpairedSettings, data: DatasetInfo, batch: Batch) -> Batch
 
 
 def loss_of(settings: UnpairedSettings) -> tuple[AdversarialLoss, float]:
-    """The adversarial loss, and what it is multiplied by: the papers' least squares have no half."""
+    """The adversarial loss, and its factor: the papers' least squares have no factor ½."""
     loss = ADVERSARIAL[settings.loss]
     if loss.needs_real:
         raise ConfigError(
-            f"loss={settings.loss} compares each fake with its real image, and there are no pairs. Take another loss."
+            f"loss={settings.loss} compares each fake with its real image, and there are no pairs. Use another loss."
         )
     return loss, 2.0 if loss.name == "least-squares" else 1.0
 
@@ -220,7 +218,7 @@ def r1_terms(settings: UnpairedSettings, pairs: Sequence[tuple[Tensor, Tensor]])
 
 
 def logit_scores(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> Terms:
-    """What is logged of a discriminator's logits."""
+    """Logged statistics of a discriminator's logits."""
     real, fake = real.detach().float().flatten(), fake.detach().float().flatten()
     kind = "score" if loss.probabilistic else "critic"
     shown = (torch.sigmoid(real), torch.sigmoid(fake)) if loss.probabilistic else (real, fake)
@@ -228,7 +226,7 @@ def logit_scores(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> Terms:
 
 
 def started(network: nn.Module, gain: float) -> nn.Module:
-    """Weights of convolutions and linear layers by Xavier's normal start times `gain`, biases 0."""
+    """Initialises convolutions and linear layers by Xavier's normal initialisation with this gain, biases with 0."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.xavier_normal_(layer.weight, gain)
@@ -244,4 +242,4 @@ PAPER: dict[str, Any] = {
     "validation": 0,
     "ema_half_life": 0,
 }
-"""What both papers have at 256 pixels."""
+"""Common settings of both papers at 256 pixels."""

@@ -36,7 +36,9 @@ def find_origin(init: Path, recipe: Recipe, settings: Settings) -> Origin:
     config, file = (read_exported(init), init / CONFIG) if run is None else (run.config(), run.config_file)
     other, theirs, known = parse_run_config(config, file)
     if other.name != recipe.name:
-        raise ConfigError(f"{init} is a run of {other.name}; {recipe.name} can start only from a run of its own.")
+        raise ConfigError(
+            f"{init} is a run of {other.name}; {recipe.name} can start only from a run of the same recipe."
+        )
     lacking = "exported" if run is None else "imported" if config.get("imported") else ""
     if lacking and (count := settings.frozen_layers.get("discriminator")):
         raise ConfigError(

@@ -93,9 +93,9 @@ def test_errors_list_what_there_is() -> None:
         condition_indices({"hair": "green"}, ALL)
     with pytest.raises(ConfigError, match="glasses=maybe cannot be requested; Glasses is no, yes"):
         sample_conditions([0], ALL, requested={"glasses": "maybe"})
-    with pytest.raises(ConfigError, match="eyes=yes cannot be asked for"):  # two values, but no bit
+    with pytest.raises(ConfigError, match="eyes=yes cannot be requested"):  # two values, but no bit
         condition_indices({"eyes": "yes"}, ALL)
-    with pytest.raises(ConfigError, match=r"knows no labels\. Train with conditional=true"):
+    with pytest.raises(ConfigError, match=r"this run has no conditions\. Train with conditional=true"):
         condition_indices({"class": "cat"}, ())
 
 

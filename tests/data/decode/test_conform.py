@@ -89,7 +89,7 @@ def test_alpha_is_laid_on_the_background() -> None:
     conformed = made(pixels, Form((8, 8), 3, False, "uint8", background="#0000ff"), alpha=True)
     assert conformed.pixels[0, 0].tolist() == [200, 100, 0]
     assert conformed.pixels[7, 0].tolist() == [40, 20, 204]
-    assert conformed.changes == ("laid on #0000ff",)
+    assert conformed.changes == ("composited on #0000ff",)
 
 
 @pytest.mark.parametrize(("dtype", "top"), [("uint8", 255), ("uint16", 65535), ("float32", 1)])
@@ -111,7 +111,7 @@ def test_floats_of_an_unknown_range_are_not_guessed_at() -> None:
     hounsfield = np.array([[-1000, 3000]], np.float32)[..., None]
     with pytest.raises(BadImage, match=r"values range from -1000 to 3000, and uint8 requires 0 to 1$"):
         conform(image(hounsfield), Form((1, 2), 1, False, "uint8"))
-    with pytest.raises(BadImage, match=r"in uint8; --depth float in prepare, data\.depth=float in train, keeps them"):
+    with pytest.raises(BadImage, match=r"uint8 requires 0 to 1; --depth float in prepare, data\.depth=float in train, keeps them"):
         conform(image(hounsfield), Form((1, 2), 1, False, "uint8", mostly_float=True))
 
 

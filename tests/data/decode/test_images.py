@@ -215,7 +215,7 @@ def test_an_npy_bomb_is_refused_from_its_header() -> None:
 def test_no_pickle_is_ever_opened() -> None:
     file = io.BytesIO()
     np.save(file, np.array([[{"a": 1}]], dtype=object), allow_pickle=True)
-    assert "no image" in reason(file.getvalue())
+    assert "not an image" in reason(file.getvalue())
 
 
 def test_values_that_are_not_finite_are_refused() -> None:

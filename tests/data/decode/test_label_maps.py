@@ -116,8 +116,8 @@ def test_pictures_are_refused_with_the_remedy(mode: str) -> None:
 def test_numbers_that_name_no_class_are_refused() -> None:
     half = np.full((2, 2), 0.5, np.float32)
     assert reason(npy(half)) == "non-integer numbers in a label or instance map"
-    assert "not whole" in reason(npy(half * np.nan))
-    assert "not whole" in reason(tiff(half))
+    assert "non-integer" in reason(npy(half * np.nan))
+    assert "non-integer" in reason(tiff(half))
     assert reason(npy(np.array([[-1, 4]]))) == "numbers from -1 to 4, outside 0 to 2147483647"
     assert "numbers from 0 to" in reason(npy(np.array([[0, 2**31]])))
     assert "outside 0 to 2147483647" in reason(npy(np.array([[0, np.inf]])))

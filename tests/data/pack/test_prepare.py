@@ -84,7 +84,7 @@ def test_every_bad_image_is_named_and_every_change_counted(tmp_path: Path) -> No
         "bad/cut.png": "damaged",
     }
     assert report.info.count == 10
-    assert report.changes["CMYK to RGB"] == report.changes["gray to colour"] == report.changes["laid on white"] == 1
+    assert report.changes["CMYK to RGB"] == report.changes["gray to colour"] == report.changes["composited on white"] == 1
     assert report.enlarged == 1
     assert report.sizes == {(24, 20): 9, (5, 40): 1}  # not that of the cut file, whose header can be read
     assert report.modes.total() == report.info.count
@@ -93,7 +93,7 @@ def test_every_bad_image_is_named_and_every_change_counted(tmp_path: Path) -> No
     assert report.classes == {"bad": 0, "good": 5, "odd": 5}
     assert "2 classes have fewer than 50 images, too few to distinguish: good (5), odd (5)." in report.warnings
     assert any(text.startswith("No image of bad could be used: such a class cannot be") for text in report.warnings)
-    assert any("10 images in all" in sentence for sentence in report.warnings)
+    assert any("only 10 images" in sentence for sentence in report.warnings)
     text = report.text()
     assert "bad/cut.png: damaged" in text
     assert "good/000.png = odd/copy.png" in text
@@ -215,7 +215,7 @@ def npy_files(folder: Path, images: dict[str, np.ndarray]) -> Path:
 def test_a_reason_names_float_only_where_most_images_are(tmp_path: Path) -> None:
     wide = {f"{n}.npy": 9 * pattern(24, 20, 3, "float32", n) for n in range(3)}
     source = npy_files(tmp_path / "set", wide)
-    with pytest.raises(DataError, match=r"in uint8; --depth float in prepare, data\.depth=float in train, keeps them"):
+    with pytest.raises(DataError, match=r"uint8 requires 0 to 1; --depth float in prepare, data\.depth=float in train, keeps them"):
         prepare(source, tmp_path / "out", settings=PackSettings(depth="8"))
     folder_of(source, some_pngs(9))
     report = prepare(source, tmp_path / "out")
@@ -235,7 +235,7 @@ def test_a_few_files_that_stretch_the_range_are_named(tmp_path: Path) -> None:
         assert f"float gray with values from {low:g} to {high:g}" in text
     (source / "hot.npy").unlink()
     (warning,) = prepare(source, tmp_path / "calm").warnings
-    assert "21 images in all" in warning
+    assert "only 21 images" in warning
 
 
 def test_an_odd_value_does_not_make_all_images_look_alike(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_one_is_said_in_the_singular(tmp_path: Path) -> None:
     source = folder_of(tmp_path / "set", {**some_pngs(1), "note.txt": b"x"})
     text = prepare(source, tmp_path / "out").text()
     assert text.startswith("1 image from")
-    assert "There is 1 image in all" in text
+    assert "There is only 1 image" in text
     with pytest.raises(DataError, match=r"The one image in .* cannot be used\. a\.png: empty file\."):
         prepare(folder_of(tmp_path / "bad", {"a.png": b""}), tmp_path / "no")
 

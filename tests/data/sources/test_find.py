@@ -178,8 +178,8 @@ def test_idx_folder_takes_the_training_part(tmp_path: Path, packed: bool) -> Non
     ("content", "words"),
     [
         (b"\0\0\x08", "cannot be read"),
-        (b"\0\0\x0d\x03" + bytes(12), "no IDX file"),
-        (struct.pack(">HBB3I", 0, 8, 3, 9, 9, 9) + bytes(10), "cut short: 10 of 729"),
+        (b"\0\0\x0d\x03" + bytes(12), "not an IDX file"),
+        (struct.pack(">HBB3I", 0, 8, 3, 9, 9, 9) + bytes(10), "is truncated: 10 of 729"),
         (struct.pack(">HBB3I", 0, 8, 3, 2**31, 2**10, 2**10), "claims"),
     ],
 )
@@ -223,7 +223,7 @@ def test_npy_of_two_dimensions_holds_vectors(tmp_path: Path) -> None:
         (np.zeros((4, 30), np.uint8), "images are"),
         (np.zeros((4, 3, 32, 32), np.uint8), "channels first"),
         (np.zeros((0, 8, 8), np.uint8), "images are"),
-        (np.full((2, 4, 4, 1), np.nan, np.float32), "not finite"),
+        (np.full((2, 4, 4, 1), np.nan, np.float32), "NaN or infinite"),
         (np.array([[{}]], dtype=object), "cannot be read as a NumPy file"),
     ],
 )

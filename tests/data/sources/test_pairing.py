@@ -119,7 +119,7 @@ def test_instances_without_parts_and_a_pair_that_lacks_them() -> None:
     assert named(paths)[1] == ("my_label/2.png", "my_img/2.png", "my_inst/2.png")
     paths.remove("my_inst/2.png")
     assert named(paths) == [("my_label/1.png", "my_img/1.png", "my_inst/1.png")]
-    reason = "no map of instances of that name"
+    reason = "no instance map of that name"
     assert alone(read_pairs(paths)) == {"my_label/2.png": reason, "my_img/2.png": reason}
 
 

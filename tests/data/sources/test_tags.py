@@ -151,7 +151,7 @@ def test_what_is_odd_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
         (b"", "Its columns: none."),
         (b"file\n000.png\n", "it has no column other than file"),
         (b"file,hair\n000.png,\0\xff\n", "is not text (byte 19)"),
-        (b"\xff\xfef\0i", "is no text"),
+        (b"\xff\xfef\0i", "is not text"),
         (b'file,hair\n000.png,"red\n', "is damaged in line 2"),
         (b"file,hair\n000.png," + b"x" * 200_000, "is damaged in line 2"),
         (b"file,t\n000.png," + b"x" * 300, "The attribute t is left out: its values are texts of up to 300 characters"),

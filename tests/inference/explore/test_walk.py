@@ -83,7 +83,7 @@ def test_a_long_walk_is_made_as_it_is_seen():
         ([1, 2], 10**9, {}, "to 100,000"),
         ([1, 2], 10, {"truncation": 0.0}, "truncation must be above 0"),
         ([1, 2], 10, {"truncation": math.nan}, "truncation must be above 0"),
-        ([1, 2], 10, {"conditions": {"hair": "green"}}, "knows no labels"),
+        ([1, 2], 10, {"conditions": {"hair": "green"}}, "this run has no conditions"),
     ],
 )
 def test_what_is_no_walk_is_refused_before_the_first_frame(seeds, frames, options, says):

@@ -84,7 +84,7 @@ NOT_SHOWN = {
     *("1.npy in it is not an array", "7.npy in it is not an array", "label map"),  # errors, and a mode in `prepare`
     *("another image", "asked for", "at its own value", "commonest class", "read as"),  # of tables, in words.json
     *("real images", "synthetic images", "recall, balanced_accuracy_1@1", "recall, balanced_accuracy_7@7"),
-    *("images changed to every value", "of the data"),
+    *("images edited", "of the data"),
     *("Training on 1: 1 images, 1 seen.", "Training on 7: 7 images, 7 seen."),
 }
 SHARED = {

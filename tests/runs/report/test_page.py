@@ -651,7 +651,7 @@ def test_a_translator_is_told_of_as_what_it_is(browser: Any, tmp_path: Path) -> 
     run = make_translator(tmp_path / "run")
     for window in opened_page(browser, run):
         samples = window.inner_text("#samples")
-        assert "the input, what is made of it, the real image" in samples
+        assert "input, output, target" in samples
         assert "latent" not in samples
         assert len(window.query_selector_all("#samples img")) == 1  # each sheet has the real images
         assert window.get_attribute("#sheet", "alt").startswith("Inputs, what is made of them after 200,000 images")
@@ -694,14 +694,14 @@ def test_scores_of_a_translator_stand_beside_their_baselines(browser: Any, tmp_p
 def test_a_segmenter_has_no_opponent(browser: Any, tmp_path: Path) -> None:
     run = make_translator(tmp_path / "run", labels=("sky", "street", "tree"))
     for window in opened_page(browser, run):
-        assert "the image, the classes it finds, the true ones" in window.inner_text("#samples")
+        assert "image, predicted classes, true classes" in window.inner_text("#samples")
         assert "3 classes" in window.inner_text("header")
         text = window.inner_text("main")
         assert "Training curves" in text
         assert "A measure for translations" in text
         assert "The most common class everywhere" in text
         assert "fooled" not in text
-        assert "Its surprise at the truth" in window.inner_text("#chart-losses")
+        assert "Its surprise at the true class" in window.inner_text("#chart-losses")
         assert window.query_selector("#chart-accuracy")
 
 
@@ -714,7 +714,7 @@ def changer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_changer_has_the_image_before_its_values(browser: Any, changer: Path) -> None:
     for window, width in at_widths(browser, changer, 390, 800, 1280):
         text = window.inner_text("#samples")
-        assert "itself, then what is made of it for each age" in text
+        assert "the original, then its edited version for each age" in text
         assert "latent" not in text
         assert [heads.split("\n") for heads in window.locator(".heads").all_inner_texts()] == [
             ["Columns: the image itself, then age", "", "image", *AGES],
@@ -744,7 +744,7 @@ def test_the_three_players_of_a_changer_have_their_curves(browser: Any, changer:
         shown = [chart.get_attribute("id").removeprefix("chart-") for chart in window.query_selector_all(".chart")]
         assert shown[:7] == ["scores", "halves", "generator", "likeness", "latent-scores", "latent-loss", "saturation"]
         assert not {"value", "losses", "other"} & set(shown)
-        assert "under a wrong age" in window.inner_text("#chart-halves .legend")
+        assert "with a wrong age" in window.inner_text("#chart-halves .legend")
         assert window.inner_text("#chart-generator .legend") == "images 0.016\nlatents 0.008"
         assert "by 0.01 and 0.02" in window.inner_text("#chart-generator")
         assert "reconstruction 0.200" in window.inner_text("#chart-likeness .legend")
@@ -770,8 +770,8 @@ def test_a_changer_says_how_to_change_pictures_and_how_to_measure_it(browser: An
         heads, *rows = ([cell.strip() for cell in line.split("\t")] for line in lines)
         assert heads[2:] == ["Other real images", "Edited to its own value", "Another image in its place"]
         assert [row[1:] for row in rows] == [["0.700", "0.800", "", ""], ["0.900", "", "0.950", "0.600"]]
-        assert "so of the order alone" in rows[0][0]
-        assert "answers as for the image itself" in rows[1][0]
+        assert "Rank correlation (Spearman)" in rows[0][0]
+        assert "predicts the same as for the original" in rows[1][0]
         table = window.locator("#scored table >> nth=1").inner_text()  # to be seen without a click
         assert re.match(r"age\s+predicted, mean\s+kept@eye\s+0-10\s+12.0\s+0.900\s+11-20", table)
         window.click("#language")
@@ -786,7 +786,7 @@ def test_a_changer_says_how_to_change_pictures_and_how_to_measure_it(browser: An
 def test_a_changer_says_what_its_judge_was_not_shown(browser: Any, tmp_path: Path) -> None:
     run = make_changer(tmp_path / "run", AGES, wrong_ages=False)
     for window in opened_page(browser, run):
-        assert "no real images under wrong values (wrong_ages=false)" in window.inner_text("#reading")
+        assert "no real images with wrong values (wrong_ages=false)" in window.inner_text("#reading")
         assert "wrong age" not in window.inner_text("#chart-halves .legend")
 
 
@@ -811,7 +811,7 @@ def test_few_images_are_looked_through_for_copies(browser: Any, tmp_path: Path) 
         assert "probability 0.200" in window.inner_text("#chart-augment .legend")
         assert not window.query_selector("#chart-other")
         window.click("#language")
-        assert "Copie-t-il\u00a0?" in window.inner_text("#copying")
+        assert "Des copies d’images d’entraînement\u00a0?" in window.inner_text("#copying")
         assert "Choisi pour ce jeu" in window.inner_text("#findings")
         assert "Le générateur copie" in window.inner_text("#findings")
 
@@ -820,10 +820,10 @@ def test_few_images_are_looked_through_for_copies(browser: Any, tmp_path: Path) 
 def test_a_fixed_augmentation_has_no_target_and_what_was_chosen_is_no_warning(browser: Any, tmp_path: Path) -> None:
     run = make_few(tmp_path / "run", probability=0.5, warned=False)
     for window in opened_page(browser, run):
-        assert "here it is fixed" in window.inner_text("#chart-augment")
+        assert "it is fixed here" in window.inner_text("#chart-augment")
         assert "target" not in window.inner_text("#chart-augment")
         assert window.locator("#findings .finding").count() == 1
-        assert "found nothing to warn of" in window.inner_text("#findings")
+        assert "No warnings" in window.inner_text("#findings")
 
 
 @pytest.mark.browser

@@ -120,7 +120,7 @@ def _in_folders(
             alone += [Skip(printable(paths[i]), f"no file of that name in {missing}") for i in roles.values()]
     if any(row[2] is not None for row in rows):
         lacking = [place for a, b, instances in rows if instances is None for place in (a, b)]
-        alone += [Skip(printable(paths[place]), "no map of instances of that name") for place in lacking]
+        alone += [Skip(printable(paths[place]), "no instance map of that name") for place in lacking]
         rows = [row for row in rows if row[2] is not None]
     return Pairing(sorted(rows, key=lambda row: paths[row[1]]), False, maps, tuple(alone), notes)
 

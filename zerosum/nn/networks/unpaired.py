@@ -13,8 +13,8 @@ DIRECTIONS = ("AtoB", "BtoA")
 class BothWays(nn.Module):
     """Two translators, from domain A to domain B and back.
 
-    Images (N, C, H, W) to images of the other domain. direction: zeros and ones (N, 2) that choose between AtoB and
-    BtoA for each image; None is AtoB. Where all images go one way, only its translator runs."""
+    Images (N, C, H, W) to images of the other domain. direction: one-hot (N, 2), AtoB or BtoA for each image; None is
+    AtoB. If all images have the same direction, only its translator runs."""
 
     def __init__(self, a_to_b: nn.Module, b_to_a: nn.Module) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class PatchSampler(nn.Module):
         )
 
     def positions(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """For each map up to `patches` of its positions, drawn anew, the same for all images of a batch."""
+        """Up to `patches` random positions of each map, the same for all images of a batch."""
         return [
             torch.randperm(one.shape[2] * one.shape[3], device="cpu")[: self.patches].to(one.device) for one in maps
         ]

@@ -168,8 +168,8 @@ class UnpairedTraining(TrainingTask):
 
 
 def named_domains(classes: tuple[str, ...], settings: UnpairedSettings, source: str) -> tuple[str, str]:
-    """The names of the domains A and B among the classes of a set: those of `data.from` and `data.to`, or the only two.
-    Raises DataError where there are others."""
+    """The classes of a set that are the domains A and B: those of `data.from` and `data.to`, or the only two. Raises
+    DataError if they are missing, or if there are others."""
     first, second = domains_of(settings)
     if first is not None and second is not None:
         for key, name in (("from", first), ("to", second)):
