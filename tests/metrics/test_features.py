@@ -328,7 +328,7 @@ def test_no_weights_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_other_weights_are_data_errors(resnet18_file: Path, inception_file: Path, tmp_path: Path) -> None:
     for text, what in {
         f"resnet34:{resnet18_file}": "torchvision's resnet34: .*missing",
-        f"resnet18:{inception_file}": "torchvision's resnet18: .*no place",
+        f"resnet18:{inception_file}": "torchvision's resnet18: .*do not belong",
         f"inception:{resnet18_file}": "FID's Inception-v3: .*missing",
     }.items():
         with pytest.raises(DataError, match=rf"{text.partition(':')[2]} does not hold the weights of {what}"):
