@@ -7,7 +7,7 @@ import zerosum
 from zerosum.evaluation.base import EVALUATION
 from zerosum.export.base import EXPORTING
 from zerosum.export.bundle import export
-from zerosum.export.translation import TranslationExport
+from zerosum.export.translation import TranslationExporter
 from zerosum.models.base import MODELS
 from zerosum.models.translator import Translator
 from zerosum.recipes import registry
@@ -23,7 +23,7 @@ class Outliner(Translator):
     """What a run of the new task is loaded as."""
 
 
-class OutliningExport(TranslationExport):
+class OutliningExporter(TranslationExporter):
     """Its card."""
 
     def limits(self, model):
@@ -38,12 +38,12 @@ def evaluate_outlines(request, model):
 @pytest.fixture
 def outlining(monkeypatch):
     monkeypatch.setattr(task, "_TASKS", dict(task._TASKS))
-    found = task.Task("outline", "outlining", unit="pair", pairs=True)
+    found = task.Task("outline", unit="pair", pairs=True)
     for verb, what in (
         (TRAINING, TranslationTraining()),
         (MODELS, Outliner),
         (EVALUATION, evaluate_outlines),
-        (EXPORTING, OutliningExport()),
+        (EXPORTING, OutliningExporter()),
     ):
         verb._import()  # what is registered from now on is forgotten with the patch
         monkeypatch.setattr(verb, "_of", {**verb._of, found: what})

@@ -24,7 +24,7 @@ from zerosum.data.decode.conform import Form, placement
 from zerosum.data.decode.resize import resize_nearest
 from zerosum.data.open import open_dataset
 from zerosum.engine.randomness import seeded
-from zerosum.export.generation import GenerationExport
+from zerosum.export.generation import GenerationExporter
 from zerosum.export.graph import graph_of
 from zerosum.export.onnx_file import write_onnx
 from zerosum.export.page import SEEDS, examples, page_manifest, write_page
@@ -142,7 +142,7 @@ def test_the_page_is_told_what_the_model_is(told: Model) -> None:
 
 def test_the_numbers_are_the_latents_the_directions_and_what_the_seeds_draw(told: Model) -> None:
     moves = Directions(torch.arange(12, dtype=torch.float32).reshape(2, 6), ("a", "b"))
-    bytes_ = GenerationExport().latent_bytes(told, moves, SEEDS)
+    bytes_ = GenerationExporter().latent_bytes(told, moves, SEEDS)
     assert len(bytes_) == 4 * (SEEDS * 6 + 2 * 6 + SEEDS * 3)
     floats, places = (
         np.frombuffer(bytes_, "<f4", SEEDS * 6 + 12),

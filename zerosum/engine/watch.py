@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zerosum.runs.report.far import FAR, FAR_STALLED, NEAR_FLOOR
+from zerosum.runs.report.convergence import FAR, FAR_STALLED, NEAR_FLOOR
 
 WARM_UP, WARM_UP_SHARE = 5_000, 0.1
 """Images before which only non-finite values are reported, since every network is poor and one-sided at first; in a

@@ -1,12 +1,12 @@
 """Networks that edit attributes, exported: translators with a condition."""
 
 from zerosum.export.base import EXPORTING
-from zerosum.export.translation import TranslationExport
+from zerosum.export.translation import TranslationExporter
 from zerosum.models.base import Loaded
 from zerosum.runs.task import ATTRIBUTE_EDITING
 
 
-class AttributeEditingExport(TranslationExport):
+class AttributeEditingExporter(TranslationExporter):
     """Exports attribute editing like translation, with a further limitation on the card."""
 
     def limits(self, model: Loaded) -> list[str]:
@@ -18,4 +18,4 @@ class AttributeEditingExport(TranslationExport):
         ]
 
 
-EXPORTING.add(ATTRIBUTE_EDITING, AttributeEditingExport())
+EXPORTING.add(ATTRIBUTE_EDITING, AttributeEditingExporter())

@@ -72,7 +72,7 @@ class Graph:
         return self.examples(range(n))
 
 
-class Exporting(ABC):
+class TaskExporter(ABC):
     """How networks of one task are exported: graph, model card, page."""
 
     pipeline: ClassVar[str]
@@ -128,7 +128,7 @@ class Exporting(ABC):
         raise NotImplementedError
 
 
-EXPORTING: ByTask[Exporting] = ByTask("zerosum.export")
+EXPORTING: ByTask[TaskExporter] = ByTask("zerosum.export")
 
 
 def noise_free_copy(network: nn.Module) -> nn.Module:

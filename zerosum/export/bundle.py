@@ -22,7 +22,7 @@ from zerosum.models.base import Checkpoint, Loaded
 from zerosum.models.exported import CONFIG, SCHEMA, WEIGHTS
 from zerosum.models.loading import load
 from zerosum.runs.folder import read_lines
-from zerosum.runs.report.far import far_from_done
+from zerosum.runs.report.convergence import unconverged_score
 from zerosum.runs.report.page import title_of
 from zerosum.runs.report.strip_paths import strip_paths
 from zerosum.utils import pictures
@@ -76,7 +76,7 @@ def export(
         ),
     }
     measured: dict[str, dict[str, Any]] = {}
-    far = far_from_done(read_lines(Path(run) / "evaluation.jsonl"), model.images)
+    far = unconverged_score(read_lines(Path(run) / "evaluation.jsonl"), model.images)
     with atomic_folder(out) as folder, plain_memory_errors():
         state = model.network.state_dict()
         _write_tensors(folder / WEIGHTS, state)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from zerosum.export.base import (
     EXPORTING,
     SHEET_ROWS,
-    Exporting,
     Graph,
     Port,
+    TaskExporter,
     displayed,
     image_port,
     noise_free_copy,
@@ -39,7 +39,7 @@ class Classifying(nn.Module):
         return logits
 
 
-class ClassificationExport(Exporting):
+class ClassificationExporter(TaskExporter):
     """Exports classifiers with the names of their classes."""
 
     pipeline = "image-classification"
@@ -89,4 +89,4 @@ class ClassificationExport(Exporting):
         )
 
 
-EXPORTING.add(CLASSIFICATION, ClassificationExport())
+EXPORTING.add(CLASSIFICATION, ClassificationExporter())

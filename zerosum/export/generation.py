@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from zerosum.data.open import open_dataset
 from zerosum.export.base import (
     EXPORTING,
-    Exporting,
     Graph,
     Port,
+    TaskExporter,
     condition_ports,
     encode_condition_inputs,
     noise_free_copy,
@@ -46,7 +46,7 @@ class Generating(nn.Module):
         return images_from_latents(self.system, self.network, self.info, latent, told, self.images)
 
 
-class GenerationExport(Exporting):
+class GenerationExporter(TaskExporter):
     """A generator leaves with its prior: ports of latents say how these are drawn."""
 
     pipeline = "unconditional-image-generation"
@@ -137,4 +137,4 @@ class GenerationExport(Exporting):
         return latents.astype("<f4").tobytes() + moves.astype("<f4").tobytes() + told
 
 
-EXPORTING.add(GENERATION, GenerationExport())
+EXPORTING.add(GENERATION, GenerationExporter())

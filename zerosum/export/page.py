@@ -24,7 +24,7 @@ from zerosum.export.drawn import drawn_inputs
 from zerosum.export.graph import graph_of
 from zerosum.export.translation import STYLES
 from zerosum.models.base import Loaded
-from zerosum.runs.report.far import Far
+from zerosum.runs.report.convergence import Unconverged
 from zerosum.runs.report.page import fingerprint, title_of
 from zerosum.utils import pictures
 
@@ -44,7 +44,7 @@ def write_page(
     directions: "Directions | None" = None,
     single: bool = False,
     fp16: bool = False,
-    far: Far | None = None,
+    far: Unconverged | None = None,
 ) -> dict[str, Any]:
     """Write `index.html` into an exported folder, which has `model.onnx` in its plain form already, and beside it the
     files that it needs; with single it holds them all itself, and opens without a server.
@@ -83,7 +83,7 @@ def write_page(
 
 
 def page_manifest(
-    model: Loaded, graph: Graph, directions: "Directions | None", fp16: bool = False, far: Far | None = None
+    model: Loaded, graph: Graph, directions: "Directions | None", fp16: bool = False, far: Unconverged | None = None
 ) -> dict[str, Any]:
     """What the page must know of the model, as `Manifest` in web/src/onnx-backend.ts has it: JSON values alone."""
     info = model.info

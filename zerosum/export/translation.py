@@ -13,9 +13,9 @@ from zerosum.engine.players import Batch
 from zerosum.export.base import (
     EXPORTING,
     SHEET_ROWS,
-    Exporting,
     Graph,
     Port,
+    TaskExporter,
     condition_ports,
     displayed,
     encode_condition_inputs,
@@ -92,7 +92,7 @@ def style_table(network: Pix2pixHDNetwork) -> Tensor:
     return table
 
 
-class TranslationExport(Exporting):
+class TranslationExporter(TaskExporter):
     """Exports translators, with instances and styles as further inputs if they have them."""
 
     pipeline = "image-to-image"
@@ -146,5 +146,5 @@ class TranslationExport(Exporting):
         super().check_page(model, directions)
 
 
-EXPORTING.add(TRANSLATION, TranslationExport())
-EXPORTING.add(UNPAIRED, TranslationExport())
+EXPORTING.add(TRANSLATION, TranslationExporter())
+EXPORTING.add(UNPAIRED, TranslationExporter())

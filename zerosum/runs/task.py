@@ -17,14 +17,13 @@ _TASKS: "dict[str, Task]" = {}
 class Task:
     """The task of a trained network.
 
-    name: in `config.yaml`, in exported folders and as `zerosum.load(task=)`. title: the field's word for it. unit: what
-    a set consists of, image or pair. pairs: whether it learns from pairs of pictures. holds_out: whether images are
-    held out of training to score it by. every_value: whether its sheets show each image at every value of a condition.
-    wrong_conditions: whether real images under another condition are fakes to its discriminator. from_data: whether its
-    conditions are facts about images, such as classes, and no choice such as a direction."""
+    name: in `config.yaml`, in exported folders and as `zerosum.load(task=)`. unit: the elements of a data set, image or
+    pair. pairs: whether it learns from pairs of images. holds_out: whether images are held out of training for scores.
+    every_value: whether its sheets show each image at every value of a condition. wrong_conditions: whether real images
+    with a wrong condition are fakes for its discriminator. from_data: whether its conditions are properties of the
+    images, such as classes, rather than a choice such as a direction."""
 
     name: str
-    title: str
     unit: str = "image"
     pairs: bool = False
     holds_out: bool = True
@@ -41,15 +40,15 @@ class Task:
         return self.name
 
 
-GENERATION = Task("generate", "generation", holds_out=False)
-CLASSIFICATION = Task("classify", "classification")
-TRANSLATION = Task("translate", "translation", unit="pair", pairs=True)
-UNPAIRED = Task("translate-unpaired", "unpaired translation", from_data=False)
-ATTRIBUTE_EDITING = Task("change", "attribute editing", every_value=True, wrong_conditions=True)
+GENERATION = Task("generate", holds_out=False)
+CLASSIFICATION = Task("classify")
+TRANSLATION = Task("translate", unit="pair", pairs=True)
+UNPAIRED = Task("translate-unpaired", from_data=False)
+ATTRIBUTE_EDITING = Task("change", every_value=True, wrong_conditions=True)
 
 
 def task_named(name: str) -> Task:
-    """The task of a run whose `config.yaml` has this name; generation where it has another, which somebody edited."""
+    """The task with this name in `config.yaml`; generation for an unknown name in an edited file."""
     return _TASKS.get(name, GENERATION)
 
 

@@ -185,7 +185,7 @@ def _set_up(
         "device": device.type,
         "precision": speed.precision,
         "layout": speed.layout,
-        "products": speed.products,
+        "products": speed.conv_gemm,
         "threads": threads.count,
         "preset": settings.preset,
         "budget": asdict(resolved.goal),

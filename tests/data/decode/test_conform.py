@@ -111,7 +111,9 @@ def test_floats_of_an_unknown_range_are_not_guessed_at() -> None:
     hounsfield = np.array([[-1000, 3000]], np.float32)[..., None]
     with pytest.raises(BadImage, match=r"values range from -1000 to 3000, and uint8 requires 0 to 1$"):
         conform(image(hounsfield), Form((1, 2), 1, False, "uint8"))
-    with pytest.raises(BadImage, match=r"uint8 requires 0 to 1; --depth float in prepare, data\.depth=float in train, keeps them"):
+    with pytest.raises(
+        BadImage, match=r"uint8 requires 0 to 1; --depth float in prepare, data\.depth=float in train, keeps them"
+    ):
         conform(image(hounsfield), Form((1, 2), 1, False, "uint8", mostly_float=True))
 
 

@@ -84,7 +84,9 @@ def test_every_bad_image_is_named_and_every_change_counted(tmp_path: Path) -> No
         "bad/cut.png": "damaged",
     }
     assert report.info.count == 10
-    assert report.changes["CMYK to RGB"] == report.changes["gray to colour"] == report.changes["composited on white"] == 1
+    assert (
+        report.changes["CMYK to RGB"] == report.changes["gray to colour"] == report.changes["composited on white"] == 1
+    )
     assert report.enlarged == 1
     assert report.sizes == {(24, 20): 9, (5, 40): 1}  # not that of the cut file, whose header can be read
     assert report.modes.total() == report.info.count
@@ -215,7 +217,9 @@ def npy_files(folder: Path, images: dict[str, np.ndarray]) -> Path:
 def test_a_reason_names_float_only_where_most_images_are(tmp_path: Path) -> None:
     wide = {f"{n}.npy": 9 * pattern(24, 20, 3, "float32", n) for n in range(3)}
     source = npy_files(tmp_path / "set", wide)
-    with pytest.raises(DataError, match=r"uint8 requires 0 to 1; --depth float in prepare, data\.depth=float in train, keeps them"):
+    with pytest.raises(
+        DataError, match=r"uint8 requires 0 to 1; --depth float in prepare, data\.depth=float in train, keeps them"
+    ):
         prepare(source, tmp_path / "out", settings=PackSettings(depth="8"))
     folder_of(source, some_pngs(9))
     report = prepare(source, tmp_path / "out")

@@ -108,11 +108,11 @@ def test_a_precision_by_name_depends_on_no_timing(machine, monkeypatch, asked):
     for measured in (HALF, WHOLE, PLAIN):
         assert machine(measured, by_product=True) == []
         found = choose(asked)
-        assert (found.precision, found.layout, found.products, found.milliseconds) == (asked, "channels_last", {}, {})
-        assert "as asked" in found.why
-    products = choose(asked, products="auto").products  # unless that is asked for
-    assert products
-    assert choose(asked, products="off").products == choose("auto", products="off").products == {}
+        assert (found.precision, found.layout, found.conv_gemm, found.milliseconds) == (asked, "channels_last", {}, {})
+        assert "as requested" in found.why
+    ops = choose(asked, products="auto").conv_gemm  # unless that is asked for
+    assert ops
+    assert choose(asked, products="off").conv_gemm == choose("auto", products="off").conv_gemm == {}
     with pytest.raises(ConfigError, match="products is 'some'; expected auto or off"):
         choose(asked, products="some")
 
@@ -120,10 +120,10 @@ def test_a_precision_by_name_depends_on_no_timing(machine, monkeypatch, asked):
 @pytest.mark.parametrize("asked", ["auto", "fp32", "bf16"])
 def test_of_recipes_that_do_not_gain_by_products_none_is_timed(machine, monkeypatch, asked):
     machine(HALF, by_product=True)
-    assert choose(asked, products="auto").products
+    assert choose(asked, products="auto").conv_gemm
     monkeypatch.setattr(choice.conv_gemm, "faster_by_gemm", lambda *_: pytest.fail("timed"))
     for products in (None, "auto", "off"):
-        assert choose(asked, gains_by_gemm=False, products=products, anew=True).products == {}
+        assert choose(asked, gains_by_gemm=False, products=products, anew=True).conv_gemm == {}
 
 
 def test_only_pix2pix_gains_by_products():
@@ -135,7 +135,7 @@ def test_a_torch_that_hands_out_no_kernels_trains_without_products(machine, tmp_
     machine(HALF, by_product=True)
     monkeypatch.delattr(torch.library, "get_kernel")
     monkeypatch.setattr(choice.conv_gemm, "faster_by_gemm", lambda *_: pytest.fail("timed"))
-    assert choose().products == choose("fp32", products="auto").products == {}
+    assert choose().conv_gemm == choose("fp32", products="auto").conv_gemm == {}
     whole, other = tmp_path / "whole", tmp_path / "other"
     zerosum.train("pix2pix", "builtin:portraits:64", out=whole, steps=1, precision="fp32", products="auto", **SMALL)
     config = yaml.safe_load((whole / "config.yaml").read_text())
@@ -169,9 +169,9 @@ def test_products_are_not_chosen_beside_other_programs(machine):
     machine(HALF, by_product=True, others=1.0)
     try:
         torch.set_num_threads(2)  # more than the cores that are left
-        assert choose().products == {}
+        assert choose().conv_gemm == {}
         torch.set_num_threads(1)
-        assert choose().products
+        assert choose().conv_gemm
     finally:
         torch.set_num_threads(before)
 
@@ -205,13 +205,13 @@ def test_what_was_measured_is_remembered_until_it_is_asked_anew_or_damaged(machi
 def test_what_is_faster_as_a_product_is_told_and_remembered_too(machine):
     machine(HALF, by_product=True)
     first = choose()
-    assert "weight 16x8x4x4 over 8x8, stride 2x2, padding 1x1" in first.products
-    assert f"{len(first.products)} of their passes by matrix products" in first.why
+    assert "weight 16x8x4x4 over 8x8, stride 2x2, padding 1x1" in first.conv_gemm
+    assert f"{len(first.conv_gemm)} of their passes by matrix products" in first.why
     machine(HALF)
     assert choose() == first
-    assert choose(anew=True).products == {}
+    assert choose(anew=True).conv_gemm == {}
     machine(PLAIN, by_product=True)
-    assert choose(shown=False, anew=True).products == {}  # contiguous weights: windows would have to be gathered
+    assert choose(shown=False, anew=True).conv_gemm == {}  # contiguous weights: windows would have to be gathered
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(machine, tmp_path):

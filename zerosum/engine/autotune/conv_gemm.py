@@ -1,17 +1,18 @@
-"""Convolutions as one matrix product (GEMM), where this machine does them faster so.
+"""Convolutions as one matrix product (GEMM), if this machine computes them faster in this way.
 
-A library's kernels leave most of a processor idle where maps are small and channels many (4 x 4 of 512, or a batch of
-one picture), most of all in the gradient of the weight. The windows of a map, laid out as rows, make the same sums one
-product of matrices (im2col; Chellapilla, Puri & Simard 2006), for which processors are built.
+Library kernels use little of a processor for small maps with many channels (4 x 4 of 512, or a batch of one image),
+above all in the gradient of the weight. With the windows of a map as rows the same sums are one matrix product (im2col;
+Chellapilla, Puri & Simard 2006), for which processors are optimised.
 
-A convolution takes a large map (N, I, H, W) to a small one (N, O, h, w) with a weight (O, I, kh, kw); a transposed one
-goes back. Two operations can be done so:
+A convolution maps a large map (N, I, H, W) to a small one (N, O, h, w) with a weight (O, I, kh, kw); a transposed one
+the other way. Two operations can be computed in this way:
 
 - `forward`, from the large map to the small one, which is also the gradient of the input of a transposed convolution;
 - `weight`, the gradient of the weight.
 
-Which of them are faster so is measured (`faster_by_gemm`), by name, and lasts for a block of training (`by_gemm`). It
-takes a torch that hands out its own kernels (`torch.library.get_kernel`); without it none is timed and none is done so.
+Those that are faster are determined by timing (`faster_by_gemm`), and computed as products inside a block (`by_gemm`).
+This requires a torch that exposes its own kernels (`torch.library.get_kernel`); with others nothing is timed or
+replaced.
 """
 
 import math
@@ -31,41 +32,41 @@ from torch.nn.functional import linear, pad
 from zerosum.engine.autotune.timing import DTYPES, Convolution, faster, is_steady
 
 OPS = ("weight", "forward")
-MOST_ROWS = 4096  # windows in all images: beyond it the library's kernels have enough to share out
-WORTH = 1.2  # times as fast as the library's another way must be
-ROUNDS = 5  # of each way, after one to warm up,
-ENOUGH = 2  # unless a product took longer in each of the first so many
-BUDGET = 5.0  # seconds of timing, after which it is cut short: all operations then stay with the library
-UNSTEADY = 0.25  # share of the operations that may vary from round to round
+MOST_ROWS = 4096  # windows in all images, above which library kernels use all cores
+WORTH = 1.2  # required speed-up over the library
+ROUNDS = 5  # of each alternative, after one for warm-up,
+ENOUGH = 2  # unless the product was slower in each of the first rounds
+BUDGET = 5.0  # seconds of timing, after which it stops, and the library computes all operations
+UNSTEADY = 0.25  # share of the operations whose timings may vary from round to round
 LAST = torch.channels_last
 
 _chosen: ContextVar[tuple[torch.dtype, Mapping[str, int]] | None] = ContextVar("conv_gemm", default=None)
 
 
 def available() -> bool:
-    """Whether this torch hands out its kernels, to which all that is not chosen is passed on."""
+    """Whether this torch exposes its kernels, which compute all operations that are not chosen."""
     return hasattr(torch.library, "get_kernel")
 
 
 def im2col(
     large: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int], out_size: Sequence[int]
 ) -> Tensor:
-    """The windows of a map (N, I, H, W) that a weight (O, I, kh, kw) meets, for an output of size (h, w), as rows
-    (N h w, kh kw I)."""
+    """The windows of a map (N, I, H, W) for a weight (O, I, kh, kw) and an output of size (h, w), as rows (N h w, kh kw
+    I)."""
     count, channels, (kh, kw), (pad_h, pad_w) = len(large), large.shape[1], weight.shape[2:], padding
     maps = large.permute(0, 2, 3, 1)
     if pad_h or pad_w:
         maps = pad(maps, (0, 0, pad_w, pad_w, pad_h, pad_h))
     maps = maps.contiguous()
     image, row, column, _ = maps.stride()
-    # channels lie together, so a row of a window is one piece of memory
+    # channels are contiguous, so a row of a window is one block of memory
     strides = (image, stride[0] * row, stride[1] * column, row, 1)
     windows = maps.as_strided((count, *out_size, kh, kw * channels), strides)
     return windows.reshape(count * out_size[0] * out_size[1], kh * kw * channels)
 
 
 def op_name(op: str, weight: Sequence[int], large: Sequence[int], stride: Sequence[int], padding: Sequence[int]) -> str:
-    """What an operation is called in `config.yaml`, by the shape of the weight and of the large map; without the number
+    """The name of an operation in `config.yaml`, from the shapes of the weight and of the large map, without the number
     of images."""
     weights, size, strides, paddings = ("x".join(map(str, numbers)) for numbers in (weight, large[2:], stride, padding))
     return f"{op} {weights} over {size}, stride {strides}, padding {paddings}"
@@ -73,9 +74,9 @@ def op_name(op: str, weight: Sequence[int], large: Sequence[int], stride: Sequen
 
 @contextmanager
 def by_gemm(ops: Mapping[str, int], precision: str) -> Iterator[None]:
-    """Inside the block these operations (their names, with the most images that each was measured for) are matrix
-    products on the CPU, in the thread that runs it, for tensors of this precision. Other names, as runs of older
-    versions have them, are ignored."""
+    """Compute these operations (names, with the largest number of images for which each was timed) as matrix products
+    on the CPU inside the block, in the current thread, for tensors of this precision. Unknown names, from runs of older
+    versions, are ignored."""
     if not available() or not any(name.startswith(OPS) for name in ops):
         yield
         return
@@ -89,21 +90,21 @@ def by_gemm(ops: Mapping[str, int], precision: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Faster:
-    """The operations that are clearly faster as products, by name, with the number of images that they were measured
-    for. steady: whether they would be the same another time; if not, there are none, so that noise chooses nothing."""
+    """The operations that are clearly faster as products, by name, with the number of images for which they were timed.
+    steady: whether timings were reproducible; if not, there are none, so that noise does not decide."""
 
     ops: dict[str, int]
     steady: bool = True
 
 
 def faster_by_gemm(ops: Iterable[tuple[str, Convolution]], precision: str, budget: float = BUDGET) -> Faster:
-    """Which of these (`forward` or `weight`, and the convolution that it is of) are clearly faster as products on this
-    CPU: in turns with the library's way, as `precision.faster` says. None of them where timing took longer than the
-    budget of seconds, or varied from round to round."""
+    """Those operations (`forward` or `weight`, with their convolution) that are clearly faster as products on this CPU,
+    by `timing.faster`, in alternating rounds with the library. None if timing took longer than the budget in seconds,
+    or varied from round to round."""
     known: dict[str, tuple[str, Convolution]] = {}
     for op, convolution in ops if available() else ():
         name = name_in(op, convolution)
-        # of one layer that sees several batches the largest
+        # of a layer that gets several batches, the largest
         if name is not None and (name not in known or convolution.images > known[name][1].images):
             known[name] = op, convolution
     chosen: dict[str, int] = {}
@@ -111,7 +112,7 @@ def faster_by_gemm(ops: Iterable[tuple[str, Convolution]], precision: str, budge
     until = time.perf_counter() + budget
     for name, (op, convolution) in known.items():
         rounds: list[tuple[float, float]] = []
-        for turn in islice(in_turns(op, convolution, name, precision), 1, 1 + ROUNDS):  # after one to warm up
+        for turn in islice(in_turns(op, convolution, name, precision), 1, 1 + ROUNDS):  # after one for warm-up
             if time.perf_counter() > until:
                 return Faster({}, steady=False)
             rounds.append(turn)
@@ -126,7 +127,7 @@ def faster_by_gemm(ops: Iterable[tuple[str, Convolution]], precision: str, budge
 
 
 def in_turns(op: str, convolution: Convolution, name: str, precision: str) -> Iterator[tuple[float, float]]:
-    """Seconds that an operation takes in the library's way and as a product, again and again."""
+    """Seconds of an operation by the library and as a product, repeatedly."""
     run = _run(op, convolution, DTYPES[precision])
     while True:
         yield _seconds(run, {}, precision), _seconds(run, {name: convolution.images[0]}, precision)
@@ -141,18 +142,18 @@ def _seconds(run: Callable[[], object], ops: Mapping[str, int], precision: str) 
 
 
 def _maps(convolution: Convolution) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The shapes of its large map and of its small one."""
+    """The shapes of the large and of the small map."""
     with torch.device("meta"):
         made = tuple(convolution(torch.empty(convolution.images), torch.empty(convolution.weight)).shape)
     return (made, convolution.images) if convolution.transposed else (convolution.images, made)
 
 
 def name_in(op: str, convolution: Convolution) -> str | None:
-    """What an operation of it is called; None where it is not to be done as a product."""
+    """The name of an operation of a convolution; None if it cannot be computed as a product."""
     large, small = _maps(convolution)
     if convolution.groups > 1 or convolution.dilation != (1, 1) or tuple(convolution.weight[2:]) == (1, 1):
         return None
-    if len(convolution.padding) != 2:  # one number for both sides, as `padding="valid"` leaves it
+    if len(convolution.padding) != 2:  # one number for both sides, as with `padding="valid"`
         return None
     if small[0] * math.prod(small[2:]) > MOST_ROWS:
         return None
@@ -160,7 +161,7 @@ def name_in(op: str, convolution: Convolution) -> str | None:
 
 
 def _run(op: str, convolution: Convolution, dtype: torch.dtype) -> Callable[[], object]:
-    """A function that does this operation of it."""
+    """A function that computes this operation of a convolution."""
     large, small, weight = (
         torch.ones(shape, dtype=dtype).contiguous(memory_format=LAST)
         for shape in (*_maps(convolution), convolution.weight)
@@ -173,8 +174,8 @@ def _run(op: str, convolution: Convolution, dtype: torch.dtype) -> Callable[[], 
 
 
 def _is_chosen(op: str, weight: Sequence[int], large: Tensor, how: Sequence[Any]) -> bool:
-    """Whether an operation is done as a product now; how is (stride, padding, dilation, groups) of the convolution,
-    weight the shape of its weight."""
+    """Whether an operation is computed as a product at the moment. how: (stride, padding, dilation, groups) of the
+    convolution; weight: the shape of its weight."""
     now, (stride, padding, dilation, groups) = _chosen.get(), how
     if now is None or large.dtype != now[0] or groups != 1 or tuple(dilation) != (1, 1):
         return False
@@ -183,15 +184,15 @@ def _is_chosen(op: str, weight: Sequence[int], large: Tensor, how: Sequence[Any]
 
 @cache
 def _install() -> torch.library.Library:
-    """Put kernels of convolutions before those of torch, for as long as what is returned is kept; outside of
-    `by_gemm`, and for all that was not chosen, they hand on."""
+    """Register kernels of convolutions in place of torch's, as long as the returned library exists; outside of
+    `by_gemm`, and for all other operations, they call torch's."""
     library = torch.library.Library("aten", "IMPL")
     theirs, theirs_back = (
         torch.library.get_kernel(f"aten::{name}", "CPU") for name in ("convolution", "convolution_backward")
     )
 
     def is_plain(images: Tensor, how: Sequence[Any]) -> bool:
-        """Of two dimensions, each with a number of its own."""
+        """Two-dimensional, with a value for each dimension."""
         return _chosen.get() is not None and images.ndim == 4 and all(len(numbers) == 2 for numbers in how[:3])
 
     def forward(keys: Any, images: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Tensor:
@@ -236,6 +237,6 @@ def _install() -> torch.library.Library:
 
 
 def _small(windows: Tensor, weight: Tensor, count: int, out_size: Sequence[int], bias: Tensor | None = None) -> Tensor:
-    """The small map of so many images, from the windows of the large one."""
+    """The small maps of `count` images, from the windows of the large maps."""
     made = linear(windows, weight.permute(0, 2, 3, 1).reshape(len(weight), -1), bias)
     return made.view(count, *out_size, len(weight)).permute(0, 3, 1, 2)

@@ -1,9 +1,9 @@
-"""In which number format and layout of memory a system trains fastest on this machine: measured, remembered, told.
+"""The precision and memory layout in which a system trains fastest on this machine: measured, cached and reported.
 
-What is measured is chosen by noise where two ways are about as fast, and another choice is another rounding. So a way
-must be clearly faster by every sign (`engine.autotune.timing.faster`), what was measured beside other programs or
-varied is not kept, and where a format is asked for by name nothing is measured: a run is then a function of its
-command, its data and the number of threads, in any cache."""
+If two alternatives are about equally fast, noise decides between them, and another choice means other rounding. So an
+alternative must be clearly faster by several criteria (`engine.autotune.timing.faster`), unsteady timings and those
+taken next to other programs are not cached, and with an explicit precision nothing is measured: a run is then a
+function of its command, its data and the number of threads, whatever the cache contains."""
 
 import hashlib
 import json
@@ -32,48 +32,52 @@ from zerosum.utils.errors import ConfigError, ZerosumError
 from zerosum.utils.files import parse_json, write_json
 from zerosum.utils.threads import Meter, cores, taken_cores
 
-METHOD = 4  # of timing; what was kept by another is timed anew
-WORTHWHILE = 1.1  # times as fast as bf16 must be to be worth its rounding
-BACKWARD = 3  # a pass forward and back has three times the operations of one forward
-LEAST = 1e9  # operations of a round of turns: below it a step is overhead, which formats and layouts do not change
-PRECISIONS, PRODUCTS = ("auto", *DTYPES), ("auto", "off")
-TICK = 0.01  # seconds: what the system counts the use of a core in
+METHOD = 4  # version of the timing method; cached timings of others are measured again
+WORTHWHILE = 1.1  # speed-up over float32 that makes the rounding of bf16 worthwhile in inference
+BACKWARD = 3  # a forward and backward pass has three times the operations of a forward pass
+LEAST = 1e9  # operations of a step below which overhead dominates, which does not depend on precision and layout
+PRECISIONS, CONV_GEMM = ("auto", *DTYPES), ("auto", "off")
+TICK = 0.01  # seconds: the resolution of the system's CPU times
 Way = tuple[str, str]
 Known = TypeVar("Known")
 
 
 DISTURBED = (
-    " The timing was disturbed, by other programs or by itself, so it is not kept: the next run times anew, and may "
-    "choose otherwise. With a --precision by name nothing is timed."
+    " The timing was disturbed, by other programs or by variation, and is not cached: the next run measures again and "
+    "may choose otherwise. With an explicit --precision nothing is timed."
 )
 
 
 @dataclass(frozen=True)
 class Speed:
-    """precision, "fp32" or "bf16"; layout, "contiguous" or "channels_last"; the milliseconds that the heaviest
-    convolutions of a round of turns take, forward and backward, in each way, by names such as "bf16 channels_last";
-    the operations that this is, in 1e9; why, a sentence; and the operations of convolutions that are done as matrix
-    products, as `engine.autotune.conv_gemm` names them. Formats that the recipe may not take are not timed. kept:
-    whether what was timed is in the cache, so that the next run takes the same."""
+    """How a system trains fastest.
+
+    precision: "fp32" or "bf16". layout: "contiguous" or "channels_last". milliseconds: the time of the largest
+    convolutions of a step, forward and backward, for each alternative, such as "bf16 channels_last"; precisions that
+    the recipe does not allow are not timed. gflop: their operations, in 1e9. why: a sentence. conv_gemm: operations of
+    convolutions to compute as matrix products, as named by `engine.autotune.conv_gemm`; `products` in `config.yaml`.
+    kept: whether the timings are in the cache, so that the next run chooses the same."""
 
     precision: str
     layout: str
     milliseconds: dict[str, float]
     gflop: float
     why: str
-    products: dict[str, int] = field(default_factory=dict)
+    conv_gemm: dict[str, int] = field(default_factory=dict)
     kept: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values, with conv_gemm as `products`."""
+        found = asdict(self)
+        found["products"] = found.pop("conv_gemm")
+        return found
 
 
 def check_precision(requested: str, products: str | None = None) -> None:
-    """Raises ConfigError for what is no precision, or no word for products."""
+    """Raises ConfigError for an unknown precision or value of products."""
     if requested not in PRECISIONS:
         raise ConfigError(f"precision is {requested!r}; expected auto, fp32 or bf16.")
-    if products is not None and products not in PRODUCTS:
+    if products is not None and products not in CONV_GEMM:
         raise ConfigError(f"products is {products!r}; expected auto or off.")
 
 
@@ -87,20 +91,20 @@ def choose_speed(
     products: str | None = None,
     gains_by_gemm: bool = False,
 ) -> Speed:
-    """How a system is to train: in the precision that was requested, or for `auto` in the fastest in which its recipe
-    has been shown to learn as well.
+    """Choose how a system trains: in the requested precision, or for `auto` in the fastest in which its recipe has been
+    shown to learn as well.
 
-    build and draw: as `engine.autotune.timing.convolutions` takes them. gains_by_gemm: whether its recipe trains
-    faster with convolutions as matrix products (`Recipe.conv_gemm`); of others none are timed, whatever products says.
-    products: "auto" for those that are faster on this machine, "off" for none; None is "auto" where the precision is,
-    else "off", so that a precision by name depends on no timing (nor does the layout then). What was measured is kept
-    in the cache, so that the same command on the same machine trains to the same bits; anew measures again. Raises
-    ConfigError as `check_precision` does."""
+    build and draw: as in `engine.autotune.timing.convolutions`. gains_by_gemm: whether the recipe trains faster with
+    convolutions as matrix products (`Recipe.conv_gemm`); for others none are timed, regardless of products. products:
+    "auto" for those that are faster on this machine, "off" for none; None is "auto" if the precision is, else "off", so
+    that with an explicit precision nothing depends on timing (not even the layout). Measurements are cached, so that
+    the same command on the same machine trains to the same bits; anew measures again. Raises ConfigError as
+    `check_precision` does."""
     check_precision(requested, products)
     times_gemm = gains_by_gemm and (products or ("auto" if requested == "auto" else "off")) == "auto"
     times_gemm = times_gemm and device.type == "cpu" and conv_gemm.available()
     if requested != "auto" and not times_gemm:
-        return Speed(requested, "channels_last", {}, 0.0, f"Trains in {requested}, channels_last, as asked.")
+        return Speed(requested, "channels_last", {}, 0.0, f"Trains in {requested}, channels_last, as requested.")
     found = convolutions(build, draw)
     measured: Mapping[Way, Sequence[float]] = {}
     ops: dict[str, int] = {}
@@ -122,15 +126,14 @@ def choose_speed(
 
 
 def work_of(found: Mapping[Convolution, int]) -> float:
-    """Operations, forward, of all these convolutions."""
+    """Operations of a forward pass of all these convolutions."""
     return sum(count * one.operations() for one, count in found.items())
 
 
 def _measured(
     chosen: Mapping[Convolution, int], device: torch.device, dtypes: tuple[str, ...], anew: bool
 ) -> tuple[Mapping[Way, Sequence[float]], bool]:
-    """The timings of these convolutions, by rounds, from the cache if this machine has timed them before; and whether
-    they are in it."""
+    """Timings of these convolutions, by round, from the cache if available; and whether they are in the cache."""
 
     def measure() -> tuple[dict[str, Any], bool]:
         found = timings(chosen, device, dtypes)
@@ -143,22 +146,22 @@ def _measured(
 
 
 def _rounds(value: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Rounds of each way, as they were kept. Raises ValueError when they are not alike."""
+    """Cached rounds of each alternative. Raises ValueError if their numbers differ."""
     rounds = {way: [float(seconds) for seconds in each] for way, each in value.items()}
     if not all(rounds.values()) or len({len(each) for each in rounds.values()}) > 1:
-        raise ValueError("rounds of ways that did not take turns")
+        raise ValueError("alternatives with different numbers of rounds")
     return rounds
 
 
 def conv_ops(found: Mapping[Convolution, int]) -> list[tuple[str, Convolution]]:
-    """What `engine.autotune.conv_gemm` may do of these convolutions, that of the heaviest first."""
+    """The operations of these convolutions that `engine.autotune.conv_gemm` may compute, those of the largest first."""
     by_work = sorted(found, key=lambda one: found[one] * one.operations(), reverse=True)
     return [(op, one) for one in by_work for op in conv_gemm.OPS]
 
 
 def _faster_by_gemm(found: Mapping[Convolution, int], precision: str, anew: bool) -> tuple[dict[str, int], bool]:
-    """The operations of these convolutions that are faster as products, from the cache likewise; none where timing was
-    disturbed."""
+    """The operations of these convolutions that are faster as matrix products, from the cache if available; none if
+    timing was disturbed."""
     ops = conv_ops(found)
 
     def measure() -> tuple[dict[str, Any], bool]:
@@ -181,8 +184,8 @@ def _remembered(
     read: Callable[[Mapping[str, Any]], dict[str, Known]],
     anew: bool,
 ) -> tuple[dict[str, Known], bool]:
-    """What this machine has measured before of such work, else what it measures now; and whether that is kept, as it is
-    where it was steady and no other program needed the cores."""
+    """Cached measurements of this work on this machine, else new ones; and whether they are cached, as they are if they
+    were steady and no other program needed the cores."""
     machine, threads = _machine(device), torch.get_num_threads()
     key = [METHOD, machine, torch.__version__, threads, what, of]
     file = cache_folder() / "speed" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
@@ -200,13 +203,13 @@ def _remembered(
 
 
 def _beside_others(meter: Meter, seconds: float, threads: int) -> bool:
-    """Whether other programs needed the cores on which so many threads measured for so many seconds."""
+    """Whether other programs needed the cores of this number of threads during a measurement of this many seconds."""
     others = meter.others()
     return others is not None and cores() - taken_cores(others - cores() * TICK / max(seconds, TICK)) < threads
 
 
 def _machine(device: torch.device) -> str:
-    """What computes; by the host's name where the system tells the kind of processor alone."""
+    """The processor or GPU; with the host's name if the system reports only the architecture."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     name = processor()
@@ -223,7 +226,7 @@ def _why(
     kept: bool,
 ) -> str:
     """The choice as a sentence."""
-    chosen = f"Trains in {precision}, {layout}{'' if requested == 'auto' else ', as asked'}"
+    chosen = f"Trains in {precision}, {layout}{'' if requested == 'auto' else ', as requested'}"
     if requested != "auto":
         return f"{chosen}{_by_matrix(by_gemm)}.{'' if kept else DISTURBED}"
     if not measured:

@@ -1,7 +1,8 @@
-"""The number format and the layout of memory in which a machine convolves fastest: no flag of a processor tells.
+"""Timing of a system's convolutions by number format and memory layout.
 
-bfloat16 doubles the speed of one server's convolutions and halves that of another whose processor lists the same
-instructions. So the convolutions of the system itself are timed, forward and backward, and the fastest way wins.
+bfloat16 doubles the speed of convolutions on one server and halves it on another whose processor reports the same
+instructions. So the convolutions of the system itself are timed, forward and backward, and the fastest alternative is
+used.
 """
 
 import math
@@ -21,16 +22,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from zerosum.engine.players import LAYOUTS, Batch, System
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-WORTH = 1.2  # times as fast as fp32 the convolutions in bf16 must be: casts around them and all other layers cost, too
-CLEARLY = 1.1  # times as fast the contiguous layout must be: images are decoded channels-last, and norms are faster so
-BUDGET, ROUNDS = 1.0, 5  # seconds of timing, and rounds, both at least
-LONGEST_BUDGET = 10.0  # seconds after which timing is cut short
-AGREEING = 0.75  # share of the rounds in which what is faster must be so
-STEADY = 1.3  # a way is steady if half of its rounds take at most so many times as long as the fastest
-MOST, SHARE = 4, 0.7  # convolutions that are timed: the heaviest, until they do this share of the work
-LONGEST, LONGEST_ON_GPU = 2e9, 2e11  # operations of one; a larger one is timed on fewer images, and on smaller ones
-HOPELESS = 4  # times as slow as another way in each of its first tries: it is not timed further
-WARM_UPS = 2  # such tries; the second only where the first was hopeless, as it may have been disturbed
+WORTH = 1.2  # speed-up over fp32 that convolutions in bf16 need: casts around them and all other layers cost time, too
+CLEARLY = 1.1  # speed-up that the contiguous layout needs: images are channels-last, and norms are faster so
+BUDGET, ROUNDS = 1.0, 5  # minimum seconds and rounds of timing
+LONGEST_BUDGET = 10.0  # seconds after which timing stops
+AGREEING = 0.75  # share of the rounds in which the faster alternative must be faster
+STEADY = 1.3  # steady: half of the rounds take at most this many times as long as the fastest
+MOST, SHARE = 4, 0.7  # number of timed convolutions: the largest, until they have this share of the operations
+LONGEST, LONGEST_ON_GPU = 2e9, 2e11  # operations of one; larger ones are timed on fewer and smaller images
+HOPELESS = 4  # times as slow as another alternative in all warm-up rounds: it is not timed further
+WARM_UPS = 2  # warm-up rounds; the second only if the first was this slow, as it may have been disturbed
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Convolution:
         return 2 * places * self.weight[0] * self.weight[1] * self.weight[2] * self.weight[3]
 
     def within(self, most: float) -> "Convolution":
-        """The same on fewer images, then of fewer rows, with at most so many operations where that can be had."""
+        """The same on fewer images, then with fewer rows, with at most this many operations if possible."""
         count, channels, height, width = self.images
         if self.operations() <= most or (count == 1 and height < 2 * self.weight[2]):
             return self
@@ -91,7 +92,7 @@ COMPOSITE = (
 
 
 class _Recorder(TorchDispatchMode):
-    """Counts the convolutions that go by."""
+    """Counts the convolutions that are dispatched."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,16 +111,15 @@ class _Recorder(TorchDispatchMode):
 
 @contextmanager
 def on_shapes_alone() -> Iterator[None]:
-    """What is built in the block has shapes and no numbers, and so takes no memory."""
+    """Tensors created in the block have shapes but no data, so they need no memory."""
     with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weights from files, which networks without memory cannot take, nor need
+        warnings.simplefilter("ignore")  # about weights from files, which networks without data cannot load
         yield
 
 
 def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch]) -> Counter[Convolution]:
-    """The convolutions of one turn of every player, and how often each occurs. Found without memory or arithmetic, on
-    shapes alone. build makes the system anew; draw gives a batch as it is trained on, late in training, of as many
-    images as it is told, or of the usual number."""
+    """The convolutions of one step of every player, and how often each occurs, found on shapes alone. build: creates
+    the system. draw: a batch as late in training, of the given or of the usual number of images."""
     batch = draw(None)
     with on_shapes_alone():
         system = build()
@@ -131,21 +131,21 @@ def convolutions(build: Callable[[], System], draw: Callable[[int | None], Batch
                 with suppress(RuntimeError):
                     told = system.joint_forward(told)
             for player in system.players:
-                # it reads values (its networks are mostly through by then), or lacks what such a one was to make
+                # it reads values (most of its networks have run by then), or lacks outputs of such a step
                 with suppress(RuntimeError, KeyError):
                     player.losses(told)
     return recorder.found
 
 
 def convolutions_in(run: Callable[[], object]) -> Counter[Convolution]:
-    """The convolutions that a function does, and how often each occurs."""
+    """The convolutions that a function computes, and how often each occurs."""
     with _Recorder() as recorder:
         run()
     return recorder.found
 
 
 def heaviest(found: Mapping[Convolution, int]) -> dict[Convolution, int]:
-    """Those that do most of the work, with how often each occurs."""
+    """Those with most of the operations, and how often each occurs."""
     work = {convolution: times * convolution.operations() for convolution, times in found.items()}
     chosen: dict[Convolution, int] = {}
     done = 0
@@ -157,30 +157,30 @@ def heaviest(found: Mapping[Convolution, int]) -> dict[Convolution, int]:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds that the same work takes in each way, round by round: ways take turns, so what else the machine does
-    meets all of them. complete: every way had its rounds."""
+    """Seconds of the same work for each alternative, in interleaved rounds, so that other load affects all of them.
+    complete: every alternative had all its rounds."""
 
     rounds: Mapping[tuple[str, str], Sequence[float]]
     complete: bool = True
 
     def seconds(self) -> dict[tuple[str, str], float]:
-        """Of each way the fastest round, which was disturbed least."""
+        """The fastest round of each alternative, which was disturbed least."""
         return {way: min(seconds) for way, seconds in self.rounds.items()}
 
     def steady(self) -> bool:
-        """Whether they would be the same another time: complete, and no way varies much from round to round."""
+        """Whether they are reproducible: complete, with little variation from round to round."""
         return self.complete and all(is_steady(seconds) for seconds in self.rounds.values())
 
 
 def is_steady(rounds: Sequence[float]) -> bool:
-    """Whether half of these rounds of the same work take hardly longer than the fastest."""
+    """Whether half of these rounds take hardly longer than the fastest."""
     return median(rounds) <= STEADY * min(rounds)
 
 
 def faster(new: Sequence[float], old: Sequence[float], margin: float) -> bool:
-    """Whether the new way is so many times as fast as the old one by all that rounds in turns can tell: by the fastest
-    round of each, by the median of the ratios, and in most of the rounds. A program that comes and goes meanwhile can
-    make up one of these, hardly all."""
+    """Whether `new` is faster than `old` by this factor, by three criteria on interleaved rounds: the fastest round of
+    each, the median of the ratios, and most of the rounds. Another program that runs for a while may affect one of
+    them, hardly all."""
     ratios = [theirs / own for theirs, own in zip(old, new, strict=True)]
     agreeing = sum(ratio > margin for ratio in ratios) / len(ratios)
     return min(old) > margin * min(new) and median(ratios) > margin and agreeing >= AGREEING
@@ -192,15 +192,15 @@ def timings(
     dtypes: Collection[str] = tuple(DTYPES),
     budget: float = BUDGET,
 ) -> Timings:
-    """Seconds that the convolutions take, forward and backward, in each of these formats and in each layout; empty
-    without any. A way is left out that the device has not, or that is hopelessly slow on it."""
+    """Seconds of the convolutions, forward and backward, for each of these formats and each layout; empty without
+    convolutions. Alternatives that the device lacks, or that are far too slow on it, are left out."""
     most = LONGEST if device.type == "cpu" else LONGEST_ON_GPU
     parts = {one: one.within(most) for one in chosen}
     shares = {part: chosen[one] * one.operations() / part.operations() for one, part in parts.items()}
     times: dict[tuple[str, str], float] = {}
     for way in [(dtype, layout) for dtype in dtypes for layout in LAYOUTS] if chosen else ():
         limit = HOPELESS * min(times.values(), default=math.inf)
-        with suppress(RuntimeError):  # no such convolutions here
+        with suppress(RuntimeError):  # not supported on this device
             warm = (_seconds(shares, way, device, limit) for _ in range(WARM_UPS))
             if (first := next((seconds for seconds in warm if seconds < limit), None)) is not None:
                 times[way] = first
@@ -216,9 +216,8 @@ def timings(
 
 
 def fastest(measured: Mapping[tuple[str, str], Sequence[float]], allowed: Sequence[str]) -> tuple[str, str]:
-    """The format, of those that are allowed, and the layout to train in, by the rounds of each way; without timings the
-    first of them, in the layout of the images. bf16 must be WORTH it where fp32 is allowed, and contiguous CLEARLY
-    faster, as `faster` says."""
+    """The precision, of those allowed, and the layout to train in, by these timings; without timings the first allowed,
+    in channels-last. By `faster`, bf16 needs a factor of WORTH if fp32 is allowed, and contiguous of CLEARLY."""
     layouts = {dtype: _layout(measured, dtype) for dtype in allowed}
     best = {dtype: measured[dtype, layouts[dtype]] for dtype in allowed if (dtype, layouts[dtype]) in measured}
     dtype = allowed[0]
@@ -237,8 +236,8 @@ def _layout(measured: Mapping[tuple[str, str], Sequence[float]], dtype: str) -> 
 def _seconds(
     shares: Mapping[Convolution, float], way: tuple[str, str], device: torch.device, limit: float = math.inf
 ) -> float:
-    """Seconds of the convolutions, each as often as its share says, forward and backward; it stops beyond the limit.
-    Their images and weights are made one after the other, so that memory holds one of them."""
+    """Seconds of the convolutions, weighted by these shares, forward and backward; it stops beyond the limit. Images
+    and weights are allocated one after the other, so that memory holds those of one convolution."""
     dtype, layout = DTYPES[way[0]], LAYOUTS[way[1]]
     total = 0.0
     for convolution, share in shares.items():

@@ -21,7 +21,7 @@ import yaml
 from PIL import Image
 
 from zerosum.runs.folder import is_number, list_checkpoints, names_count, read_lines
-from zerosum.runs.report.far import far_from_done
+from zerosum.runs.report.convergence import unconverged_score
 from zerosum.runs.report.strip_paths import command_words, name_of_path, strip_paths
 from zerosum.runs.task import GENERATION, Task, task_named
 from zerosum.utils.errors import ConfigError
@@ -95,7 +95,7 @@ def gather(run: Path) -> dict[str, Any]:
         "environment": strip_paths(read_environment(run / "env.json")),
         "checkpoints": checkpoints(run / "checkpoints"),
         "floors": floors(run),
-        "far": far_from_done(read_lines(run / "evaluation.jsonl")),
+        "far": unconverged_score(read_lines(run / "evaluation.jsonl")),
         "evaluations": evaluations(run),
         **drawn,
     }

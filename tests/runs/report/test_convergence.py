@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.runs.report.made_run import make_run
-from zerosum.runs.report.far import far_from_done
+from zerosum.runs.report.convergence import unconverged_score
 from zerosum.runs.report.page import asset, gather
 
 
@@ -31,7 +31,7 @@ def scored(images, value, floor=0.7, reference=20.0):
     ],
 )
 def test_far_is_many_floors_and_no_small_part_of_one_unvarying_sample(lines, images, value):
-    found = far_from_done(lines, images)
+    found = unconverged_score(lines, images)
     assert found == (None if value is None else {"score": "fd2k@random", "value": value, "floor": 0.7})
 
 
