@@ -35,7 +35,7 @@ def test_a_config_comes_back(run):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("- 1\n", "holds no settings"),
+        ("- 1\n", "contains no settings"),
         ("a: [", "cannot be read"),
         ("[" * 5000, "cannot be read"),
         (yaml.safe_dump({**CONFIG, "schema": 2}), "newer version"),

@@ -93,7 +93,7 @@ def test_errors_are_sentences(run: Run, photos: Path, tmp_path: Path) -> None:
         ((photos, "--preview", "augment.shift=2", *look), "augment.shift=2: input should be less than or equal to 1"),
         ((photos, "--preview", "augment.hue=0.1", "--channels", "gray", *look), "augment.hue needs RGB images"),
         ((photos, "--preview", "augment=flip", "--out", tmp_path / "look.txt"), "has no picture format"),
-        (("builtin:ring:50", "--preview", "augment=flip", *look), "holds vectors"),
+        (("builtin:ring:50", "--preview", "augment=flip", *look), "contains vectors"),
     ):
         code, text, error = run(*words)
         assert (code, text) == (2, ""), error

@@ -175,7 +175,7 @@ def test_a_run_keeps_its_threads_and_gives_torch_back_its_own(machine, tmp_path)
     during.clear()
     zerosum.resume(run, images=48, threads="auto", listeners=[Sees()])
     assert set(during) == {2}
-    assert "trains on 2 threads, before on 1" in warned(run)[0]
+    assert "trains on 2 threads instead of 1" in warned(run)[0]
     assert yaml.safe_load((run / "config.yaml").read_text())["threads"] == 2
     machine(2, 1.0)
     zerosum.resume(run, images=64)

@@ -153,7 +153,7 @@ def test_what_was_disturbed_is_not_kept(machine, tmp_path, disturbance):
     machine(HALF, by_product=True, **disturbance)
     found = choose()
     assert not found.kept
-    assert "so it is not kept" in found.why
+    assert "and is not cached" in found.why
     assert [file for file in (tmp_path / "cache").rglob("*.json") if "seconds" in file.read_text()] == []
     timed = machine(WHOLE)
     before = len(timed)

@@ -752,7 +752,7 @@ def test_the_three_players_of_a_changer_have_their_curves(browser: Any, changer:
         assert "Latents at the limits of their range 30%" in window.inner_text("#chart-saturation .legend")
         lecture = window.locator("#reading h3").all_inner_texts()
         assert lecture == ["A latent and the age", "A discriminator conditioned on the age", "What the scores show"]
-        assert "into 24 numbers" in window.inner_text("#reading")
+        assert "to 24 numbers between" in window.inner_text("#reading")
         assert "(wrong_ages=false)" not in window.inner_text("#reading")
 
 
