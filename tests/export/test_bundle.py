@@ -205,7 +205,7 @@ def test_the_card_says_what_the_run_folder_knows(tmp_path):
         "`zerosum train dcgan x`",
         "drawn by zerosum itself",
         "generator.width=4",
-        "learnt by heart",
+        "memorised",
     ):
         assert words in card, words
     assert "secret" not in card

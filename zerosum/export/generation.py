@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ACROSS = 6  # generated images in a row of the sample sheet, and its rows
 WIDEST = 1536  # pixels of the sheet, as far as two images in a row allow
 POINTS = 2000  # on the plot of a network that makes vectors
-FEW = 2000  # images, below which a generator may have learnt them by heart
+FEW = 2000  # images, below which a generator may have memorised them
 
 
 class Generating(nn.Module):
@@ -47,7 +47,7 @@ class Generating(nn.Module):
 
 
 class GenerationExporter(TaskExporter):
-    """A generator leaves with its prior: ports of latents say how these are drawn."""
+    """Exports generators with their prior: the port of latents defines how to sample them."""
 
     pipeline = "unconditional-image-generation"
 
@@ -62,7 +62,7 @@ class GenerationExporter(TaskExporter):
         return [latent, *condition_ports(model, {"latent", "image"})]
 
     def example(self, model: Model, port: Port, column: int, places: Sequence[int]) -> Tensor:
-        """What the seeds of these numbers draw."""
+        """The inputs of these seeds."""
         if port.kind == "latent":
             return model.latents(places)
         drawn = conditions_for_seeds(model.info, places)
@@ -70,7 +70,7 @@ class GenerationExporter(TaskExporter):
         return torch.from_numpy(drawn[:, column - 1].copy())  # column 0 is the latent
 
     def sheet(self, model: Model, graph: Graph) -> tuple[Image.Image, str]:
-        """The images of the first seeds; points over the density they were drawn from, where it is known."""
+        """The images of the first seeds; for points, over the true density if it is known."""
         info = model.info
         if info.is_vectors:
             points = model.sample(POINTS)[:, :2]
@@ -93,14 +93,14 @@ class GenerationExporter(TaskExporter):
         ]
 
     def limits(self, model: Model) -> list[str]:
-        """Of few images also that they may have been learnt by heart."""
+        """For small sets also the possibility of memorised images."""
         if model.info.is_vectors:
             return []
         found = super().limits(model)
         if model.info.count < FEW:
             found.append(
-                f"It has learnt from {model.info.count:,} images, few enough to be learnt by heart: what it makes may "
-                "be a copy of one of them, with all rights in it."
+                f"It was trained on {model.info.count:,} images, few enough to be memorised: its output may be a copy "
+                "of one of them, to which the rights in that image apply."
             )
         return found
 
@@ -108,7 +108,7 @@ class GenerationExporter(TaskExporter):
         """Raises ConfigError for points, and for directions of other latents."""
         if model.info.is_vectors:
             raise ConfigError(
-                f"There is no page for {model.recipe.name}, which makes points, not pictures. Export it as onnx."
+                f"There is no page for {model.recipe.name}, which generates points, not images. Export it as onnx."
             )
         dimension = model.latents([0]).shape[1]
         if directions is not None and directions.vectors.shape[1] != dimension:

@@ -1,4 +1,4 @@
-"""ONNX: a graph as a file that onnxruntime and others run, held against PyTorch before it is written."""
+"""ONNX: a graph as a file for onnxruntime and others, compared with PyTorch before it is written."""
 
 import json
 import math
@@ -19,10 +19,10 @@ from zerosum.utils.errors import ConfigError, ZerosumError
 from zerosum.utils.files import write_atomic
 
 OPSET = 18
-MOST_BYTES = 2**31 - 2**20  # what a file of protocol buffers holds
+MOST_BYTES = 2**31 - 2**20  # limit of a protocol buffer file
 HALF_MAX = float(np.finfo(np.float16).max)
 LEVEL = 2 / 255  # of pictures in [-1, 1], as they are shown
-OLDEST = {"onnxscript": "0.6.0"}  # the first with what torch 2.11 asks it for
+OLDEST = {"onnxscript": "0.6.0"}  # the first that works with torch 2.11
 SMALL = 256  # numbers in a tensor below which 16 bits save nothing
 
 
@@ -30,10 +30,10 @@ def write_onnx(graph: Graph, path: Path, fp16: bool | None = False) -> dict[str,
     """Write the graph as an ONNX file, whole, with a batch of any size.
 
     It is first run in onnxruntime with batches of `BATCHES` and compared with PyTorch. fp16: weights are stored in 16
-    bits and widened when the file is loaded, which halves it; how much that changes is measured, not bounded, but for
-    what it makes that is not finite. None: so where it changes no picture by more than one level of 255.
+    bits and widened when the file is loaded, which halves it; the change of the output is measured but not limited,
+    except that it must be finite. None: 16 bits if no image changes by more than one level of 255.
     Returns opset, ir, bytes, fp16, batches and largest_difference: of pictures in [-1, 1], logits, levels of 8 bits, or
-    the share of the pixels of label maps that are of another class.
+    the share of pixels of label maps with another class.
     Raises ConfigError when onnx or onnxruntime is not installed, ZerosumError when the two differ, the file would be
     too large, or 16 bits cannot hold a weight; nothing is then written."""
     need("onnx", "onnxscript", "onnxruntime")
@@ -56,7 +56,7 @@ def write_onnx(graph: Graph, path: Path, fp16: bool | None = False) -> dict[str,
 
 
 def _halves_well(graph: Graph, proto: Any) -> bool:
-    """Whether weights of 16 bits change no picture by more than a level."""
+    """Whether no image changes by more than one level with 16-bit weights."""
     try:
         return _checked(graph, proto, True)[1] <= LEVEL
     except ZerosumError:
@@ -74,7 +74,7 @@ def _checked(graph: Graph, proto: Any, fp16: bool) -> tuple[bytes, float]:
     largest = max(difference(graph, run, rows) for rows in BATCHES)
     if largest == math.inf:
         raise ZerosumError(
-            "onnxruntime makes values that are not finite, or of another shape; no ONNX file was written."
+            "The output of onnxruntime is not finite, or has another shape; no ONNX file was written."
         )
     if not fp16 and largest > tolerance(graph):
         raise ZerosumError(
@@ -162,7 +162,7 @@ def _name_batch(proto: Any) -> None:
 
 
 def _described(port: Port) -> dict[str, Any]:
-    """A port in plain JSON values, for whoever opens the file and nothing else."""
+    """A port in plain JSON values, for programs that open only this file."""
     shape = ["batch" if side is None else side for side in port.shape]
     about: dict[str, Any] = {"name": port.name, "kind": port.kind, "shape": shape}
     if port.kind == "picture" and len(shape) == 4:

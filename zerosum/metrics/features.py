@@ -166,11 +166,11 @@ class Backbone:
 
 
 def open_extractor(text: str, channels: int, alpha: bool = False) -> Extractor:
-    """The extractor of that name for images of so many channels, of which the last may be alpha.
+    """The extractor of that name for images with this number of channels, including alpha if alpha is true.
 
-    text: `random`, `inception`, `resnet50` and the like, or `inception:FILE` and `resnet50:FILE` with weights of one's
-    own. Raises ConfigError when there is none of that name, its weights are out of reach, or it sees no such images;
-    DataError when the file does not hold its weights."""
+    text: `random`, `inception`, `resnet50` and others, or `inception:FILE` and `resnet50:FILE` with own weights. Raises
+    ConfigError for an unknown name, unavailable weights, or images that it does not support; DataError if the file does
+    not contain its weights."""
     name, path = named_extractor(text, channels, alpha)
     try:
         if name == "random":
@@ -201,7 +201,7 @@ def named_extractor(text: str, channels: int, alpha: bool = False) -> tuple[str,
     except ValueError as error:
         raise ConfigError(f"{error}.") from error
     if path and not Path(path).is_file():
-        raise DataError(f"There is no file of weights at {path}. Give that of {name}, or {name} alone.")
+        raise DataError(f"There is no weights file {path}. Give the path of weights of {name}, or only {name}.")
     return name, path
 
 

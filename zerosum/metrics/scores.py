@@ -59,9 +59,9 @@ def all_scores(fake: Tensor, real: Tensor) -> Scores:
 
 
 def halves(data: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two lots of at most n images of the set that a generator could learn from, of one size: the reals to score
-    against, and those that give the floor. No image of one is in the other, nor is a copy of it. Raises DataError when
-    the set has too few, ConfigError when fewer are asked for than can be scored."""
+    """Two disjoint parts of the same size, at most n images each, of the images that a generator could be trained on:
+    the reference, and the images for the floor; copies of an image are in the same part. Raises DataError if the set
+    is too small, ConfigError if n is."""
     if n < FEWEST:
         raise ConfigError(f"n is {n}; scores need {FEWEST} images a side or more, and mean little below a thousand.")
     rows = complete_indices(data)

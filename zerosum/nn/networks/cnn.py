@@ -145,10 +145,10 @@ def cnn(
     width: int = 32,
     weights: Mapping[str, Tensor] | None = None,
 ) -> Cnn:
-    """One of `NETWORKS` for images of shape (C, H, W) and so many classes.
+    """One of `NETWORKS` for images of shape (C, H, W) and this number of classes.
 
-    width: channels of the first layer of `small`. Fixed in the others.
-    weights: what it starts from (`Cnn.load_pretrained`); else it starts at random, from torch's current generator.
+    width: channels of the first layer of `small`; fixed in the others.
+    weights: initial weights (`Cnn.load_pretrained`); by default random, from torch's current generator.
     Raises ValueError for an unknown name, an image that is too small, fewer than two classes, or weights that do not
     fit."""
     if name not in NETWORKS:
