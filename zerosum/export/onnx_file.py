@@ -73,9 +73,7 @@ def _checked(graph: Graph, proto: Any, fp16: bool) -> tuple[bytes, float]:
     run = onnx_runner(content)
     largest = max(difference(graph, run, rows) for rows in BATCHES)
     if largest == math.inf:
-        raise ZerosumError(
-            "The output of onnxruntime is not finite, or has another shape; no ONNX file was written."
-        )
+        raise ZerosumError("The output of onnxruntime is not finite, or has another shape; no ONNX file was written.")
     if not fp16 and largest > tolerance(graph):
         raise ZerosumError(
             f"onnxruntime and PyTorch differ by {largest:.2g} at batches of {' and '.join(map(str, BATCHES))}, where "
