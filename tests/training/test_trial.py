@@ -38,9 +38,9 @@ def test_pix2pixhd_proposes_sizes_that_it_works_at(side):
 @pytest.mark.parametrize(
     ("name", "override", "side", "remedies"),
     [
-        ("pix2pix", "discriminator.patch=142", 32, ["size=64", "discriminator.patch=auto in place of 142"]),
-        ("pix2pixhd", "network.downs=7", 64, ["size=256", "network.downs=3 in place of 7"]),
-        ("pix2pixhd", "discriminator.scales=7", 64, ["size=128", "discriminator.scales=2 in place of 7"]),
+        ("pix2pix", "discriminator.patch=142", 32, ["size=64", "discriminator.patch=auto instead of 142"]),
+        ("pix2pixhd", "network.downs=7", 64, ["size=256", "network.downs=3 instead of 7"]),
+        ("pix2pixhd", "discriminator.scales=7", 64, ["size=128", "discriminator.scales=2 instead of 7"]),
     ],
 )
 def test_the_error_names_the_settings_and_the_size_that_work(name, override, side, remedies):
@@ -61,7 +61,7 @@ def test_a_batch_of_one_that_a_norm_refuses_is_known_before():
 
 
 def test_a_dry_run_refuses_what_training_would():
-    with pytest.raises(ConfigError, match=r"discriminator\.scales=2 in place of 7"):
+    with pytest.raises(ConfigError, match=r"discriminator\.scales=2 instead of 7"):
         plan("pix2pixhd", "builtin:portraits:20", overrides=["discriminator.scales=7", "size=64"])
 
 

@@ -82,10 +82,10 @@ def test_the_generator_is_found_among_other_networks(wrap, name, tmp_path: Path)
 def test_of_several_networks_those_that_there_are_are_named(tmp_path: Path) -> None:
     torch.save({"netG_A": state(), "netG_B": state(), "epoch": 3}, tmp_path / "both.pth")
     message = refused_with(tmp_path / "both.pth")
-    assert "holds 2 networks, netG_A, netG_B" in message
+    assert "contains 2 networks, netG_A, netG_B" in message
     assert "torch.load('both.pth')['netG_A']" in message
     torch.save({"epoch": 3, "best": 0.5}, tmp_path / "none.pth")
-    assert "It holds epoch, best." in refused_with(tmp_path / "none.pth")
+    assert "It contains epoch, best." in refused_with(tmp_path / "none.pth")
 
 
 def refused_with(path: Path) -> str:
