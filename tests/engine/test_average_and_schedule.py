@@ -36,6 +36,24 @@ def test_a_half_life_of_zero_is_the_network_itself_and_buffers_follow():
     assert not any(p.requires_grad for p in ema.average.parameters())
 
 
+def test_singular_vectors_are_copied_since_their_average_is_no_unit_vector():
+    """Averaged, they make the largest singular value too small and the weights of sampling too large."""
+    torch.manual_seed(0)
+    network = nn.utils.parametrizations.spectral_norm(nn.Linear(6, 4))
+    ema = Ema(network, half_life=1000)
+    for _ in range(20):
+        with torch.no_grad():
+            network.parametrizations.weight.original.normal_()
+        for _ in range(50):  # power iterations
+            network(torch.zeros(1, 6))
+        ema.update(network, 100, images_seen=10**9)
+    for name in ("_u", "_v"):
+        average, now = (getattr(one.parametrizations.weight[0], name) for one in (ema.average, network))
+        assert torch.equal(average, now)
+    averaged = ema.average.parametrizations.weight.original
+    assert not torch.allclose(averaged, network.parametrizations.weight.original)
+
+
 def test_the_average_starts_short_so_that_the_first_one_is_not_the_initial_weights():
     assert ramped(10_000, 1_000) == 50
     assert ramped(10_000, 10**7) == 10_000

@@ -5,6 +5,8 @@ import copy
 import torch
 from torch import nn
 
+from zerosum.utils.weight_norm import is_singular_vector
+
 
 def decay_for(images: int, half_life: float) -> float:
     """The decay over `images` images: one half after `half_life` of them. With a half-life of 0 the average is the
@@ -21,7 +23,8 @@ def ramped(half_life: float, images_seen: int, ramp: float = 0.05) -> float:
 class Ema:
     """The average of a network's parameters and floating-point buffers; integer buffers are copied.
 
-    Buffers are averaged too, because running statistics of batch norm belong to the weights."""
+    Buffers are averaged too, because running statistics of batch norm belong to the weights; but not the singular
+    vectors of spectral normalisation, whose average is shorter than 1 and would make weights too large."""
 
     def __init__(self, network: nn.Module, half_life: float) -> None:
         self.half_life = half_life
@@ -36,8 +39,13 @@ class Ema:
         """Update after `images` more images, `images_seen` in all; with half_life if given, else with its own, ramped
         up."""
         weight = 1 - decay_for(images, ramped(self.half_life, images_seen) if half_life is None else half_life)
-        average, current = list(self.average.state_dict().values()), list(network.state_dict().values())
-        floating = [i for i, tensor in enumerate(average) if tensor.is_floating_point()]
+        averages, current = self.average.state_dict(), list(network.state_dict().values())
+        average = list(averages.values())
+        floating = [
+            i
+            for i, (name, one) in enumerate(averages.items())
+            if one.is_floating_point() and not is_singular_vector(name)
+        ]
         torch._foreach_lerp_([average[i] for i in floating], [current[i] for i in floating], weight)
         for i in set(range(len(average))) - set(floating):
             average[i].copy_(current[i])

@@ -25,6 +25,7 @@ from zerosum.runs.task import ByTask
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError
 from zerosum.utils.seeds import rng
+from zerosum.utils.weight_norm import fold_weights
 
 if TYPE_CHECKING:
     from zerosum.inference.explore.directions import Directions
@@ -132,8 +133,9 @@ EXPORTING: ByTask[TaskExporter] = ByTask("zerosum.export")
 
 
 def noise_free_copy(network: nn.Module) -> nn.Module:
-    """A copy of the network on the CPU, without its inference noise."""
-    return disable_noise(copy.deepcopy(network).cpu())
+    """A copy of the network on the CPU, without its inference noise, and with the weights that normalised ones stand
+    for."""
+    return fold_weights(disable_noise(copy.deepcopy(network).cpu()))
 
 
 def encode_condition_inputs(indices: Sequence[Tensor], conditions: Sequence[Condition]) -> Tensor | None:

@@ -1,12 +1,13 @@
 """A recipe as data: the output of `zerosum recipes NAME --json`, used by forms and docs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from zerosum.data.conditioning.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
@@ -102,7 +103,7 @@ def flat(values: Any, prefix: str = "") -> dict[str, Any]:
 def layers_of(network: nn.Module, call: Callable[[], Any]) -> dict[str, Any]:
     """Parameter count of a network, and its innermost layers in order, each with its output shape for one sample; call
     runs the network on an example."""
-    leaves = [module for module in network.modules() if not list(module.children())]
+    leaves = list(dict.fromkeys(_innermost(network)))
     shapes: dict[nn.Module, str] = {}
 
     def record(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -117,10 +118,20 @@ def layers_of(network: nn.Module, call: Callable[[], Any]) -> dict[str, Any]:
             hook.remove()
     layers = [
         {
-            "layer": str(leaf).splitlines()[0],
+            "layer": f"{type(leaf).__name__.removeprefix('Parametrized')}({leaf.extra_repr()})",
             "output": shapes.get(leaf, ""),  # empty if the network uses the weights without calling the layer
-            "parameters": sum(p.numel() for p in leaf.parameters()),
+            "parameters": sum(p.numel() for p in leaf.parameters(recurse=is_parametrized(leaf))),
         }
         for leaf in leaves
     ]
     return {"parameters": sum(p.numel() for p in network.parameters()), "layers": layers}
+
+
+def _innermost(module: nn.Module) -> Iterator[nn.Module]:
+    """Layers with no others inside, a layer with a normalised weight being one; and those with parameters of their own
+    beside others."""
+    children = [] if is_parametrized(module) else list(module.children())
+    if not children or any(True for _ in module.parameters(recurse=False)):
+        yield module
+    for child in children:
+        yield from _innermost(child)

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 _PARTS = re.compile(r"(?P<before>(?:.*\.)?)parametrizations\.(?P<name>\w+)\.(?P<part>original[01]?|0\._[uv])")
 _OLD = {"original": "_orig", "0._u": "_u", "0._v": "_v", "original0": "_g", "original1": "_v"}
@@ -32,6 +34,30 @@ def plain_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             found[name] = tensor
     return found
+
+
+def is_singular_vector(name: str) -> bool:
+    """Whether a tensor of this name is one of the two vectors that spectral normalisation keeps beside a weight: a unit
+    vector, unlike an average of several."""
+    match = _PARTS.fullmatch(name)
+    return match is not None and match["part"] in ("0._u", "0._v")
+
+
+def fold_weights(network: nn.Module) -> nn.Module:
+    """Replace normalised weights by the weights that they stand for, in place; returns the network, whose outputs in
+    eval mode stay the same.
+
+    PyTorch's `remove_parametrizations` changes the class that copies of a module share, and so breaks the others."""
+    for module in list(network.modules()):
+        if is_parametrized(module):
+            names = list(cast(Any, module).parametrizations)
+            weights = {name: getattr(module, name).detach().clone() for name in names}
+            kind = type_before_parametrizations(module)
+            del module.parametrizations
+            module.__class__ = kind
+            for name, weight in weights.items():
+                module.register_parameter(name, nn.Parameter(weight))
+    return network
 
 
 def _older(name: str) -> str:

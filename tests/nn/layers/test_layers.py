@@ -261,6 +261,7 @@ class Mixed(TorchDispatchMode):
     [
         ("dcgan", 4), ("dcgan paper", 4), ("classifier lenet5", 4),
         ("r3gan", 4), ("progressive", 4), ("anime", 4), ("pokegan", 4), ("classifier", 4), ("caae", 4),
+        ("wgan-gp", 4), ("sagan", 4), ("dcgan attention", 4),
         ("pix2pix", 1), ("pix2pix", 4),
     ],
 )  # fmt: skip
@@ -273,7 +274,11 @@ def test_no_step_meets_two_layouts(name: str, count: int) -> None:
     info = DatasetInfo(
         "test", 8, (32, 32, 3), "uint8", (0, 255), False, classes, "", conditions=conditions, input=given
     )
-    settings: dict[str, Any] = {"paper": {"preset": "paper"}, "lenet5": {"network": "lenet5"}}.get(" ".join(more), {})
+    settings: dict[str, Any] = {
+        "paper": {"preset": "paper"},
+        "lenet5": {"network": "lenet5"},
+        "attention": {"attention": 16},
+    }.get(" ".join(more), {})
     if name == "progressive":
         settings = {"growth": {"start": 32}}
     system = recipe.build(recipe.configure(settings | {"batch": count}), info).to(torch.device("cpu"))

@@ -17,11 +17,11 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from zerosum.nn.layers.layout import Flatten, Unflatten, concat_channels
 from zerosum.nn.layers.leaky import LeakyReLU
 from zerosum.nn.layers.shift import Shift
+from zerosum.nn.layers.spectral import spectral_norm
 from zerosum.nn.networks.sizes import doublings
 
 Init = Literal["he", "published"]

@@ -13,10 +13,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
+from zerosum.nn.layers.attention import SelfAttention, in_order, index_of_side, run
 from zerosum.nn.layers.layout import Flatten, Unflatten, project_to_map
 from zerosum.nn.layers.leaky import LeakyReLU
+from zerosum.nn.layers.spectral import spectral_norm
 from zerosum.nn.networks.sizes import doublings
 
 Norm = Literal["batch", "layer", "spectral", "none"]
@@ -33,6 +34,7 @@ class Generator(nn.Module):
     condition_scale: the standard deviation of that embedding at the start; the latent's is 1. The larger, the sooner
     images are of their class and the later they vary within it: at 1 DCGAN's game learns one image for each class.
     norm_units: the first batch norm has a scale and shift for each unit (the authors') instead of each channel.
+    attention: the shorter side of the map with self-attention (Zhang et al. 2019), in pixels; 0: none.
     Without norm_units the network is convolutional throughout: latents (N, latent_dim, h, w) give an image that is
     2^n pixels larger for each step of h or w beyond 1.
     At 64 pixels: 3,576,704 parameters with the defaults; the authors' 18,885,760 with width=128, max_width=1024,
@@ -49,6 +51,7 @@ class Generator(nn.Module):
         norm_units: bool = False,
         condition_dim: int = 0,
         condition_scale: float = 0.1,
+        attention: int = 0,
     ) -> None:
         super().__init__()
         channels, height, image_width = shape
@@ -64,14 +67,24 @@ class Generator(nn.Module):
         if norm_units:
             layers = [Flatten(), nn.BatchNorm1d(wide * base_height * base_width), Unflatten(wide, *base)]
         layers.append(nn.ReLU(inplace=True))
+        ends = [len(layers)]  # of the layers of each map
         for inputs, outputs in pairwise(widths):
             layers.append(nn.ConvTranspose2d(inputs, outputs, kernel, 2, (kernel - 1) // 2, extra, bias=False))
             layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+            ends.append(len(layers))
         layers += [nn.ConvTranspose2d(widths[-1], channels, kernel, 2, (kernel - 1) // 2, extra, bias=False), nn.Tanh()]
+        index = index_of_side(attention, [min(base) << i for i in range(n)])
+        self.split = ends[index]
+        self.attention = SelfAttention(widths[index]) if attention else None
         self.layers = nn.Sequential(*layers)
         self.apply(_init_normal)
         if self.embed is not None:
             nn.init.normal_(self.embed.weight, 0.0, condition_scale)
+
+    def in_order(self) -> list[nn.Module]:
+        """Its parts from the latent to the image, as a transfer counts them."""
+        first = [part for part in (self.embed, self.project) if part is not None]
+        return [*first, *in_order(self.layers, self.attention, self.split)]
 
     def forward(self, latent: Tensor, condition: Tensor | None = None) -> Tensor:
         if self.embed is not None:
@@ -80,7 +93,7 @@ class Generator(nn.Module):
                 (latent, code[:, :, None, None].expand(-1, -1, *latent.shape[2:]) if latent.ndim == 4 else code), dim=1
             )
         first = self.project(latent) if latent.ndim == 4 else project_to_map(latent, self.project.weight)
-        images: Tensor = self.layers(first)
+        images: Tensor = run(self.layers, first, self.attention, self.split)
         return images
 
 
@@ -92,6 +105,7 @@ class Discriminator(nn.Module):
     features of the last layer, summed over the map, and added to the logit (projection, Miyato & Koyama 2018). Without
     norm the embedding is initialised with zeros: the features are not normalised, and their product with random weights
     of the size that the condition alone would suggest is tens to hundreds of times the unconditional logit.
+    attention: as in Generator.
     norm: `batch`, the paper's, makes the samples of a batch depend on each other, which breaks gradient penalties; use
     `layer` (Gulrajani et al. 2017, section 4), `spectral` (Miyato et al. 2018) or `none` (R3GAN).
     At 64 pixels: 2,765,568 parameters with the defaults; the authors' 17,232,768 with width=128, max_width=1024
@@ -106,6 +120,7 @@ class Discriminator(nn.Module):
         kernel: int = 4,
         norm: Norm = "batch",
         condition_dim: int = 0,
+        attention: int = 0,
     ) -> None:
         super().__init__()
         if norm not in ("batch", "layer", "spectral", "none"):
@@ -120,11 +135,16 @@ class Discriminator(nn.Module):
         leaky: Callable[[], nn.Module] = partial(nn.LeakyReLU, 0.2, inplace=True) if norm == "batch" else LeakyReLU
 
         layers: list[nn.Module] = []
+        ends = []  # of the layers of each map
         for depth, (inputs, outputs) in enumerate(pairwise((channels, *widths))):
             layers.append(nn.Conv2d(inputs, outputs, kernel, 2, (kernel - 1) // 2, bias=bias))
             if depth > 0:  # no norm over the first layer
                 layers += _norm_layers(norm, outputs)
             layers.append(leaky())
+            ends.append(len(layers))
+        index = index_of_side(attention, [min(height, image_width) >> (i + 1) for i in range(n)])
+        self.split = ends[index]
+        self.attention = SelfAttention(widths[index]) if attention else None
         layers += [Flatten(), nn.Linear(widths[-1] * base_height * base_width, 1, bias=bias)]
         self.layers = nn.Sequential(*layers)
         self.embed = nn.Linear(condition_dim, widths[-1], bias=False) if condition_dim else None
@@ -136,11 +156,16 @@ class Discriminator(nn.Module):
                 if isinstance(layer, nn.Conv2d | nn.Linear):
                     spectral_norm(layer)
 
+    def in_order(self) -> list[nn.Module]:
+        """Its parts from the image to the logit, as a transfer counts them."""
+        last = [] if self.embed is None else [self.embed]
+        return [*in_order(self.layers, self.attention, self.split), *last]
+
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         if self.embed is None:
-            logits: Tensor = self.layers(images).squeeze(1)
+            logits: Tensor = run(self.layers, images, self.attention, self.split).squeeze(1)
             return logits
-        features: Tensor = self.layers[:-2](images)
+        features = run(self.layers[:-2], images, self.attention, self.split)
         logits = self.layers[-2:](features).squeeze(1)
         return logits + (features.sum(dim=(2, 3)) * self.embed(condition)).sum(dim=1)
 

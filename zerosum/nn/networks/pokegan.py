@@ -12,12 +12,14 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from zerosum.nn.layers.attention import SelfAttention, in_order, index_of_side, run
 from zerosum.nn.layers.layout import Flatten, Unflatten
 from zerosum.nn.layers.leaky import LeakyReLU
 from zerosum.nn.layers.shift import Shift
+from zerosum.nn.layers.spectral import spectral_norm
 from zerosum.nn.networks.sizes import doublings
 
-CriticNorm = Literal["batch", "layer", "none"]
+CriticNorm = Literal["batch", "layer", "spectral", "none"]
 
 
 class Generator(nn.Module):
@@ -25,7 +27,8 @@ class Generator(nn.Module):
 
     shape: (C, H, W), a size that `sizes.doublings` can make. width: channels of the last hidden layer; each nearer the
     latent has twice as many, up to max_width. kernel: 5 (as published), or 4, a multiple of the stride, so that every
-    output pixel sees equally many inputs. 5,183,267 parameters at 128 pixels with kernels of 5.
+    output pixel sees equally many inputs. attention: the shorter side of the map with self-attention (Zhang et al.
+    2019), in pixels; 0: none. 5,183,267 parameters at 128 pixels with kernels of 5.
     Raises ValueError when the size cannot be made, or the kernel is neither."""
 
     def __init__(
@@ -35,6 +38,7 @@ class Generator(nn.Module):
         width: int = 32,
         max_width: int = 512,
         kernel: int = 5,
+        attention: int = 0,
     ) -> None:
         super().__init__()
         extra = _extra(kernel)
@@ -49,24 +53,33 @@ class Generator(nn.Module):
             *_norm("batch", wide),
             nn.ReLU(inplace=True),
         ]
+        ends = [len(layers)]  # of the layers of each map
         for inputs, outputs in pairwise(widths):
             layers.append(nn.ConvTranspose2d(inputs, outputs, kernel, 2, 1 + extra, extra))
             layers += [*_norm("batch", outputs), nn.ReLU(inplace=True)]
+            ends.append(len(layers))
         layers += [nn.ConvTranspose2d(widths[-1], channels, kernel, 2, 1 + extra, extra), nn.Tanh()]
+        index = index_of_side(attention, [min(base_height, base_width) << i for i in range(n)])
+        self.split = ends[index]
+        self.attention = SelfAttention(widths[index]) if attention else None
         self.layers = nn.Sequential(*layers)
         self.apply(_init_layer)
 
+    def in_order(self) -> list[nn.Module]:
+        """Its parts from the latent to the image, as a transfer counts them."""
+        return in_order(self.layers, self.attention, self.split)
+
     def forward(self, latent: Tensor) -> Tensor:
-        images: Tensor = self.layers(latent)
-        return images
+        return run(self.layers, latent, self.attention, self.split)
 
 
 class Critic(nn.Module):
     """Images (N, C, H, W) to scores (N,).
 
     shape: (C, H, W), a size that `sizes.doublings` can make; it is halved one time fewer than the generator doubles.
-    width: channels of the first layer; each further has twice as many. norm: `batch` as published, `layer` or `none`.
-    kernel: 5 (as published) or 4. 4,340,225 parameters at 128 pixels with `batch` and kernels of 5.
+    width: channels of the first layer; each further has twice as many. norm: `batch` as published, `layer`,
+    `spectral` (Miyato et al. 2018) or `none`. kernel: 5 (as published) or 4. attention: as in Generator. 4,340,225
+    parameters at 128 pixels with `batch` and kernels of 5.
     Raises ValueError when the size cannot be made, or the kernel is neither."""
 
     def __init__(
@@ -76,6 +89,7 @@ class Critic(nn.Module):
         max_width: int = 512,
         norm: CriticNorm = "batch",
         kernel: int = 5,
+        attention: int = 0,
     ) -> None:
         super().__init__()
         _extra(kernel)
@@ -84,15 +98,27 @@ class Critic(nn.Module):
         halvings = max(1, n - 1)
         widths = [min(width << i, max_width) for i in range(halvings)]
         layers: list[nn.Module] = []
+        ends = []  # of the layers of each map
         for depth, (inputs, outputs) in enumerate(pairwise((channels, *widths))):
             layers += [SameConv2d(inputs, outputs, kernel), *(_norm(norm, outputs) if depth else []), LeakyReLU()]
+            ends.append(len(layers))
+        index = index_of_side(attention, [min(height, image_width) >> (i + 1) for i in range(halvings)])
+        self.split = ends[index]
+        self.attention = SelfAttention(widths[index]) if attention else None
         layers += [Flatten(), nn.Linear(widths[-1] * (height >> halvings) * (image_width >> halvings), 1)]
         self.layers = nn.Sequential(*layers)
         self.apply(_init_layer)
+        if norm == "spectral":
+            for layer in self.layers:
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    spectral_norm(layer)
+
+    def in_order(self) -> list[nn.Module]:
+        """Its parts from the image to the score, as a transfer counts them."""
+        return in_order(self.layers, self.attention, self.split)
 
     def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.layers(images).squeeze(1)
-        return scores
+        return run(self.layers, images, self.attention, self.split).squeeze(1)
 
 
 class SameConv2d(nn.Conv2d):
