@@ -30,29 +30,6 @@ COMMANDS = {
 }
 """Names of commands in other tools; the first match is suggested."""
 
-RECIPES = {
-    "wgan": "dcgan loss=wasserstein penalty.clip=0.01 k=5",
-    "wgan-gp": "dcgan loss=wasserstein penalty.between=10 k=5 discriminator.norm=layer",
-    "lsgan": "dcgan loss=least-squares",
-    "dragan": "dcgan penalty.around=10 discriminator.norm=layer",
-    "cgan": "dcgan conditional=true discriminator.norm=none",
-    "acgan": "anime",
-    "progan": "progressive",
-    "pggan": "progressive",
-    "stylegan": "r3gan",
-    "stylegan2": "r3gan",
-    "stylegan3": "r3gan",
-    "biggan": "r3gan conditional=true",
-    "mlp": "gan",
-    "vanilla": "gan",
-    "unet": "segmenter",
-    "u-net": "segmenter",
-    "cnn": "classifier",
-    "resnet": "classifier network=resnet20",
-    "vgg": "classifier network=vgg-small",
-}
-"""Other names of systems, with the nearest recipe and settings."""
-
 OPTIONS = {
     "steps": ("iterations", "iters", "max_steps", "max_iter", "n_iter", "num_steps", "niter", "total_steps"),
     "images": ("n_images", "num_images", "total_images"),
@@ -154,8 +131,9 @@ def _refuse_command(name: str, words: Sequence[str], commands: Iterable[str]) ->
     if name.startswith("-"):
         return
     from zerosum.recipes.catalog import names
+    from zerosum.recipes.elsewhere import nearest_recipe
 
-    if name in names() or name.lower() in RECIPES:
+    if name in names() or nearest_recipe(name):
         raise ConfigError(f"{name!r} is a recipe; the command is {_line('train', name, *(words or ['DATA']))}.")
     if _is_data(name):
         raise ConfigError(f"{name!r} is not a command. To train on it: {_line('train', 'dcgan', name, *words)}.")
@@ -213,6 +191,8 @@ def _refuse_named_positionals(typed: Typed) -> None:
 
 def _refuse_recipe(typed: Typed, known: Iterable[str]) -> None:
     """The recipe is missing, comes after the data, or has another name here."""
+    from zerosum.recipes.elsewhere import difference, nearest_recipe
+
     recipe, *others = typed.positional
     if others and others[0] in known and (_is_data(recipe) or "/" in recipe):
         raise ConfigError(f"The recipe comes first: {_train(typed, [others[0], recipe, *others[1:]])}.")
@@ -223,10 +203,12 @@ def _refuse_recipe(typed: Typed, known: Iterable[str]) -> None:
             "for images, pix2pix for pairs, classifier for sub-folders that are classes; `zerosum recipes` lists "
             "them all."
         )
-    if meant := RECIPES.get(recipe.lower()):
+    if meant := nearest_recipe(recipe):
         name, *settings = meant.split()
         words = [name, *(others[:1] or ["DATA"]), *settings, *others[1:]]
-        raise ConfigError(f"There is no recipe {recipe!r}; the nearest is {meant}: {_train(typed, words)}.")
+        raise ConfigError(
+            f"There is no recipe {recipe!r}; the nearest is {meant}{difference(recipe)}: {_train(typed, words)}."
+        )
 
 
 def _refuse_unknown_options(typed: Typed, entry: "Entry") -> None:

@@ -21,8 +21,8 @@ from pydantic.fields import FieldInfo
 
 from zerosum.data.settings import parse_size
 from zerosum.nn.augment.settings import PRESET
-from zerosum.recipes.overrides import ALIASES, NAMED, closest, refuse_preset, refuse_two_words, validated
-from zerosum.utils.errors import ConfigError
+from zerosum.recipes.elsewhere import unknown_recipe
+from zerosum.recipes.overrides import ALIASES, NAMED, refuse_preset, refuse_two_words, validated
 
 FILE = Path(__file__).with_name("catalog.json")
 PACKAGE = Path(__file__).parent.parent  # zerosum
@@ -70,7 +70,7 @@ def entry_of(name: str) -> Entry:
     if name not in known or not _is_fresh(known[name]):
         known = catalog()
     if name not in known:
-        raise ConfigError(f"There is no recipe {name!r}{closest(name, known)}; there are {', '.join(known)}.")
+        raise unknown_recipe(name, known)
     return known[name]
 
 

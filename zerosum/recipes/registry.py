@@ -10,7 +10,8 @@ from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size, parse_size, size_text
 from zerosum.engine.players import System
 from zerosum.nn.augment.settings import PRESET
-from zerosum.recipes.overrides import closest, refuse_preset, refuse_two_words, validated
+from zerosum.recipes.elsewhere import unknown_recipe
+from zerosum.recipes.overrides import refuse_preset, refuse_two_words, validated
 from zerosum.recipes.settings import Settings
 from zerosum.runs.task import GENERATION, Task
 from zerosum.utils.errors import ConfigError
@@ -139,7 +140,7 @@ def get_recipe(name: str) -> Recipe:
     """The recipe of that name. Raises ConfigError that lists all recipes and suggests the nearest."""
     recipes = {recipe.name: recipe for recipe in list_recipes()}
     if name not in recipes:
-        raise ConfigError(f"There is no recipe {name!r}{closest(name, recipes)}; there are {', '.join(recipes)}.")
+        raise unknown_recipe(name, recipes)
     return recipes[name]
 
 
