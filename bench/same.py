@@ -33,6 +33,7 @@ NARROW: dict[str, list[str]] = {
     "classifier": ["label=hair"],
     "dcgan": ["generator.width=4", "discriminator.width=4"],
     "gan": ["generator.hidden=[16]", "discriminator.hidden=[16]"],
+    "lsgan": ["generator.width=4", "discriminator.width=4"],
     "pix2pix": ["generator.width=4", "discriminator.width=4", "discriminator.patch=16"],
     "pix2pixhd": [
         "network.width=4", "network.downs=1", "network.blocks=1", "discriminator.width=4", "discriminator.layers=1",
@@ -41,7 +42,10 @@ NARROW: dict[str, list[str]] = {
     "pokegan": ["generator.width=4", "critic.width=4"],
     "progressive": ["network.base=32", "network.latent_dim=8", "growth.stable=32", "growth.fade=32"],
     "r3gan": ["network.width=4"],
+    "sagan": ["generator.width=4", "discriminator.width=4"],
     "segmenter": ["width=4"],
+    "sngan": ["generator.width=4", "discriminator.width=4"],
+    "wgan-gp": ["generator.width=4", "discriminator.width=4"],
 }  # fmt: skip
 OPTIONS: dict[str, list[list[str]]] = {
     "dcgan": [

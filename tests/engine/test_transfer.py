@@ -210,7 +210,7 @@ def test_nothing_can_be_kept_that_comes_from_nowhere(part, gray, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["dcgan", "r3gan", "anime", "progressive", "pokegan", "gan"])
+@pytest.mark.parametrize("name", ["dcgan", "r3gan", "anime", "progressive", "pokegan", "gan", "sagan"])
 def test_every_game_can_keep_layers(name):
     recipe = get_recipe(name)
     settings = recipe.configure({"transfer": {"freeze_generator": 1, "freeze_discriminator": 1}})

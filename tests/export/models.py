@@ -34,6 +34,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "cyclegan": {"generator": {"width": 4, "blocks": 1}, "discriminator": {"width": 4, "layers": 1}},
     "dcgan": {"generator": {"width": 4}, "discriminator": {"width": 4}},
     "gan": {"generator": {"hidden": [16]}, "discriminator": {"hidden": [16]}},
+    "lsgan": {"generator": {"width": 4}, "discriminator": {"width": 4}},
     "pix2pix": {"generator": {"width": 4}, "discriminator": {"width": 4, "patch": 16}},
     "pix2pixhd": {
         "network": {"width": 4, "downs": 1, "blocks": 1},
@@ -43,7 +44,10 @@ SMALLER: dict[str, dict[str, Any]] = {
     "pokegan": {"generator": {"width": 4}, "critic": {"width": 4}},
     "progressive": {"network": {"base": 32, "latent_dim": 8}},
     "r3gan": {"network": {"width": 4}},
+    "sagan": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
     "segmenter": {"width": 4},
+    "sngan": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
+    "wgan-gp": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
 }
 OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "dcgan, told": ("dcgan", {"conditions": (HAIR, BIT), "conditional": True}),
@@ -52,6 +56,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
         "r3gan",
         {"conditions": (HAIR,), "conditional": True, "network": {"kind": "residual", "width": 16, "blocks": 1}},
     ),
+    "sngan": ("sngan", {"conditions": (HAIR,), "conditional": True}),
     "gan on points": ("gan", {**POINTS, "preset": "vectors"}),
     "progressive, half way": ("progressive", {"images": 12_500}),
     "pix2pix, noisy": (  # dropout begins at depth 5
@@ -67,7 +72,10 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "segmenter of maps": ("segmenter", {"input": LABELS}),
 }
-NAMES = [*(recipe.name for recipe in list_recipes()), *OTHERS]
+NAMES = list(dict.fromkeys([*(recipe.name for recipe in list_recipes()), *OTHERS]))
+SAME = {"lsgan": "dcgan", "wgan-gp": "sngan"}
+"""Recipes with the networks of another, which need not be compiled twice."""
+GRAPHS = [name for name in NAMES if name not in SAME]
 OF_INFO = ("shape", "dtype", "value_range", "conditions", "input", "instances", "source", "classes", "count")
 
 
@@ -97,9 +105,12 @@ def tiny(name: str, **more: Any) -> Any:
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.1)
                 module.running_var.uniform_(0.5, 1.5)
-        for parameter in network.parameters():
-            if parameter.dim() > 1 and recipe_name != "progressive":  # whose weights are scaled in use
+        for name_of, parameter in network.named_parameters():
+            scaled = recipe_name == "progressive" or "parametrizations" in name_of  # whose weights are scaled in use
+            if parameter.dim() > 1 and not scaled:
                 parameter.data.normal_(0, parameter[0].numel() ** -0.5)
+            if name_of.endswith("attention.gain"):
+                parameter.data.fill_(0.5)
         if isinstance(network, Pix2pixHDNetwork) and network.encoder is not None:
             network.set_styles({0: torch.randn(3, 3), 2: torch.randn(10, 3)})
     return MODELS[recipe.task](network.eval().requires_grad_(False), system, recipe, settings, info, images, 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.export.models import AGE, BIT, HAIR, NAMES, tiny
+from tests.export.models import AGE, BIT, HAIR, NAMES, SAME, tiny
 from zerosum.data.conditioning.conditions import Condition, encode_conditions
 from zerosum.data.dataset import Side
 from zerosum.data.decode.label_maps import VOID
@@ -140,6 +140,19 @@ def test_instances_draw_boundaries():
     graph = graph_of(tiny("pix2pixhd, objects"))
     maps, instances, style = graph.example(2)
     assert not torch.equal(graph.module(maps, instances, style), graph.module(maps, torch.zeros_like(maps), style))
+
+
+def test_recipes_whose_graphs_are_not_compiled_have_the_networks_of_another():
+    for name, other in SAME.items():
+        assert type(tiny(name).network) is type(tiny(other).network)
+
+
+def test_normalised_weights_leave_as_plain_ones():
+    """A file that divides them again at each run would be slower, and larger."""
+    model = tiny("sagan")
+    assert any("parametrizations" in name for name in model.network.state_dict())
+    for network in (graph_of(model).module, model.in_bf16().network):
+        assert not any("parametrizations" in name for name in network.state_dict())
 
 
 def test_noise_stays_in_the_package():

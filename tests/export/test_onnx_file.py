@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
-from tests.export.models import NAMES, tiny
+from tests.export.models import GRAPHS, tiny
 from zerosum.export import onnx_file
 from zerosum.export.graph import graph_of
 from zerosum.export.onnx_file import write_onnx
@@ -24,7 +24,7 @@ def run(path, graph, rows):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", GRAPHS)
 def test_every_recipe_is_computed_by_onnxruntime(name, tmp_path, capfd):
     graph = graph_of(tiny(name))
     found = write_onnx(graph, tmp_path / "model.onnx")

@@ -9,14 +9,14 @@ import zipfile
 import pytest
 import torch
 
-from tests.export.models import NAMES, tiny
+from tests.export.models import GRAPHS, tiny
 from zerosum.export import program
 from zerosum.export.graph import graph_of
 from zerosum.export.program import program_runner, write_program
 from zerosum.utils.errors import DataError, ZerosumError
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", GRAPHS)
 def test_every_recipe_is_computed_by_torch_alone(name, tmp_path):
     graph = graph_of(tiny(name))
     found = write_program(graph, tmp_path / "model.pt2")

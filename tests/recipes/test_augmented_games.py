@@ -35,6 +35,7 @@ TINY = {
     "caae": {"network": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4, "hidden": 8}},
     "dcgan": {"generator": {"width": 4}, "discriminator": {"width": 4}},
     "gan": {"generator": {"hidden": [16]}, "discriminator": {"hidden": [16]}},
+    "lsgan": {"generator": {"width": 4}, "discriminator": {"width": 4}},
     "pix2pix": {"generator": {"width": 4}, "discriminator": {"width": 4, "patch": 16}},
     "pix2pixhd": {
         "network": {"width": 4, "downs": 1, "blocks": 1},
@@ -43,6 +44,9 @@ TINY = {
     "pokegan": {"generator": {"width": 4}, "critic": {"width": 4}, "discriminator_steps": 2},
     "progressive": {"network": {"base": 16, "largest": 8, "latent_dim": 8}},
     "r3gan": {"network": {"width": 4, "largest": 8}},
+    "sagan": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
+    "sngan": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
+    "wgan-gp": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
 }
 
 

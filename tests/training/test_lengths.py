@@ -119,13 +119,19 @@ FOLLOWING = {
     "classifier": (3e-4, 3e-5),
     "dcgan": (1e-3, 2e-4),
     "r3gan": (2e-3, 5e-4),
+    "lsgan": (1e-3, 2e-4),
+    "sngan": (5e-4, 0),
 }
 
 
 @pytest.mark.parametrize("options", [{"images": 20_000}, {"overrides": ["images=20000"]}, {"steps": 1_250}])
 @pytest.mark.parametrize("name", FOLLOWING)
 def test_a_schedule_ends_where_the_run_ends(name, options, data):
-    more = {"dcgan": {"first": {"images": 0}}, "pix2pixhd": {"features": {"enabled": False}}}
+    more = {
+        "dcgan": {"first": {"images": 0}},
+        "lsgan": {"first": {"images": 0}},
+        "pix2pixhd": {"features": {"enabled": False}},
+    }
     smaller = SMALLER.get(name, {}) | {"batch": 16, "size": "16"} | more.get(name, {})
     planned = plan(name, data_for(name, data), settings=smaller, **options)
     player = game(name, planned, ("a", "b") if name == "classifier" else ()).players[-1]
@@ -243,10 +249,10 @@ def test_the_clock_of_a_goal_in_minutes_never_goes_back(name):
     settings = get_recipe(name).configure({"images": 1_000})
     seen = [settings.clock(220 * i, i / 9) for i in range(10)]
     assert seen == sorted(seen)
-    if name in ("pix2pix", "pix2pixhd", "segmenter", "classifier", "cyclegan", "cut"):
+    if name in ("pix2pix", "pix2pixhd", "segmenter", "classifier", "cyclegan", "cut", "sngan", "sagan", "wgan-gp"):
         assert seen[0] == 0
         assert seen[-1] == settings.clock(5, 1.0) == 1_000  # whatever number of images the time was enough for
-    elif name in ("dcgan", "r3gan"):
+    elif name in ("dcgan", "lsgan", "r3gan"):
         assert settings.clock(0, 1.0) == settings.decay.images
         assert settings.clock(settings.decay.images + 7, 0.1) == settings.decay.images + 7
     else:

@@ -18,7 +18,15 @@ from zerosum.nn.networks.dcgan import Discriminator, Generator
 from zerosum.nn.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import adam, device_of, generate_from_latents, shared_fakes, standard_game, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import ConditionalSettings, DecaySettings, GanAdamSettings, Strict
+from zerosum.recipes.settings import (
+    ATTENTION_HELP,
+    Attention,
+    ConditionalSettings,
+    DecaySettings,
+    GanAdamSettings,
+    Strict,
+    attention_side,
+)
 from zerosum.utils.errors import ConfigError
 
 Norm = Literal["batch", "layer", "spectral", "none"]
@@ -57,6 +65,7 @@ class DcganSettings(ConditionalSettings):
         4, description="side of the convolutions: 4 (Torch and PyTorch versions) or 5 (the paper's)"
     )
     max_width: PositiveInt = Field(1024, description="no layer has more channels than this")
+    attention: Attention = Field(0, description=ATTENTION_HELP)
     optimizer: GanAdamSettings = GanAdamSettings(lr=1e-3)
     decay: DecaySettings = DecaySettings()
     first: FirstSettings = FirstSettings()
@@ -121,13 +130,14 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     shape = (channels, height, width)
     part = settings.generator
     published = settings.kernel == 5
-    condition_dim = width_of(data.conditions)
+    condition_dim, attention = width_of(data.conditions), attention_side(settings.attention, height, width)
     if published and settings.batch == 1:
         raise ConfigError("batch=1: kernel=5 has batch norm over the batch alone, which needs 2 images or more.")
     try:
         generator = Generator(
-            shape, part.latent_dim, part.width, settings.max_width, settings.kernel, published, condition_dim
-        )
+            shape, part.latent_dim, part.width, settings.max_width, settings.kernel, published, condition_dim,
+            attention=attention,
+        )  # fmt: skip
     except ValueError as error:
         raise ConfigError(f"These networks cannot be built: {error}.") from error
 
@@ -150,7 +160,7 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
         chosen = settings.discriminator
         try:
             discriminator = Discriminator(
-                shape, chosen.width, settings.max_width, settings.kernel, chosen.norm, condition_dim
+                shape, chosen.width, settings.max_width, settings.kernel, chosen.norm, condition_dim, attention
             )
         except ValueError as error:
             raise ConfigError(f"These networks cannot be built: {error}.") from error

@@ -16,7 +16,17 @@ from zerosum.nn.networks.pokegan import Critic, CriticNorm, Generator
 from zerosum.nn.networks.sizes import nearest_size
 from zerosum.recipes.adversarial import Game, adam, device_of, two_players
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.settings import AdversarialSettings, GanAdamSettings, LossName, PenaltySettings, Strict
+from zerosum.recipes.settings import (
+    ATTENTION_HELP,
+    AdversarialSettings,
+    Attention,
+    GanAdamSettings,
+    LossName,
+    PenaltySettings,
+    Strict,
+    attention_side,
+)
+from zerosum.utils.errors import ConfigError
 from zerosum.utils.seeds import seed_of
 
 
@@ -31,7 +41,7 @@ class CriticSettings(Strict):
     """From image to score."""
 
     width: PositiveInt = Field(32, description="channels of the first layer; each layer further doubles it")
-    norm: CriticNorm = Field("layer", description="batch (as published), layer or none")
+    norm: CriticNorm = Field("layer", description="batch (as published), layer, spectral or none")
 
 
 class OptimizerSettings(GanAdamSettings):
@@ -52,6 +62,7 @@ class PokeganSettings(AdversarialSettings):
         4, description="side of the convolutions: 4, a multiple of the stride, or 5 (as published)"
     )
     max_width: PositiveInt = Field(512, description="no layer has more channels than this")
+    attention: Attention = Field(0, description=ATTENTION_HELP)
     loss: LossName = Field("wasserstein", description="the adversarial loss")
     penalty: PenaltySettings = Field(PenaltySettings(between=10), description="penalties on the critic")
     discriminator_steps: PositiveInt = Field(1, description="critic steps before each generator step")
@@ -109,7 +120,11 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
     effect; `data.channels=rgb data.background=black` composites them over a colour when packing."""
     height, width, channels = data.shape
     shape, part = (channels, height, width), settings.generator
-    generator = Generator(shape, part.latent_dim, part.width, settings.max_width, settings.kernel)
+    attention = attention_side(settings.attention, height, width)
+    try:
+        generator = Generator(shape, part.latent_dim, part.width, settings.max_width, settings.kernel, attention)
+    except ValueError as error:
+        raise ConfigError(f"These networks cannot be built: {error}.") from error
 
     def generate(batch: Batch) -> Tensor:
         count, device = len(batch["image"]), device_of(generator)
@@ -139,7 +154,11 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
         return uniform_latents(seeds, part.latent_dim)
 
     def players() -> list[Player]:
-        critic = Critic(shape, settings.critic.width, settings.max_width, settings.critic.norm, settings.kernel)
+        part = settings.critic
+        try:
+            critic = Critic(shape, part.width, settings.max_width, part.norm, settings.kernel, attention)
+        except ValueError as error:
+            raise ConfigError(f"These networks cannot be built: {error}.") from error
         game = Game(generate, lambda images, batch: critic(images), real_images, critic=critic)
         return two_players(settings, generator, critic, game, optimizer)
 

@@ -59,6 +59,18 @@ ORDER_BEFORE = {"split": "order"}
 """The split of runs whose version did not have the setting."""
 
 
+Attention = NonNegativeInt | Literal["half"]
+ATTENTION_HELP = (
+    "self-attention in both networks, at the feature map whose shorter side has this many pixels, or half those of "
+    "the image; 0: none"
+)
+
+
+def attention_side(attention: Attention, height: int, width: int) -> int:
+    """The shorter side of the feature map with self-attention, in images of this size; 0: none."""
+    return min(height, width) // 2 if attention == "half" else attention
+
+
 class Strict(BaseModel):
     """Immutable settings; unknown keys are errors."""
 
