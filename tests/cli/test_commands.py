@@ -145,7 +145,7 @@ def test_sample_names_a_damaged_checkpoint(trained, tmp_path, run):
         (["train", "gan", "{data}", "precision=bf16"], 2, ["option of the command", "--precision"]),
         (["train", "gan", "{data}", "--config", "none.yaml"], 2, ["none.yaml", "cannot be read"]),
         (["train", "dcgan", "{data}", "size=37"], 2, ["size=37", "dcgan", "nearest"]),
-        (["train", "dcgan", "builtin:ring", "--dry-run"], 2, ["builtin:ring holds vectors", "use gan"]),
+        (["train", "dcgan", "builtin:ring", "--dry-run"], 2, ["builtin:ring contains vectors", "use gan"]),
         (["train", "gan", "{data}", "--out", "{full}"], 2, ["exists already", "--out"]),
         (["train", "gan", "nowhere/"], 3, ["nowhere"]),
         (["train", "gan", "{empty}"], 3, ["{empty}"]),

@@ -145,7 +145,7 @@ def test_masks_in_shades_of_gray_are_classes(
     known = data.inputs[data.inputs != 255]
     assert known.max() == highest
     assert (known.size == data.inputs.size) == (values != [0, 1, 255])
-    assert bool([note for note in report.notes if "shades" in note]) == (levels_of(names) != ())
+    assert bool([note for note in report.notes if "gray levels" in note]) == (levels_of(names) != ())
     source = open_source(tmp_path / "set/masks")
     first = next(iter(source.records()))
     assert np.array_equal(_pixels(first, data.info.input, PAIRS, None), data.inputs[0])
