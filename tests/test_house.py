@@ -18,7 +18,7 @@ ROOMS = {
     "export": "a trained network for others: card, ONNX, torch program, and the page that web/ builds",
     "evaluation": "evaluate and compare runs; a file for each task; training on synthetic images",
     "training": "train, resume and plan; tasks/ a file for each task; what the data decides, and warnings; doctor",
-    "inference": "trained networks at work: sample, translate, tag; explore/ walks, arithmetic, projection, directions",
+    "inference": "trained networks at work: sample, translate, tag; anomalies/; explore/ walks, projection, directions",
     "models": "trained networks, loaded or imported: a file a kind; tiling, sample sheets, feature extractors",
     "recipes": "one file a system: settings, presets, what builds it; the registry; catalog.json (`make catalog`)",
     "engine": "players and their step, the loop, average, schedules, watch; autotune/ measures this machine",

@@ -50,6 +50,10 @@ UNPAIRED_LESS = {
     "cut photos/": "cut photos/ size=16 generator.width=4 generator.blocks=1 discriminator.layers=1 "
     "discriminator.width=4 --images 4",
 }
+ANOMALIES_LESS = {
+    "r3gan normal/": "r3gan normal/ network.width=4 --images 32",
+    "anomalies runs/normal": "anomalies runs/normal --images 64",
+}
 AGED_LESS = {
     "caae faces/": "caae faces/ network.width=4 discriminator.width=4 --images 32",
     "caae parts/": "caae parts/ network.width=4 discriminator.width=4 --images 32",
@@ -217,6 +221,24 @@ def test_the_commands_of_the_readme_without_pairs(photos, run_line):
     assert len(list((photos / "there").rglob("*.png"))) == 70
     assert zerosum.load(photos / "runs/lighter").info.classes == ("dark", "light")
     assert zerosum.load(photos / "runs/others").recipe.name == "cyclegan"
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_for_anomalies(tmp_path, run_line):
+    rng = np.random.default_rng(0)
+    for folder, count in (("normal", 40), ("unseen", 100), ("parts", 3)):
+        (tmp_path / folder).mkdir()
+        for i in range(count):
+            Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(tmp_path / folder / f"{i}.png")
+    shutil.copy(tmp_path / "parts/0.png", tmp_path / "part.jpg")
+    (lines,) = [block.splitlines() for block in blocks("README.md", "sh") if "zerosum anomalies" in block]
+    assert len(lines) == 3
+    for line in lines:
+        for long, short in ANOMALIES_LESS.items():
+            line = line.replace(long, short)
+        run_line(line)
+    assert len(list((tmp_path / "found/maps").iterdir())) == 3
+    assert (tmp_path / "normal-anomalies/found.csv").is_file()
 
 
 @pytest.mark.slow

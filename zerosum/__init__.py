@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zerosum.evaluation.compare import compare
     from zerosum.evaluation.evaluate import evaluate
     from zerosum.evaluation.synthetic import synthetic_score
+    from zerosum.inference.anomalies.detect import anomalies
     from zerosum.inference.tagging import tag
     from zerosum.inference.translating import translate
     from zerosum.models.classifier import Classifier
@@ -34,6 +35,7 @@ __all__ = [
     "Run",
     "Translator",
     "__version__",
+    "anomalies",
     "compare",
     "evaluate",
     "list_recipes",
@@ -52,6 +54,7 @@ _HOMES = {
     "Model": "zerosum.models.generator",
     "Run": "zerosum.training.train",
     "Translator": "zerosum.models.translator",
+    "anomalies": "zerosum.inference.anomalies.detect",
     "compare": "zerosum.evaluation.compare",
     "evaluate": "zerosum.evaluation.evaluate",
     "list_recipes": "zerosum.recipes.registry",

@@ -17,6 +17,7 @@ import typer
 
 from zerosum import __version__
 from zerosum.cli import words
+from zerosum.cli.anomalies import anomalies
 from zerosum.cli.compare import compare
 from zerosum.cli.demo import demo
 from zerosum.cli.doctor import doctor
@@ -62,7 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (recipes, prepare, train, resume, sample, evaluate, compare, tag, export, doctor, demo):
+for command in (recipes, prepare, train, resume, sample, evaluate, compare, tag, anomalies, export, doctor, demo):
     app.command(cls=Once)(countable(command))
 # translate takes an option named after the edited attribute: --age 60
 ANY = {"allow_extra_args": True, "ignore_unknown_options": True}

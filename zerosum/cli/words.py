@@ -25,6 +25,7 @@ COMMANDS = {
     "recipes": ("list", "models", "systems", "recipe", "ls"),
     "prepare": ("prep", "check", "preprocess", "dataset", "inspect"),
     "explore": ("interpolate", "walk", "latent", "project", "directions"),
+    "anomalies": ("anomaly", "detect", "outliers", "anogan", "defects"),
     "export": ("save", "onnx", "deploy", "convert-onnx"),
     "doctor": ("info", "version", "env"),
 }
@@ -52,7 +53,7 @@ POSITIONAL = {
 PAGES = ("studio", "report", "show", "view", "open", "ui", "web", "serve", "dashboard", "tensorboard", "monitor")
 PREFIXES = ("builtin:", "torchvision:")
 MOST_PARTS = 6  # words in an unquoted name with spaces
-TAKE_A_RUN = ("sample", "resume", "translate", "evaluate", "export", "explore", "compare")
+TAKE_A_RUN = ("sample", "resume", "translate", "evaluate", "export", "explore", "compare", "anomalies")
 LENGTHS = ("images", "steps", "minutes")
 
 Options = Mapping[str, bool]

@@ -18,6 +18,7 @@ from zerosum.data.records import NoTestPart
 from zerosum.data.sampler import epoch_order
 from zerosum.data.scan import Progress
 from zerosum.data.settings import Part
+from zerosum.models.as_trained import form_text, refuse_other_form
 from zerosum.models.classifier import Classifier
 from zerosum.models.generator import Model
 from zerosum.models.translator import Translator
@@ -52,12 +53,7 @@ def open_like(model: AnyModel, data: str, part: Part, packing: Progress | None =
     dataset = open_dataset(data, size, model.settings.data, progress=packing, part=part)
     dataset = TRAINING[model.recipe.task].prepare_like(dataset, model.settings, model.info)
     found, known = dataset.info, model.info
-    if (found.shape, found.dtype, found.alpha) != (known.shape, known.dtype, known.alpha):
-        raise DataError(
-            f"{data} has {form_text(found.shape, found.dtype)}; the run needs "
-            f"{form_text(known.shape, known.dtype)}. Convert the data with `zerosum prepare` (--size, "
-            "--channels, --depth), or train a run on it."
-        )
+    refuse_other_form(found, known, data)
     if known.input is not None:
         found = _match_pairs(found, known, known.input, data)
     dataset.info = replace(
@@ -205,15 +201,6 @@ def true_labels(dataset: Dataset, rows: np.ndarray, names: Sequence[str]) -> np.
     if dataset.labels is None:
         raise DataError(f"{source} has no classes to test against: put the images of each class in their own folder.")
     return map_labels(dataset.labels[rows], dataset.info.classes, names, source)
-
-
-def form_text(shape: tuple[int, ...], dtype: str, labels: Sequence[str] = ()) -> str:
-    """A description of images of this form, or of label maps."""
-    if len(shape) == 1:
-        return f"points of {shape[0]} dimensions"
-    if labels:
-        return f"label maps of {len(labels)} classes"
-    return f"{dtype} images of {shape[0]}x{shape[1]} pixels and {shape[2]} channel{'s' if shape[2] > 1 else ''}"
 
 
 def save_scores(

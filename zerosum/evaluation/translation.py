@@ -22,7 +22,6 @@ from zerosum.engine.randomness import seeded
 from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.common import (
     PartChoice,
-    form_text,
     memorisation_note,
     save_figure,
     select_rows,
@@ -35,6 +34,7 @@ from zerosum.metrics.features import Extractor
 from zerosum.metrics.neighbours import nearest
 from zerosum.metrics.scores import FEWEST, NETWORK, as_stored, batches, distance_scores, made_by, score_name
 from zerosum.metrics.segmentation import AreasUnderCurves, SegmentationScores, confusion, segmentation_scores
+from zerosum.models.as_trained import form_text
 from zerosum.models.feature_extractors import extractor_for, features_of
 from zerosum.models.loading import load_translator
 from zerosum.models.paired_scores import BATCH, image_scores, paired_scores, pairs

@@ -81,7 +81,7 @@ class RandomFeatures:
                 f"got {tuple(images.shape[1:])}: enlarge the images, or open the extractor for their channels"
             )
         if self.alpha:  # the colours of transparent pixels are seen by nobody
-            images = torch.cat((_over_white(images), images[:, -1:]), dim=1)
+            images = torch.cat((over_white(images), images[:, -1:]), dim=1)
         maps = quantised(images)
         features = [adaptive_avg_pool2d(maps, 8).flatten(1)]
         for kernels in self.kernels:
@@ -218,7 +218,7 @@ def resized(images: Tensor, side: int) -> Tensor:
     return interpolate(images, (side, side), mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
 
 
-def _over_white(images: Tensor) -> Tensor:
+def over_white(images: Tensor) -> Tensor:
     """The colours of images in [-1, 1] whose last channel is opacity, composited over white."""
     opacity = (images[:, -1:] + 1) / 2
     return images[:, :-1] * opacity + (1 - opacity)  # white is 1
@@ -237,7 +237,7 @@ def _to_colour(channels: int, alpha: bool, name: str) -> tuple[Callable[[Tensor]
         if images.shape[1] != channels:
             raise ValueError(f"{name} was opened for images of {channels} channels, got {images.shape[1]}")
         if alpha:
-            images = _over_white(images)
+            images = over_white(images)
         return images.expand(-1, 3, -1, -1)
 
     words = ["alpha laid over white"] * alpha + ["gray to colour"] * (colours == 1)

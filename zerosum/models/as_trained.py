@@ -1,6 +1,6 @@
 """Preprocess any picture like the training data of a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -49,3 +49,22 @@ def as_trained(picture: Picture, info: DatasetInfo, settings: PackSettings) -> n
         return conform(decoded, form_of(info, settings)).pixels
     except BadImage as reason:
         raise DataError(f"{name}: {reason}.") from None
+
+
+def refuse_other_form(found: DatasetInfo, known: DatasetInfo, data: str) -> None:
+    """Raises DataError if the images of DATA have another size, depth or channels than the run's."""
+    if (found.shape, found.dtype, found.alpha) != (known.shape, known.dtype, known.alpha):
+        raise DataError(
+            f"{data} has {form_text(found.shape, found.dtype)}; the run needs "
+            f"{form_text(known.shape, known.dtype)}. Convert the data with `zerosum prepare` (--size, "
+            "--channels, --depth), or train a run on it."
+        )
+
+
+def form_text(shape: tuple[int, ...], dtype: str, labels: Sequence[str] = ()) -> str:
+    """A description of images of this form, or of label maps."""
+    if len(shape) == 1:
+        return f"points of {shape[0]} dimensions"
+    if labels:
+        return f"label maps of {len(labels)} classes"
+    return f"{dtype} images of {shape[0]}x{shape[1]} pixels and {shape[2]} channel{'s' if shape[2] > 1 else ''}"

@@ -429,8 +429,8 @@ def changed_split(folder: RunFolder, recipe: Recipe, settings: Settings, info: D
 
 
 def _note_trained_on(run: RunFolder, setup: Setup) -> None:
-    """Store which images are trained on, if images are held out. A generator holds none out."""
-    if setup.recipe.task.holds_out:
+    """Store which images are trained on: they are never held out, and never calibrated on to find anomalies."""
+    if not setup.data.info.is_vectors:
         run.add_trained_on(setup.data.content.keys[setup.task.rows(setup.settings, setup.data, setup.seed)])
 
 

@@ -134,6 +134,14 @@ def captioned(
     return sheet
 
 
+def heat_colours(heat: np.ndarray) -> np.ndarray:
+    """Heat (..., H, W) from 0 to 1 as colours (..., H, W, 3), uint8: black, purple, orange at 0.5, pale yellow."""
+    at = (0.0, 0.25, 0.5, 0.75, 1.0)
+    colours = np.array([(0, 0, 4), (80, 18, 123), (222, 73, 60), (252, 165, 10), (252, 255, 180)])
+    parts = [np.interp(np.nan_to_num(heat), at, column) for column in colours.T]
+    return np.rint(np.stack(parts, axis=-1)).astype(np.uint8)
+
+
 def headed(sheet: Image.Image, names: Sequence[str]) -> Image.Image:
     """A sheet with the names of its columns above, truncated to the width of the column."""
     headed = Image.new("RGB", (sheet.width, sheet.height + HEAD), PAPER)

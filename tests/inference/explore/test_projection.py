@@ -14,7 +14,7 @@ from tests.inference.explore.models import HAIR, eye_of, info_of, model_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.tensors import to_float
 from zerosum.inference.explore import projection
-from zerosum.inference.explore.projection import features_for, project, read_target, write_projection
+from zerosum.inference.explore.projection import descend, features_for, project, read_target, write_projection
 from zerosum.inference.explore.shown import clamp_latents
 from zerosum.models.generator import Model
 from zerosum.utils.errors import ConfigError, DataError
@@ -59,6 +59,17 @@ def test_it_is_the_same_every_time_and_another_with_another_seed():
     first, again = (project(model, image, starts=2, steps=5) for _ in range(2))
     assert torch.equal(first.latent, again.latent)
     assert not torch.equal(first.trajectory[0], project(model, image, starts=2, steps=5, seed=1).trajectory[0])
+
+
+def test_each_target_of_a_batch_is_approached_as_if_alone():
+    model = model_of("dcgan")
+    features = features_for("random", model.info)
+    targets = torch.stack([torch.full((3, 16, 16), -0.1), model.sample(1, as_tensor=True)[0]])
+    latents = model.latents([5, 6])
+    together = descend(model, targets, latents, None, 10, features)[-1]
+    for i in range(2):
+        alone = descend(model, targets[[i]], latents[[i]], None, 10, features)[-1]
+        assert_close(together[[i]], alone, rtol=1e-3, atol=1e-4)
 
 
 def test_starts_are_taken_in_parts_where_images_are_large(monkeypatch):

@@ -90,14 +90,14 @@ def project(
         if not 1 <= value <= most:
             raise ConfigError(f"{name} is {value}; it must be 1 to {most:,}.")
     target_tensor = to_float(target[None], model.info, model.device)
-    latents, condition = _best_random(model, target_tensor, starts, seed, conditions)
+    latents, condition = random_candidates(model, starts, seed, conditions).nearest(target_tensor, starts)
     at_once = max(1, MOST_AT_ONCE // (target.shape[0] * target.shape[1]))
     trajectories = []
     for start in range(0, starts, at_once):
         part = slice(start, start + at_once)
         part_condition = None if condition is None else condition[part]
         report_step = _counted(progress, start * steps, min(at_once, starts - start), starts * steps)
-        trajectories.append(_descend(model, target_tensor, latents[part], part_condition, steps, features, report_step))
+        trajectories.append(descend(model, target_tensor, latents[part], part_condition, steps, features, report_step))
     trajectory = torch.cat(trajectories, dim=1)  # (F, starts, D)
     reached = _psnr(model, target_tensor, trajectory[-1], condition)
     best = int(reached.argmax())
@@ -190,42 +190,55 @@ def write_projection(
     return {"out": str(out), **report}
 
 
-def _best_random(
-    model: Model, target_tensor: Tensor, starts: int, seed: int, conditions: RequestedConditions | None
-) -> tuple[Tensor, Tensor | None]:
-    """The latents (starts, D) and conditions (starts, A) of the random images nearest to the target at low
-    resolution."""
-    height, width = target_tensor.shape[2:]
-    count = max(starts, min(CANDIDATES, MOST_PIXELS // (height * width)))
+@dataclass(frozen=True)
+class Candidates:
+    """Random latents (K, D) of a model, their encoded conditions (K, A) or None, and their images at low resolution
+    (K, C * COARSE²), on the CPU."""
+
+    latents: Tensor
+    condition: Tensor | None
+    coarse: Tensor
+
+    def nearest(self, target_tensor: Tensor, count: int) -> tuple[Tensor, Tensor | None]:
+        """The latents (count, D) and conditions (count, A) of the images nearest to a target (1, C, H, W)."""
+        gap = self.coarse - _coarse(target_tensor)
+        nearest = gap.square().mean(dim=1).argsort()[:count]
+        return self.latents[nearest], None if self.condition is None else self.condition[nearest]
+
+
+def random_candidates(model: Model, least: int, seed: int, conditions: RequestedConditions | None = None) -> Candidates:
+    """A few thousand random latents of the model, fewer where images are large, but `least` or more."""
+    height, width = model.info.shape[:2]
+    count = max(least, min(CANDIDATES, MOST_PIXELS // (height * width)))
     seeds = [int(number) for number in rng("projection", seed).integers(2**62, size=count)]
     latents, condition = model.latents(seeds), model.condition(seeds, conditions)
-    goal = adaptive_avg_pool2d(target_tensor, COARSE)
-    distances = []
+    coarse = []
     for start in range(0, count, BATCH):
         part = slice(start, start + BATCH)
         with torch.inference_mode():
-            images = _images(model, latents[part], None if condition is None else condition[part])
-            gap = adaptive_avg_pool2d(images, COARSE) - goal
-            distances.append(gap.square().flatten(1).mean(dim=1).cpu())
-    nearest = torch.cat(distances).argsort()[:starts]
-    return latents[nearest], None if condition is None else condition[nearest]
+            coarse.append(_coarse(_images(model, latents[part], None if condition is None else condition[part])))
+    return Candidates(latents, condition, torch.cat(coarse))
+
+
+def _coarse(images: Tensor) -> Tensor:
+    return adaptive_avg_pool2d(images, COARSE).flatten(1).cpu()
 
 
 def _images(model: Model, latents: Tensor, condition: Tensor | None) -> Tensor:
     return images_from_latents(model.system, model.network, model.info, latents, condition, model.images)
 
 
-def _descend(
+def descend(
     model: Model,
     target_tensor: Tensor,
     latents: Tensor,
     condition: Tensor | None,
     steps: int,
     features: Features | None,
-    report_step: Callable[[int], None],
+    report_step: Callable[[int], None] = lambda step: None,
 ) -> Tensor:
-    """Optimise latents (n, D) with Adam. Returns (F, n, D): the latents before each of `_recorded_steps`, and the
-    last."""
+    """Optimise latents (n, D) with Adam, all for one target (1, C, H, W) or each for its own (n, C, H, W). Returns
+    (F, n, D): the latents before each of `_recorded_steps`, and the last."""
     point = latents.clone().requires_grad_(True)
     rate = STEP * latent_std(model)
     optimizer = torch.optim.Adam([point], lr=rate)
@@ -239,7 +252,7 @@ def _descend(
         images = _images(model, point, condition)
         loss = _distance(images, target_tensor).sum()  # the sum, since the images are independent
         if features is not None and goal is not None:
-            loss = loss + FEATURES * ((features(images) - goal).square().sum(dim=1) / goal.square().sum()).sum()
+            loss = loss + FEATURES * ((features(images) - goal).square().sum(dim=1) / goal.square().sum(dim=1)).sum()
         (point.grad,) = torch.autograd.grad(loss, point)
         optimizer.step()
         with torch.no_grad():

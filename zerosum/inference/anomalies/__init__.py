@@ -1,0 +1,1 @@
+"""Anomalies: pictures that a generator of normal images cannot reproduce (AnoGAN, f-AnoGAN)."""
