@@ -35,6 +35,7 @@ def test_the_nearest_recipe_takes_the_settings(meant):
         ("StyleGAN2-ADA", "zerosum train r3gan DATA augment=ada"),
         ("dragan", "zerosum train dcgan DATA penalty.around=10 discriminator.norm=layer"),
         ("infogan", "`zerosum explore RUN directions` finds directions without labels"),
+        ("f-AnoGAN", "`zerosum anomalies RUN DATA` then finds the others"),
         ("ac-gan", "zerosum train anime DATA"),
         ("cGAN", "zerosum train dcgan DATA conditional=true discriminator.norm=none"),
         ("VAE", "adversarial networks only"),

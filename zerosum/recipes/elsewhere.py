@@ -24,7 +24,7 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "r3gan": (
         *("stylegan", "stylegan1", "stylegan2", "stylegan3", "styleganxl", "stylegant", "gigagan", "vqgan"),
         *("vae", "betavae", "autoencoder", "aae", "vaegan", "diffusion", "ddpm", "ddim", "stablediffusion"),
-        *("pacgan", "unrolledgan", "veegan"),
+        *("pacgan", "unrolledgan", "veegan", "anogan", "fanogan", "ganomaly"),
     ),
     "r3gan augment=ada": ("stylegan2ada", "styleganada"),
     "r3gan augment=diffaugment": ("fastgan", "lightweightgan", "projectedgan", "ganslimming"),
@@ -47,6 +47,7 @@ DIFFERENCES = {
     "vae": "zerosum trains adversarial networks only",
     "diffusion": "zerosum trains adversarial networks only",
     "infogan": "it learns codes without labels; here `zerosum explore RUN directions` finds directions without labels",
+    "anogan": "trained on normal images alone; `zerosum anomalies RUN DATA` then finds the others",
     "began": "both bring down a Wasserstein distance, BEGAN that between losses of an autoencoder",
     "stargan": "it changes several attributes of a picture, caae one",
     "biggan": "BigGAN is SAGAN on a larger scale: generator.width, discriminator.width and batch make it larger",
@@ -56,6 +57,7 @@ DIFFERENCES = {
 ALIKE = {
     "vae": ("betavae", "autoencoder", "aae", "vaegan"),
     "diffusion": ("ddpm", "ddim", "stablediffusion"),
+    "anogan": ("fanogan", "ganomaly"),
     "began": ("ebgan",),
     "stargan": ("starganv2", "attgan", "fadergan", "fadernetworks"),
     "biggan": ("bigganpt", "biggandeep", "sabiggan"),
