@@ -82,7 +82,8 @@ def test_holes_are_rectangles_of_the_sizes_given_and_the_rest_stays():
 
 
 def test_what_is_under_a_hole_never_reaches_the_network_and_known_pixels_come_back():
-    made, given = making("holes"), torch.rand(2, 4, 6, 6) * 2 - 1
+    made = making("holes")
+    given = torch.rand(2, 4, 6, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1
     given[:, 3] = 1
     given[:, 3, 2:4] = -1
     other = given.clone()
@@ -152,11 +153,11 @@ def test_images_that_lack_what_is_needed_are_refused():
 
 def test_alpha_stays_apart():
     info = replace(INFO, shape=(16, 24, 4), alpha=True)
-    pictures = torch.rand(2, 4, 16, 24) * 2 - 1
+    pictures = torch.rand(2, 4, 16, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
     gray = making("gray").inputs(pictures, info)
     assert gray.shape[1] == 2
-    assert (gray[:, 1] - pictures[:, 3]).abs().max() <= 1 / 255
-    assert (making("noise").inputs(pictures, info)[:, 3] - pictures[:, 3]).abs().max() <= 1 / 255
+    assert (gray[:, 1] - pictures[:, 3]).abs().max() <= 1 / 255 + 1e-6  # half a level
+    assert (making("noise").inputs(pictures, info)[:, 3] - pictures[:, 3]).abs().max() <= 1 / 255 + 1e-6  # half a level
 
 
 def test_portraits_by_the_command_of_the_readme():

@@ -109,7 +109,7 @@ def test_attributes_by_name_and_their_order(faces, tmp_path):
     assert [condition.name for condition in model.conditions] == ["glasses"]
     both = trained("dcgan", faces, tmp_path / "both", attributes="glasses,hair").model()
     assert [condition.name for condition in both.conditions] == ["glasses", "hair"]
-    with pytest.raises(ConfigError, match="knows glasses"):
+    with pytest.raises(ConfigError, match="the conditions of this run are glasses"):
         model.sample(1, attributes={"hair": "green"})
 
 
@@ -226,8 +226,8 @@ def test_the_command_asks_and_sweeps(faces, tmp_path):
     for words, message in (
         (["--set", "hair"], "NAME=VALUE"),
         (["--set", "hair=red", "hair=green"], "twice"),
-        (["--sweep", "eyes"], "knows hair, glasses"),
-        (["--label", "cat"], "knows hair, glasses"),
+        (["--sweep", "eyes"], "the conditions of this run are hair, glasses"),
+        (["--label", "cat"], "the conditions of this run are hair, glasses"),
         (["--sweep", "hair", "--grid", "2x2"], "either"),
     ):
         with pytest.raises(ConfigError, match=message):

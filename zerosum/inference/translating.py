@@ -313,7 +313,7 @@ def _stems(names: Iterable[str]) -> Iterator[str]:
         while len(os.fsencode(PurePosixPath(stem).name)) > LONGEST_STEM:  # names with escaped bytes may be too long
             stem = stem[:-1]
         while stem.casefold() in taken:
-            stem += PurePosixPath(name).suffix
+            stem += PurePosixPath(name).suffix or "-"
         taken.add(stem.casefold())
         yield stem
 
