@@ -588,7 +588,22 @@ def test_what_is_known_of_pairs_survives_json(tmp_path: Path) -> None:
         assert (older.input, older.instances, older.labels) == (None, False, ())
 
 
-@pytest.mark.parametrize("wrong", [{"channels": 0}, {"dtype": "int8"}, {"value_range": [1, 1]}])
+def test_inputs_may_be_smaller_than_their_images() -> None:
+    side = Side(3, "uint8", (0.0, 255.0), False, scale=4)
+    info = DatasetInfo("a", 1, (24, 32, 3), "uint8", (0.0, 255.0), False, (), "")
+    assert info.input_size == (24, 32)
+    info = replace(info, input=side)
+    assert info.input_size == (6, 8)
+    document = json.loads(json.dumps(info.to_json()))
+    assert DatasetInfo.from_json(document) == info
+    del document["input"]["scale"]  # runs of versions without it
+    assert DatasetInfo.from_json(document).input_size == (24, 32)
+    document["input"]["scale"] = 5
+    with pytest.raises(ValueError, match="cannot be 5 times as large as their inputs"):
+        DatasetInfo.from_json(document)
+
+
+@pytest.mark.parametrize("wrong", [{"channels": 0}, {"dtype": "int8"}, {"value_range": [1, 1]}, {"scale": 0}])
 def test_inputs_that_cannot_be_are_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
     document = packed(tmp_path, two_folders(1)).info.to_json()
     with pytest.raises(ValueError, match="inputs cannot have"):

@@ -9,14 +9,25 @@ from hypothesis import strategies as st
 from torch import nn
 
 from zerosum.engine.players import System, TranslatorSpec
-from zerosum.models.tiling import blend_weights, pad_reflect, tile_size, tile_starts, translate_bands, translate_batch
+from zerosum.models import tiling
+from zerosum.models.tiling import (
+    blend_weights,
+    needs_tiling,
+    pad_reflect,
+    tile_size,
+    tile_starts,
+    translate_bands,
+    translate_batch,
+)
 from zerosum.nn.networks import unet
 from zerosum.nn.networks.pix2pixhd import GlobalGenerator
+from zerosum.nn.networks.super_resolution import MSRResNet
 from zerosum.nn.networks.unet import uses_image_statistics
 
 
-def system_of(network, multiple):
-    return System(network, list, translator=TranslatorSpec(lambda network, batch: network(batch["input"]), multiple))
+def system_of(network, multiple, scale=1):
+    spec = TranslatorSpec(lambda network, batch: network(batch["input"]), multiple, scale)
+    return System(network, list, translator=spec)
 
 
 def local_network(depth=2):
@@ -214,3 +225,40 @@ def test_mirroring_goes_on_as_often_as_needed(height, width, down, across):
         assert torch.equal(more, padded[0].long())
     for steps in (more.diff(dim=1), more.diff(dim=2)):
         assert steps.abs().max() <= width if steps.numel() else True  # neighbours there are neighbours here
+
+
+# Outputs larger than inputs
+
+
+def enlarging(scale):
+    """A network that sees a few pixels around each and makes scale x scale pixels of it."""
+    torch.manual_seed(0)
+    return MSRResNet(3, scale, width=8, blocks=1).eval()
+
+
+@pytest.mark.parametrize("multiple", [1, 2])
+def test_tiles_of_a_network_that_enlarges_give_the_whole_image(multiple):
+    """A pixel depends on inputs at most 6 pixels away, the part of the overlap of 24 that has weight 0."""
+    network, scale = enlarging(3), 3
+    for parameter in network.parameters():
+        parameter.data.normal_(0, 0.2)
+    inputs = torch.rand(2, 3, 130, 97) * 2 - 1
+    system = system_of(network, multiple, scale)
+    whole = made(system, inputs)
+    assert whole.shape == (2, 3, 390, 291)
+    torch.testing.assert_close(made(system, inputs, tile=96), whole, rtol=0, atol=1e-4)
+
+
+def test_an_image_is_tiled_by_what_is_made_of_it(monkeypatch):
+    monkeypatch.setattr(tiling, "MOST_PIXELS", 400)
+    assert not needs_tiling(5, 5, None, scale=4)
+    assert needs_tiling(5, 6, None, scale=4)
+    assert not needs_tiling(20, 20, None)
+    assert needs_tiling(5, 6, 5, scale=4)
+    assert not needs_tiling(5, 5, 5, scale=4)  # a tile is of the input
+    sizes = []
+    network = enlarging(4)
+    monkeypatch.setattr(tiling, "TILE", 64)
+    network.register_forward_pre_hook(lambda module, inputs: sizes.append(tuple(inputs[0].shape[2:])))
+    assert made(system_of(network, 1, 4), torch.rand(1, 3, 20, 16)).shape == (1, 3, 80, 64)
+    assert set(sizes) == {(16, 16)}

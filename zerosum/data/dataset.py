@@ -17,6 +17,7 @@ from zerosum.data.conditioning.conditions import Condition, Together, encode_con
 from zerosum.data.npy import opened_npz
 from zerosum.data.pack import integrity
 from zerosum.data.pack.content import FILE, Content, content_of, store, stored
+from zerosum.data.settings import Size
 from zerosum.data.sources.stylegan import is_labels
 from zerosum.utils.errors import DataError, error_text
 from zerosum.utils.files import parse_json
@@ -31,13 +32,15 @@ SCHEMA = 1  # of dataset.json; unknown schemas are refused
 class Side:
     """The inputs of pairs: images (H, W, channels), or label maps (H, W) of these classes.
 
-    value_range: the stored values that become -1 and 1; alpha: the last channel is opacity"""
+    value_range: the stored values that become -1 and 1; alpha: the last channel is opacity; scale: how many times
+    larger the images are that are made from them"""
 
     channels: int
     dtype: str
     value_range: tuple[float, float]
     alpha: bool
     labels: tuple[str, ...] = ()
+    scale: int = 1
 
     @property
     def width(self) -> int:
@@ -83,6 +86,12 @@ class DatasetInfo:
         return len(self.shape) == 1
 
     @property
+    def input_size(self) -> Size:
+        """(height, width) of what a network takes: of the images, or of the smaller inputs of pairs."""
+        scale = 1 if self.input is None else self.input.scale
+        return self.shape[0] // scale, self.shape[1] // scale
+
+    @property
     def map_classes(self) -> tuple[str, ...]:
         """The classes of the label maps of pairs, on either side; empty where there are none."""
         return self.labels or (self.input.labels if self.input is not None else ())
@@ -101,6 +110,9 @@ class DatasetInfo:
             raise ValueError(f"images cannot have shape {shape} and type {value['dtype']!r}")
         if (limits is None) != (len(shape) == 1) or (limits is not None and not limits[0] < limits[1]):
             raise ValueError(f"value_range is {limits}")
+        side = _side(value.get("input"))
+        if side is not None and any(pixels % side.scale for pixels in shape[:2]):
+            raise ValueError(f"images of shape {shape} cannot be {side.scale} times as large as their inputs")
         return cls(
             source=_text(value["source"]),
             count=int(value["count"]),
@@ -112,7 +124,7 @@ class DatasetInfo:
             hash=_text(value["hash"]),
             conditions=tuple(map(Condition.from_json, value.get("conditions", ()))),  # missing in older runs
             together=tuple(map(_combination, value.get("together", ()))),
-            input=_side(value.get("input")),
+            input=side,
             instances=bool(value.get("instances", False)),
             labels=tuple(map(_text, value.get("labels", ()))),
             scale=None if value.get("scale") is None else Condition.from_json(value["scale"]),
@@ -123,10 +135,10 @@ def _side(value: Mapping[str, Any] | None) -> Side | None:
     if value is None:
         return None
     low, high = map(float, value["value_range"])
-    channels, dtype = int(value["channels"]), value["dtype"]
-    if channels < 1 or dtype not in DTYPES or not low < high:
-        raise ValueError(f"inputs cannot have {channels} channels of type {dtype!r} from {low} to {high}")
-    return Side(channels, dtype, (low, high), bool(value["alpha"]), tuple(map(_text, value["labels"])))
+    channels, dtype, scale = int(value["channels"]), value["dtype"], int(value.get("scale", 1))  # missing in older runs
+    if channels < 1 or dtype not in DTYPES or not low < high or scale < 1:
+        raise ValueError(f"inputs cannot have {channels} channels of type {dtype!r} from {low} to {high} at 1/{scale}")
+    return Side(channels, dtype, (low, high), bool(value["alpha"]), tuple(map(_text, value["labels"])), scale)
 
 
 def _text(value: Any) -> str:

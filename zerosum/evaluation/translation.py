@@ -474,7 +474,7 @@ def nearest_inputs(data: Dataset, rows: np.ndarray, known: Dataset, trained_rows
 def _small_inputs(data: Dataset, rows: np.ndarray) -> Iterator[Tensor]:
     assert data.inputs is not None
     assert data.info.input is not None
-    height, width = data.info.shape[:2]
+    height, width = data.info.input_size
     scale = min(1.0, (NUMBERS / (data.info.input.width * height * width)) ** 0.5)
     size = max(1, int(height * scale)), max(1, int(width * scale))
     for start in range(0, len(rows), 4 * BATCH):

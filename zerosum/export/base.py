@@ -162,8 +162,8 @@ def condition_ports(model: Loaded, taken: set[str]) -> list[Port]:
 def image_port(name: str, side: Side | DatasetInfo, info: DatasetInfo) -> Port:
     if info.is_vectors:
         return Port(name, "picture", (None, *info.shape), torch.float32)
-    channels = side.channels if isinstance(side, Side) else side.shape[2]
-    return Port(name, "picture", (None, channels, *info.shape[:2]), torch.float32)
+    channels, size = (side.channels, info.input_size) if isinstance(side, Side) else (side.shape[2], side.shape[:2])
+    return Port(name, "picture", (None, channels, *size), torch.float32)
 
 
 def port_side(model: Loaded, port: Port) -> Side | DatasetInfo | None:
@@ -193,7 +193,7 @@ def generate_example(model: Loaded, port: Port, places: Sequence[int]) -> Tensor
 
 def _patterns(info: DatasetInfo, channels: int, places: Sequence[int], values: int) -> np.ndarray:
     """Squares of random numbers below `values`, (N, H, W, channels) int64, the same for the same index."""
-    rows, columns = (np.arange(side) * CELLS // side for side in info.shape[:2])
+    rows, columns = (np.arange(side) * CELLS // side for side in info.input_size)
     drawn = [rng("example", place, channels).integers(values, size=(CELLS, CELLS, channels)) for place in places]
     return np.stack(drawn)[:, rows[:, None], columns]
 

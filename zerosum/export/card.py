@@ -243,7 +243,8 @@ def _data(model: Loaded) -> str:
             lines.append(f"- {words}: {_names(names)}")
     if info.input is not None:
         of = f"label maps of {_names(info.input.labels)}" if info.input.labels else f"{info.input.channels} channels"
-        lines.append(f"- input: {of}")
+        smaller = f", {info.input.scale} times smaller" if info.input.scale > 1 else ""
+        lines.append(f"- input: {of}{smaller}")
     for condition in info.conditions:
         lines.append(f"- condition: {plain(condition.name)} ({_names(condition.values)})")
     own = title_of(info.source).startswith("builtin:")

@@ -133,9 +133,10 @@ def examples(model: Loaded) -> list[np.ndarray]:
 
 def _side(side: DatasetInfo | Side, info: DatasetInfo) -> dict[str, Any]:
     colours = pictures.palette(len(side.labels)).tolist()
+    height, width = info.input_size if isinstance(side, Side) else info.shape[:2]
     return {
-        "width": info.shape[1],
-        "height": info.shape[0],
+        "width": width,
+        "height": height,
         "channels": side.channels if isinstance(side, Side) else side.shape[2],
         "alpha": side.alpha,
         "labels": [{"name": name, "colour": colours[place]} for place, name in enumerate(side.labels)],

@@ -103,7 +103,7 @@ class TranslationExporter(TaskExporter):
 
     def ports(self, model: Translator) -> list[Port]:
         """The image or label map, instances, style and conditions."""
-        side, (height, width) = model.input, model.info.shape[:2]
+        side, (height, width) = model.input, model.info.input_size
         ports = [image_port("input", side, model.info)]
         if side.labels:
             ports = [Port("input", "map", (None, height, width), torch.int64)]
@@ -117,7 +117,8 @@ class TranslationExporter(TaskExporter):
         """Inputs, each with its output, or with one for every value of the edited attribute."""
         info = model.info
         inputs, description = sheet_inputs(model, graph)
-        columns = [displayed(inputs[0], graph.inputs[0].kind == "map", model)]
+        given = displayed(inputs[0], graph.inputs[0].kind == "map", model)
+        columns = [given.repeat(model.spec.scale, axis=1).repeat(model.spec.scale, axis=2)]
         values: Sequence[str] = info.conditions[0].values[:MOST_COLUMNS] if info.conditions else ()
         for place in range(max(1, len(values))):
             network_inputs = (inputs[0], torch.full_like(inputs[1], place), *inputs[2:]) if values else inputs

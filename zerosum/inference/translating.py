@@ -419,7 +419,7 @@ class _Work:
         done, tiles_differ = 0, uses_image_statistics(self.model.network)
         for batch in _batches_of_one_size(self._readable(items)):
             height, width = batch[0].pixels.shape[:2]
-            if tiles_differ and needs_tiling(height, width, self.tile):
+            if tiles_differ and needs_tiling(height, width, self.tile, self.model.spec.scale):
                 tiles_differ = False  # warn once
                 self.warn(
                     f"{batch[0].name} has {height}x{width} pixels and is translated in tiles, each normalised by "
@@ -434,7 +434,7 @@ class _Work:
     def _readable(self, items: Iterable[_Item]) -> Iterator[_Prepared]:
         model = self.model
         fill = model.spec.uses_instances and not model.input.labels  # instances come from maps alone
-        size = (model.info.shape[0], model.info.shape[1]) if model.spec.fixed_size else None
+        size = model.info.input_size if model.spec.fixed_size else None
         read = partial(_read, side=model.input, data=model.settings.data, size=size, fill=fill)
         for (result,) in in_order(read, items, batch=1):  # one at a time: a picture may have a hundred megapixels
             if not isinstance(result, Skip):

@@ -73,13 +73,14 @@ class Translator(Loaded):
         tile: int | None = None,
         asked: Mapping[str, ConditionValue] | None = None,
     ) -> np.ndarray:
-        """Translated images (N, H, W, C) in the bit depth of the training data; label maps are (N, H, W, 1) uint8.
+        """Translated images (N, H, W, C) in the bit depth of the training data, for super-resolution `spec.scale` times
+        larger than the inputs; label maps are (N, H, W, 1) uint8.
 
         inputs: (N, H, W, C) as the data is stored (`input`), or label maps (N, H, W, 1) of class numbers; of any size.
         instances: (N, H, W, 1) instance numbers, for networks trained with instances; by default each class is one
         instance. seed: of the noise, if the network uses any. style: the number of a style, for networks with styles.
-        tile: side of the overlapping square tiles in which larger images are translated; by default images of more than
-        4 million pixels are tiled. asked: a value for each condition, {"age": 60}.
+        tile: side of the overlapping square tiles in which larger inputs are translated; by default outputs of more
+        than 4 million pixels are made in tiles. asked: a value for each condition, {"age": 60}.
         Raises ConfigError for inputs that do not fit, and for unknown or missing conditions."""
         self._check(inputs, instances)
         condition = self._condition(asked or {})
@@ -94,8 +95,9 @@ class Translator(Loaded):
             with seeded(self.device, "noise", seed), torch.inference_mode():
                 outputs = translate_bands(self.system, self.network, batch, tile, encode)
                 parts.append(np.concatenate([stored_outputs(band, self.info) for band in outputs], axis=1))
+        height, width = (self.spec.scale * side for side in inputs.shape[1:3])
         channels = 1 if self.info.labels else self.info.shape[2]
-        return np.concatenate(parts) if parts else np.empty((0, *inputs.shape[1:3], channels), self.info.dtype)
+        return np.concatenate(parts) if parts else np.empty((0, height, width, channels), self.info.dtype)
 
     def _batch(self, inputs: np.ndarray, instances: np.ndarray | None, style: int | None) -> Batch:
         if self.input.labels:  # kept as class numbers: one-hot would take as many times the memory
@@ -126,7 +128,7 @@ class Translator(Loaded):
         channels = 1 if self.input.labels else self.input.channels
         if inputs.ndim != 4 or inputs.shape[3] != channels or not min(inputs.shape[1:3]):
             raise ConfigError(f"Inputs must be arrays (N, H, W, {channels}), not of shape {inputs.shape}.")
-        height, width = self.info.shape[:2]
+        height, width = self.info.input_size
         if self.spec.fixed_size and inputs.shape[1:3] != (height, width):
             raise ConfigError(f"Inputs must have {height}x{width} pixels, not {inputs.shape[1]}x{inputs.shape[2]}.")
         if self.input.labels:
@@ -146,25 +148,26 @@ class Translator(Loaded):
         """The error message when a run is not a translator."""
         return (
             f"{path} is a run of {other.recipe.name}, not a translator; give a run of pix2pix, "
-            "pix2pixhd, segmenter or caae."
+            "pix2pixhd, segmenter, srgan or caae."
         )
 
     def together(self, count: int) -> int:
         """As many as fit the pixel limit."""
-        height, width = self.info.shape[:2]
+        height, width = self.info.input_size
         return min(count, pictures_at_once(self.system, height * width))
 
     def run_dummy_batch(self, count: int) -> None:
         """Translate `count` blank images."""
-        height, width = self.info.shape[:2]
+        height, width = self.info.input_size
         blank = np.zeros((count, height, width, 1 if self.input.labels else self.input.channels), self.input.dtype)
         self.translate(blank, asked={condition.name: condition.values[0] for condition in self.conditions})
 
 
 def pictures_at_once(system: System, pixels: int) -> int:
-    """The batch size of a translator for images of `pixels` pixels."""
-    assert system.translator is not None
-    return 1 if system.translator.stochastic else max(1, MOST_AT_ONCE // pixels)
+    """The batch size of a translator for inputs of `pixels` pixels."""
+    spec = system.translator
+    assert spec is not None
+    return 1 if spec.stochastic else max(1, MOST_AT_ONCE // (spec.scale**2 * pixels))
 
 
 def stored_outputs(output: Tensor, info: DatasetInfo) -> np.ndarray:

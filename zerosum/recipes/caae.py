@@ -138,7 +138,7 @@ class CaaeSettings(Settings):
     def _needs_no_pairs(cls, value: LossName) -> LossName:
         if ADVERSARIAL[value].needs_real:
             raise ValueError(
-                "relativistic pairs real and fake samples, and latents have no such pairs; choose another loss"
+                f"{value} pairs real and fake samples, and latents have no such pairs; choose another loss"
             )
         return value
 

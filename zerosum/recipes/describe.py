@@ -29,7 +29,8 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         condition = [torch.zeros(2, width_of(conditions))] if conditions else []
         latents = system.generator.latents([0, 1])
         networks["generator"] = layers_of(system.network, lambda: system.network(latents, *condition))
-    batch = {"input": image, "image": image, "map": torch.zeros(2, height, width, dtype=torch.int64), "images_seen": 0}
+    given = torch.zeros(2, channels, *info.input_size)
+    batch = {"input": given, "image": image, "map": torch.zeros(2, height, width, dtype=torch.int64), "images_seen": 0}
     if conditions and info.input is not None:
         batch["condition"] = torch.eye(2, width_of(conditions))
 

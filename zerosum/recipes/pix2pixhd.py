@@ -1,7 +1,6 @@
 """pix2pixHD (Wang, Liu, Zhu, Tao, Kautz & Catanzaro 2018): label maps to photographs, at high resolution."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -16,12 +15,12 @@ from zerosum.nn.losses.matching import feature_matching
 from zerosum.nn.losses.perceptual import Perceptual, vgg19_features
 from zerosum.nn.networks.patch import MultiScale
 from zerosum.nn.networks.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer, Pix2pixHDNetwork
+from zerosum.recipes.perceptual import PerceptualSettings
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, LossName, Strict
 from zerosum.recipes.styles import fit_styles, objects_of
 from zerosum.recipes.translation import (
     PairedGame,
-    PairedSettings,
     Stages,
     completed,
     decaying,
@@ -80,7 +79,7 @@ class FeatureSettings(Strict):
     clusters: PositiveInt = Field(10, description="styles stored for each class")
 
 
-class Pix2pixHDSettings(PairedSettings):
+class Pix2pixHDSettings(PerceptualSettings):
     """Settings of `pix2pixhd`."""
 
     network: NetworkSettings = NetworkSettings()
@@ -91,11 +90,6 @@ class Pix2pixHDSettings(PairedSettings):
         True, description="give both networks the instance boundaries, where the data has instances"
     )
     matching: NonNegativeFloat = Field(10.0, description="weight of feature matching")
-    vgg: str = Field(
-        "none",
-        description="perceptual loss through VGG-19: none, imagenet (torchvision's weights, downloaded), or a FILE",
-    )
-    perceptual: NonNegativeFloat = Field(10.0, description="its weight")
     jitter: float = Field(
         1.0, ge=1, le=2, description="pairs are enlarged by this factor and cropped at random; 1: not at all"
     )
@@ -105,24 +99,6 @@ class Pix2pixHDSettings(PairedSettings):
         """The enhancer trains alone for at most a tenth of the run; as published (10 of 100 epochs), for a tenth."""
         tenth = images // 10
         return {"network": {"fix_global": tenth if self.preset == "local" else min(tenth, self.network.fix_global)}}
-
-    def validate_start(self, init: str | Path | None) -> None:
-        """Raises ConfigError when the perceptual loss names a file that is not there."""
-        if self.vgg not in ("none", "imagenet") and not Path(self.vgg).is_file():
-            raise ConfigError(
-                f"vgg={self.vgg}: file not found. Give the state dict of torchvision's vgg19, imagenet to "
-                "download it, or none."
-            )
-
-    @property
-    def notes(self) -> list[str]:
-        """What the default omits from the paper."""
-        if self.vgg != "none":
-            return []
-        return [
-            "Trained without the paper's perceptual loss: zerosum does not include the weights of VGG-19. "
-            "vgg=imagenet downloads them, vgg=FILE reads torchvision's file."
-        ]
 
 
 PAPER: dict[str, Any] = {

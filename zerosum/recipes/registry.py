@@ -72,9 +72,10 @@ class Recipe:
         if settings.size == "auto":
             scale = min(1.0, self.largest_default / max(natural))
             scale = max(scale, self.smallest_side(settings) / min(natural))
-            return self.nearest_size(max(1, round(natural[0] * scale)), max(1, round(natural[1] * scale)))
+            size = self.nearest_size(max(1, round(natural[0] * scale)), max(1, round(natural[1] * scale)))
+            return settings.allowed_size(size)
         size = parse_size(settings.size)
-        nearest = self.nearest_size(*size)
+        nearest = settings.allowed_size(self.nearest_size(*size))
         if nearest != size:
             raise ConfigError(
                 f"size={settings.size}: {self.name} does not support this size; the nearest is {size_text(nearest)}."

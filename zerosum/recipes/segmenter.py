@@ -70,5 +70,5 @@ def segmenter(settings: SegmenterSettings, data: DatasetInfo) -> System:
         schedule = decaying(settings, settings.optimizer.lr, data.count)
         return [Player("segmenter", network, adam(settings.optimizer, network), losses, schedule=schedule)]
 
-    spec = TranslatorSpec(lambda network, batch: network(batch["input"]), network.multiple)
+    spec = TranslatorSpec(lambda network, batch: network(batch["input"]), multiple=network.multiple)
     return System(network, players, translator=spec)

@@ -25,7 +25,9 @@ from zerosum.utils.errors import ConfigError
 if TYPE_CHECKING:
     from zerosum.data.dataset import DatasetInfo
 
-LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
+LossName = Literal[
+    "minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic", "relativistic-average"
+]
 """The keys of `zerosum.nn.losses.adversarial.ADVERSARIAL`, repeated here because settings load without torch."""
 
 
@@ -251,6 +253,10 @@ class Settings(Strict):
         """The index of the condition whose values are sampled equally often in training; None for no balancing. Raises
         ConfigError when it is ambiguous."""
         return None
+
+    def allowed_size(self, size: Size) -> Size:
+        """The nearest size that these settings allow, of those that the networks support."""
+        return size
 
     def example(self, info: "DatasetInfo") -> "DatasetInfo":
         """The data set of the example in a recipe's description: info with conditions, classes or pairs added."""

@@ -108,6 +108,8 @@ def shape_text(info: DatasetInfo) -> str:
     if info.input is None or info.conditions:  # attribute editing: the inputs are the images themselves
         return f"{height}x{width} pixels, {made}"
     given = side_text(info.input.labels, info.input.channels, info.input.dtype)
+    if info.input.scale > 1:
+        given = f"{'x'.join(map(str, info.input_size))} pixels, {given}"
     beside = " with instances" if info.instances else ""
     return f"{height}x{width} pixels, from {given}{beside} to {made}"
 

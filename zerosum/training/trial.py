@@ -82,7 +82,7 @@ def same_shapes(a: DatasetInfo, b: DatasetInfo) -> bool:
 
 def form(info: DatasetInfo) -> tuple[object, ...]:
     """What the shapes of a step on a set depend on."""
-    given = None if info.input is None else info.input.width
+    given = None if info.input is None else (info.input.width, info.input.scale)
     counts = len(info.classes), width_of(info.conditions), len(info.labels)
     return info.shape, info.alpha, given, info.instances, *counts
 
@@ -135,7 +135,7 @@ def shapes_of(info: DatasetInfo, count: int) -> Batch:
         if info.labels:
             batch = {"map": torch.zeros(count, height, width, dtype=torch.int64, device="meta")}
         if info.input is not None:
-            batch["input"] = torch.empty(count, info.input.width, height, width, device="meta")
+            batch["input"] = torch.empty(count, info.input.width, *info.input_size, device="meta")
         if info.instances:
             batch["instances"] = torch.zeros(count, height, width, dtype=torch.int64, device="meta")
     if info.classes:

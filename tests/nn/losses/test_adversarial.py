@@ -13,7 +13,9 @@ from zerosum.nn.networks.mlp import Discriminator
 
 torch.set_num_threads(1)
 
-NAMES = ["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
+NAMES = [
+    "minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic", "relativistic-average"
+]  # fmt: skip
 LOGITS = torch.tensor([-40.0, -5.0, -0.5, 0.0, 0.5, 5.0, 40.0], dtype=torch.float64)
 
 
@@ -24,10 +26,10 @@ def derivative(name: str, fake: Tensor, real: Tensor | None = None) -> Tensor:
     return slope * len(fake)
 
 
-def test_the_six_games_are_there() -> None:
+def test_the_seven_games_are_there() -> None:
     assert list(ADVERSARIAL) == NAMES
     assert [name for name in NAMES if ADVERSARIAL[name].probabilistic] == ["minimax", "non-saturating"]
-    assert [name for name in NAMES if ADVERSARIAL[name].needs_real] == ["relativistic"]
+    assert [name for name in NAMES if ADVERSARIAL[name].needs_real] == ["relativistic", "relativistic-average"]
 
 
 def test_at_the_best_discriminator_the_loss_is_2_ln_2_minus_2_jsd() -> None:
@@ -137,6 +139,21 @@ def test_relativistic_refuses_what_it_cannot_pair() -> None:
         game.discriminator(torch.zeros(4), torch.zeros(4, 1))
     with pytest.raises(ValueError, match="needs the logits of real samples"):
         game.generator(torch.zeros(4))
+
+
+def test_relativistic_average_is_cross_entropy_against_the_mean_of_the_other_side() -> None:
+    """Wang et al. 2018, equations 1 and 2, written out."""
+    game = ADVERSARIAL["relativistic-average"]
+    real, fake = LOGITS / 10, LOGITS.flip(0) * 0.03 + 1
+    of_real, of_fake = torch.sigmoid(real - fake.mean()), torch.sigmoid(fake - real.mean())
+    terms = game.discriminator(real, fake)
+    torch.testing.assert_close(terms["real"], -of_real.log().mean())
+    torch.testing.assert_close(terms["fake"], -(1 - of_fake).log().mean())
+    torch.testing.assert_close(game.generator(fake, real), -(1 - of_real).log().mean() - of_fake.log().mean())
+    torch.testing.assert_close(game.discriminator(real + 7, fake + 7), terms)
+    torch.testing.assert_close(game.generator(torch.zeros(4), torch.zeros(4)).item(), math.log(4))
+    with pytest.raises(ValueError, match="needs the logits of real samples"):
+        game.generator(fake)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights, vgg19
 
-from zerosum.nn.losses.perceptual import CUTS, WEIGHTS, Perceptual, vgg19_features
+from zerosum.nn.losses.perceptual import CONV5_4, CUTS, RELU5_4, WEIGHTS, Perceptual, vgg19_features
 from zerosum.utils import weights as weights_module
 from zerosum.utils.errors import ConfigError, DataError
 
@@ -82,6 +82,27 @@ def test_values_go_in_as_they_are() -> None:
     """Of the identity it is the mean gap itself: no ImageNet mean, no deviation."""
     distance = Perceptual(nn.Sequential(nn.Identity()), (1,), (1.0,))
     assert distance(torch.full((1, 3, 4, 4), -1.0), torch.full((1, 3, 4, 4), 0.5)).item() == 1.5
+
+
+def test_squared_and_standardised() -> None:
+    """SRGAN squares the differences; ESRGAN gives VGG what its weights were trained on."""
+    real, fake = torch.full((1, 3, 4, 4), -1.0), torch.full((1, 3, 4, 4), 0.5)
+    identity = nn.Sequential(nn.Identity())
+    assert Perceptual(identity, (1,), (2.0,), squared=True)(real, fake).item() == 2 * 1.5**2
+    expected = sum(0.75 / deviation for deviation in (0.229, 0.224, 0.225)) / 3  # a mean changes no difference
+    found = Perceptual(identity, (1,), (1.0,), standardised=True)(real, fake)
+    torch.testing.assert_close(found.item(), expected)
+    above = Perceptual(nn.Sequential(nn.ReLU()), (1,), (1.0,), standardised=True)  # where the mean matters
+    middle = torch.tensor([0.485, 0.456, 0.406])[None, :, None, None].expand(1, 3, 2, 2) * 2 - 1
+    assert above(middle, middle - 0.1).item() == 0
+
+
+def test_the_last_convolution_of_vgg() -> None:
+    with torch.device("meta"):
+        features = vgg19().features
+    assert isinstance(features[CONV5_4 - 1], nn.Conv2d)
+    assert isinstance(features[RELU5_4 - 1], nn.ReLU)
+    assert not any(isinstance(layer, nn.Conv2d) for layer in features[CONV5_4:])
 
 
 def test_gray_is_colour_of_three_equal_channels() -> None:

@@ -27,7 +27,7 @@ class AdversarialLoss:
 
     name: as in the settings.
     discriminator: (real logits, fake logits) -> terms, already weighted: the discriminator minimises their sum.
-        The terms are `real` and `fake`; the relativistic loss has the single term `pair`.
+        The terms are `real` and `fake`; the paired relativistic loss has the single term `pair`.
     generator: (fake logits, real logits) -> the generator's loss, a scalar.
     probabilistic: sigmoid(logit) estimates the probability that a sample is real. Otherwise the output is a critic's
         score without a fixed scale, and is logged as such.
@@ -117,6 +117,21 @@ def relativistic_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
     return softplus(_relativistic_logits(real, fake)).mean()
 
 
+def relativistic_average(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """-ln D(x), -ln(1 - D(G(z))) with D = sigmoid of a logit minus the mean logit of the other kind
+    (Jolicoeur-Martineau 2018, section 4.2; Wang et al. 2018, equation 1). 2 ln 2 where all logits are equal."""
+    real, fake = _full(real), _full(fake)
+    return {"real": softplus(fake.mean() - real).mean(), "fake": softplus(fake - real.mean()).mean()}
+
+
+def relativistic_average_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
+    """The generator's loss of `relativistic_average`, real and fake swapped (Wang et al. 2018, equation 2)."""
+    if real is None:
+        raise ValueError("the generator's relativistic loss needs the logits of real samples, got none")
+    real, fake = _full(real), _full(fake)
+    return softplus(real.mean() - fake).mean() + softplus(real - fake.mean()).mean()
+
+
 ADVERSARIAL: dict[str, AdversarialLoss] = {
     loss.name: loss
     for loss in (
@@ -126,6 +141,7 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
         AdversarialLoss("wasserstein", wasserstein, wasserstein_generator),
         AdversarialLoss("hinge", hinge, wasserstein_generator),
         AdversarialLoss("relativistic", relativistic, relativistic_generator, needs_real=True),
+        AdversarialLoss("relativistic-average", relativistic_average, relativistic_average_generator, needs_real=True),
     )
 }
 """By the names that `loss` takes; a further one is also listed in `LossName` of recipes/settings.py."""

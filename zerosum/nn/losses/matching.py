@@ -40,3 +40,10 @@ def l1_distance(real: Tensor, fake: Tensor) -> Tensor:
     if real.shape != fake.shape:
         raise ValueError(f"real and fake must have the same shape, got {tuple(real.shape)} and {tuple(fake.shape)}")
     return (fake - real.detach()).abs().mean(dtype=torch.promote_types(fake.dtype, torch.float32))
+
+
+def l2_distance(real: Tensor, fake: Tensor) -> Tensor:
+    """Mean (fake - real)² over everything, otherwise as `l1_distance`."""
+    if real.shape != fake.shape:
+        raise ValueError(f"real and fake must have the same shape, got {tuple(real.shape)} and {tuple(fake.shape)}")
+    return (fake - real.detach()).square().mean(dtype=torch.promote_types(fake.dtype, torch.float32))

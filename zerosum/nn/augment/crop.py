@@ -1,0 +1,26 @@
+"""Random crops of images."""
+
+import torch
+from torch import Tensor
+
+
+def random_crops(images: Tensor, size: tuple[int, int], flip: bool) -> Tensor:
+    """A random part of `size` of each image (N, C, H, W); flip: half of them mirrored, left and right.
+
+    Draws come from torch's current generator on the CPU, wherever the images are; with nothing on, the same images come
+    back and nothing is drawn. Raises ValueError for a size larger than the images."""
+    count, _, height, width = images.shape
+    tall, wide = size
+    if tall > height or wide > width:
+        raise ValueError(f"crops of {tall}x{wide} pixels cannot be taken from images of {height}x{width}")
+    if size == (height, width) and not flip:
+        return images
+    rows, columns = torch.arange(tall).expand(count, -1), torch.arange(wide).expand(count, -1)
+    if size != (height, width):
+        rows = rows + torch.randint(height - tall + 1, (count, 1))
+        columns = columns + torch.randint(width - wide + 1, (count, 1))
+    if flip:
+        columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
+    rows, columns = rows.to(images.device)[:, :, None], columns.to(images.device)[:, None]
+    sample = torch.arange(count, device=images.device)[:, None, None]
+    return images.permute(0, 2, 3, 1)[sample, rows, columns].permute(0, 3, 1, 2)
