@@ -54,6 +54,9 @@ ANOMALIES_LESS = {
     "r3gan normal/": "r3gan normal/ network.width=4 --images 32",
     "anomalies runs/normal": "anomalies runs/normal --images 64",
 }
+SHARP_LESS = {
+    "srgan photos/": "srgan photos/ size=32 generator.width=4 generator.blocks=1 discriminator.width=4 --images 16",
+}
 AGED_LESS = {
     "caae faces/": "caae faces/ network.width=4 discriminator.width=4 --images 32",
     "caae parts/": "caae parts/ network.width=4 discriminator.width=4 --images 32",
@@ -239,6 +242,19 @@ def test_the_commands_of_the_readme_for_anomalies(tmp_path, run_line):
         run_line(line)
     assert len(list((tmp_path / "found/maps").iterdir())) == 3
     assert (tmp_path / "normal-anomalies/found.csv").is_file()
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_for_super_resolution(photos, run_line):
+    Image.fromarray(np.full((9, 13, 3), 80, np.uint8)).save(photos / "small.png")
+    (lines,) = [block.splitlines() for block in blocks("README.md", "sh") if "train srgan" in block]
+    assert len(lines) == 3
+    for line in lines:
+        for long, short in SHARP_LESS.items():
+            line = line.replace(long, short)
+        run_line(line)
+    with Image.open(photos / "large.png") as large:
+        assert large.size == (52, 36)
 
 
 @pytest.mark.slow

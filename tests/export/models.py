@@ -46,6 +46,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "r3gan": {"network": {"width": 4}},
     "sagan": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
     "segmenter": {"width": 4},
+    "srgan": {"generator": {"width": 4, "blocks": 1}, "discriminator": {"width": 4, "layers": 1}},
     "sngan": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
     "wgan-gp": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
 }
@@ -71,6 +72,8 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"input": LABELS, "network": {"kind": "local", "width": 4, "downs": 1, "blocks": 1, "local_blocks": 1}},
     ),
     "segmenter of maps": ("segmenter", {"input": LABELS}),
+    "srgan, norms": ("srgan", {"generator": {"kind": "srresnet", "width": 4, "blocks": 1}}),
+    "srgan, dense": ("srgan", {"generator": {"kind": "rrdb", "width": 4, "blocks": 1, "growth": 2}}),
 }
 NAMES = list(dict.fromkeys([*(recipe.name for recipe in list_recipes()), *OTHERS]))
 SAME = {"lsgan": "dcgan", "wgan-gp": "sngan"}
@@ -89,6 +92,8 @@ def tiny(name: str, **more: Any) -> Any:
         info = replace(info, classes=("a", "b", "c"))
     if recipe.task == TRANSLATION:
         info = replace(info, input=LABELS if recipe_name == "pix2pixhd" and "instances" not in values else COLOUR)
+    if recipe_name == "srgan":
+        info = replace(info, input=replace(COLOUR, scale=4))
     if recipe.task == ATTRIBUTE_EDITING:
         info = replace(info, input=COLOUR, conditions=(AGE, BIT))
     if recipe.task == UNPAIRED:

@@ -550,6 +550,21 @@ def test_a_picture_becomes_a_coloured_map(opened: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
+def test_a_small_picture_becomes_a_large_one(opened: Any, tmp_path: Path) -> None:
+    settings = {"generator": {"width": 4, "blocks": 1}, "discriminator": {"width": 4, "layers": 1}}
+    model = tiny("srgan", replace(PICTURES, shape=(64, 64, 3), input=replace(COLOUR, scale=4)), **settings)
+    found = page_manifest(model, graph_of(model), None)
+    assert [(found[side]["width"], found[side]["height"]) for side in ("input", "output")] == [(16, 16), (64, 64)]
+    window = opened(exported(model, tmp_path / "large"))
+    window.wait_for_selector("#file")
+    window.set_input_files("#file", png(noise()))
+    wanted = model.translate(noise()[None])[0]
+    assert wanted.shape == (64, 64, 3)
+    assert near(pixels(settled(window), "#result canvas"), wanted)
+    assert pixels(window, "#sketch").shape[:2] == (16, 16)
+
+
+@pytest.mark.browser
 def test_a_picture_at_every_age(opened: Any, changed: Path, changer: Translator) -> None:
     window = opened(changed)
     window.wait_for_selector("#file")

@@ -34,6 +34,11 @@ SMALLER = {  # and what can make 8 pixels
     "r3gan": {"network": {"width": 8}},
     "pix2pix": {"size": "16", "generator": {"width": 4}, "discriminator": {"width": 4, "patch": 16}},
     "segmenter": {"size": "16", "width": 4},
+    "srgan": {
+        "size": "16",
+        "generator": {"width": 4, "blocks": 1},
+        "discriminator": {"width": 4, "layers": 1},
+    },
     "cut": {
         "size": "16",
         "generator": {"width": 4, "blocks": 1},
@@ -129,7 +134,8 @@ def test_every_preset_is_valid_and_builds(recipe):
     info = DatasetInfo("test", 8, shape, "uint8", (0, 255), False, classes if recipe.task == CLASSIFICATION else (), "")
     made = channels
     if recipe.task == TRANSLATION:
-        info = replace(info, input=Side(3, "uint8", (0, 255), False))
+        scale = getattr(recipe.configure({}), "scale", 1)
+        info = replace(info, input=Side(3, "uint8", (0, 255), False, scale=scale))
     if recipe.task == UNPAIRED:
         info = replace(info, input=Side(3, "uint8", (0, 255), False), classes=("A", "B"))
     told = {}
@@ -142,7 +148,7 @@ def test_every_preset_is_valid_and_builds(recipe):
     with on_shapes_alone():  # of networks that may take gigabytes
         for preset in ["default", *recipe.presets]:
             system = recipe.build(recipe.configure({"preset": preset}), info)
-            images = torch.zeros(2, channels, height, width)
+            images = torch.zeros(2, channels, *info.input_size)
             with torch.no_grad():
                 if recipe.task == CLASSIFICATION:
                     assert system.network(images).shape == (2, 3)
@@ -217,8 +223,8 @@ def test_a_trained_translator_translates(recipe, data, tmp_path):
     model = zerosum.load(run.path)
     shape = (3, 21, 34, 1 if model.input.labels else model.input.channels)
     inputs = np.random.default_rng(0).integers(0, len(model.input.labels) or 256, shape, dtype=np.uint8)
-    made = model.translate(inputs)
-    assert made.shape == (3, 21, 34, 1 if model.info.labels else 3)
+    made, scale = model.translate(inputs), model.spec.scale
+    assert made.shape == (3, 21 * scale, 34 * scale, 1 if model.info.labels else 3)
     assert np.array_equal(made[1:2], model.translate(inputs[1:2]))
     if model.spec.has_styles:
         assert not np.array_equal(model.translate(inputs, style=1), model.translate(inputs, style=2))

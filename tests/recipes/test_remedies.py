@@ -11,7 +11,9 @@ from zerosum.recipes.remedies import remedies
 from zerosum.recipes.settings import Settings, TwoTimeScales
 from zerosum.utils.errors import ConfigError
 
-LOSSES = ("minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic")
+LOSSES = (
+    "minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic", "relativistic-average"
+)  # fmt: skip
 ADVERSARIAL = [recipe for recipe in list_recipes() if "loss" in recipe.settings.model_fields]
 SICK = [
     {"score/real": 0.999, "score/fake": 0.001, "loss/generator/adversarial": 9.0},

@@ -97,7 +97,7 @@ class Making:
                 f"A scale of {self.scale} does not divide images of {height}x{width} pixels: choose another scale, or "
                 f"size={_multiple(height, self.scale)}x{_multiple(width, self.scale)}."
             )
-        return same
+        return replace(same, scale=self.scale)
 
     def described(self, info: DatasetInfo) -> DatasetInfo:
         """A set of images as one of pairs. Raises ConfigError as `side` does."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d
 
 from zerosum.data.dataset import Dataset
 from zerosum.data.decode.label_maps import VOID
@@ -37,7 +37,7 @@ from zerosum.metrics.segmentation import AreasUnderCurves, SegmentationScores, c
 from zerosum.models.as_trained import form_text
 from zerosum.models.feature_extractors import extractor_for, features_of
 from zerosum.models.loading import load_translator
-from zerosum.models.paired_scores import BATCH, image_scores, paired_scores, pairs
+from zerosum.models.paired_scores import BATCH, ENLARGEMENTS, enlarged, image_scores, paired_scores, pairs
 from zerosum.models.sample_sheets import as_large, displayed_inputs, displayed_outputs
 from zerosum.models.tiling import translate_batch
 from zerosum.models.translator import Translator, stored_outputs
@@ -456,9 +456,7 @@ def input_baselines(data: Dataset, rows: np.ndarray) -> dict[str, Candidate]:
     if making.kind == "holes":
         return {"holes in the mean colour": candidate(filled)}
     if making.scale > 1:
-        size = info.shape[:2]
-        smooth = partial(interpolate, size=size, mode="bicubic", align_corners=False)
-        return {"bicubic": candidate(smooth), "nearest": candidate(partial(interpolate, size=size))}
+        return {kind: candidate(partial(enlarged, info=info, kind=kind)) for kind in ENLARGEMENTS}
     if info.alpha and making.kind == "gray":
         return {"unchanged input": candidate(lambda x: torch.cat([x[:, :1]] * (info.shape[2] - 1) + [x[:, 1:]], dim=1))}
     return {} if info.alpha and making.kind == "edges" else {"unchanged input": candidate(lambda x: x)}

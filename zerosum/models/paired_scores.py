@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
-from zerosum.data.dataset import Dataset
+from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.decode.label_maps import VOID
 from zerosum.data.tensors import to_tensors
 from zerosum.engine.players import Batch, System
@@ -67,6 +68,38 @@ def paired_scores(system: System, network: nn.Module, data: Dataset, rows: np.nd
             parts.setdefault(name, []).append(values)
     maps = segmentation_scores(matrix) if data.info.labels else None
     return PairedScores({name: torch.cat(values) for name, values in parts.items()}, maps)
+
+
+ENLARGEMENTS = ("bicubic", "nearest")
+"""What needs no network, and so is the baseline of super-resolution."""
+
+
+def enlarged(inputs: Tensor, info: DatasetInfo, kind: str) -> Tensor:
+    """Inputs (N, C, H, W) in [-1, 1] in the size of the images, as they are stored: by Pillow's bicubic kernel, or each
+    pixel repeated."""
+    size = (info.shape[0], info.shape[1])
+    if kind == "nearest":
+        images = interpolate(inputs, size, mode="nearest-exact")
+    else:  # a = -0.5; without antialias torch has -0.75
+        images = interpolate(inputs, size, mode="bicubic", align_corners=False, antialias=True)
+    (stored,) = as_stored([images.clamp(-1, 1)], info)
+    return stored
+
+
+@torch.inference_mode()
+def enlargement_scores(data: Dataset, rows: np.ndarray) -> dict[str, PairedScores]:
+    """Scores of inputs that are enlarged by no network; empty where inputs are as large as the images."""
+    if data.info.input is None or data.info.input.scale == 1:
+        return {}
+    parts: dict[str, dict[str, list[Tensor]]] = {kind: {} for kind in ENLARGEMENTS}
+    for batch in pairs(data, rows):
+        for kind, scores in parts.items():
+            for name, values in image_scores(enlarged(batch["input"], data.info, kind), batch["image"]).items():
+                scores.setdefault(name, []).append(values)
+    return {
+        kind: PairedScores({name: torch.cat(values) for name, values in scores.items()})
+        for kind, scores in parts.items()
+    }
 
 
 def image_scores(fake: Tensor, real: Tensor) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ OPTIONS = ("precision", "products", "threads", "device", "seed", "minutes", "ste
 
 LARGEST = 2**53  # integer
 
-ALIASES = {"resolution": "size", "k": "discriminator_steps"}
+ALIASES = {"resolution": "size", "k": "discriminator_steps", "adversarial": "adversarial_weight"}
 """Aliases of settings: terms of papers and tools, and k of Algorithm 1."""
 
 WORDS = {

@@ -14,7 +14,7 @@ from zerosum.data.scan import Scan
 from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
 from zerosum.metrics.scores import NETWORK
-from zerosum.models.paired_scores import paired_scores
+from zerosum.models.paired_scores import PairedScores, enlargement_scores, paired_scores
 from zerosum.runs.task import ByTask
 from zerosum.training.batches import StoredBatches
 
@@ -98,11 +98,16 @@ def paired_scorer(system: System, data: Dataset, held: np.ndarray, seed: int) ->
     held = np.sort(held[epoch_order(len(held), seed, 0)[:MOST_PAIRS]])
     if not len(held):
         return None
+    baselines: dict[str, dict[str, float]] = {}
 
     def measure(network: nn.Module, images_seen: int) -> tuple[dict[str, float], dict[str, Any]]:
-        found = paired_scores(system, network, data, held)
-        values = {f"eval/{name}@validation": value for name, value in found.means().items()}
-        return values, {"made_by": held_out(data, held, seed)}
+        if not baselines:  # when first needed, so that a run starts at once
+            baselines.update({name: named(found) for name, found in enlargement_scores(data, held).items()})
+        known = {"baselines": baselines} if baselines else {}
+        return named(paired_scores(system, network, data, held)), known | {"made_by": held_out(data, held, seed)}
+
+    def named(found: PairedScores) -> dict[str, float]:
+        return {f"eval/{name}@validation": value for name, value in found.means().items()}
 
     if data.info.labels:
         return Scorer(measure, "eval/mean_iou@validation", higher=True)
