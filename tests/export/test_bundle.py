@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import yaml
 from PIL import Image
 
 import zerosum
-from tests.export.models import run_of, tiny
+from tests.export.models import COLOUR, run_of, tiny
 from zerosum.data.conditioning.conditions import Condition
 from zerosum.export import bundle
 from zerosum.export.bundle import export, without_folders
 from zerosum.export.card import plain
 from zerosum.export.check import failure_text, load_check
+from zerosum.export.drawn import drawn_inputs
 from zerosum.export.graph import graph_of
 from zerosum.recipes.registry import list_recipes
 from zerosum.runs.task import GENERATION
@@ -312,3 +314,17 @@ def test_nothing_is_chosen_for_the_sheet(tmp_path):
         top, left = (2 + (16 * scale + 2) * part for part in divmod(place, 6))
         tile = sheet[top : top + 16 * scale : scale, left : left + 16 * scale : scale]
         assert np.array_equal(tile, first[place])
+
+
+def test_pictures_drawn_for_a_card_are_reduced_as_in_training(tmp_path):
+    """A run whose inputs are computed from the images shows those of portraits that the program drew."""
+    model = tiny("srgan", source="builtin:portraits:300")
+    assert drawn_inputs(model, 2).shape == (2, 4, 4, 3)
+    gray = replace(COLOUR, channels=1)
+    assert drawn_inputs(tiny("pix2pix", source="builtin:portraits:300", input=gray, make="gray"), 2).shape[3] == 1
+    export(run_of(model, tmp_path / "run"), tmp_path / "out")
+    _, card = front(tmp_path / "out")
+    assert "- input: 3 channels, 4 times smaller" in card
+    assert "- expected inputs: images to enlarge 4 times, as sharp as a bicubic filter leaves them" in card
+    with Image.open(tmp_path / "out" / "samples.png") as sheet:
+        assert sheet.width > sheet.height / 4 * 2

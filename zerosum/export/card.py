@@ -245,6 +245,8 @@ def _data(model: Loaded) -> str:
         of = f"label maps of {_names(info.input.labels)}" if info.input.labels else f"{info.input.channels} channels"
         smaller = f", {info.input.scale} times smaller" if info.input.scale > 1 else ""
         lines.append(f"- input: {of}{smaller}")
+    if model.system.translator is not None and model.system.translator.expects:
+        lines.append(f"- expected inputs: {plain(model.system.translator.expects)}")
     for condition in info.conditions:
         lines.append(f"- condition: {plain(condition.name)} ({_names(condition.values)})")
     own = title_of(info.source).startswith("builtin:")

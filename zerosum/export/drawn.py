@@ -20,4 +20,7 @@ def drawn_inputs(model: Loaded, count: int) -> np.ndarray | None:
     with tempfile.TemporaryDirectory() as cache:
         size = (info.shape[0], info.shape[1])
         portraits = open_dataset(f"{DRAWN}:{count}", size, model.settings.data, cache=Path(cache), part="test")
-        return np.array(portraits.images if portraits.inputs is None else portraits.inputs)
+        making = getattr(model.settings, "making", None)
+        if making is not None:
+            portraits = making.applied(portraits)
+        return np.array(portraits.images if portraits.inputs is None else portraits.inputs[:])

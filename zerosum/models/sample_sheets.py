@@ -225,13 +225,11 @@ class AttributeSheets:
 
 
 def displayed_inputs(inputs: np.ndarray, info: DatasetInfo) -> np.ndarray:
-    """Stored inputs of pairs as RGB for display, uint8 (N, H, W, 3): smaller ones in the size of the images, each of
-    their pixels a square."""
-    side = info.input
-    assert side is not None
-    if side.labels:
-        return pictures.coloured(inputs[..., 0], len(side.labels))
-    return pictures.rgb(inputs, side.value_range).repeat(side.scale, axis=1).repeat(side.scale, axis=2)
+    """Stored inputs of pairs as RGB for display, uint8 (N, H, W, 3)."""
+    assert info.input is not None
+    if info.input.labels:
+        return pictures.coloured(inputs[..., 0], len(info.input.labels))
+    return pictures.rgb(inputs, info.input.value_range)
 
 
 def as_large(shown: np.ndarray, info: DatasetInfo) -> np.ndarray:

@@ -14,8 +14,8 @@ from zerosum.nn.networks.pix2pixhd import GlobalGenerator
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, Strict
 from zerosum.recipes.translation import (
+    MakingSettings,
     PairedGame,
-    PairedSettings,
     Stages,
     completed,
     fed,
@@ -74,7 +74,7 @@ class DiscriminatorSettings(Strict):
     )
 
 
-class Pix2pixSettings(PairedSettings):
+class Pix2pixSettings(MakingSettings):
     """Settings of `pix2pix`."""
 
     generator: GeneratorSettings = GeneratorSettings()

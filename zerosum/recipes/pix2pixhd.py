@@ -20,6 +20,7 @@ from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, LossName, Strict
 from zerosum.recipes.styles import fit_styles, objects_of
 from zerosum.recipes.translation import (
+    MakingSettings,
     PairedGame,
     Stages,
     completed,
@@ -79,7 +80,7 @@ class FeatureSettings(Strict):
     clusters: PositiveInt = Field(10, description="styles stored for each class")
 
 
-class Pix2pixHDSettings(PerceptualSettings):
+class Pix2pixHDSettings(PerceptualSettings, MakingSettings):
     """Settings of `pix2pixhd`."""
 
     network: NetworkSettings = NetworkSettings()

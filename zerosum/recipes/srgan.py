@@ -18,7 +18,7 @@ from zerosum.recipes.adversarial import adam
 from zerosum.recipes.perceptual import PerceptualSettings
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import GanAdamSettings, LossName, Strict
-from zerosum.recipes.translation import PairedGame, Stages, decaying, input_of, paired_players, refuse_maps
+from zerosum.recipes.translation import PairedGame, Stages, decaying, input_of, made_spec, paired_players, refuse_maps
 from zerosum.runs.task import TRANSLATION
 from zerosum.utils.errors import ConfigError
 
@@ -228,7 +228,7 @@ def srgan(settings: SrganSettings, data: DatasetInfo) -> System:
         game = PairedGame(lambda batch: None, lambda images: [[discriminator(images)]], reconstruction)
         return paired_players(settings, data, generator, discriminator, game)
 
-    spec = TranslatorSpec(lambda network, batch: network(batch["input"]), scale=inputs.scale)
+    spec = TranslatorSpec(lambda network, batch: network(batch["input"]), **made_spec(settings, multiple=1))
     return System(generator, players, translator=spec, joint_forward=forward)
 
 

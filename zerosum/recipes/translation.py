@@ -118,12 +118,6 @@ class TranslationSettings(Settings):
 class PairedSettings(TranslationSettings):
     """Settings of image-to-image recipes with a discriminator."""
 
-    make: Made = Field(
-        "none",
-        description="compute the inputs from the images of a plain folder: gray, edges, holes, noise or small; "
-        "none: the data has pairs",
-    )
-    made: MadeSettings = MadeSettings()
     augment: GanAugmentSettings = Field(
         GanAugmentSettings(),
         description="augmentation of real and generated images alike, inputs moved with them: ada, or single settings",
@@ -141,6 +135,17 @@ class PairedSettings(TranslationSettings):
     )
     optimizer: GanAdamSettings = GanAdamSettings()
     penalty: R1Settings = R1Settings()
+
+
+class MakingSettings(PairedSettings):
+    """Settings of such recipes that may compute their inputs from the images of a plain folder."""
+
+    make: Made = Field(
+        "none",
+        description="compute the inputs from the images of a plain folder: gray, edges, holes, noise or small; "
+        "none: the data has pairs",
+    )
+    made: MadeSettings = MadeSettings()
 
     @model_validator(mode="before")
     @classmethod

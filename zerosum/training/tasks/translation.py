@@ -33,9 +33,9 @@ class TranslationTraining(TrainingTask):
             return
         packed = is_prepared(Path(source)) and load_dataset(source).info.input is not None
         if packed or note_of_pairs(found.classes, lambda: (record.name for record in found.records)):
+            other = "leave make out, or " if "make" in type(settings).model_fields else ""
             raise DataError(
-                f"{source} holds pairs, of which the inputs are there: leave make out, or give the folder of the "
-                "images alone."
+                f"{source} holds pairs, of which the inputs are there: {other}give the folder of the images alone."
             )
 
     def batches(self, settings: TranslationSettings, data: Dataset, rows: np.ndarray) -> StoredBatches | None:
