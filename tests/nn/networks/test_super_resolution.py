@@ -49,7 +49,8 @@ def test_msrresnet_begins_at_the_enlarged_image() -> None:
     torch.manual_seed(0)
     images = torch.rand(2, 3, 6, 8) * 2 - 1
     enlarged = interpolate(images, scale_factor=4, mode="bicubic", align_corners=False)
-    torch.testing.assert_close(MSRResNet(width=16, blocks=2)(images), enlarged, rtol=0, atol=0.01)
+    away = (MSRResNet(width=16, blocks=2)(images) - enlarged).abs()
+    assert 0 < away.mean() < 0.1  # so that its first gradients are not lost among zeros
 
 
 @pytest.mark.parametrize("kind", [SRResNet, MSRResNet])

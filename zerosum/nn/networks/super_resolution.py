@@ -6,6 +6,7 @@ clamped where it is stored, since a clamp before the loss would stop gradients. 
 scale, one after the other, as the papers enlarge by 2 and 2.
 """
 
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -72,7 +73,9 @@ class MSRResNet(nn.Module):
             nn.LeakyReLU(0.1, inplace=True),
             nn.Conv2d(width, channels, 3, padding=1),
         )
-        self.apply(init_small)
+        self.apply(partial(init_he, gain=1.0))
+        for small in (self.body, self.tail[-1]):
+            small.apply(init_he)
         self.apply(init_sub_pixel)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -139,7 +142,7 @@ class DenseBlock(nn.Module):
             nn.Conv2d(inputs, growth if place < 4 else width, 3, padding=1) for place, inputs in enumerate(widths)
         )
         self.rectifier = nn.LeakyReLU(0.2, inplace=True)
-        self.apply(init_small)
+        self.apply(init_he)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = [x]
@@ -195,12 +198,12 @@ def sub_pixel(width: int, factor: int) -> tuple[nn.Module, nn.Module]:
     return nn.Conv2d(width, factor**2 * width, 3, padding=1), nn.PixelShuffle(factor)
 
 
-def init_small(layer: nn.Module) -> None:
+def init_he(layer: nn.Module, gain: float = 0.1) -> None:
     """He et al. 2015, times 0.1 (Wang et al. 2018, section 3.1): deep residual networks without norms begin near the
     identity."""
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight)
-        layer.weight.data.mul_(0.1)
+        layer.weight.data.mul_(gain)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
 
