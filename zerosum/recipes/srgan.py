@@ -1,5 +1,7 @@
 """SRGAN (Ledig et al. 2017) and ESRGAN (Wang et al. 2018): images several times larger, from images alone."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.made import Filter, MadeSettings, Making
 from zerosum.data.settings import PackSettings, Size, parse_size, size_text
-from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
+from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec, clock_of
 from zerosum.nn.augment.crop import random_crops
 from zerosum.nn.losses.matching import l1_distance, l2_distance
 from zerosum.nn.losses.perceptual import CONV5_4, RELU5_4, Perceptual, vgg19_features
@@ -21,6 +23,8 @@ from zerosum.recipes.settings import GanAdamSettings, LossName, Strict
 from zerosum.recipes.translation import PairedGame, Stages, decaying, input_of, made_spec, paired_players, refuse_maps
 from zerosum.runs.task import TRANSLATION
 from zerosum.utils.errors import ConfigError
+
+Losses = Callable[[Batch], tuple[Terms, Terms]]
 
 SMALLEST = 16  # pixels a side
 CROP = 96  # pixels a side, of the paper
@@ -49,7 +53,7 @@ class DiscriminatorSettings(Strict):
         3, description="patch: convolutions of stride 2; one logit sees 16, 34, 70 pixels for 1, 2, 3"
     )
     width: PositiveInt = Field(32, description="channels of the first layer; further ones have up to 8 times as many")
-    norm: Literal["batch", "instance", "none"] = Field("batch", description="patch: batch, instance or none")
+    norm: Literal["batch", "instance", "none"] = Field("none", description="patch: batch, instance or none")
     hidden: PositiveInt = Field(1024, description="srgan: outputs of the fully connected layer before the logit")
 
 
@@ -74,7 +78,14 @@ class SrganSettings(PerceptualSettings):
     jitter: float = Field(1.0, ge=1, le=1, description="1: images are not enlarged, which would blur what is learned")
     loss: LossName = Field("relativistic-average", description="the adversarial loss")
     adversarial_weight: float = Field(
-        1.0, ge=0, description="weight of the adversarial loss of the generator; 0: no discriminator, highest PSNR"
+        5e-3, ge=0, description="weight of the adversarial loss of the generator; 0: no discriminator, highest PSNR"
+    )
+    pretrain: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="the first share of the run, in which the generator learns without the discriminator, as before it "
+        "in the papers",
     )
     pixel: NonNegativeFloat = Field(1.0, description="weight of the pixels' distance from the real image")
     pixel_distance: Literal["l1", "mse"] = Field("l1", description="l1: mean absolute; mse: mean squared difference")
@@ -83,7 +94,7 @@ class SrganSettings(PerceptualSettings):
         "conv5_4",
         description="conv5_4: L1 of features before the rectifier (ESRGAN); relu5_4: squared, after it (SRGAN)",
     )
-    optimizer: GanAdamSettings = GanAdamSettings(beta1=0.9, beta2=0.99)
+    optimizer: GanAdamSettings = GanAdamSettings(lr=1e-3, beta1=0.9, beta2=0.99, discriminator_lr=2e-4)
     batch: PositiveInt = Field(16, description="images in a batch")
 
     @field_validator("data")
@@ -140,11 +151,12 @@ PAPER: dict[str, Any] = {
     "loss": "non-saturating",
     "adversarial_weight": 1e-3,
     "discriminator_weight": 1,
+    "pretrain": 0,
     "pixel": 0,
     "vgg": "imagenet",
     "vgg_features": "relu5_4",
     "perceptual": 1 / 12.75**2,  # the paper divides features by 12.75
-    "optimizer": {"lr": 1e-4, "beta2": 0.999},
+    "optimizer": {"lr": 1e-4, "beta2": 0.999, "discriminator_lr": None},
     "images": 16 * 200_000,
     "validation": 0,
     "ema_half_life": 0,
@@ -215,21 +227,34 @@ def srgan(settings: SrganSettings, data: DatasetInfo) -> System:
             terms["perceptual"] = settings.perceptual * vgg[0](real, fake)
         return terms
 
+    def alone(batch: Batch) -> tuple[Terms, Terms]:
+        return reconstruction(batch["image"], batch["fake"]), {}
+
     def players() -> list[Player]:
         if not settings.adversarial_weight:
             schedule = decaying(settings, settings.optimizer.lr, data.count)
-            optimizer = adam(settings.optimizer, generator)
-
-            def losses(batch: Batch) -> tuple[Terms, Terms]:
-                return reconstruction(batch["image"], batch["fake"]), {}
-
-            return [Player("generator", generator, optimizer, losses, schedule=schedule)]
+            return [Player("generator", generator, adam(settings.optimizer, generator), alone, schedule=schedule)]
         discriminator = discriminator_of(settings.discriminator, channels, crop)
         game = PairedGame(lambda batch: None, lambda images: [[discriminator(images)]], reconstruction)
-        return paired_players(settings, data, generator, discriminator, game)
+        judge, maker = paired_players(settings, data, generator, discriminator, game)
+        start = settings.pretrain * settings.goal(data.count, 0)
+
+        def waiting(batch: Batch) -> tuple[Terms, Terms]:
+            return {"real": 0 * next(discriminator.parameters()).sum()}, {}  # a step that changes no weight
+
+        return [begins_at(start, judge, waiting), begins_at(start, maker, alone)]
 
     spec = TranslatorSpec(lambda network, batch: network(batch["input"]), **made_spec(settings, multiple=1))
     return System(generator, players, translator=spec, joint_forward=forward)
+
+
+def begins_at(start: float, player: Player, before: Losses) -> Player:
+    """The player with other losses until `start` images."""
+
+    def losses(batch: Batch) -> tuple[Terms, Terms]:
+        return player.losses(batch) if clock_of(batch) >= start else before(batch)
+
+    return replace(player, losses=losses)
 
 
 def perceptual_distance(settings: SrganSettings) -> Perceptual:
