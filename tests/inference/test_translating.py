@@ -441,7 +441,7 @@ def test_runs_that_translate_nothing(tmp_path, pictures_file, command):
     source = save(tmp_path / "in.png", noise(8, 8))
     code, out, err = command(tmp_path / "gan", source, "--out", tmp_path / "out", "--device", "cpu")
     assert (code, out) == (2, "")
-    assert "not a translator; give a run of pix2pix, pix2pixhd, segmenter or caae." in err
+    assert "not a translator; give a run of pix2pix, pix2pixhd, segmenter, srgan or caae." in err
     assert command(tmp_path / "nothing", source)[0] == 2
 
 

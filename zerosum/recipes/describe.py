@@ -30,8 +30,9 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         latents = system.generator.latents([0, 1])
         networks["generator"] = layers_of(system.network, lambda: system.network(latents, *condition))
     given = torch.zeros(2, channels, *info.input_size)
-    batch = {"input": given, "image": image, "map": torch.zeros(2, height, width, dtype=torch.int64)}
-    batch["images_seen"] = settings.goal(info.count, 0)  # when every player takes part
+    batch: dict[str, Any] = {"input": given, "image": image}
+    batch |= {"map": torch.zeros(2, height, width, dtype=torch.int64)}
+    batch |= {"images_seen": settings.goal(info.count, 0)}  # when every player takes part
     if conditions and info.input is not None:
         batch["condition"] = torch.eye(2, width_of(conditions))
 
