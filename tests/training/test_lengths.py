@@ -249,7 +249,18 @@ def test_the_clock_of_a_goal_in_minutes_never_goes_back(name):
     settings = get_recipe(name).configure({"images": 1_000})
     seen = [settings.clock(220 * i, i / 9) for i in range(10)]
     assert seen == sorted(seen)
-    if name in ("pix2pix", "pix2pixhd", "segmenter", "srgan", "classifier", "cyclegan", "cut", "sngan", "sagan", "wgan-gp"):
+    if name in (
+        "pix2pix",
+        "pix2pixhd",
+        "segmenter",
+        "srgan",
+        "classifier",
+        "cyclegan",
+        "cut",
+        "sngan",
+        "sagan",
+        "wgan-gp",
+    ):
         assert seen[0] == 0
         assert seen[-1] == settings.clock(5, 1.0) == 1_000  # whatever number of images the time was enough for
     elif name in ("dcgan", "lsgan", "r3gan"):
