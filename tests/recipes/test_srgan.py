@@ -194,7 +194,7 @@ def test_a_run_goes_on_from_pixels_to_an_adversary(tmp_path):
     second = zerosum.train(
         "srgan", tmp_path / "set.npz", out=tmp_path / "run", init=first.path, **QUICK | {"images": 4}
     )
-    assert re.search(r"Began with (\d+) of \1 tensors", (second.path / "events.jsonl").read_text())
+    assert re.search(r"Loaded (\d+) of \1 tensors", (second.path / "events.jsonl").read_text())
 
 
 def test_files_become_so_many_times_larger(tmp_path, command):
