@@ -221,7 +221,7 @@ def test_the_nearest_input_is_that_with_the_fewest_other_classes():
     maps = rng.integers(0, 5, (30, 12, 12, 1), dtype=np.uint8)
     maps[rng.random(maps.shape) < 0.1] = 255  # no class: all zeros
     side = SimpleNamespace(labels=tuple("abcde"), width=5)
-    data = SimpleNamespace(inputs=maps, info=SimpleNamespace(input=side, shape=(12, 12, 3)))
+    data = SimpleNamespace(inputs=maps, info=SimpleNamespace(input=side, shape=(12, 12, 3), input_size=(12, 12)))
     queries, references = np.arange(5), np.arange(5, 30)
     hot = np.eye(6)[np.minimum(maps[..., 0], 5)][..., :5].reshape(30, -1)
     gaps = ((hot[queries][:, None] - hot[references]) ** 2).sum(axis=2)
@@ -234,7 +234,9 @@ def test_large_inputs_are_compared_as_small_ones():
     images = rng.integers(60, 190, (2, 16, 16, 3), dtype=np.uint8).repeat(16, axis=1).repeat(16, axis=2)
     noisy = (images[1] + rng.integers(-50, 50, images[1].shape)).astype(np.uint8)
     side = SimpleNamespace(labels=(), width=3, value_range=(0.0, 255.0), dtype="uint8")
-    data = SimpleNamespace(inputs=np.stack([*images, noisy]), info=SimpleNamespace(input=side, shape=(256, 256, 3)))
+    data = SimpleNamespace(
+        inputs=np.stack([*images, noisy]), info=SimpleNamespace(input=side, shape=(256, 256, 3), input_size=(256, 256))
+    )
     assert nearest_inputs(data, np.array([2]), data, np.array([0, 1])).tolist() == [1]
 
 
