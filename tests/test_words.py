@@ -38,6 +38,7 @@ LESS = {  # of the commands that ask a generator for something
 }
 PAIRED_LESS = {
     "pix2pix pairs/": "pix2pix pairs/ size=64 generator.width=4 discriminator.width=4 --images 16",
+    "pix2pix photos/": "pix2pix photos/ size=64 generator.width=4 discriminator.width=4 --images 16",
     "pix2pixhd builtin:portraits": "pix2pixhd builtin:portraits:40 network.width=4 discriminator.width=4 --images 8",
     "segmenter builtin:portraits": "segmenter builtin:portraits:40 width=4 --images 32",
     "evaluate runs/painted builtin:portraits": "evaluate runs/painted builtin:portraits:40",
