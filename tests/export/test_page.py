@@ -155,7 +155,7 @@ def test_the_numbers_are_the_latents_the_directions_and_what_the_seeds_draw(told
 
 
 def test_what_a_page_cannot_show_is_refused(generator: Model, changer: Translator, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="makes points"):
+    with pytest.raises(ConfigError, match="generates points"):
         write_page(tiny("gan", DatasetInfo("p", 8, (2,), "float32", None, False, (), ""), preset="vectors"), tmp_path)
     with pytest.raises(ConfigError, match="predicts classes"):
         write_page(tiny("classifier", replace(PICTURES, classes=("a", "b"))), tmp_path)

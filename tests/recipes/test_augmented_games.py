@@ -1,6 +1,7 @@
 """Augmentation in the games: nothing at probability zero, the same for real and fake, kept and logged with the run."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -46,6 +47,12 @@ TINY = {
     "r3gan": {"network": {"width": 4, "largest": 8}},
     "sagan": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
     "sngan": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
+    "srgan": {
+        "generator": {"width": 4, "blocks": 1},
+        "discriminator": {"width": 4, "layers": 1},
+        "scale": 2,
+        "pretrain": 0,
+    },
     "wgan-gp": {"generator": {"width": 4, "latent_dim": 8}, "discriminator": {"width": 4}},
 }
 
@@ -54,6 +61,8 @@ def played(name, steps=3, side=8, channels=3, alpha=False, count=4, seed=0, **va
     """A small system after some steps on noise, and what its last step reported."""
     recipe = get_recipe(name)
     given = Side(3, "uint8", (0, 255), False) if recipe.task in (TRANSLATION, ATTRIBUTE_EDITING) else None
+    if name == "srgan":
+        given = replace(given, scale=TINY[name]["scale"])
     conditions = {"anime": (HAIR, SMILE), "caae": (AGE,)}.get(name, ())
     info = DatasetInfo(
         "test", 99, (side, side, channels), "uint8", (0, 255), alpha, (), "", conditions=conditions, input=given
@@ -144,7 +153,7 @@ def test_at_probability_zero_no_bit_changes_and_at_a_half_many_do(game, kind):
 @pytest.mark.parametrize("name", AUGMENTED)
 def test_every_adversarial_recipe_trains_augmented(name, kind):
     augment = {"differentiable": kind, "probability": 0.8}  # an adaptive one would stay near 0 for so few steps
-    system, report = played(name, side=16 if name.startswith("pix") else 8, augment=augment)
+    system, report = played(name, side=16 if name.startswith(("pix", "sr")) else 8, augment=augment)
     judge = next(player.module for player in system.players if player.name == "discriminator")
     assert "augmentation.probability" in judge.state_dict()
     assert report["augment/probability"] == judge.augmentation.probability == torch.tensor(0.8)

@@ -50,6 +50,10 @@ GAMES = {
         {"network": {"base": 64, "largest": 16, "latent_dim": 8}, "growth": {"start": 16}},
     ),
     "r3gan": ("r3gan", {"network": {"width": 16}}),
+    **{
+        name: (name, {"generator": {"width": 8}, "discriminator": {"width": 16}})
+        for name in ("lsgan", "sagan", "sngan", "wgan-gp")
+    },
     "r3gan, residual": ("r3gan", {"network": {"kind": "residual", "width": 16, "largest": 64, "blocks": 1}}),
 }
 

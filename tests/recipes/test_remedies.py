@@ -103,5 +103,5 @@ def test_every_recipe_with_two_players_has_two_rates_and_r1(recipe: Recipe) -> N
     rates = settings.optimizer  # type: ignore[attr-defined]
     assert isinstance(rates, TwoTimeScales)
     assert rates.discriminator_ratio == pytest.approx(1e-5 / rates.lr)
-    usual = {"anime": 5e-4, "sagan": 8e-4}.get(recipe.name)
+    usual = {"anime": 5e-4, "sagan": 8e-4, "srgan": 2e-4}.get(recipe.name)
     assert recipe.configure({}).optimizer.discriminator_lr == usual  # type: ignore[attr-defined]
