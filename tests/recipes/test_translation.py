@@ -10,10 +10,11 @@ from tests.data.made_sets import packed
 from zerosum.data.dataset import DatasetInfo, Side
 from zerosum.engine.players import System
 from zerosum.models.loading import parse_run_config
+from zerosum.recipes.decay import LAST, decaying
 from zerosum.recipes.registry import get_recipe
 from zerosum.recipes.settings import held_share
 from zerosum.recipes.styles import centres_of
-from zerosum.recipes.translation import LAST, TranslationSettings, decaying, halvings, nearest_size, split
+from zerosum.recipes.translation import TranslationSettings, halvings, nearest_size, split
 from zerosum.utils.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("untried")

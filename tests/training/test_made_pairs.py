@@ -129,3 +129,16 @@ def test_pix2pixhd_takes_them_too(tmp_path):
         "pix2pixhd", DATA, out=tmp_path / "run", make="edges", images=16, batch=4, device="cpu", **small
     ).path
     assert load_translator(run, "cpu").input.channels == 1
+
+
+def test_a_file_that_was_cut_short_is_refused_before_it_is_read(tmp_path):
+    settings = Pix2pixSettings(make="gray")
+    zerosum.prepare(DATA, tmp_path / "packed", (16, 16))
+    task = TRAINING[get_recipe("pix2pix").task]
+    data = task.prepare(zerosum.open_dataset(tmp_path / "packed"), settings)
+    next_batch = task.batches(settings, data, np.arange(40))
+    assert next_batch(0, 0, 4).keys() == {"image"}
+    with open(tmp_path / "packed" / "images.npy", "r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(DataError, match="was truncated while it was in use"):
+        next_batch(0, 4, 4)

@@ -312,6 +312,24 @@ def packing_of(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def packing_report(folder: Path) -> dict[str, Any]:
+    """The report of packing in a prepared folder; empty if there is none, as for vectors."""
+    try:
+        report = parse_json((folder / "report.json").read_bytes())
+        return {
+            "notes": list(map(str, report.get("notes", []))),
+            "warnings": list(map(str, report.get("warnings", []))),
+            "changes": {str(text): int(count) for text, count in report.get("changes", {}).items()},
+            **{key: list(map(_skip, report.get(key, []))) for key in ("ignored", "skipped")},
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+        return {}
+
+
+def _skip(value: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value[key]) for key in ("name", "reason")}
+
+
 def _count_in(folder: Path) -> int:
     """The number of images in a packed folder; a Dataset may be a part of it."""
     count: int = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False).shape[0]

@@ -242,8 +242,8 @@ class MadeInputs:
         numbers = np.arange(len(self))[rows]
         flat, size = np.atleast_1d(numbers), 1 if self.making.kind in RANDOM else CHUNK
         parts = [self._computed(flat[start : start + size]) for start in range(0, len(flat), size)]
-        height, width = (side // self.making.scale for side in self._info.shape[:2])
-        found = np.concatenate([np.empty((0, height, width, self._side.channels), self._side.dtype), *parts])
+        empty = np.empty((0, *self._info.input_size, self._side.channels), self._side.dtype)
+        found = np.concatenate([empty, *parts])
         return found if numbers.ndim else found[0]
 
     def _computed(self, rows: np.ndarray) -> np.ndarray:

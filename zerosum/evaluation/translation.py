@@ -114,7 +114,9 @@ def score_translator(
     figures = PairFigures(len(rows))
     for part_rows, batch, logits in translate_pairs(model, dataset, rows, progress):
         (fake,) = as_stored([logits.clamp(-1, 1)], dataset.info)
-        real, maps = batch["image"].cpu(), input_maps(dataset, rows[part_rows])
+        real, maps = batch["image"].cpu(), None
+        if segmenter_model is not None:
+            maps = input_maps(dataset, rows[part_rows])
         tallies["real"].add(real, maps)
         for name, images in candidates.items():
             tallies[name].add(images(part_rows, real), maps, real)
@@ -342,14 +344,14 @@ class PairTally:
             self._matrix = torch.zeros(classes, classes, dtype=torch.int64)
 
     @torch.inference_mode()
-    def add(self, images: Tensor, maps: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
-        """Add images (n, C, H, W) in [-1, 1] and their input label maps. Returns `image_scores` against the targets, if
-        these are given."""
+    def add(self, images: Tensor, maps: Tensor | None, real: Tensor | None = None) -> dict[str, Tensor]:
+        """Add images (n, C, H, W) in [-1, 1] and, for a segmenter, their input label maps. Returns `image_scores`
+        against the targets, if these are given."""
         found = {} if real is None else image_scores(images, real)
         for name, values in found.items():
             self._by_image.setdefault(name, []).append(values)
         self._features.append(features_of(self.extractor, [images], self.device))
-        if self.segmenter is not None:
+        if self.segmenter is not None and maps is not None:
             self._matrix += confusion(maps, self.segmenter.labels(images), len(self._matrix), VOID)
         return found
 

@@ -44,7 +44,7 @@ from zerosum.recipes.settings import (
     held_share,
 )
 from zerosum.runs.task import ATTRIBUTE_EDITING
-from zerosum.utils.errors import ConfigError
+from zerosum.utils.errors import plain_network_errors
 
 SATURATED = 0.95  # absolute value of a latent in [-1, 1]; a uniform latent exceeds it in a twentieth of all cases
 
@@ -201,7 +201,7 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
     shape = (data.shape[2], data.shape[0], data.shape[1])
     part = settings.network
     groups = [condition.width for condition in data.conditions]
-    try:
+    with plain_network_errors():
         encoder = Encoder(shape, part.latent_dim, part.width, largest=part.largest, init=part.init, norm=part.norm)
         generator = Generator(
             shape,
@@ -212,8 +212,6 @@ def caae(settings: CaaeSettings, data: DatasetInfo) -> System:
             init=part.init,
             norm=part.norm,
         )
-    except ValueError as error:
-        raise ConfigError(f"These networks cannot be built: {error}.") from error
     network = Autoencoder(encoder, generator)
     spec = TranslatorSpec(lambda network, batch: network(batch["input"], batch["condition"]), fixed_size=True)
     build = partial(caae_players, settings, data, network)
@@ -226,14 +224,12 @@ def caae_players(settings: CaaeSettings, data: DatasetInfo, network: Autoencoder
     part, chosen, weights = settings.network, settings.discriminator, settings.weights
     groups = [condition.width for condition in data.conditions]
     ages, loss = groups[0], ADVERSARIAL[settings.loss]
-    try:
+    with plain_network_errors():
         discriminator = Discriminator(shape, groups, chosen.width, hidden=chosen.hidden, init=part.init)
         latent_discriminator = LatentDiscriminator(part.latent_dim, norm=chosen.latent_norm, init=part.init)
         age_classifier = (
             AgeClassifier(shape, ages, chosen.width, hidden=chosen.hidden, init=part.init) if weights.age else None
         )
-    except ValueError as error:
-        raise ConfigError(f"These networks cannot be built: {error}.") from error
     augment = build_augmentation(settings.augment, discriminator, data.alpha, loss)
 
     def discriminate(images: Tensor, condition: Tensor, which: str) -> Tensor:

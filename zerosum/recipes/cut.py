@@ -11,9 +11,9 @@ from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
 from zerosum.nn.losses.contrastive import patch_nce
 from zerosum.nn.networks.unpaired import PatchSampler
 from zerosum.recipes.adversarial import adam, at_discriminator_rate
+from zerosum.recipes.decay import decaying
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import Strict
-from zerosum.recipes.translation import decaying
 from zerosum.recipes.unpaired import (
     PAPER,
     UnpairedSettings,

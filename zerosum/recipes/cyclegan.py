@@ -13,8 +13,8 @@ from zerosum.nn.losses.matching import l1_distance
 from zerosum.nn.networks.image_pool import ImagePool
 from zerosum.nn.networks.unpaired import DIRECTIONS, BothWays
 from zerosum.recipes.adversarial import adam, at_discriminator_rate
+from zerosum.recipes.decay import decaying
 from zerosum.recipes.registry import recipe
-from zerosum.recipes.translation import decaying
 from zerosum.recipes.unpaired import (
     PAPER,
     UnpairedSettings,

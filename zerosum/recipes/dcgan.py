@@ -27,7 +27,7 @@ from zerosum.recipes.settings import (
     Strict,
     attention_side,
 )
-from zerosum.utils.errors import ConfigError
+from zerosum.utils.errors import ConfigError, plain_network_errors
 
 Norm = Literal["batch", "layer", "spectral", "none"]
 
@@ -133,13 +133,11 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
     condition_dim, attention = width_of(data.conditions), attention_side(settings.attention, height, width)
     if published and settings.batch == 1:
         raise ConfigError("batch=1: kernel=5 has batch norm over the batch alone, which needs 2 images or more.")
-    try:
+    with plain_network_errors():
         generator = Generator(
             shape, part.latent_dim, part.width, settings.max_width, settings.kernel, published, condition_dim,
             attention=attention,
         )  # fmt: skip
-    except ValueError as error:
-        raise ConfigError(f"These networks cannot be built: {error}.") from error
 
     def latents(count: int) -> Tensor:
         sample = torch.randn if part.latent == "normal" else torch.rand
@@ -158,12 +156,10 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
 
     def players() -> list[Player]:
         chosen = settings.discriminator
-        try:
+        with plain_network_errors():
             discriminator = Discriminator(
                 shape, chosen.width, settings.max_width, settings.kernel, chosen.norm, condition_dim, attention
             )
-        except ValueError as error:
-            raise ConfigError(f"These networks cannot be built: {error}.") from error
         game = standard_game(generator, discriminator, latents, data.alpha)
         return two_players(settings, generator, discriminator, game, partial(adam, settings.optimizer), schedule)
 

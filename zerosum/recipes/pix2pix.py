@@ -28,7 +28,7 @@ from zerosum.recipes.translation import (
     refuse_maps,
 )
 from zerosum.runs.task import TRANSLATION
-from zerosum.utils.errors import ConfigError
+from zerosum.utils.errors import plain_network_errors
 
 Norm = Literal["batch", "picture", "instance", "none"]
 Patch = Literal["auto", 1, 16, 34, 70, 142, 286]
@@ -119,7 +119,7 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
     height, width, channels = data.shape
     inputs, part, discriminator_part = input_of(data), settings.generator, settings.discriminator
     generator: nn.Module
-    try:
+    with plain_network_errors():
         if part.kind == "unet":
             depth = min(halvings(height, width), DEEPEST) if part.depth == "auto" else part.depth
             generator = unet.Generator(
@@ -131,8 +131,6 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
             generator = GlobalGenerator(
                 inputs.width, channels, part.width, part.downs, part.blocks, part.norm, dropout=part.dropout
             )
-    except ValueError as error:
-        raise ConfigError(f"These networks cannot be built: {error}.") from error
 
     def translate(network: nn.Module, batch: Batch) -> Tensor:
         return completed(settings, network(fed(settings, batch)["input"]), batch)
@@ -148,11 +146,9 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
 
     def players() -> list[Player]:
         in_channels = channels + (inputs.width if discriminator_part.sees_input else 0)
-        try:
+        with plain_network_errors():
             layers = layers_for(discriminator_part.patch, min(height, width))
             discriminator = patch.Discriminator(in_channels, layers, discriminator_part.width, discriminator_part.norm)
-        except ValueError as error:
-            raise ConfigError(f"These networks cannot be built: {error}.") from error
         game = PairedGame(condition_input, lambda images: [[discriminator(images)]], reconstruction)
         return paired_players(settings, data, generator, discriminator, game)
 

@@ -15,6 +15,7 @@ from zerosum.nn.losses.matching import feature_matching
 from zerosum.nn.losses.perceptual import Perceptual, vgg19_features
 from zerosum.nn.networks.patch import MultiScale
 from zerosum.nn.networks.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer, Pix2pixHDNetwork
+from zerosum.recipes.decay import decaying
 from zerosum.recipes.perceptual import PerceptualSettings
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, LossName, Strict
@@ -24,7 +25,6 @@ from zerosum.recipes.translation import (
     PairedGame,
     Stages,
     completed,
-    decaying,
     fed,
     input_of,
     made_spec,
@@ -34,7 +34,7 @@ from zerosum.recipes.translation import (
     refuse_maps,
 )
 from zerosum.runs.task import TRANSLATION
-from zerosum.utils.errors import ConfigError
+from zerosum.utils.errors import ConfigError, plain_network_errors
 
 
 class NetworkSettings(Strict):
@@ -158,7 +158,7 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
     edges = settings.instances and data.instances
     input_channels = given.width + edges
     inputs = input_channels + (settings.features.count if has_styles else 0)
-    try:
+    with plain_network_errors():
         inner = GlobalGenerator(inputs, channels, part.width, part.downs, part.blocks)
         generator = (
             inner
@@ -168,8 +168,6 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
         style = settings.features
         encoder = FeatureEncoder(channels, style.count, style.width, part.downs) if has_styles else None
         network = Pix2pixHDNetwork(generator, edges, encoder, len(given.labels), style.clusters, style.count)
-    except ValueError as error:
-        raise ConfigError(f"These networks cannot be built: {error}.") from error
     vgg: list[Perceptual] = []
 
     def ids_of(batch: Batch) -> Tensor | None:
@@ -227,10 +225,8 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
 
     def players() -> list[Player]:
         scales = settings.discriminator
-        try:
+        with plain_network_errors():
             discriminator = MultiScale(input_channels + channels, scales.scales, scales.layers, scales.width)
-        except ValueError as error:
-            raise ConfigError(f"These networks cannot be built: {error}.") from error
         own = enhancer_optimizer(generator) if isinstance(generator, LocalEnhancer) else (None, None)
         game = PairedGame(condition_input, discriminator, reconstruction, needs_real_stages=settings.matching > 0)
         return paired_players(settings, data, network, discriminator, game, *own)

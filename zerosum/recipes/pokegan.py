@@ -26,7 +26,7 @@ from zerosum.recipes.settings import (
     Strict,
     attention_side,
 )
-from zerosum.utils.errors import ConfigError
+from zerosum.utils.errors import plain_network_errors
 from zerosum.utils.seeds import seed_of
 
 
@@ -121,10 +121,8 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
     height, width, channels = data.shape
     shape, part = (channels, height, width), settings.generator
     attention = attention_side(settings.attention, height, width)
-    try:
+    with plain_network_errors():
         generator = Generator(shape, part.latent_dim, part.width, settings.max_width, settings.kernel, attention)
-    except ValueError as error:
-        raise ConfigError(f"These networks cannot be built: {error}.") from error
 
     def generate(batch: Batch) -> Tensor:
         count, device = len(batch["image"]), device_of(generator)
@@ -155,10 +153,8 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
 
     def players() -> list[Player]:
         part = settings.critic
-        try:
+        with plain_network_errors():
             critic = Critic(shape, part.width, settings.max_width, part.norm, settings.kernel, attention)
-        except ValueError as error:
-            raise ConfigError(f"These networks cannot be built: {error}.") from error
         game = Game(generate, lambda images, batch: critic(images), real_images, critic=critic)
         return two_players(settings, generator, critic, game, optimizer)
 

@@ -26,7 +26,7 @@ from zerosum.recipes.settings import (
     PenaltySettings,
     Strict,
 )
-from zerosum.utils.errors import ConfigError
+from zerosum.utils.errors import plain_network_errors
 
 
 class NetworkSettings(Strict):
@@ -146,7 +146,7 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
     shape, part, condition_dim = (channels, height, width), settings.network, width_of(data.conditions)
     generator: nn.Module
     widths: list[int] = []
-    try:
+    with plain_network_errors():
         if part.kind == "dcgan":
             generator = dcgan.Generator(
                 shape, part.latent_dim, part.width, part.largest,
@@ -159,8 +159,6 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
                 shape, part.latent_dim, widths, part.blocks, part.group_size, condition_dim,
                 replicate=part.resample_padding == "replicate",
             )  # fmt: skip
-    except ValueError as error:
-        raise ConfigError(f"These networks cannot be built: {error}.") from error
     decay, first = settings.decay, settings.optimizer
 
     def latents(count: int) -> Tensor:
@@ -178,14 +176,12 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
 
     def players() -> list[Player]:
         discriminator: nn.Module
-        try:
+        with plain_network_errors():
             if part.kind == "dcgan":
                 discriminator = dcgan.Discriminator(shape, part.width, part.largest, 4, "none", condition_dim)
             else:
                 empty = all(condition.is_binary for condition in data.conditions)
                 discriminator = r3gan.Discriminator(shape, widths, part.blocks, part.group_size, condition_dim, empty)
-        except ValueError as error:
-            raise ConfigError(f"These networks cannot be built: {error}.") from error
         probability = settings.augment.probability
         return two_players(
             settings,

@@ -11,10 +11,10 @@ from zerosum.data.conditioning.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
 from zerosum.engine.players import GeneratorSpec, Player, Schedule, System
 from zerosum.engine.randomness import normal_latents
-from zerosum.engine.schedule import linear
 from zerosum.nn.networks.sizes import doublings
 from zerosum.nn.networks.sngan import Discriminator, Generator
 from zerosum.recipes.adversarial import adam, device_of, standard_game, two_players
+from zerosum.recipes.decay import DecayingSettings, decaying
 from zerosum.recipes.settings import (
     ATTENTION_HELP,
     Attention,
@@ -23,7 +23,7 @@ from zerosum.recipes.settings import (
     Strict,
     attention_side,
 )
-from zerosum.utils.errors import ConfigError
+from zerosum.utils.errors import plain_network_errors
 
 
 class ResidualGeneratorSettings(Strict):
@@ -53,7 +53,7 @@ class ResidualDiscriminatorSettings(Strict):
     pooling: Literal["sum", "mean"] = Field("sum", description="over the last map: sum (SNGAN) or mean (WGAN-GP)")
 
 
-class ResidualSettings(ConditionalSettings):
+class ResidualSettings(ConditionalSettings, DecayingSettings):
     """Settings of recipes with these networks."""
 
     generator: ResidualGeneratorSettings = ResidualGeneratorSettings()
@@ -63,10 +63,6 @@ class ResidualSettings(ConditionalSettings):
     decay: float = Field(
         1.0, ge=0, le=1, description="the last share of the run over which the learning rate falls linearly to 0"
     )
-
-    def clock(self, images_seen: int, share: float) -> int:
-        """The learning rate falls over the last part of the time."""
-        return round(share * self.images)
 
 
 def published(width: int, largest: int, blocks: int, halvings: int, batches: int) -> dict[str, Any]:
@@ -89,10 +85,8 @@ def residual_system(settings: ResidualSettings, data: DatasetInfo) -> System:
     attention = attention_side(settings.attention, height, width)
     ups = part.blocks or doublings(height, width)[2]
     widths = [min(part.width << i, part.largest) for i in range(ups + 1)][::-1]
-    try:
+    with plain_network_errors():
         generator = Generator(shape, part.latent_dim, widths, condition_dim, part.spectral, attention)
-    except ValueError as error:
-        raise ConfigError(f"These networks cannot be built: {error}.") from error
 
     def latents(count: int) -> Tensor:
         return torch.randn(count, part.latent_dim, device=device_of(generator))
@@ -101,10 +95,8 @@ def residual_system(settings: ResidualSettings, data: DatasetInfo) -> System:
         blocks = judge.blocks or ups + 1
         widths = [min(judge.width << i, judge.largest) for i in range(blocks)]
         halvings = judge.halvings or min(blocks, ups)
-        try:
+        with plain_network_errors():
             discriminator = Discriminator(shape, widths, halvings, judge.norm, judge.pooling, condition_dim, attention)
-        except ValueError as error:
-            raise ConfigError(f"These networks cannot be built: {error}.") from error
         game = standard_game(generator, discriminator, latents, data.alpha)
         optimizer = partial(adam, settings.optimizer)
         return two_players(settings, generator, discriminator, game, optimizer, falling(settings, data))
@@ -116,6 +108,4 @@ def falling(settings: ResidualSettings, data: DatasetInfo) -> Schedule | None:
     """The learning rate: constant, then linear decay to 0 at the end of the run."""
     if not settings.decay:
         return None
-    end = settings.goal(data.count, len(data.classes))
-    start = end * (1 - settings.decay)
-    return lambda images_seen: [{"lr": linear(images_seen, start, end, settings.optimizer.lr, 0.0)}]
+    return decaying(settings, settings.optimizer.lr, data.count, len(data.classes), last=0.0)

@@ -9,9 +9,10 @@ from zerosum.data.settings import PackSettings
 from zerosum.engine.players import Batch, Player, System, Terms, TranslatorSpec
 from zerosum.nn.networks import unet
 from zerosum.recipes.adversarial import adam
+from zerosum.recipes.decay import decaying
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ORDER_BEFORE, AdamSettings
-from zerosum.recipes.translation import TranslationSettings, decaying, halvings, input_of, jittered, nearest_size
+from zerosum.recipes.translation import TranslationSettings, halvings, input_of, jittered, nearest_size
 from zerosum.runs.task import TRANSLATION
 from zerosum.utils.errors import ConfigError, DataError
 

@@ -17,12 +17,13 @@ from zerosum.nn.losses.perceptual import CONV5_4, RELU5_4, Perceptual, vgg19_fea
 from zerosum.nn.networks import patch
 from zerosum.nn.networks.super_resolution import LARGEST_SCALE, Discriminator, MSRResNet, RRDBNet, SRResNet
 from zerosum.recipes.adversarial import adam
+from zerosum.recipes.decay import decaying
 from zerosum.recipes.perceptual import PerceptualSettings
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import GanAdamSettings, LossName, Strict
-from zerosum.recipes.translation import PairedGame, Stages, decaying, input_of, made_spec, paired_players, refuse_maps
+from zerosum.recipes.translation import PairedGame, Stages, input_of, made_spec, paired_players, refuse_maps
 from zerosum.runs.task import TRANSLATION
-from zerosum.utils.errors import ConfigError
+from zerosum.utils.errors import ConfigError, plain_network_errors
 
 Losses = Callable[[Batch], tuple[Terms, Terms]]
 
@@ -196,15 +197,13 @@ def srgan(settings: SrganSettings, data: DatasetInfo) -> System:
     crop = settings.crop_size(height, width)
     if inputs.scale != settings.scale:
         raise ConfigError(f"scale={settings.scale}, and the inputs are {inputs.scale} times smaller. Make them equal.")
-    try:
+    with plain_network_errors():
         generator: nn.Module
         if part.kind == "rrdb":
             generator = RRDBNet(channels, inputs.scale, part.width, part.blocks, part.growth)
         else:
             kind = SRResNet if part.kind == "srresnet" else MSRResNet
             generator = kind(channels, inputs.scale, part.width, part.blocks)
-    except ValueError as error:
-        raise ConfigError(f"These networks cannot be built: {error}.") from error
     if settings.vgg != "none" and channels not in (1, 3):
         raise ConfigError(
             f"vgg={settings.vgg} compares gray or RGB images, and these have {channels} channels: vgg=none."

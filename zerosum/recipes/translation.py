@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +21,12 @@ from zerosum.nn.augment.settings import AugmentSettings, GanAugmentSettings
 from zerosum.nn.losses.adversarial import ADVERSARIAL
 from zerosum.nn.losses.penalties import patch_r1_from_logits
 from zerosum.recipes.adversarial import adam, at_discriminator_rate, build_augmentation, logit_statistics
-from zerosum.recipes.settings import SPLIT_HELP, GanAdamSettings, HeldShare, LossName, R1Settings, Settings, held_share
+from zerosum.recipes.decay import DecayingSettings, decaying
+from zerosum.recipes.settings import SPLIT_HELP, GanAdamSettings, HeldShare, LossName, R1Settings, held_share
 from zerosum.utils.errors import ConfigError, DataError
 
 JITTER = 286 / 256
 """Images are enlarged by this factor, then cropped at random (Isola et al. 2017, section 6.2)."""
-
-LAST = 0.01
-"""The final share of the learning rate; not 0, so that training can be continued."""
 
 PAIRED = ("image", "input", "instances", "map")
 """Keys of a batch whose tensors share one geometry."""
@@ -37,16 +35,7 @@ Stages = list[list[Tensor]]
 """A discriminator's outputs: the feature maps of each scale, the last of them the logits."""
 
 
-class Decaying(Protocol):
-    """Settings of a run whose learning rate falls over the last share `decay` of its length."""
-
-    @property
-    def decay(self) -> float: ...
-
-    def goal(self, count: int, classes: int) -> int: ...
-
-
-class TranslationSettings(Settings):
+class TranslationSettings(DecayingSettings):
     """Settings of image-to-image recipes."""
 
     data: PackSettings = PackSettings(pairs=True)
@@ -55,12 +44,6 @@ class TranslationSettings(Settings):
         100_000, description="length of training in pairs seen, as --images; the learning rate ends there"
     )
     epochs: PositiveFloat | None = Field(None, description="passes over the training pairs, in place of images")
-    decay: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="the last share of training over which the learning rate decays to almost 0; 0: constant",
-    )
     jitter: float = Field(
         JITTER, ge=1, le=2, description="pairs are enlarged by this factor and cropped at random; 1: not at all"
     )
@@ -98,10 +81,6 @@ class TranslationSettings(Settings):
                 "pairs are augmented by jitter and mirror, which apply to input and image alike; leave augment out"
             )
         return value
-
-    def clock(self, images_seen: int, share: float) -> int:
-        """The learning rate decays over the last part of the time."""
-        return round(share * self.images)
 
     def example(self, info: DatasetInfo) -> DatasetInfo:
         """Images from images, or label maps of ten classes from images."""
@@ -202,11 +181,11 @@ def jittered(settings: TranslationSettings, data: DatasetInfo, batch: Batch) -> 
     return batch if making is None else batch | {"input": making.inputs(batch["image"], data)}
 
 
-def _moved(settings: TranslationSettings, data: DatasetInfo, tensors: dict[str, Tensor]) -> Batch:
+def _moved(settings: TranslationSettings, data: DatasetInfo, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     height, width = data.shape[:2]
     enlarge = None if settings.jitter == 1 else (round(height * settings.jitter), round(width * settings.jitter))
     nearest = ["input"] if input_of(data).labels else []
-    return dict(jitter(tensors, nearest, enlarge, settings.mirror, settings.sharp_jitter))
+    return jitter(tensors, nearest, enlarge, settings.mirror, settings.sharp_jitter)
 
 
 def fed(settings: TranslationSettings, batch: Batch) -> Batch:
@@ -229,18 +208,6 @@ def made_spec(settings: TranslationSettings, multiple: int) -> dict[str, Any]:
     if making is None:
         return {"multiple": multiple}
     return {"scale": making.scale, "multiple": multiple // math.gcd(multiple, making.scale), "expects": making.expects}
-
-
-def decaying(settings: Decaying, lr: float, count: int) -> Schedule:
-    """The learning rate: constant, then linear decay to a hundredth at the end (1/101 in the code of CycleGAN)."""
-    end = settings.goal(count, 0)
-    start = end * (1 - settings.decay)
-
-    def schedule(images_seen: int) -> list[dict[str, float]]:
-        share = (images_seen - start) / (end - start) if end > start else 0.0
-        return [{"lr": lr * (1 - (1 - LAST) * min(max(share, 0.0), 1.0))}]
-
-    return schedule
 
 
 @dataclass(frozen=True)

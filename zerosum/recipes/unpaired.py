@@ -23,13 +23,13 @@ from zerosum.nn.networks import patch
 from zerosum.nn.networks.pix2pixhd import GlobalGenerator
 from zerosum.nn.networks.unpaired import DIRECTIONS
 from zerosum.recipes.adversarial import logit_statistics
+from zerosum.recipes.decay import DecayingSettings
 from zerosum.recipes.settings import (
     GanAdamSettings,
     HeldShare,
     LossName,
     R1Settings,
     ScoreSettings,
-    Settings,
     Strict,
     held_share,
 )
@@ -71,7 +71,7 @@ class DiscriminatorSettings(Strict):
     width: PositiveInt = Field(32, description="channels of the first layer, doubled by each further one")
 
 
-class UnpairedSettings(Settings):
+class UnpairedSettings(DecayingSettings):
     """Settings of recipes that learn from two sets of images without pairs."""
 
     sets: ClassVar[int] = 2
@@ -89,7 +89,6 @@ class UnpairedSettings(Settings):
     epochs: PositiveFloat | None = Field(
         None, description="in place of images; an epoch is as many images of each domain as half of the set"
     )
-    decay: float = Field(0.5, ge=0, le=1, description="final share of training over which the learning rate decays")
     jitter: float = Field(JITTER, ge=1, le=2, description="factor of enlargement before a random crop")
     mirror: bool = Field(True, description="mirror half of the images, independently in each domain")
     loss: LossName = Field("least-squares", description="the adversarial loss")
@@ -124,10 +123,6 @@ class UnpairedSettings(Settings):
         if source is not None and source == target:
             raise ValueError(f"data.from={source} and data.to={target} are one domain: name two")
         return self
-
-    def clock(self, images_seen: int, share: float) -> int:
-        """The learning rate decays over the last part of the time."""
-        return round(share * self.images)
 
     def example(self, info: DatasetInfo) -> DatasetInfo:
         """Images from images."""

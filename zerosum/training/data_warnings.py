@@ -1,12 +1,10 @@
 """Sentences about the data: warnings before training, and the facts that networks depend on."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from zerosum.data.dataset import Dataset, DatasetInfo
+from zerosum.data.dataset import Dataset, DatasetInfo, packing_report
 from zerosum.data.records import counted, listed
 from zerosum.recipes.settings import Settings
-from zerosum.utils.files import parse_json
 
 _SHOWN = 8
 
@@ -23,7 +21,7 @@ def data_warnings(data: Dataset, settings: Settings) -> list[str]:
 
 def data_notes(data: Dataset) -> list[str]:
     """Decisions made while reading the data, and conversions of images, as `prepare` reports them."""
-    report = _packing_report(data)
+    report = packing_report(data.folder)
     notes = list(report.get("notes", []))
     if changes := report.get("changes", {}):
         counts = ", ".join(f"{text} ({count:,})" for text, count in list(changes.items())[:_SHOWN])
@@ -35,27 +33,9 @@ def data_notes(data: Dataset) -> list[str]:
     return notes
 
 
-def _packing_report(data: Dataset) -> dict[str, Any]:
-    """The report of `prepare`; empty if there is none, as for vectors."""
-    try:
-        report = parse_json((data.folder / "report.json").read_bytes())
-        return {
-            "notes": list(map(str, report.get("notes", []))),
-            "warnings": list(map(str, report.get("warnings", []))),
-            "changes": {str(text): int(count) for text, count in report.get("changes", {}).items()},
-            **{key: list(map(_skip, report.get(key, []))) for key in ("ignored", "skipped")},
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
-        return {}
-
-
-def _skip(value: dict[str, Any]) -> dict[str, str]:
-    return {key: str(value[key]) for key in ("name", "reason")}
-
-
 def packing_warnings(data: Dataset) -> list[str]:
     """Warnings from packing, and the number of images left out and why."""
-    report = _packing_report(data)
+    report = packing_report(data.folder)
     left_out, warnings = report.get("skipped", []), list(report.get("warnings", []))
     if left_out:
         first = "; ".join(f"{skip['name']}: {skip['reason']}" for skip in left_out[:3])

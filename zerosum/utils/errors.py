@@ -3,6 +3,9 @@
 The message is a sentence that names the file, key or value and says what to do; it is shown without a traceback.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 EXIT_DONE, EXIT_ERROR, EXIT_USAGE, EXIT_DATA, EXIT_DIVERGED, EXIT_STOPPED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 75, 130
 
 
@@ -36,3 +39,12 @@ def error_text(error: BaseException) -> str:
     if said and isinstance(error, ZerosumError | OSError):
         return said
     return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
+
+
+@contextmanager
+def plain_network_errors() -> Iterator[None]:
+    """Turn what networks say of settings that they cannot be built with into a ConfigError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"These networks cannot be built: {error}.") from error

@@ -9,7 +9,7 @@ from typing import get_args
 
 import numpy as np
 
-from zerosum.data.dataset import Dataset
+from zerosum.data.dataset import Dataset, packing_report
 from zerosum.data.open import open_dataset
 from zerosum.data.records import NoTestPart, Skip, counted, printable
 from zerosum.data.sampler import epoch_order
@@ -20,7 +20,6 @@ from zerosum.models.as_trained import as_trained, refuse_other_form
 from zerosum.models.generator import Model
 from zerosum.runs.folder import RunFolder
 from zerosum.utils.errors import ConfigError, DataError
-from zerosum.utils.files import parse_json
 
 MOST_NORMALS = 10_000  # calibration images
 
@@ -75,7 +74,7 @@ def open_pictures(model: Model, data: str, progress: Progress | None = None) -> 
         with suppress(NoTestPart):
             dataset = open_part(model, data, part, progress)
             found.append(Rows(dataset, np.arange(len(dataset)), data))
-            skipped += _skipped(dataset)
+            skipped += [Skip(**skip) for skip in packing_report(dataset.folder).get("skipped", [])]
     return found, skipped
 
 
@@ -182,11 +181,3 @@ def _of_known_classes(found: Rows, training: Rows) -> Rows:
 def _is_set(path: Path) -> bool:
     """Whether a file is an archive or an array of many images rather than one picture."""
     return path.suffix.lower() in (".zip", ".tar", ".gz", ".xz", ".tgz", ".npy", ".npz") or "ubyte" in path.name
-
-
-def _skipped(dataset: Dataset) -> list[Skip]:
-    """What could not be read when the set was packed."""
-    with suppress(OSError, ValueError, LookupError, TypeError):
-        report = parse_json((dataset.folder / "report.json").read_bytes())
-        return [Skip(str(skip["name"]), str(skip["reason"])) for skip in report["skipped"]]
-    return []

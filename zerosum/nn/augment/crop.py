@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from zerosum.nn.augment.jitter import taken
+
 
 def random_crops(images: Tensor, size: tuple[int, int], flip: bool) -> Tensor:
     """A random part of `size` of each image (N, C, H, W); flip: half of them mirrored, left and right.
@@ -21,6 +23,4 @@ def random_crops(images: Tensor, size: tuple[int, int], flip: bool) -> Tensor:
         columns = columns + torch.randint(width - wide + 1, (count, 1))
     if flip:
         columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
-    rows, columns = rows.to(images.device)[:, :, None], columns.to(images.device)[:, None]
-    sample = torch.arange(count, device=images.device)[:, None, None]
-    return images.permute(0, 2, 3, 1)[sample, rows, columns].permute(0, 3, 1, 2)
+    return taken(images, rows, columns)

@@ -48,13 +48,13 @@ def jitter(
 
     def moved(name: str, tensor: Tensor) -> Tensor:
         if name in nearest or not tensor.is_floating_point():
-            return _taken(tensor, old_rows, old_columns)
+            return taken(tensor, old_rows, old_columns)
         if enlarge is None:
-            return _taken(tensor, rows, columns)
+            return taken(tensor, rows, columns)
         images = tensor if tensor.ndim == 4 else tensor[:, None]
         # when enlarging, antialias only selects Pillow's kernel
         larger = interpolate(images, enlarge, mode="bicubic", align_corners=False, antialias=not sharp).clamp(-1, 1)
-        return _taken(larger if tensor.ndim == 4 else larger[:, 0], rows, columns)
+        return taken(larger if tensor.ndim == 4 else larger[:, 0], rows, columns)
 
     return {name: moved(name, tensor) for name, tensor in tensors.items()}
 
@@ -69,7 +69,7 @@ def _size(tensors: Mapping[str, Tensor]) -> tuple[int, int, int]:
     return count, height, width
 
 
-def _taken(tensor: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def taken(tensor: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The pixels of each sample in its rows (N, H) and columns (N, W), in the memory layout of the input."""
     rows, columns = rows.to(tensor.device)[:, :, None], columns.to(tensor.device)[:, None]
     sample = torch.arange(len(tensor), device=tensor.device)[:, None, None]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from zerosum.data.dataset import Dataset, DatasetInfo, is_prepared, load_dataset
+from zerosum.data.dataset import Dataset, DatasetInfo, packing_of
 from zerosum.data.decode.label_maps import levels_of
 from zerosum.data.sampler import batch_indices
 from zerosum.data.scan import Scan
@@ -31,8 +31,9 @@ class TranslationTraining(TrainingTask):
         """Raises DataError for pairs where inputs are computed from images."""
         if settings.making is None:
             return
-        packed = is_prepared(Path(source)) and load_dataset(source).info.input is not None
-        if packed or note_of_pairs(found.classes, lambda: (record.name for record in found.records)):
+        if packing_of(Path(source)).get("pairs") or note_of_pairs(
+            found.classes, lambda: (record.name for record in found.records)
+        ):
             other = "leave make out, or " if "make" in type(settings).model_fields else ""
             raise DataError(
                 f"{source} holds pairs, of which the inputs are there: {other}give the folder of the images alone."
@@ -43,8 +44,10 @@ class TranslationTraining(TrainingTask):
         if settings.making is None:
             return None
 
+        images = data.with_info(data.info, inputs=None)
+
         def next_batch(stream: int, position: int, count: int) -> dict[str, np.ndarray]:
-            return {"image": data.images[rows[batch_indices(len(rows), count, position, stream)]]}
+            return {"image": images.batch(rows[batch_indices(len(rows), count, position, stream)])["image"]}
 
         return next_batch
 
