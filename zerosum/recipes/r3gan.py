@@ -110,8 +110,9 @@ def published(batch: int, gamma: float, half_life: float, width: int, probabilit
     }
 
 
-CONDITION_SCALE = 1.0
-"""Scale of the embedding in DCGAN's generator: with dcgan's 0.1, classes are learnt later (docs/systems/r3gan.md)."""
+CONDITION_SCALE = 0.3
+"""Scale of the embedding in DCGAN's generator: at 1 there is one image for each class for long, with dcgan's 0.1
+classes are learnt later (docs/systems/r3gan.md)."""
 PRESETS = {
     "paper": published(512, 0.05, 5_000_000, 768, 0.55),
     "ffhq64": published(256, 2, 500_000, 384, 0.3),
