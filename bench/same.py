@@ -26,11 +26,18 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 DATA = "builtin:portraits:64"
 STEPS = 20
-EVERY = ["batch=8", "size=16", "every.log=64", "every.sample=1000000", "every.checkpoint=1000000", "score.images=0"]
+EVERY = ["batch=8", "size=16", "every.log=64", "every.sample=1000000", "every.checkpoint=1000000"]
 NARROW: dict[str, list[str]] = {
     "anime": ["generator.blocks=1", "generator.width=8", "discriminator.width=4"],
     "caae": ["network.width=4", "network.latent_dim=8", "discriminator.width=4", "discriminator.hidden=8"],
     "classifier": ["label=hair"],
+    "cut": [
+        "label=glasses", "generator.width=4", "generator.blocks=1", "discriminator.width=4", "discriminator.layers=1",
+        "contrast.patches=8", "contrast.width=8",
+    ],
+    "cyclegan": [
+        "label=glasses", "generator.width=4", "generator.blocks=1", "discriminator.width=4", "discriminator.layers=1",
+    ],
     "dcgan": ["generator.width=4", "discriminator.width=4"],
     "gan": ["generator.hidden=[16]", "discriminator.hidden=[16]"],
     "lsgan": ["generator.width=4", "discriminator.width=4"],
@@ -45,6 +52,9 @@ NARROW: dict[str, list[str]] = {
     "sagan": ["generator.width=4", "discriminator.width=4"],
     "segmenter": ["width=4"],
     "sngan": ["generator.width=4", "discriminator.width=4"],
+    "srgan": [
+        "generator.width=4", "generator.blocks=1", "discriminator.width=4", "discriminator.layers=1", "pretrain=0",
+    ],
     "wgan-gp": ["generator.width=4", "discriminator.width=4"],
 }  # fmt: skip
 OPTIONS: dict[str, list[list[str]]] = {
@@ -59,16 +69,18 @@ OPTIONS: dict[str, list[list[str]]] = {
     "progressive": [["conditional=true"]],
     "r3gan": [["conditional=true", "balance=hair"], ["augment=diffaugment"]],
     "classifier": [["network=resnet20", "optimizer.name=sgd"], ["augment=lecture"]],
-    "caae": [["attribute=hair"]],
-    "pix2pix": [["generator.kind=resnet", "generator.blocks=1"], ["direction=BtoA"]],
+    "caae": [["attribute=glasses"]],
+    "pix2pix": [["generator.kind=resnet", "generator.blocks=1"], ["data.direction=BtoA"]],
 }
 
 
-def cases(names: Iterable[str], presets: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
+def cases(described: Iterable[dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
     """A recipe and its settings: its default, each preset and a few options."""
-    for name in names:
-        for more in [[], *([f"preset={preset}"] for preset in presets[name]), *OPTIONS.get(name, [])]:
-            yield name, [*more, *NARROW.get(name, []), *EVERY]
+    for recipe in described:
+        name, keys = recipe["name"], {option["key"] for option in recipe["options"]}
+        unscored = ["score.images=0"] if "score.images" in keys else []
+        for more in [[], *([f"preset={preset}"] for preset in recipe["presets"]), *OPTIONS.get(name, [])]:
+            yield name, [*more, *NARROW.get(name, []), *EVERY, *unscored]
 
 
 def digest(parts: Iterable[bytes]) -> str:
@@ -81,9 +93,9 @@ def record(names: list[str] | None, file: Path) -> None:
     import zerosum
 
     every = names or [one["name"] for one in json.loads(_command("recipes", "--json"))]
-    presets = {name: list(json.loads(_command("recipes", name, "--json"))["presets"]) for name in every}
+    described = [json.loads(_command("recipes", name, "--json")) for name in every]
     found: dict[str, Any] = {}
-    for name, settings in cases(every, presets):
+    for name, settings in cases(described):
         with tempfile.TemporaryDirectory() as folder:
             run = Path(folder) / "run"
             try:
@@ -197,7 +209,8 @@ def main() -> None:
         old, new = before.get(case, {}), now.get(case, {})
         parts = [part for part in sorted(old.keys() | new.keys()) if old.get(part) != new.get(part)]
         differing += bool(parts)
-        print(f"{case}: {'the same' if not parts else 'differs in ' + ', '.join(parts)}")
+        same = f"refused: {new['refused']}" if "refused" in new else "the same"
+        print(f"{case}: {'differs in ' + ', '.join(parts) if parts else same}")
     print(f"{len(before)} cases before, {len(now)} now; {differing} differ.")
     raise SystemExit(1 if differing else 0)
 

@@ -94,17 +94,13 @@ def cut(settings: CutSettings, data: DatasetInfo) -> System:
 
     def forward(batch: Batch) -> Batch:
         batch = varied(settings, data, batch)
-        flipped = contrast.flip and bool(torch.rand(()) < 0.5)
-        source = batch["input"].flip(3) if flipped else batch["input"]
-        if contrast.identity:
-            both, maps = network.with_maps(torch.cat([source, batch["image"]]), contrast.deepest)
-            fake, same = both.chunk(2)
-        else:
-            fake, maps = network.with_maps(source, contrast.deepest)
-            same = None
-        if flipped:  # the keys are features of the unmirrored input
+        flipped = contrast.flip and bool(torch.rand((), device="cpu") < 0.5)
+        given = torch.cat([batch["input"], batch["image"]]) if contrast.identity else batch["input"]
+        made, maps = network.with_maps(given.flip(3) if flipped else given, contrast.deepest)
+        fake, same = made.chunk(2) if contrast.identity else (made, None)
+        if flipped:  # the keys are features of the unmirrored images
             with torch.no_grad():
-                maps = network.trunk.encoded(batch["input"], contrast.deepest)[0]
+                maps = network.trunk.encoded(given, contrast.deepest)[0]
         return batch | {"fake": fake, "same": same, "keys": [one.detach() for one in maps], "flipped": flipped}
 
     def players() -> list[Player]:
@@ -131,7 +127,7 @@ def cut(settings: CutSettings, data: DatasetInfo) -> System:
                 queries = network.trunk.encoded(torch.cat(list(images.values())), contrast.deepest)[0]
                 for number, name in enumerate(images):
                     rows = slice(number * len(fake), (number + 1) * len(fake))
-                    mine = [one[rows].flip(3) if batch["flipped"] and name == "nce" else one[rows] for one in queries]
+                    mine = [one[rows].flip(3) if batch["flipped"] else one[rows] for one in queries]
                     term = contrastive(mine, [one[rows] for one in keys])
                     terms[name] = contrast.weight / len(images) * term
             return terms, {}
