@@ -1,6 +1,7 @@
 """A recipe as data: the output of `zerosum recipes NAME --json`, used by forms and docs."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
@@ -11,7 +12,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from zerosum.data.conditioning.conditions import width_of
 from zerosum.data.dataset import DatasetInfo
-from zerosum.engine.players import Player
+from zerosum.engine.autotune.timing import on_shapes_alone
+from zerosum.engine.players import Player, System
 from zerosum.recipes.registry import Recipe
 from zerosum.recipes.settings import Settings
 
@@ -22,29 +24,8 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     settings = recipe.configure({})
     info = settings.example(DatasetInfo("example", 1, recipe.example_shape, "uint8", (0, 255), False, (), ""))
     classes, conditions = info.classes, info.conditions
-    system = recipe.build(settings, info)
-    image = torch.zeros(2, channels, height, width)
-    networks = {}
-    if system.generator is not None:
-        condition = [torch.zeros(2, width_of(conditions))] if conditions else []
-        latents = system.generator.latents([0, 1])
-        networks["generator"] = layers_of(system.network, lambda: system.network(latents, *condition))
-    given = torch.zeros(2, channels, *info.input_size)
-    batch: dict[str, Any] = {"input": given, "image": image}
-    batch |= {"map": torch.zeros(2, height, width, dtype=torch.int64)}
-    batch |= {"images_seen": settings.goal(info.count, 0)}  # when every player takes part
-    if conditions and info.input is not None:
-        batch["condition"] = torch.eye(2, width_of(conditions))
-
-    def turn(player: Player) -> object:
-        if info.input is None:
-            return player.module(image)
-        # only the losses know how to call it
-        return player.losses(system.joint_forward(batch) if system.joint_forward else batch)
-
-    for player in system.players:
-        if player.name not in networks:
-            networks[player.name] = layers_of(player.module, partial(turn, player))
+    with on_shapes_alone():  # networks of any size in a moment
+        networks = _networks(recipe.build(settings, info), settings, info)
     return {
         "name": recipe.name,
         "task": recipe.task.name,
@@ -64,6 +45,35 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "networks": networks,
         "schema": recipe.settings.model_json_schema(),
     }
+
+
+def _networks(system: System, settings: Settings, info: DatasetInfo) -> dict[str, Any]:
+    height, width, channels = info.shape
+    image, conditions = torch.zeros(2, channels, height, width), info.conditions
+    networks = {}
+    if system.generator is not None:
+        condition = [torch.zeros(2, width_of(conditions))] if conditions else []
+        latents = system.generator.latents([0, 1])
+        networks["generator"] = layers_of(system.network, lambda: system.network(latents, *condition))
+    given = torch.zeros(2, channels, *info.input_size)
+    batch: dict[str, Any] = {"input": given, "image": image}
+    batch |= {"map": torch.zeros(2, height, width, dtype=torch.int64)}
+    batch |= {"images_seen": settings.goal(info.count, 0)}  # when every player takes part
+    if conditions and info.input is not None:
+        batch["condition"] = torch.eye(2, width_of(conditions))
+
+    def turn(player: Player) -> None:
+        if info.input is None:
+            player.module(image)
+            return
+        with suppress(RuntimeError):  # a loss that reads values, after the networks have run
+            # only the losses know how to call it
+            player.losses(system.joint_forward(batch) if system.joint_forward else batch)
+
+    for player in system.players:
+        if player.name not in networks:
+            networks[player.name] = layers_of(player.module, partial(turn, player))
+    return networks
 
 
 def length_text(settings: Settings) -> str:
