@@ -3,7 +3,9 @@
 import os
 import sys
 from collections import Counter
-from functools import partial
+from contextlib import suppress
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from tests.warm import Server
 from zerosum.cli.main import main
 from zerosum.engine.autotune import precision as choice
+from zerosum.export import onnx_file
 from zerosum.training import plan as planning
 from zerosum.training import trial
 
@@ -82,6 +85,34 @@ def shapes_are_tried_once():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(planning, "trial_step", try_once)
         patched.setattr(choice, "convolutions", count_once)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def operators_are_listed_once():
+    """Each conversion to ONNX lists all operators of torch and onnxscript anew, which takes longer than the conversion
+    of a small network; here they are listed once a process. Another version of torch may do without."""
+    convert = onnx_file._converted
+
+    @cache
+    def lists():
+        export_utils = import_module("torch._export.utils")
+        registry = import_module("torch.onnx._internal.exporter._registration").ONNXRegistry
+        name = "_collect_all_valid_cia_ops_for_namespace"
+        return [
+            (export_utils, name, cache(getattr(export_utils, name))),
+            (registry, "from_torchlib", staticmethod(cache(registry.from_torchlib))),
+        ]
+
+    def convert_with_lists(graph):
+        with pytest.MonkeyPatch.context() as patched:
+            with suppress(ImportError, AttributeError):
+                for patch in lists():
+                    patched.setattr(*patch)
+            return convert(graph)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(onnx_file, "_converted", convert_with_lists)
         yield
 
 

@@ -1,23 +1,11 @@
-"""What exporters work out anew each time, and what tests export more than once, is kept while tests run."""
+"""What tests export more than once is kept while tests run."""
 
 import copy
-from functools import cache
 
 import pytest
 
 from zerosum.export import onnx_file
 from zerosum.utils.weights import tensors_hash
-
-
-@pytest.fixture(autouse=True, scope="session")
-def operators_are_read_once():
-    """Of two seconds that a small network takes, torch's exporter reads the source of its 500 operators in one."""
-    registration = pytest.importorskip("torch.onnx._internal.exporter._registration")
-    apis = getattr(registration, "onnxscript_apis", None)
-    with pytest.MonkeyPatch.context() as patched:
-        if hasattr(apis, "get_torchlib_ops"):
-            patched.setattr(apis, "get_torchlib_ops", cache(apis.get_torchlib_ops))
-        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
