@@ -17,7 +17,7 @@ from zerosum.data.decode.label_maps import decode_map
 from zerosum.data.open import open_dataset
 from zerosum.data.synthetic import portraits
 from zerosum.inference.sampling import write_image
-from zerosum.inference.translating import MOST_CELLS, OPTIONS, _stems, translate
+from zerosum.inference.translating import MOST_CELLS, OPTIONS, translate
 from zerosum.models.translator import Translator
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError, DataError, ZerosumError
@@ -736,7 +736,3 @@ def test_names_above_a_sheet_are_seen(ages, tmp_path):
     pixels = np.asarray(read(tmp_path / "sheet.png"))
     for column in range(3):
         assert pixels[:HEAD, 2 + 50 * column :][:, :48].min() < 128
-
-
-def test_names_that_differ_in_case_alone_and_have_no_suffix_are_kept_apart():
-    assert list(_stems(["a", "A", "a.png", "A.PNG"])) == ["a", "A-", "a.png", "A.PNG.PNG"]

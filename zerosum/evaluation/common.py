@@ -12,13 +12,12 @@ from PIL import Image
 from zerosum.data.conditioning.labels import map_labels
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.decode.label_maps import levels_of
-from zerosum.data.open import open_dataset
 from zerosum.data.pack.content import copies_among, copies_words
 from zerosum.data.records import NoTestPart
 from zerosum.data.sampler import epoch_order
 from zerosum.data.scan import Progress
 from zerosum.data.settings import Part
-from zerosum.models.as_trained import form_text, refuse_other_form
+from zerosum.models.as_trained import form_text, open_as_trained
 from zerosum.models.classifier import Classifier
 from zerosum.models.generator import Model
 from zerosum.models.translator import Translator
@@ -49,16 +48,14 @@ def open_like(model: AnyModel, data: str, part: Part, packing: Progress | None =
     """Open a part of DATA with the size, channels, depth and label map classes of the training data.
 
     Raises DataError if they differ."""
-    size = model.info.shape[0], model.info.shape[1]
-    dataset = open_dataset(data, size, model.settings.data, progress=packing, part=part)
-    dataset = TRAINING[model.recipe.task].prepare_like(dataset, model.settings, model.info)
-    found, known = dataset.info, model.info
-    refuse_other_form(found, known, data)
+    task, known = TRAINING[model.recipe.task], model.info
+
+    def prepare(dataset: Dataset) -> Dataset:
+        return task.prepare_like(dataset, model.settings, known)
+
+    dataset = open_as_trained(data, part, known, model.settings.data, packing, prepare)
     if known.input is not None:
-        found = _match_pairs(found, known, known.input, data)
-    dataset.info = replace(
-        found, value_range=known.value_range
-    )  # float images: the values mapped to -1 and 1 in training
+        dataset.info = _match_pairs(dataset.info, known, known.input, data)
     return dataset
 
 

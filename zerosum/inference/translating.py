@@ -1,6 +1,5 @@
 """Translate picture files: each at its own size, converted to the format of the run."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -40,10 +39,9 @@ from zerosum.models.translator import MOST_AT_ONCE, Translator
 from zerosum.nn.networks.unet import uses_image_statistics
 from zerosum.utils import pictures
 from zerosum.utils.errors import ConfigError, DataError, ZerosumError
-from zerosum.utils.files import plain_disk_errors, refuse_to_replace
+from zerosum.utils.files import distinct_stems, plain_disk_errors, refuse_to_replace
 
 MOST_CELLS = 400  # pictures on a sheet
-LONGEST_STEM = 251  # bytes of a file name without its suffix of four; file systems allow 255
 CELL = 512  # pixels: the maximum longer side of a picture on a sheet
 OPTIONS = frozenset(
     (
@@ -302,20 +300,7 @@ def _files(inputs: Source, source: Path, out: Path, info: DatasetInfo, sheet: bo
         raise ConfigError(f"{out} is a file; give an output folder.")
     if not source.is_dir() and out.resolve() == source.resolve().parent:
         raise ConfigError(f"{out} is the folder of {source} itself. Give a file name, or another folder.")
-    return [out / f"{stem}{suffix_of(info)}" for stem in _stems(record.name for record in inputs.records())]
-
-
-def _stems(names: Iterable[str]) -> Iterator[str]:
-    """Each name without its suffix, or with it if that is taken, ignoring case as some file systems do."""
-    taken: set[str] = set()
-    for name in names:
-        stem = _stem(name)
-        while len(os.fsencode(PurePosixPath(stem).name)) > LONGEST_STEM:  # names with escaped bytes may be too long
-            stem = stem[:-1]
-        while stem.casefold() in taken:
-            stem += PurePosixPath(name).suffix or "-"
-        taken.add(stem.casefold())
-        yield stem
+    return [out / f"{stem}{suffix_of(info)}" for stem in distinct_stems(record.name for record in inputs.records())]
 
 
 def _check_file(out: Path, info: DatasetInfo) -> None:

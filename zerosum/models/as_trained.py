@@ -1,6 +1,7 @@
-"""Preprocess any picture like the training data of a run."""
+"""Pictures and data sets in the form of the training data of a run."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from zerosum.data.dataset import DatasetInfo
+from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.decode.conform import Form, conform
 from zerosum.data.decode.decoded import BadImage
 from zerosum.data.decode.images import decode, own_pixel_cap
+from zerosum.data.open import open_dataset
 from zerosum.data.records import Opened, printable
-from zerosum.data.settings import PackSettings
+from zerosum.data.scan import Progress
+from zerosum.data.settings import PackSettings, Part
 from zerosum.utils.errors import DataError
 
 Picture = str | PathLike[str] | Image.Image | np.ndarray
@@ -49,6 +52,23 @@ def as_trained(picture: Picture, info: DatasetInfo, settings: PackSettings) -> n
         return conform(decoded, form_of(info, settings)).pixels
     except BadImage as reason:
         raise DataError(f"{name}: {reason}.") from None
+
+
+def open_as_trained(
+    data: str,
+    part: Part,
+    info: DatasetInfo,
+    settings: PackSettings,
+    progress: Progress | None = None,
+    prepare: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+) -> Dataset:
+    """A part of DATA packed and prepared like the training data of a run, with its info and settings. Raises DataError
+    if its images have another form."""
+    size = info.shape[0], info.shape[1]
+    dataset = prepare(open_dataset(data, size, settings, progress=progress, part=part))
+    refuse_other_form(dataset.info, info, data)
+    # float images: the values that became -1 and 1 in training
+    return dataset.with_info(replace(dataset.info, value_range=info.value_range))
 
 
 def refuse_other_form(found: DatasetInfo, known: DatasetInfo, data: str) -> None:

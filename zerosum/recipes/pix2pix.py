@@ -154,7 +154,7 @@ def pix2pix(settings: Pix2pixSettings, data: DatasetInfo) -> System:
 
     spec = TranslatorSpec(
         translate,
-        **made_spec(settings, generator.multiple),
+        **made_spec(settings, inputs, generator.multiple),
         stochastic=part.kind == "unet" and part.noise and part.dropout > 0,
     )
     return System(generator, players, translator=spec, joint_forward=paired_forward(settings, data, generate))

@@ -233,7 +233,7 @@ def pix2pixhd(settings: Pix2pixHDSettings, data: DatasetInfo) -> System:
 
     spec = TranslatorSpec(
         translate,
-        **made_spec(settings, generator.multiple),
+        **made_spec(settings, input_of(data), generator.multiple),
         has_styles=encoder is not None,
         uses_instances=data.instances and (edges or encoder is not None),
     )

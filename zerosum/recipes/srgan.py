@@ -243,7 +243,7 @@ def srgan(settings: SrganSettings, data: DatasetInfo) -> System:
 
         return [begins_at(start, judge, waiting), begins_at(start, maker, alone)]
 
-    spec = TranslatorSpec(lambda network, batch: network(batch["input"]), **made_spec(settings, multiple=1))
+    spec = TranslatorSpec(lambda network, batch: network(batch["input"]), **made_spec(settings, inputs, multiple=1))
     return System(generator, players, translator=spec, joint_forward=forward)
 
 

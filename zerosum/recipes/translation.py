@@ -200,14 +200,12 @@ def completed(settings: TranslationSettings, images: Tensor, batch: Batch) -> Te
     return images if making is None else making.finish(images, batch["input"])
 
 
-def made_spec(settings: TranslationSettings, multiple: int) -> dict[str, Any]:
-    """The fields of TranslatorSpec that inputs computed from images change: `scale`, `multiple` and `expects`.
+def made_spec(settings: TranslationSettings, inputs: Side, multiple: int) -> dict[str, Any]:
+    """The fields of TranslatorSpec that follow from the inputs: `scale`, `multiple` and `expects`.
 
-    multiple: of the sides that the network takes."""
-    making = settings.making
-    if making is None:
-        return {"multiple": multiple}
-    return {"scale": making.scale, "multiple": multiple // math.gcd(multiple, making.scale), "expects": making.expects}
+    multiple: of the sides that the network takes, which gets inputs enlarged to the size of its images."""
+    expects = "" if settings.making is None else settings.making.expects
+    return {"scale": inputs.scale, "multiple": multiple // math.gcd(multiple, inputs.scale), "expects": expects}
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from zerosum.utils.errors import ConfigError, ZerosumError
@@ -23,6 +23,7 @@ except ImportError:  # Windows
 
 SETTLING = 1.0  # seconds for which a new file or folder may not be locked yet
 LONGEST_NAME = 200  # bytes of a name that its temporary file keeps; file systems allow 255
+LONGEST_STEM = 251  # bytes of a name without its suffix of four
 
 
 def refuse_odd_name(path: str | Path) -> None:
@@ -31,6 +32,24 @@ def refuse_odd_name(path: str | Path) -> None:
         os.fspath(path).encode()
     except UnicodeEncodeError:
         raise ConfigError(f"The name {printable(str(path))} is not UTF-8. Choose another name.") from None
+
+
+def distinct_stems(names: Iterable[str]) -> Iterator[str]:
+    """Where in a folder the files of these names are written: each without its suffix, or with it if that is taken,
+    ignoring case as some file systems do. Ends that are too long are cut, and no name leaves the folder."""
+    taken: set[str] = set()
+    for name in names:
+        path = PurePosixPath(*[part for part in PurePosixPath(name).parts if part not in ("/", "..")] or ["picture"])
+        stem, more = path.stem, ""
+        while True:
+            while len((stem + more).encode(errors="surrogatepass")) > LONGEST_STEM:  # of names with escaped bytes
+                stem = stem[:-1]
+            chosen = str(path.with_name(stem + more))
+            if chosen.casefold() not in taken:
+                break
+            more += path.suffix or "-"
+        taken.add(chosen.casefold())
+        yield chosen
 
 
 def sync_folder(path: Path) -> None:

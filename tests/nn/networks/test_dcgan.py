@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.nn.networks.players import check_players
 from zerosum.nn.losses.penalties import gradient_penalty
 from zerosum.nn.networks.dcgan import Discriminator, Generator, layer_widths
 
@@ -68,13 +69,7 @@ def test_any_size_and_any_channels(shape: tuple[int, int, int], kernel: int) -> 
     torch.manual_seed(0)
     generator = Generator(shape, latent_dim=5, width=4, kernel=kernel)
     discriminator = Discriminator(shape, width=4, kernel=kernel)
-    images = generator(torch.randn(3, 5))
-    assert images.shape == (3, *shape)
-    assert images.abs().max() <= 1
-    logits = discriminator(images)
-    assert logits.shape == (3,)
-    logits.sum().backward()
-    assert all(parameter.grad is not None for player in (generator, discriminator) for parameter in player.parameters())
+    check_players(generator, discriminator, shape)
 
 
 def test_the_largest_size() -> None:

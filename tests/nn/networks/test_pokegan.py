@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.nn.networks.players import check_players
 from zerosum.nn.layers.leaky import LeakyReLU
 from zerosum.nn.networks.pokegan import Critic, Generator, SameConv2d, Shift
 
@@ -66,13 +67,7 @@ def test_feature_maps_of_the_code() -> None:
 def test_any_size_and_any_channels(shape: tuple[int, int, int], norm: str) -> None:
     torch.manual_seed(0)
     generator, critic = Generator(shape, latent_dim=5, width=4), Critic(shape, width=4, norm=norm)
-    images = generator(torch.randn(3, 5))
-    assert images.shape == (3, *shape)
-    assert images.abs().max() < 1
-    scores = critic(images)
-    assert scores.shape == (3,)
-    scores.sum().backward()
-    assert all(parameter.grad is not None for player in (generator, critic) for parameter in player.parameters())
+    check_players(generator, critic, shape)
 
 
 def test_padding_is_tensorflows() -> None:

@@ -14,7 +14,6 @@ from zerosum.inference.anomalies.detector import Detector, Measures, new_detecto
 from zerosum.inference.anomalies.found import (
     ON_SHEET,
     Finding,
-    file_names,
     tiles,
     write_csv,
     write_map,
@@ -39,7 +38,7 @@ from zerosum.models.generator import Model
 from zerosum.models.loading import load_classifier, load_generator
 from zerosum.runs.folder import RunFolder
 from zerosum.utils.errors import ConfigError
-from zerosum.utils.files import plain_disk_errors, refuse_to_replace, write_json
+from zerosum.utils.files import distinct_stems, plain_disk_errors, refuse_to_replace, write_json
 from zerosum.utils.weights import tensors_hash
 
 REFERENCE = 256  # training images whose errors are the units of scores; the encoder does not learn from them
@@ -216,10 +215,10 @@ def _judge(
 ) -> list[Finding]:
     """Score all pictures, and write their heat maps and the sheet of the most anomalous."""
     names = [name for rows in sets for name in rows.names]
-    files, measured, best = list(file_names(names)), [], []
+    files, measured, best = [f"{stem}.png" for stem in distinct_stems(names)], [], []
     total, done = len(names), 0
     for images in (images for rows in sets for images in tensors(rows, detector.model)):
-        measures, made, heat = detector.measure(images, detector.invert(images))
+        measures, made, _, heat = detector.measure(images, detector.invert(images))
         measured.append(measures)
         for score, row in zip(
             detector.score(measures), tiles(images, made, heat, calibration.peak, detector.model.info), strict=True

@@ -80,9 +80,9 @@ class Detector:
         return smoothed(errors / (self.usual.errors + FLOOR * self.usual.errors.mean()))
 
     @torch.no_grad()
-    def measure(self, images: Tensor, latents: Latents) -> tuple[Measures, Tensor, Tensor]:
-        """The measures of images (N, C, H, W), their reconstructions, and the heat maps (N, H, W): smoothed errors in
-        units of what is usual at that pixel."""
+    def measure(self, images: Tensor, latents: Latents) -> tuple[Measures, Tensor, Tensor, Tensor]:
+        """The measures of images (N, C, H, W), their reconstructions, the squared errors (N, H, W) of these, and the
+        heat maps (N, H, W): smoothed errors in units of what is usual at that pixel."""
         made = reconstruct(self.model, latents)
         wanted, errors = self.extract(images), squared_errors(images, made, self.model.info)
         heat = self.heat(errors)
@@ -94,7 +94,7 @@ class Detector:
             _numbers(torch.cdist(wanted - self.centre, self.references).amin(dim=1)),
             _numbers(squared_errors(images, self.mean, self.model.info).mean(dim=(1, 2))),
         )
-        return measures, made, heat
+        return measures, made, errors, heat
 
     def measure_all(
         self,
@@ -137,9 +137,9 @@ def new_detector(
     detector = Detector(model, invert, extract, references - centre, centre, total / len(known), same)
     measured, maps = [], []
     for images in tensors(reference, model):
-        measures, made, _ = detector.measure(images, invert(images))
+        measures, _, errors, _ = detector.measure(images, invert(images))
         measured.append(measures)
-        maps.append(squared_errors(images, made, model.info))
+        maps.append(errors)
     errors, tiny = torch.cat(maps), float(np.finfo(np.float32).tiny)
     detector = replace(detector, usual=Usual(errors.mean(dim=0).clamp_min(tiny)))
     peak, features = detector.heat(errors).amax(dim=(1, 2)).mean(), Measures.joined(measured).features.mean()

@@ -2,9 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -16,7 +16,6 @@ from zerosum.utils.files import write_atomic
 
 ON_SHEET, ACROSS = 24, 3  # pictures on the sheet; in a row, each beside its reconstruction and heat map
 SHOWN = 128  # pixels: the longer side of a smaller image is enlarged by a whole number to at most this
-LONGEST_NAME = 180  # bytes
 
 
 @dataclass(frozen=True)
@@ -46,23 +45,6 @@ def write_csv(found: Sequence[Finding], file: Path) -> None:
         row = {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in asdict(finding).items()}
         writer.writerow(row | {"flagged": "yes" if finding.flagged else "no"})
     write_atomic(file, text.getvalue())
-
-
-def file_names(names: Sequence[str]) -> Iterator[str]:
-    """A path for the heat map of each picture: its name with .png in place of its suffix; a number follows where that
-    is taken, ignoring case as some file systems do."""
-    taken: set[str] = set()
-    for name in names:
-        parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")] or ["picture"]
-        path = PurePosixPath(*parts)
-        folder, stem = path.parent, path.stem
-        while len(stem.encode(errors="surrogatepass")) > LONGEST_NAME:
-            stem = stem[:-1]
-        chosen, number = str(folder / stem), 2
-        while chosen.casefold() in taken:
-            chosen, number = str(folder / f"{stem}-{number}"), number + 1
-        taken.add(chosen.casefold())
-        yield f"{chosen}.png"
 
 
 def tiles(images: Tensor, made: Tensor, heat: Tensor, level: float, info: DatasetInfo) -> np.ndarray:

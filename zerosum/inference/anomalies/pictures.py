@@ -10,13 +10,12 @@ from typing import get_args
 import numpy as np
 
 from zerosum.data.dataset import Dataset, packing_report
-from zerosum.data.open import open_dataset
 from zerosum.data.records import NoTestPart, Skip, counted, printable
 from zerosum.data.sampler import epoch_order
 from zerosum.data.scan import Progress
 from zerosum.data.settings import Part
 from zerosum.metrics.conformal import fewest
-from zerosum.models.as_trained import as_trained, refuse_other_form
+from zerosum.models.as_trained import as_trained, open_as_trained
 from zerosum.models.generator import Model
 from zerosum.runs.folder import RunFolder
 from zerosum.utils.errors import ConfigError, DataError
@@ -72,18 +71,10 @@ def open_pictures(model: Model, data: str, progress: Progress | None = None) -> 
     skipped: list[Skip] = []
     for part in get_args(Part):
         with suppress(NoTestPart):
-            dataset = open_part(model, data, part, progress)
+            dataset = open_as_trained(data, part, model.info, model.settings.data, progress)
             found.append(Rows(dataset, np.arange(len(dataset)), data))
             skipped += [Skip(**skip) for skip in packing_report(dataset.folder).get("skipped", [])]
     return found, skipped
-
-
-def open_part(model: Model, data: str, part: Part, progress: Progress | None = None) -> Dataset:
-    """A part of DATA in the form of the training data. Raises DataError if its images have another."""
-    size = model.info.shape[0], model.info.shape[1]
-    dataset = open_dataset(data, size, model.settings.data, progress=progress, part=part)
-    refuse_other_form(dataset.info, model.info, data)
-    return dataset.with_info(replace(dataset.info, value_range=model.info.value_range))
 
 
 def trained_images(
@@ -93,7 +84,7 @@ def trained_images(
     training data is now, if it has moved. Raises DataError if it is not there, or holds none of those images."""
     source = data or run.config()["source"]
     try:
-        dataset = open_part(model, source, "train", progress)
+        dataset = open_as_trained(source, "train", model.info, model.settings.data, progress)
     except DataError as error:
         hint = "" if data else " If the training data has moved, give it with --trained-on."
         raise DataError(f"The images that {run.path} was trained on are needed. {error}{hint}") from error
@@ -123,7 +114,9 @@ def unseen_normals(
     Raises ConfigError if there are none, DataError if all of `normal` were trained on."""
     notes: list[str] = []
     if normal is not None:
-        found = _without_trained(open_part(model, normal, "train", progress), training, normal, notes)
+        found = _without_trained(
+            open_as_trained(normal, "train", model.info, model.settings.data, progress), training, normal, notes
+        )
         if not len(found):
             raise DataError(
                 f"All images of {normal} are among those that the run was trained on, and say nothing about new ones: "
@@ -133,7 +126,7 @@ def unseen_normals(
         source = training.source
         found = replace(others, source=f"the images of {source} that the run was not trained on")
         with suppress(NoTestPart):
-            test = open_part(model, source, "test", progress)
+            test = open_as_trained(source, "test", model.info, model.settings.data, progress)
             test_rows = _of_known_classes(
                 _without_trained(test, training, f"the test part of {source}", notes), training
             )
