@@ -189,5 +189,7 @@ def test_clipped_weights_stay_in_the_box() -> None:
     clip_weights(network, 0.01)
     assert max(p.abs().max().item() for p in network.parameters()) == 0.01
     assert torch.equal(network[4].weight, inside)
+    clip_weights(network, 1e300)  # more than these weights can be
+    assert torch.equal(network[4].weight, inside)
     with pytest.raises(ValueError, match="above 0"):
         clip_weights(network, 0.0)

@@ -86,7 +86,8 @@ def clip_weights(module: nn.Module, limit: float) -> None:
     if not limit > 0:
         raise ValueError(f"the weight clipping limit must be above 0, got {limit}")
     for parameter in module.parameters():
-        parameter.clamp_(-limit, limit)
+        most = min(limit, torch.finfo(parameter.dtype).max)
+        parameter.clamp_(-most, most)
 
 
 def _input_gradients(critic: Critic, points: Tensor) -> Tensor:
