@@ -5,6 +5,7 @@ python -m bench quality dcgan            the time that each needs to be as good
 python -m bench guard dcgan SET          whether it learns as well in bfloat16
 python -m bench threads                  how threads wait and how many, alone and beside a busy program
 python -m bench growth                   what an image costs as the work grows
+python -m bench extremes                 whether settings at their extremes train, or are refused in time
 python -m bench NAME --help
 """
 

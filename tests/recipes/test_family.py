@@ -628,6 +628,8 @@ def test_attributes_need_a_conditional_generator():
 def test_growth_starts_from_a_size_there_is(start):
     with pytest.raises(ConfigError, match=rf"growth.start={start}: networks for 32 pixels can start at 4, 8, 16, 32\."):
         built("progressive", side=32, growth={"start": start})
+    settings = get_recipe("progressive").configure({"growth": {"start": start}})
+    assert settings.batch_plan((32, 32))[0][0] == 0  # the plan has batches before there are networks
 
 
 @pytest.mark.parametrize(

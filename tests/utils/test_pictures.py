@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from zerosum.utils.pictures import FAKE, JUDGE, REAL, density_picture, grid, kernel_density, over, ticks, to_bytes
+from zerosum.utils.pictures import (
+    FAKE,
+    JUDGE,
+    REAL,
+    captioned,
+    density_picture,
+    grid,
+    kernel_density,
+    over,
+    ticks,
+    to_bytes,
+)
 
 
 def test_each_image_has_its_place_in_reading_order() -> None:
@@ -18,6 +29,14 @@ def test_each_image_has_its_place_in_reading_order() -> None:
         top, left = 2 + index // 3 * 50, 2 + index % 3 * 66
         gutters[top : top + 48, left : left + 64] = 255
     assert (gutters == 255).all()
+
+
+def test_where_no_heat_is_known_an_image_is_dark() -> None:
+    heat = np.full((1, 128, 128), np.nan)
+    heat[:, :64] = 1
+    sheet = np.asarray(captioned(np.full((1, 128, 128, 3), 200, dtype=np.uint8), ["a"], 1, heat=heat))
+    assert {*sheet[20:60, 40:100].flat} == {200}
+    assert {*sheet[80:120, 40:100].flat} == {50}
 
 
 def test_too_few_images_leave_white_places_and_too_many_are_left_out() -> None:

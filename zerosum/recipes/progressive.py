@@ -82,7 +82,7 @@ class ProgressiveSettings(ConditionalSettings):
         if size is None:
             return [(0, self.batch)]
         last, growth = size[0].bit_length() - 1, self.growth
-        first = max(growth.start.bit_length() - 1, FIRST)
+        first = min(max(growth.start.bit_length() - 1, FIRST), last)  # networks refuse a larger start
         starts = [(growth.stable + i * (growth.stable + growth.fade) + 1, first + 1 + i) for i in range(last - first)]
         return [(0, self.batch_of(first, last)), *((start, self.batch_of(level, last)) for start, level in starts)]
 

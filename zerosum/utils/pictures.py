@@ -115,7 +115,7 @@ def captioned(
     transparent = transparent and tiles.shape[3] in (2, 4)
     tiles = seen(tiles, None, alpha=True) if transparent else rgb(tiles)
     if heat is not None:
-        light = 0.25 + 0.75 * np.clip(heat, 0, 1)[..., None]
+        light = 0.25 + 0.75 * np.nan_to_num(np.clip(heat, 0, 1))[..., None]  # NaN: of a network that has diverged
         tiles = np.concatenate([np.rint(tiles[..., :3] * light).astype(np.uint8), tiles[..., 3:]], axis=3)
     height, width = tiles.shape[1:3]
     scale = CAPTIONED / max(height, width)
