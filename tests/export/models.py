@@ -76,8 +76,8 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "srgan, dense": ("srgan", {"generator": {"kind": "rrdb", "width": 4, "blocks": 1, "growth": 2}}),
 }
 NAMES = list(dict.fromkeys([*(recipe.name for recipe in list_recipes()), *OTHERS]))
-SAME = {"lsgan": "dcgan", "wgan-gp": "sngan"}
-"""Recipes with the networks of another, which need not be compiled twice."""
+SAME = {"lsgan": "dcgan", "dcgan, uniform": "dcgan", "wgan-gp": "sngan", "pix2pixhd": "pix2pixhd, objects"}
+"""Those with the layers of another, which need not be compiled twice."""
 GRAPHS = [name for name in NAMES if name not in SAME]
 OF_INFO = ("shape", "dtype", "value_range", "conditions", "input", "instances", "source", "classes", "count")
 
