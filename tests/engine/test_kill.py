@@ -24,7 +24,7 @@ SETTINGS = [
     "every.checkpoint=160",
     "generator.hidden=[512,512]",
 ]
-GOAL = ["--images", "1280"]
+GOAL = ["--images", "960"]
 PATIENCE = 1000  # seconds that a process may take for anything: all of GOAL takes 100 where 14 others want two cores
 
 KILLED_BETWEEN_FILES = """
@@ -99,7 +99,7 @@ def whole(pictures_file, tmp_path_factory):
 def test_kill_9_at_random_moments(start, whole, pictures_file, tmp_path):
     run, moments = tmp_path / "run", random.Random(7)
     process = start("train", "gan", pictures_file, *SETTINGS, *GOAL, "--out", run)
-    for _ in range(4):
+    for _ in range(3):
         checkpoints = run / "checkpoints"
         seen = len(list(read_lines(run / "events.jsonl")))
         wait_for(lambda: (checkpoints / "latest").exists(), process)  # noqa: B023
