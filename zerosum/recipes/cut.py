@@ -73,7 +73,7 @@ AUTHORS: dict[str, Any] = {
     "cut",
     summary="unpaired translation from one set to another, in one direction, faster than cyclegan",
     paper="Park, Efros, Zhang & Zhu 2020, arXiv 2007.15651",
-    expect="portraits of 64 px: other hair in 15 minutes of a CPU thread, glasses in 30; the paper: 400 epochs at 256 px, a GPU",
+    expect="portraits of 64 px: hair in 15 minutes of a CPU thread, glasses in 30; the paper: 256 px, a GPU",
     settings=CutSettings,
     nearest_size=nearest_size,
     largest_default=128,
