@@ -123,7 +123,8 @@ def _run() -> str | int:
     except SystemExit as ended:
         return ended.code or EXIT_DONE
     except ZerosumError as error:
-        say(f"zerosum: {error}")
+        if str(error):  # empty: another process of the training has reported it
+            say(f"zerosum: {error}")
         return error.exit_code
     except Exception as error:
         if os.environ.get("ZEROSUM_DEBUG"):

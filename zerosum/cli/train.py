@@ -1,6 +1,7 @@
 """`zerosum train` and `zerosum resume`."""
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -141,14 +142,19 @@ def resume(
 
 
 def _end(run: "Run", as_json: bool) -> None:
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first reports
+        _report(run, as_json)
+    if run.state == "stopped":
+        raise typer.Exit(EXIT_STOPPED)
+
+
+def _report(run: "Run", as_json: bool) -> None:
     report = run.path / "report.html"
     text = f"{run.path}: {run.state} after {run.images:,} images. Open {report} to see how it went."
     if as_json:
         text = json.dumps({"run": str(run.path), "state": run.state, "images": run.images, "report": str(report)})
     with suppress(*([OSError] if run.state == "stopped" else [])):  # stopped, perhaps because the terminal closed
         show(text)
-    if run.state == "stopped":
-        raise typer.Exit(EXIT_STOPPED)
 
 
 def _print_plan(planned: dict[str, object], as_json: bool) -> None:

@@ -13,6 +13,7 @@ from torchvision.transforms.functional import gaussian_blur
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
 from zerosum.data.tensors import to_float, to_stored
 from zerosum.utils.errors import ConfigError
+from zerosum.utils.microbatch import draw_rows
 from zerosum.utils.seeds import seed_of
 
 Made = Literal["none", "gray", "edges", "holes", "noise", "small"]
@@ -125,7 +126,8 @@ class Making:
         elif self.kind == "holes":
             found = _with_holes(images, settings, generator)
         elif self.kind == "noise":
-            draws = torch.randn(colours.shape, generator=generator).to(images.device)
+            shape = colours.shape[1:]
+            draws = draw_rows(lambda n: torch.randn(n, *shape, generator=generator), len(colours)).to(images.device)
             found = torch.cat([colours + 2 * settings.noise * draws, alpha], dim=1)
         else:
             found = _reduced(images, settings)
@@ -193,7 +195,7 @@ def _edges(colours: Tensor, settings: MadeSettings) -> Tensor:
 def _with_holes(images: Tensor, settings: MadeSettings, generator: torch.Generator | None) -> Tensor:
     """The images with an alpha channel, transparent and mid-gray in a rectangle each."""
     count, _, height, width = images.shape
-    draws = torch.rand(count, 4, generator=generator).to(images.device)
+    draws = draw_rows(lambda n: torch.rand(n, 4, generator=generator), count).to(images.device)
     alpha = images.new_ones(count, 1, height, width)
     for length, axis, (size, start) in ((height, 2, draws[:, :2].T), (width, 3, draws[:, 2:].T)):
         share = settings.smallest_hole + (settings.largest_hole - settings.smallest_hole) * size

@@ -1,22 +1,25 @@
 """The training loop: time in images, log lines, samples, checkpoints, stopping."""
 
+import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from signal import Signals
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from zerosum.engine.autotune.conv_gemm import by_gemm
+from zerosum.engine.division import Division, joined_rows, shares_parameters
 from zerosum.engine.ema import Ema
 from zerosum.engine.norms import warm_up_statistics
 from zerosum.engine.pace import pace_text
 from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.schedule import due, due_for_sample
-from zerosum.engine.step import seeded_in, training_step
+from zerosum.engine.step import WHOLE, seeded_in, training_step
 from zerosum.engine.stopping import StopRequest
 from zerosum.engine.time_budget import TimeBudget
 from zerosum.engine.validate_state import load_player, validate_state
@@ -143,6 +146,8 @@ class Training:
     clock: monotonic seconds.
     pace(images a second of the steps alone) is called at each log line; a non-empty return value is a warning.
     progress_of(images seen, elapsed share of the goal's seconds) is the argument of schedules; None: the images seen.
+    division: the micro-batches of a batch, and the processes that compute them. The first process alone writes, scores
+    and measures time; the others need neither samples nor a scorer.
     """
 
     def __init__(
@@ -167,11 +172,14 @@ class Training:
         clock: Callable[[], float] = time.perf_counter,
         pace: Callable[[float], str] | None = None,
         progress_of: Callable[[int, float], int] | None = None,
+        division: Division = WHOLE,
     ) -> None:
         self.system, self.run, self.next_batch, self.write_samples = system, run, next_batch, write_samples
         self.batch, self.seed, self.cadence, self.device, self.precision = batch, seed, cadence, device, precision
         self.metadata, self.listeners, self.scorer, self.finalize = metadata, listeners, scorer, finalize
         self.conv_gemm, self.pace = conv_gemm or {}, pace
+        self.division, self.processes, self.writes = division, division.processes, division.processes.first
+        self._repeat_joint = not shares_parameters(system.network, system.players[0].module)
         self.progress_of, self.goal = progress_of, Goal()
         self.ema = Ema(system.network, ema_half_life)
         self.best: dict[str, Any] | None = None  # {"images", "name", "score"} of the best checkpoint
@@ -180,7 +188,7 @@ class Training:
         self.watch = watch or Watch()
         self._totals: dict[str, Tensor] = {}
         self._steps_in_totals = 0
-        self._pace_reported = False
+        self._pace_reported = self._silent = False
         self._wait = 0.0
         self._clock = clock
         self._logged_images, self._logged_seconds, self._logged_at = 0, 0.0, 0.0
@@ -195,13 +203,13 @@ class Training:
 
         Raises DivergedError when a loss or a weight is not finite; the last good checkpoint is then the newest."""
         self.goal = goal
+        self._share_state()
         self._begin()
         saved_at = self._logged_at = self._clock()
         self._logged_images, self._logged_seconds = self.progress.images, self.progress.seconds
-        while goal.fraction(self.progress) < 1 and stop.signal is None:
+        while self._goes_on(goal, stop):
             before = self.progress.images
-            silent = self._clock() - self._logged_at > LONGEST_SILENCE
-            logging = silent or due(before, before + self._images_a_step(), self.cadence.log)
+            logging = self._silent or due(before, before + self._images_a_step(), self.cadence.log)
             with self._timed():
                 self._step(gradient_norms=logging)
             self.watch.length = goal.length(self.progress)
@@ -225,6 +233,35 @@ class Training:
         if stop.signal is None:
             self._report(self.watch.conclude(self.progress.images))
         return "stopped" if stop.signal is not None else "done"
+
+    def _goes_on(self, goal: Goal, stop: StopRequest) -> bool:
+        """Whether there is a next step. Every process decides alike: by the clock of the first, and by a signal that
+        any of them got."""
+        silent = self._clock() - self._logged_at > LONGEST_SILENCE
+        if self.processes.size > 1:
+            seconds, silent = (self.progress.seconds, silent) if self.writes else (0.0, False)
+            caught = 0 if stop.signal is None else Signals[stop.signal].value
+            self.progress.seconds, late, caught = self.processes.agree([seconds, silent, caught])
+            silent = bool(late)
+            stop.signal = Signals(int(caught)).name if caught else None
+        self._silent = silent
+        return goal.fraction(self.progress) < 1 and stop.signal is None
+
+    def _share_state(self) -> None:
+        """Give every process the state of the first."""
+        if self.processes.size == 1:
+            return
+        content = io.BytesIO()
+        if self.writes:
+            torch.save(self._state() | {"model": self.ema.average.state_dict()}, content)
+        content = io.BytesIO(self.processes.send(content.getvalue()))
+        if self.writes:
+            return
+        state = torch.load(content, weights_only=True)
+        self.ema.average.load_state_dict(state["model"])
+        for player in self.system.players:
+            load_player(player, state["players"][player.name])
+        self.progress = Progress(**state["progress"])
 
     def restore(self) -> None:
         """Load the newest intact checkpoint of the run folder. The folder does not change until training continues.
@@ -261,6 +298,8 @@ class Training:
         return self.best is not None and (marked is None or int(marked.name) != self.best["images"])
 
     def _begin(self) -> None:
+        if not self.writes:
+            return
         if self._restored_at < 0:
             self._sample()
             self.save(needed=True, scored=False)  # an untrained network is not scored
@@ -277,6 +316,8 @@ class Training:
         A failure to write is only a warning, so that a temporarily full disk does not end a run, unless this checkpoint
         is needed (the first and the last) or is the third in a row to fail. needed: score it whatever time that takes.
         scored: whether to score it at all."""
+        if not self.writes:
+            return
         images = self.progress.images
         name = self._write(needed) if self._saved_at != images else ""
         scoring = scored and self.scorer is not None and self._saved_at == images != self._scored_at
@@ -290,15 +331,7 @@ class Training:
         if self.finalize is not None:
             with self._warning("The network was not completed from the data for this checkpoint"):
                 self.finalize(self.ema.average)
-        state = {
-            "players": {
-                player.name: {"module": player.module.state_dict(), "optimizer": player.optimizer.state_dict()}
-                for player in self.system.players
-            },
-            "progress": asdict(self.progress),
-            "watch": self.watch.state(),
-            "best": self.best,
-        }
+        state = self._state()
         images, model = self.progress.images, self.ema.average.state_dict()
         try:
             self.run.refuse_moved()
@@ -311,6 +344,18 @@ class Training:
             return ""
         self._failed_writes, self._saved_at = 0, images
         return path.name
+
+    def _state(self) -> dict[str, Any]:
+        """What training continues from, but for the averaged network."""
+        return {
+            "players": {
+                player.name: {"module": player.module.state_dict(), "optimizer": player.optimizer.state_dict()}
+                for player in self.system.players
+            },
+            "progress": asdict(self.progress),
+            "watch": self.watch.state(),
+            "best": self.best,
+        }
 
     def _images_a_step(self) -> int:
         return self._batch() * (1 if self.system.simultaneous else self.system.players[0].steps)
@@ -330,12 +375,20 @@ class Training:
         self._warming_up = self._warming_up and warm_up_statistics(system.network)
         with by_gemm(self.conv_gemm, self.precision):
             report = training_step(
-                system.players, self._next_batch, self._turn, system.simultaneous, gradient_norms, system.joint_forward
+                system.players,
+                self._next_batch,
+                self._turn,
+                system.simultaneous,
+                gradient_norms,
+                system.joint_forward,
+                self.division,
+                self._repeat_joint,
             )
         seen = self._images_a_step()
         self.progress.images += seen
         self.progress.step += 1
-        self.ema.update(self.system.network, seen, self.progress.images, half_life)
+        if self.writes:
+            self.ema.update(self.system.network, seen, self.progress.images, half_life)
         for name, value in report.items():
             self._totals[name] = self._totals[name] + value if name in self._totals else value
         self._steps_in_totals += 1
@@ -343,7 +396,9 @@ class Training:
     def _next_batch(self, player: Player) -> Batch:
         started = self._clock()
         count = self._batch()
-        batch = self.next_batch(player, self.progress.drawn[player.name], count)
+        position, rows = self.progress.drawn[player.name], count // self.division.count
+        parts = [self.next_batch(player, position + index * rows, rows) for index in self.division.own]
+        batch = parts[0] if len(parts) == 1 else joined_rows(parts)
         batch["images_seen"], batch["step"] = self.progress.images, self.progress.step
         batch["clock"] = self.time()
         self.progress.drawn[player.name] += count
@@ -360,6 +415,8 @@ class Training:
         names = list(self._totals)
         steps = torch.tensor([1 if name.startswith("grad/") else self._steps_in_totals for name in names])
         means = torch.stack([self._totals[name].float() for name in names]).cpu() / steps  # the only device sync
+        self.processes.add(means)
+        means /= self.processes.size
         values = dict(zip(names, means.tolist(), strict=True)) | timing
         self._totals, self._steps_in_totals = {}, 0
         fraction = goal.fraction(self.progress)
@@ -409,6 +466,8 @@ class Training:
 
     def _sample(self) -> None:
         self._sampled_at = self.progress.images
+        if not self.writes:
+            return
         with self._warning("There is no sample of this moment"):
             self.run.refuse_moved()
             values = self.write_samples(self.ema.average, self.progress.images)
@@ -485,6 +544,8 @@ class Training:
             self.event("warning", finding.text, finding=finding.kind, advice=finding.advice)
 
     def _write_stats(self, values: dict[str, float]) -> None:
+        if not self.writes:
+            return
         progress = {
             "images": self.progress.images,
             "step": self.progress.step,
@@ -498,6 +559,8 @@ class Training:
 
     def event(self, kind: str, text: str, **more: Any) -> None:
         """Notify the listeners and write a line to `events.jsonl`."""
+        if not self.writes:
+            return
         message = text if "advice" not in more else f"{text} {more['advice']}"
         self._notify(lambda listener: listener.event(kind, message))
         try:

@@ -52,14 +52,21 @@ def no_op() -> None:
     """The default `after_step`."""
 
 
+def nothing_observed(gather: Callable[[Sequence[Tensor]], Tensor]) -> Terms:
+    """The default `after_backward`."""
+    return {}
+
+
 @dataclass
 class Player:
     """One player of the game: a network, its loss and its optimiser.
 
     losses maps a batch to the terms that this player minimises and to values that are only logged; both are dicts of
     scalar tensors. steps is the number of optimiser steps in a turn (k of Goodfellow's Algorithm 1, n_critic of WGAN).
-    after_step is called after each of them (WGAN clips its weights there). schedule maps images seen to the settings of
-    each of the optimiser's parameter groups, in order, such as [{"lr": 1e-4}].
+    after_step is called after each of them (WGAN clips its weights there). after_backward is called once for each
+    batch, after the losses of all its micro-batches, and returns more values to log; its argument turns a tensor
+    (n, ...) of each of these micro-batches, in order, into that of the whole batch. schedule maps images seen to the
+    settings of each of the optimiser's parameter groups, in order, such as [{"lr": 1e-4}].
     """
 
     name: str
@@ -68,6 +75,7 @@ class Player:
     losses: Callable[[Batch], tuple[Terms, Terms]]
     steps: int = 1
     after_step: Callable[[], None] = no_op
+    after_backward: Callable[[Callable[[Sequence[Tensor]], Tensor]], Terms] = nothing_observed
     schedule: Schedule | None = None
 
 

@@ -23,9 +23,9 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """SIGTERM, SIGHUP (closed terminal) and the first Ctrl-C set the request, which the loop reads between steps; a
-    second Ctrl-C ends the process at once with code 130 (saved files stay valid, since checkpoints are written
-    atomically). A SIGHUP that is ignored, as under nohup, stays ignored.
+    """SIGTERM, SIGHUP (closed terminal), SIGUSR1 (a batch system's warning) and the first Ctrl-C set the request, which
+    the loop reads between steps; a second Ctrl-C ends the process at once with code 130 (saved files stay valid, since
+    checkpoints are written atomically). A SIGHUP that is ignored, as under nohup, stays ignored.
 
     Python runs signal handlers only between bytecode instructions, and would merge two Ctrl-C during one long step. So
     a thread reads the signals from the wake-up socket and counts them.
@@ -51,7 +51,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
     listener = threading.Thread(target=listen, name="signals", daemon=True)
     listener.start()
     before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    previous = {number: signal.signal(number, _do_nothing) for number in (*ending_signals(), signal.SIGINT)}
+    stopping = (*ending_signals(), *_warnings(), signal.SIGINT)
+    previous = {number: signal.signal(number, _do_nothing) for number in stopping}
     try:
         yield request
     finally:
@@ -67,6 +68,12 @@ def ending_signals() -> list[signal.Signals]:
     """Signals that ask a process to end: SIGTERM, and SIGHUP where it exists and is not ignored."""
     hangup = getattr(signal, "SIGHUP", None)
     return [signal.SIGTERM] + ([hangup] if hangup and signal.getsignal(hangup) is not signal.SIG_IGN else [])
+
+
+def _warnings() -> list[signal.Signals]:
+    """SIGUSR1, where it exists and is not ignored."""
+    warning = getattr(signal, "SIGUSR1", None)
+    return [warning] if warning and signal.getsignal(warning) is not signal.SIG_IGN else []
 
 
 def _do_nothing(number: int, frame: FrameType | None) -> None:

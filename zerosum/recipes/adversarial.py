@@ -1,6 +1,6 @@
 """The two-player game of one generator and one discriminator: losses, penalties and players that most recipes share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from zerosum.nn.losses.penalties import (
 )
 from zerosum.recipes.settings import AdamSettings, AdversarialSettings, TwoTimeScales
 from zerosum.utils.errors import ConfigError
+from zerosum.utils.microbatch import current
 
 
 def images_of(batch: Batch) -> Tensor:
@@ -68,6 +69,8 @@ class DiscriminatorAugmentation:
 
     def __init__(self, module: Augmentation | None, loss: AdversarialLoss) -> None:
         self.module, self.loss = module, loss
+        self._observed: list[tuple[Tensor, Tensor]] = []  # logits of micro-batches, until the last
+        self._images = 0  # in a micro-batch
 
     def set_probability(self, value: float) -> None:
         """Set the augmentation probability."""
@@ -83,16 +86,33 @@ class DiscriminatorAugmentation:
             augmented: Tensor = self.module(images, condition_channels)
         return augmented
 
-    @torch.no_grad()
     def adapt(self, real: Tensor, fake: Tensor, count: int) -> Terms:
         """Adjust the probability from the discriminator's logits of `count` real images and of fakes (ADA); returns
-        the values to log. Logits without a fixed decision threshold are centred at the mean of the fakes."""
+        the values to log. Logits without a fixed decision threshold are centred at the mean of the fakes. Those of a
+        micro-batch are kept for `adapt_to_batch`."""
         if self.module is None:
             return {}
+        if current().count > 1:
+            self._observed.append((real.detach(), fake.detach()))
+            self._images = count
+            return {}
+        return self._adapted(self.module, real, fake, count)
+
+    def adapt_to_batch(self, gather: Callable[[Sequence[Tensor]], Tensor]) -> Terms:
+        """`adapt` to all micro-batches of a batch: `Player.after_backward`."""
+        if self.module is None or not self._observed:
+            return {}
+        own = len(self._observed[0][0])
+        real, fake = (gather(logits) for logits in zip(*self._observed, strict=True))
+        self._observed.clear()
+        return self._adapted(self.module, real, fake, self._images * (len(real) // own))
+
+    @torch.no_grad()
+    def _adapted(self, module: Augmentation, real: Tensor, fake: Tensor, count: int) -> Terms:
         bounded = self.loss.probabilistic or self.loss.name == "hinge"
         threshold = 0.0 if bounded else 0.5 if self.loss.name == "least-squares" else fake.mean()
-        self.module.observe(real - threshold, count)
-        return self.module.report()
+        module.observe(real - threshold, count)
+        return module.report()
 
 
 def build_augmentation(
@@ -241,6 +261,7 @@ def two_players(
                 discriminator_loss,
                 steps=settings.discriminator_steps,
                 after_step=clip if penalty.clip else no_op,
+                after_backward=augment.adapt_to_batch,
                 schedule=schedule,
             ),
             settings.optimizer,

@@ -18,6 +18,7 @@ from zerosum.nn.networks.srresnet import Discriminator, Generator
 from zerosum.recipes.adversarial import adam, device_of, standard_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ConditionalSettings, GanAdamSettings, PenaltySettings, Strict
+from zerosum.utils.microbatch import draw_rows
 
 
 class GeneratorSettings(Strict):
@@ -108,7 +109,7 @@ def anime(settings: AnimeSettings, data: DatasetInfo) -> System:
     weight = (weights[chosen] if isinstance(chosen, str) else chosen) if condition_dim else 1.0
 
     def latents(count: int) -> Tensor:
-        return torch.randn(count, part.latent_dim, device=device_of(generator))
+        return draw_rows(lambda n: torch.randn(n, part.latent_dim, device=device_of(generator)), count)
 
     def uniform_conditions(batch: Batch) -> Batch:
         parts = [uniform_value(len(batch["image"]), condition.width) for condition in data.conditions]
@@ -138,5 +139,5 @@ def uniform_value(count: int, width: int) -> Tensor:
     """Random conditions (count, width) of one attribute: if binary (width 1), yes with probability 1/4; else a one-hot
     value, uniform (Jin et al. 2017, section 3.2)."""
     if width == 1:
-        return (torch.rand(count, 1) < 0.25).float()
-    return torch.nn.functional.one_hot(torch.randint(width, (count,)), width).float()
+        return draw_rows(lambda n: (torch.rand(n, 1) < 0.25).float(), count)
+    return torch.nn.functional.one_hot(draw_rows(lambda n: torch.randint(width, (n,)), count), width).float()

@@ -45,6 +45,7 @@ from zerosum.recipes.settings import (
 )
 from zerosum.runs.task import ATTRIBUTE_EDITING
 from zerosum.utils.errors import plain_network_errors
+from zerosum.utils.microbatch import draw_rows
 
 SATURATED = 0.95  # absolute value of a latent in [-1, 1]; a uniform latent exceeds it in a twentieth of all cases
 
@@ -242,7 +243,7 @@ def caae_players(settings: CaaeSettings, data: DatasetInfo, network: Autoencoder
     def latent_discriminator_loss(batch: Batch) -> tuple[Terms, Terms]:
         with torch.no_grad():
             latents = network.encode(batch["image"]).float()
-        prior = 2 * torch.rand_like(latents) - 1
+        prior = 2 * draw_rows(lambda n: latents.new_empty(n, *latents.shape[1:]).uniform_(), len(latents)) - 1
         real, fake = latent_discriminator(prior).float(), latent_discriminator(latents).float()
         saturation = (latents.abs() > SATURATED).float().mean()
         logged = discriminator_stats(loss, prior=real, latent=fake) | {"latent/saturation": saturation}
@@ -303,7 +304,13 @@ def caae_players(settings: CaaeSettings, data: DatasetInfo, network: Autoencoder
                     optimizer(latent_discriminator),
                     latent_discriminator_loss,
                 ),
-                Player("discriminator", discriminator, optimizer(discriminator), image_discriminator_loss),
+                Player(
+                    "discriminator",
+                    discriminator,
+                    optimizer(discriminator),
+                    image_discriminator_loss,
+                    after_backward=augment.adapt_to_batch,
+                ),
             )
         ),
         *(
@@ -316,13 +323,13 @@ def caae_players(settings: CaaeSettings, data: DatasetInfo, network: Autoencoder
 
 
 def shuffled(ages: Tensor) -> Tensor:
-    """The ages (N, A) permuted within the batch: sampled with the frequencies of the data."""
+    """The ages (N, A) permuted within the batch, or micro-batch: sampled with the frequencies of the data."""
     return ages[torch.randperm(len(ages), device=ages.device)]
 
 
 def other_age(ages: Tensor) -> Tensor:
     """For each image a uniformly random age other than its own, one-hot (N, A)."""
-    steps = torch.randint(1, ages.shape[1], (len(ages),), device=ages.device)
+    steps = draw_rows(lambda n: torch.randint(1, ages.shape[1], (n,), device=ages.device), len(ages))
     indices = (ages.argmax(dim=1) + steps) % ages.shape[1]
     return torch.nn.functional.one_hot(indices, ages.shape[1]).to(ages.dtype)
 

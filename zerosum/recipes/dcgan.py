@@ -28,6 +28,7 @@ from zerosum.recipes.settings import (
     attention_side,
 )
 from zerosum.utils.errors import ConfigError, plain_network_errors
+from zerosum.utils.microbatch import draw_rows
 
 Norm = Literal["batch", "layer", "spectral", "none"]
 
@@ -141,7 +142,7 @@ def dcgan(settings: DcganSettings, data: DatasetInfo) -> System:
 
     def latents(count: int) -> Tensor:
         sample = torch.randn if part.latent == "normal" else torch.rand
-        latent = sample(count, part.latent_dim, device=device_of(generator))
+        latent = draw_rows(lambda n: sample(n, part.latent_dim, device=device_of(generator)), count)
         return latent if part.latent == "normal" else 2 * latent - 1
 
     def seeded_latents(seeds: Sequence[int]) -> Tensor:

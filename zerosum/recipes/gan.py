@@ -20,6 +20,7 @@ from zerosum.recipes.adversarial import device_of, standard_game, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ConditionalSettings, Strict, TwoTimeScales
 from zerosum.utils.errors import ConfigError
+from zerosum.utils.microbatch import draw_rows
 
 MNIST_EPOCH = 50_000  # images in the paper's training set; its schedules are written in epochs of them
 
@@ -132,8 +133,8 @@ def gan(settings: GanSettings, data: DatasetInfo) -> System:
     def latents(count: int) -> Tensor:
         device = device_of(generator)
         if part.latent == "normal":
-            return torch.randn(count, part.latent_dim, device=device)
-        return (2 * torch.rand(count, part.latent_dim, device=device) - 1) * 3**0.5
+            return draw_rows(lambda n: torch.randn(n, part.latent_dim, device=device), count)
+        return (2 * draw_rows(lambda n: torch.rand(n, part.latent_dim, device=device), count) - 1) * 3**0.5
 
     def seeded_latents(seeds: Sequence[int]) -> Tensor:
         if part.latent == "normal":

@@ -27,6 +27,7 @@ from zerosum.recipes.settings import (
     attention_side,
 )
 from zerosum.utils.errors import plain_network_errors
+from zerosum.utils.microbatch import draw_rows
 from zerosum.utils.seeds import seed_of
 
 
@@ -129,7 +130,7 @@ def pokegan(settings: PokeganSettings, data: DatasetInfo) -> System:
         source = None
         if settings.shared_noise:
             source = torch.Generator().manual_seed(seed_of("shared noise", batch["images_seen"]))
-        latents = 2 * torch.rand(count, part.latent_dim, generator=source) - 1
+        latents = 2 * draw_rows(lambda n: torch.rand(n, part.latent_dim, generator=source), count) - 1
         images: Tensor = generator(latents.to(device))
         return over_white(images) if data.alpha else images
 

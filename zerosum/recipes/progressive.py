@@ -26,6 +26,7 @@ from zerosum.recipes.adversarial import Game, adam, device_of, two_players
 from zerosum.recipes.registry import recipe
 from zerosum.recipes.settings import ConditionalSettings, GanAdamSettings, LossName, PenaltySettings, Strict
 from zerosum.utils.errors import ConfigError
+from zerosum.utils.microbatch import draw_rows
 
 
 class NetworkSettings(Strict):
@@ -172,7 +173,8 @@ def progressive(settings: ProgressiveSettings, data: DatasetInfo) -> System:
     widths = [condition.width for condition in data.conditions]
 
     def generate_batch(batch: Batch) -> Tensor:
-        latents = torch.randn(len(batch["image"]), part.latent_dim, device=device_of(generator))
+        count, device = len(batch["image"]), device_of(generator)
+        latents = draw_rows(lambda n: torch.randn(n, part.latent_dim, device=device), count)
         images: Tensor = generator(latents, batch.get("condition"), level_of(batch["images_seen"]))
         return images
 

@@ -27,6 +27,7 @@ from zerosum.recipes.settings import (
     Strict,
 )
 from zerosum.utils.errors import plain_network_errors
+from zerosum.utils.microbatch import draw_rows
 
 
 class NetworkSettings(Strict):
@@ -163,7 +164,7 @@ def r3gan_(settings: R3ganSettings, data: DatasetInfo) -> System:
     decay, first = settings.decay, settings.optimizer
 
     def latents(count: int) -> Tensor:
-        return torch.randn(count, part.latent_dim, device=device_of(generator))
+        return draw_rows(lambda n: torch.randn(n, part.latent_dim, device=device_of(generator)), count)
 
     def seeded_latents(seeds: Sequence[int]) -> Tensor:
         return normal_latents(seeds, part.latent_dim)

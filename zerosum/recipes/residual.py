@@ -24,6 +24,7 @@ from zerosum.recipes.settings import (
     attention_side,
 )
 from zerosum.utils.errors import plain_network_errors
+from zerosum.utils.microbatch import draw_rows
 
 
 class ResidualGeneratorSettings(Strict):
@@ -89,7 +90,7 @@ def residual_system(settings: ResidualSettings, data: DatasetInfo) -> System:
         generator = Generator(shape, part.latent_dim, widths, condition_dim, part.spectral, attention)
 
     def latents(count: int) -> Tensor:
-        return torch.randn(count, part.latent_dim, device=device_of(generator))
+        return draw_rows(lambda n: torch.randn(n, part.latent_dim, device=device_of(generator)), count)
 
     def players() -> list[Player]:
         blocks = judge.blocks or ups + 1

@@ -173,7 +173,15 @@ class Settings(Strict):
     augment: AugmentSettings = Field(
         AugmentSettings(), description="augmentation of training images: the name of a preset, or single settings"
     )
-    batch: PositiveInt = Field(64, description="images in a batch")
+    batch: PositiveInt = Field(64, description="images in a batch, of all processes together")
+    accumulate: PositiveInt = Field(
+        1, description="micro-batches that a process computes one after the other, for a batch that does not fit"
+    )
+    reproducible: NonNegativeInt = Field(
+        0,
+        description="micro-batches, a power of 2, that are added in a fixed order: the same weights to the bit on 1, "
+        "2, 4, ... processes; 0: off",
+    )
     images: PositiveInt = Field(
         1_000_000,
         description="length of training in images seen, as --images; schedules that follow the goal end there",
@@ -271,6 +279,40 @@ class Settings(Strict):
     def frozen_layers(self) -> dict[str, int]:
         """The number of frozen layers of each player."""
         return {}
+
+    def micro_batches(self, processes: int) -> int:
+        """The number of micro-batches of a batch on this number of processes. Raises ConfigError for a number of
+        processes that does not divide it."""
+        count = self.reproducible or self.accumulate * processes
+        if count % processes:
+            raise ConfigError(
+                f"reproducible={count}: {processes} processes cannot share {count} micro-batches equally; start a "
+                "number of processes that divides them."
+            )
+        return count
+
+    def validate_division(self, processes: int, size: Size | None) -> int:
+        """`micro_batches`, also checked against the batch sizes of the whole run (`batch_plan`). Raises ConfigError for
+        a batch that cannot be divided so."""
+        count = self.micro_batches(processes)
+        for _, batch in self.batch_plan(size):
+            if batch % count:
+                parts = f"reproducible={count}" if self.reproducible else f"accumulate={self.accumulate}"
+                shared = f" and {processes} processes" if processes > 1 else ""
+                near = max(count, round(batch / count) * count)
+                raise ConfigError(
+                    f"batch={batch} cannot be divided into {count} equal parts ({parts}{shared}); use batch={near}, "
+                    "say."
+                )
+        return count
+
+    @model_validator(mode="after")
+    def _one_division(self) -> Self:
+        if self.reproducible & (self.reproducible - 1):
+            raise ValueError(f"reproducible={self.reproducible} is not a power of 2")
+        if self.reproducible and self.accumulate > 1:
+            raise ValueError("reproducible is a number of micro-batches itself; leave accumulate out")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -309,7 +309,14 @@ def paired_players(
     optimizer = partial(adam, settings.optimizer)
     return [
         at_discriminator_rate(
-            Player("discriminator", discriminator, optimizer(discriminator), discriminator_loss, schedule=schedule),
+            Player(
+                "discriminator",
+                discriminator,
+                optimizer(discriminator),
+                discriminator_loss,
+                after_backward=augment.adapt_to_batch,
+                schedule=schedule,
+            ),
             settings.optimizer,
         ),
         Player(

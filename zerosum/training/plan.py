@@ -17,6 +17,7 @@ from zerosum.data.settings import PackSettings, Size
 from zerosum.engine.device import choose_device
 from zerosum.engine.loop import Goal
 from zerosum.engine.pace import duration
+from zerosum.engine.processes import started
 from zerosum.nn.augment.transforms import check as check_augment
 from zerosum.recipes.overrides import parse_overrides, read_config_file
 from zerosum.recipes.registry import Recipe, get_recipe, merged, nested
@@ -106,6 +107,7 @@ def resolve(request: Request, data: Dataset, packing: PackSettings) -> Resolved:
     facts = facts_of(data.info)
     settings, chosen = auto_configure(recipe, settings, request.values, facts, request.goal)
     settings, about_share = fixed_share(recipe, settings, facts.count)
+    settings.validate_division(started(), facts.size)
     minutes_alone = request.goal is not None and by_time(request.goal)
     epochs = settings.length_in_epochs if request.goal is None or minutes_alone else None
     before, settings = settings, with_length(recipe, settings, request.goal, facts, request.values)

@@ -1,9 +1,8 @@
 """Train and resume: combines settings, data, system and run folder."""
 
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,88 +10,35 @@ from typing import Any
 import torch
 
 from zerosum import __version__
-from zerosum.data.dataset import Dataset, DatasetInfo
-from zerosum.data.open import open_dataset
 from zerosum.data.records import counted, listed
 from zerosum.data.scan import Progress
 from zerosum.engine.autotune.precision import Speed, check_precision, choose_speed
 from zerosum.engine.device import choose_device, keep_pages, plain_memory_errors
-from zerosum.engine.loop import Cadence, Goal, Listener, Scorer, Training
-from zerosum.engine.players import System
-from zerosum.engine.randomness import seeded
+from zerosum.engine.loop import Goal, Listener, Training
+from zerosum.engine.processes import current
 from zerosum.engine.stopping import StopRequest, stop_on_signals
-from zerosum.engine.watch import Watch
-from zerosum.models.generator import Model
-from zerosum.models.loading import load_generator, parse_run_config
-from zerosum.recipes.registry import Recipe
-from zerosum.recipes.remedies import remedies
-from zerosum.recipes.settings import Settings
+from zerosum.models.loading import parse_run_config
 from zerosum.runs.folder import SCHEMA, RunFolder, layout_of, list_checkpoints, read_lines, refuse_existing, threads_of
-from zerosum.training.batches import batch_source, example_batch, finalize_network, sample_images
+from zerosum.training.batches import example_batch, sample_images
 from zerosum.training.data_warnings import (
-    conditions_of,
-    conditions_text,
     data_notes,
     data_warnings,
-    form_text,
     shape_text,
 )
-from zerosum.training.initial_weights import start_from_origin
 from zerosum.training.lengths import by_time, facts_of, goal_of, new_goal_text, rates_text, with_new_length
 from zerosum.training.live import requested_text, shown
 from zerosum.training.plan import Plan, Request, Resolved, lasting, plan_of, request_of
-from zerosum.training.running_report import RunningReport, final_report
-from zerosum.training.tasks.base import TRAINING, TrainingTask
+from zerosum.training.running_report import final_report
+from zerosum.training.setup import Run, Setup, build_system, changed_split, prepare, reopened
+from zerosum.training.tasks.base import TRAINING
+from zerosum.training.workers import division_notes, in_processes, invite
 from zerosum.utils.environment import environment
 from zerosum.utils.errors import ConfigError, DataError, DivergedError, error_text
 from zerosum.utils.threads import Threads, check_threads, choose_threads, resumed_threads, threads_restored
 
 
-@dataclass(frozen=True)
-class Run:
-    """The result of a training. state: "done", or "stopped" by a signal (can be resumed)."""
-
-    path: Path
-    state: str
-    images: int
-
-    def model(self) -> Model:
-        """The trained generator. Raises ConfigError for a classifier, which `zerosum.load` opens."""
-        return load_generator(self.path)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Everything about a training before its first step. document: the contents of config.yaml."""
-
-    recipe: Recipe
-    settings: Settings
-    data: Dataset
-    system: System
-    document: Mapping[str, Any]
-    device: torch.device
-    threads: Threads
-
-    @property
-    def task(self) -> TrainingTask:
-        """The training part of the task."""
-        return TRAINING[self.recipe.task]
-
-    @property
-    def seed(self) -> int:
-        """The seed of all random numbers."""
-        return int(self.document["seed"])
-
-    def scorer(self) -> Scorer | None:
-        """The scorer of checkpoints; None if they are not scored."""
-        return self.task.scorer(self.system, self.settings, self.data, self.seed)
-
-    def start_from(self, init: str) -> str:
-        """Load the weights of another run; returns a summary."""
-        return start_from_origin(self.system, self.recipe, self.settings, self.data.info, Path(init))
-
-
 @threads_restored()
+@in_processes
 def train(
     recipe: str,
     data: str | Path,
@@ -122,7 +68,12 @@ def train(
     that other programs use; torch's own number is restored afterwards. listeners receive the progress
     (docs/training.md), packing(what, done, total) that of packing; by default progress is shown below the notebook cell
     or on stderr, and listeners=[] shows nothing. Raises ConfigError, DataError, DivergedError, or ZerosumError when the
-    disk fails."""
+    disk fails.
+
+    Started by torchrun, the processes train one system together, each on its part of every batch (docs/scale.md); the
+    first alone writes and shows anything. Started again by it, they continue the run `out`."""
+    if out is not None and current().attempt and RunFolder(out).config_file.exists():
+        return resume(out, listeners=listeners, packing=packing)
     goal = requested_text(images, steps, minutes)
     with shown(f"{recipe} on {data}", goal, listeners, packing) as (listeners, packing):
         if out is not None:
@@ -174,7 +125,7 @@ def _set_up(
             products=products,
             gains_by_gemm=recipe.conv_gemm,
         )
-        system = _system(recipe, settings, data.info, seed, device, speed.layout)
+        system = build_system(recipe, settings, data.info, seed, device, speed.layout)
     document = {
         "schema": SCHEMA,
         "zerosum": __version__,
@@ -216,7 +167,7 @@ def _train(
     facts = environment(setup.data.info.hash) | {"speed": speed.to_json()}
     # signals are caught before the folder exists, so that one leaves a run that can be resumed
     with stop_on_signals() as stop, RunFolder.create(path, setup.document, facts) as run:
-        training = _prepare(run, setup, scorer, listeners)
+        training = prepare(run, setup, scorer, listeners)
         _note_trained_on(run, setup)
         if origin is None and not pretrained:
             hooks.init_from_data(sample_images(setup.data, setup.seed, setup.device))
@@ -226,9 +177,10 @@ def _train(
         training.event("goal", " ".join([resolved.length, *rates]))
         if origin is not None:
             training.event("init", origin)
-        for sentence in [*why, *planned.data.chosen, *resolved.chosen]:
+        for sentence in [*why, *planned.data.chosen, *resolved.chosen, *division_notes(training)]:
             training.event("chosen", sentence)
         _note_data(training, setup, resolved.unreached)
+        invite(training, setup, resolved.goal)
         return _run(training, resolved.goal, stop)
 
 
@@ -242,6 +194,7 @@ def _start_text(setup: Setup, request: Request) -> str:
 
 
 @threads_restored()
+@in_processes
 def resume(
     run: str | Path,
     *,
@@ -274,7 +227,7 @@ def resume(
             check_threads(threads)
         folder.lock()
         try:
-            dataset = _reopened(run, document, recipe, settings, info, data, packing)
+            dataset = reopened(run, document, recipe, settings, info, data, packing)
             taken, slower = resumed_threads(threads, threads_of(folder, document))
             torch.set_num_threads(taken.count)
             stored = Goal(**document["budget"])
@@ -285,7 +238,7 @@ def resume(
                 document["schedule"] = "time" if by_time(goal) else "images"
             changed = changed_split(folder, recipe, settings, info, dataset)
             with plain_memory_errors():
-                system = _system(recipe, settings, info, document["seed"], where, layout_of(document))
+                system = build_system(recipe, settings, info, document["seed"], where, layout_of(document))
                 setup = Setup(recipe, settings, dataset, system, document, where, taken)
                 training, warnings = _prepare_again(folder, setup, listeners)
             if minutes is not None:
@@ -296,47 +249,6 @@ def resume(
             folder.unlock()
 
 
-def _reopened(
-    run: str | Path,
-    document: dict[str, Any],
-    recipe: Recipe,
-    settings: Settings,
-    info: DatasetInfo,
-    data: str | Path | None,
-    packing: Progress | None,
-) -> Dataset:
-    """The data of a run, from its new path `data` if given; the document follows. Raises DataError when it cannot be
-    read, or differs in a way that the networks depend on."""
-    origin, task = document["source"], TRAINING[recipe.task]
-    if data is not None:
-        document["source"] = lasting(data)
-    source = document["source"]
-    try:
-        size = None if info.is_vectors else (info.shape[0], info.shape[1])
-        dataset = task.prepare(open_dataset(source, size, settings.data, progress=packing), settings)
-    except DataError as error:
-        if data is not None:
-            words = f"{data} cannot replace {origin}, on which this run was trained."
-        else:
-            words = (
-                f"This run was trained on {origin}, which cannot be read now; if it was moved, give its new path with "
-            )
-            words += "--data."
-        raise DataError(f"{words} {error}") from error
-    if conditions_of(dataset.info) != conditions_of(info):
-        raise DataError(
-            f"{source} now has {conditions_text(dataset.info)}; this run is conditioned on {conditions_text(info)}. "
-            "Restore the data, or train again."
-        )
-    task.check_restored(dataset.info, info, source, run)
-    if form_text(dataset.info) != form_text(info):
-        raise DataError(
-            f"{source} now has {form_text(dataset.info)}; this run was trained on {form_text(info)}. "
-            "Restore the data, or train again."
-        )
-    return dataset
-
-
 def _prepare_again(folder: RunFolder, setup: Setup, listeners: Sequence[Listener]) -> tuple[Training, list[str]]:
     """A training in the state of its newest checkpoint, or of its start; and warnings."""
     warnings: list[str] = []
@@ -345,7 +257,7 @@ def _prepare_again(folder: RunFolder, setup: Setup, listeners: Sequence[Listener
     except (ConfigError, DataError) as error:  # the feature extractor is missing, which does not stop the run
         scorer = None
         warnings.append(f"The run continues without scores at its checkpoints. {error}")
-    training = _prepare(folder, setup, scorer, listeners)
+    training = prepare(folder, setup, scorer, listeners)
     if list_checkpoints(folder.checkpoints):
         training.restore()
     else:
@@ -375,6 +287,7 @@ def _resume(training: Training, setup: Setup, goal: Goal, moved: bool, changed: 
         rates = rates_text(setup.system, training.time(), settings.clock_end(by_time(goal)))
         text = new_goal_text(settings, goal, training.progress, setup.recipe.task.unit)
         training.event("goal", " ".join([text, *rates]))
+    invite(training, setup, goal)
     with stop_on_signals() as stop:
         return _run(training, goal, stop)
 
@@ -407,75 +320,10 @@ def _note_data(training: Training, setup: Setup, unreached: Iterable[str] = ()) 
         training.event("warning", warning)
 
 
-def changed_split(folder: RunFolder, recipe: Recipe, settings: Settings, info: DatasetInfo, data: Dataset) -> str:
-    """Tell the data set which images the run was trained on, which are then never held out; returns a note, to follow
-    the name of the data, if it has changed since the run began."""
-    same = info.hash == data.info.hash
-    trained = folder.trained_on()
-    if trained is not None and not (same and getattr(settings, "split", "") == "order"):
-        data.trained = trained
-    if same:
-        return ""
-    found = "has changed since the run began; training continues with the current data."
-    if not recipe.task.holds_out or not getattr(settings, "validation", 0):
-        return found
-    if trained is None:
-        return (
-            f"{found} The images on which an older version of zerosum trained this run are not known, so some of those "
-            "held out now have been trained on: from now on the scores on held-out images are too good. "
-            "Train again for reliable scores."
-        )
-    return f"{found} No image that it was trained on is held out now."
-
-
 def _note_trained_on(run: RunFolder, setup: Setup) -> None:
     """Store which images are trained on: they are never held out, and never calibrated on to find anomalies."""
     if not setup.data.info.is_vectors:
         run.add_trained_on(setup.data.content.keys[setup.task.rows(setup.settings, setup.data, setup.seed)])
-
-
-def _system(
-    recipe: Recipe, settings: Settings, info: DatasetInfo, seed: int, device: torch.device, layout: str
-) -> System:
-    """A system before its first step, on its device."""
-    with seeded(torch.device("cpu"), "initialisation", seed):
-        return recipe.build(settings, info).to(device, layout)
-
-
-def _prepare(run: RunFolder, setup: Setup, scorer: Scorer | None, listeners: Sequence[Listener]) -> Training:
-    """A system with its data and run folder, ready to train."""
-    keep_pages()
-    recipe, settings, data, system, document = setup.recipe, setup.settings, setup.data, setup.system, setup.document
-    seed, device, every = setup.seed, setup.device, settings.every
-    rows, finalize = setup.task.rows(settings, data, seed), system.hooks.finalize_checkpoint
-    stored = setup.task.batches(settings, data, rows)
-    return Training(
-        system,
-        run,
-        next_batch=batch_source(data, rows, settings, seed, device, layout_of(document), stored),
-        write_samples=setup.task.sheets(run.samples, system, settings, data, seed),
-        scorer=scorer,
-        finalize=None if finalize is None else partial(finalize_network, finalize, data, rows, device),
-        batch=settings.batch,
-        seed=seed,
-        cadence=Cadence(every.log, every.sample, every.checkpoint, 60 * every.checkpoint_minutes),
-        ema_half_life=settings.ema_half_life,
-        device=device,
-        precision=document["precision"],
-        progress_of=settings.clock if document.get("schedule") == "time" else None,  # not in older runs
-        conv_gemm=document.get("products", {}),  # runs of older versions had none
-        pace=setup.threads.pace(run.path) if device.type == "cpu" else None,
-        watch=watch_of(recipe, settings, data.info),
-        metadata={"recipe": recipe.name},  # a single entry: the order of several differs from process to process
-        listeners=[*listeners, RunningReport(run.path)],
-    )
-
-
-def watch_of(recipe: Recipe, settings: Settings, info: DatasetInfo) -> Watch:
-    """The watch of a run, with the settings that its advice may name. A critic whose gradient norm is at most 1 cannot
-    separate two images in [-1, 1] by more than their distance, at most 2 per value."""
-    wasserstein = getattr(settings, "loss", None) == "wasserstein"
-    return Watch(remedies(recipe, settings), 2 * math.prod(info.shape) ** 0.5 if wasserstein else None)
 
 
 def _run(training: Training, goal: Goal, stop: StopRequest) -> Run:

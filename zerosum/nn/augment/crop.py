@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from zerosum.nn.augment.jitter import taken
+from zerosum.utils.microbatch import draw_rows
 
 
 def random_crops(images: Tensor, size: tuple[int, int], flip: bool) -> Tensor:
@@ -19,8 +20,8 @@ def random_crops(images: Tensor, size: tuple[int, int], flip: bool) -> Tensor:
         return images
     rows, columns = torch.arange(tall).expand(count, -1), torch.arange(wide).expand(count, -1)
     if size != (height, width):
-        rows = rows + torch.randint(height - tall + 1, (count, 1))
-        columns = columns + torch.randint(width - wide + 1, (count, 1))
+        rows = rows + draw_rows(lambda n: torch.randint(height - tall + 1, (n, 1)), count)
+        columns = columns + draw_rows(lambda n: torch.randint(width - wide + 1, (n, 1)), count)
     if flip:
-        columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
+        columns = torch.where(draw_rows(lambda n: torch.rand(n, 1), count) < 0.5, columns.flip(1), columns)
     return taken(images, rows, columns)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from zerosum.nn.augment.settings import POLICIES, USUAL
+from zerosum.utils.microbatch import draw_rows
 
 _MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}  # the numbers in ATen's grid sampler
 _PADDINGS = {"zeros": 0, "border": 1, "reflection": 2}
@@ -74,7 +75,7 @@ def _diffaugment(images: Tensor, policy: Sequence[str], probability: float | Ten
     """The authors' DiffAugment_pytorch.py, except for the probability, which is 1 there."""
     height, width = images.shape[2:]
     if "color" in policy:
-        amounts = torch.rand(3, len(images), device=images.device)
+        amounts = draw_rows(lambda n: torch.rand(3, n, device=images.device), len(images), dim=1)
         brightness = _drawn(amounts[0] - 0.5, 0, probability)
         saturation = _drawn(amounts[1] * 2, 1, probability)
         contrast = _drawn(amounts[2] + 0.5, 1, probability)
@@ -139,7 +140,7 @@ def _ada(
             images = _first(colours, images, recoloured)
     if "cutout" in policy:  # a rectangle of half the sides becomes mid-gray; its centre may be anywhere
         hidden = _hit(images, probability)[:, None, None]
-        centres = torch.rand(2, len(images), device=images.device)
+        centres = draw_rows(lambda n: torch.rand(2, n, device=images.device), len(images), dim=1)
         for centre, side, shape in ((centres[0], height, (-1, 1)), (centres[1], width, (1, -1))):
             positions = (torch.arange(side, device=images.device) + 0.5) / side
             hidden = hidden & ((positions - centre[:, None]).abs() < _CUT / 2).unflatten(1, shape)
@@ -160,7 +161,7 @@ def ada_geometry(images: Tensor, policy: Sequence[str], probability: float | Ten
     if "blit" in policy:
         mirrored = _drawn(_whole(images, 0, 1), 0, probability)
         turns = _drawn(_whole(images, 0, 3) if height == width else 2 * _whole(images, 0, 1), 0, probability)
-        reach = torch.rand(count, 2, device=images.device) * 2 - 1
+        reach = draw_rows(lambda n: torch.rand(n, 2, device=images.device), count) * 2 - 1
         offset = -_drawn((reach * _WHOLE * sides).round(), 0, probability)
         matrix = _rotation(-turns * (math.pi / 2)).round()
         matrix = torch.stack(((1 - 2 * mirrored)[:, None] * matrix[:, 0], matrix[:, 1]), dim=1)
@@ -168,10 +169,11 @@ def ada_geometry(images: Tensor, policy: Sequence[str], probability: float | Ten
     if "geometric" in policy:
         once = 1 - (1 - probability) ** 0.5  # either of two rotations is applied with the given probability in total
         scale = _drawn(_normal(images, _SCALE), 0, probability).exp2()
-        turn = _drawn(torch.rand(count, device=images.device) * 2 - 1, 0, once) * math.pi
+        turn = _drawn(draw_rows(lambda n: torch.rand(n, device=images.device), count) * 2 - 1, 0, once) * math.pi
         stretch = _drawn(_normal(images, _SCALE), 0, probability).exp2()
-        again = _drawn(torch.rand(count, device=images.device) * 2 - 1, 0, once) * math.pi
-        shift = _drawn(torch.randn(count, 2, device=images.device) * _BETWEEN * sides, 0, probability)
+        again = _drawn(draw_rows(lambda n: torch.rand(n, device=images.device), count) * 2 - 1, 0, once) * math.pi
+        shifts = draw_rows(lambda n: torch.randn(n, 2, device=images.device), count)
+        shift = _drawn(shifts * _BETWEEN * sides, 0, probability)
         thinner = torch.stack((1 / stretch, stretch), dim=1) / scale[:, None]
         inner = _times(_rotation(-turn), thinner[:, :, None] * _rotation(-again))
         matrix = _times(matrix, inner)
@@ -192,7 +194,7 @@ def ada_color(images: Tensor, probability: float | Tensor, colours: int) -> tupl
     if colours != 3:
         return contrast[:, None, None] * one, (contrast * brightness)[:, None].expand(count, colours)
     luma = contrast * (1 - 2 * _drawn(_whole(images, 0, 1), 0, probability))
-    hue = _drawn(torch.rand(count, device=images.device) * 2 - 1, 0, probability) * math.pi
+    hue = _drawn(draw_rows(lambda n: torch.rand(n, device=images.device), count) * 2 - 1, 0, probability) * math.pi
     chroma = contrast * _drawn(_normal(images, _SATURATION), 0, probability).exp2()
     gray = torch.full_like(one, 1 / 3)  # projection onto the gray axis
     across = (one.roll(1, 0) - one.roll(-1, 0)) / 3**0.5  # axis x colour: a rotation by 90° in the plane
@@ -281,7 +283,7 @@ def _first(count: int, images: Tensor, change: Callable[[Tensor], Tensor]) -> Te
 
 def _hit(images: Tensor, probability: float | Tensor) -> Tensor:
     """(N,), the images to which an operation is applied."""
-    return torch.rand(len(images), device=images.device) < probability
+    return draw_rows(lambda n: torch.rand(n, device=images.device), len(images)) < probability
 
 
 def _drawn(amounts: Tensor, neutral: float, probability: float | Tensor) -> Tensor:
@@ -292,11 +294,11 @@ def _drawn(amounts: Tensor, neutral: float, probability: float | Tensor) -> Tens
 
 def _whole(images: Tensor, low: int, high: int) -> Tensor:
     """(N,) uniform integers from low to high."""
-    return torch.randint(low, high + 1, (len(images),), device=images.device)
+    return draw_rows(lambda n: torch.randint(low, high + 1, (n,), device=images.device), len(images))
 
 
 def _normal(images: Tensor, deviation: float) -> Tensor:
-    return torch.randn(len(images), device=images.device) * deviation
+    return draw_rows(lambda n: torch.randn(n, device=images.device), len(images)) * deviation
 
 
 def _rotation(angle: Tensor) -> Tensor:

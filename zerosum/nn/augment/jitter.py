@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from zerosum.utils.microbatch import draw_rows
+
 
 def jitter(
     tensors: Mapping[str, Tensor],
@@ -38,11 +40,11 @@ def jitter(
 
     rows, columns = torch.arange(height).expand(count, -1), torch.arange(width).expand(count, -1)
     if flip:
-        mirrored = torch.rand(count, 1) < 0.5
+        mirrored = draw_rows(lambda n: torch.rand(n, 1), count) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
     if enlarge is not None:
-        rows = rows + torch.randint(tall - height + 1, (count, 1))
-        columns = columns + torch.randint(wide - width + 1, (count, 1))
+        rows = rows + draw_rows(lambda n: torch.randint(tall - height + 1, (n, 1)), count)
+        columns = columns + draw_rows(lambda n: torch.randint(wide - width + 1, (n, 1)), count)
     # the original pixel whose area contains the centre of the enlarged one
     old_rows, old_columns = (2 * rows + 1) * height // (2 * tall), (2 * columns + 1) * width // (2 * wide)
 

@@ -12,6 +12,8 @@ class MinibatchStddev(nn.Module):
     Its value is the standard deviation over the group, averaged over channels and pixels. Groups have `group` samples,
     or the largest number below it that divides the batch; sample i is with i + N/group, as in the authors' code."""
 
+    mixes_images = True
+
     def __init__(self, group: int = 4) -> None:
         super().__init__()
         self.group = group

@@ -13,6 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from zerosum.utils.microbatch import draw_rows
+
 Critic = Callable[[Tensor], Tensor]
 
 
@@ -64,7 +66,8 @@ def patch_r1_from_logits(logits: Tensor, images: Tensor) -> Tensor:
 
 def wgan_gp_points(real: Tensor, fake: Tensor) -> Tensor:
     """Random interpolation between each fake and the real sample of its index (Gulrajani et al. 2017, Algorithm 1)."""
-    share = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)
+    ones = [1] * (real.ndim - 1)
+    share = draw_rows(lambda n: torch.rand(n, *ones, dtype=real.dtype, device=real.device), len(real))
     return torch.lerp(fake.detach(), real.detach(), share)
 
 

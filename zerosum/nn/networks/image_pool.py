@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from zerosum.utils.microbatch import current
+
 
 class ImagePool(nn.Module):
     """A pool of earlier translations, from which the discriminator sees some instead of current ones (Shrivastava et
@@ -12,7 +14,8 @@ class ImagePool(nn.Module):
     by it, else the new image is returned. Until the pool is full every image is stored and returned. size 0: all images
     are returned unchanged.
 
-    The pool is a buffer, so that checkpoints contain it. Random numbers come from torch's CPU generator."""
+    The pool is a buffer, so that checkpoints contain it. Random numbers come from torch's CPU generator, two for each
+    image. Processes that compute micro-batches of one batch have the same pool, which gets the images of all."""
 
     images: Tensor
     count: Tensor
@@ -29,17 +32,20 @@ class ImagePool(nn.Module):
         fakes = fakes.detach()
         if not self.size or fakes.is_meta:
             return fakes
+        part, count = current(), len(fakes)
+        swapped = part.block(torch.rand(part.count * count) < 0.5, count).tolist()
+        indices = part.block(torch.randint(self.size, (part.count * count,)), count).tolist()
         chosen = []
-        for fake in fakes:
+        for fake, swap, index in zip(part.gather(fakes), swapped, indices, strict=True):
             full = int(self.count)
             if full < self.size:
                 self.images[full] = fake
                 self.count += 1
                 chosen.append(fake)
-            elif torch.rand(()) < 0.5:
-                index = int(torch.randint(self.size, ()))
+            elif swap:
                 chosen.append(self.images[index].to(fake.dtype, copy=True))
                 self.images[index] = fake
             else:
                 chosen.append(fake)
-        return torch.stack(chosen).contiguous(memory_format=torch.channels_last)
+        own = chosen[part.index % part.processes * count :][:count]
+        return torch.stack(own).contiguous(memory_format=torch.channels_last)

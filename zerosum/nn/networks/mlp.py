@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from zerosum.nn.layers.dropout import Dropout
 from zerosum.nn.layers.leaky import LeakyReLU
 from zerosum.nn.layers.maxout import Maxout
 
@@ -96,9 +97,9 @@ class MaxoutDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = _check_shape(shape)
-        layers: list[nn.Module] = [nn.Flatten(), nn.Dropout(1 - keep_input)]
+        layers: list[nn.Module] = [nn.Flatten(), Dropout(1 - keep_input)]
         for inputs, units in pairwise((math.prod(self.shape) + condition_dim, *hidden)):
-            layers += [Maxout(inputs, units, pieces), nn.Dropout(1 - keep_hidden)]
+            layers += [Maxout(inputs, units, pieces), Dropout(1 - keep_hidden)]
         self.layers = nn.Sequential(*layers)
         self.last = nn.Linear((math.prod(self.shape) + condition_dim, *hidden)[-1], 1)
         _init_uniform(self, init_range)
@@ -135,7 +136,7 @@ class Discriminator(nn.Module):
         for inputs, units in pairwise((math.prod(self.shape) + condition_dim, *hidden)):
             layers += [nn.Linear(inputs, units), LeakyReLU(slope)]
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
         self.layers = nn.Sequential(*layers)
         self.last = nn.Linear((math.prod(self.shape) + condition_dim, *hidden)[-1], 1)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from zerosum.nn.layers.dropout import Dropout
 from zerosum.nn.layers.resample import Blur, UpsampleBilinear
 from zerosum.nn.networks.patch import downsample
 from zerosum.nn.networks.unet import Norm, check_size, init_normal, needs_bias, norm_layer
@@ -33,7 +34,7 @@ class Residual(nn.Module):
         layers["norm1"] = norm_layer(norm, width)
         layers["rectifier"] = nn.ReLU(inplace=True)
         if dropout:
-            layers["dropout"] = nn.Dropout(dropout)
+            layers["dropout"] = Dropout(dropout)
         layers["conv2"] = nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect", bias=bias)
         layers["norm2"] = norm_layer(norm, width)
         self.layers = nn.Sequential(layers)

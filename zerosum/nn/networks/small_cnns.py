@@ -5,6 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from zerosum.nn.layers.dropout import Dropout
 from zerosum.nn.layers.layout import Flatten
 from zerosum.nn.networks.cnn_parts import Parts
 
@@ -80,7 +81,7 @@ def vgg_small(shape: Shape, classes: int) -> Parts:
         Flatten(),
         nn.Linear(256 * 4 * 4, 256),
         nn.ReLU(inplace=True),
-        nn.Dropout(0.5),
+        Dropout(0.5),
     )
     return _init_convolutions(Parts(stages, neck, nn.Linear(256, classes)))
 

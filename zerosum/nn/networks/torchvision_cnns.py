@@ -6,6 +6,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from zerosum.nn.layers.dropout import Dropout
 from zerosum.nn.networks.cnn_parts import Parts
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue in [0, 1]
@@ -79,13 +80,18 @@ def googlenet(name: str, channels: int, classes: int) -> Parts:
             nn.Sequential(body.inception4b, body.inception4c, body.inception4d),
             nn.Sequential(body.inception4e, body.maxpool4, body.inception5a, body.inception5b),
         ],
-        neck=nn.Sequential(body.avgpool, nn.Flatten(), body.dropout),
+        neck=nn.Sequential(body.avgpool, nn.Flatten(), Dropout(body.dropout.p)),
         head=body.fc,
         entry=entry,
         taps=(2, 3),
         auxiliary=[
             nn.Sequential(
-                nn.AdaptiveAvgPool2d(4), branch.conv, nn.Flatten(), branch.fc1, nn.ReLU(inplace=True), branch.dropout
+                nn.AdaptiveAvgPool2d(4),
+                branch.conv,
+                nn.Flatten(),
+                branch.fc1,
+                nn.ReLU(inplace=True),
+                Dropout(branch.dropout.p),
             )
             for branch in (body.aux1, body.aux2)
         ],

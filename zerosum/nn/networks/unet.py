@@ -6,8 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, instance_norm
-from torch.nn.functional import dropout as drop
 
+from zerosum.nn.layers.dropout import Dropout
 from zerosum.nn.layers.layout import concat_channels
 
 Norm = Literal["batch", "picture", "instance", "none"]
@@ -91,20 +91,6 @@ class Generator(nn.Module):
                 skip = maps.pop()
                 x = concat_channels(skip, x) if self.skips else x
         return x.tanh() if self.bounded else x
-
-
-class Dropout(nn.Module):
-    """Dropout that with `noise` stays on in eval mode."""
-
-    def __init__(self, probability: float, noise: bool) -> None:
-        super().__init__()
-        self.probability, self.noise = probability, noise
-
-    def forward(self, x: Tensor) -> Tensor:
-        return drop(x, self.probability, self.training or self.noise)
-
-    def extra_repr(self) -> str:
-        return f"probability={self.probability}, noise={self.noise}"
 
 
 def disable_noise(network: nn.Module) -> nn.Module:

@@ -1,0 +1,33 @@
+"""Dropout whose masks do not depend on how a batch is divided into micro-batches."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+
+from zerosum.utils.microbatch import current, draw_rows
+
+
+class Dropout(nn.Module):
+    """`torch.nn.Dropout` of values (N, ...); with `noise` it stays on in eval mode. In a micro-batch the masks of its
+    rows are those that they have in the whole batch."""
+
+    def __init__(self, probability: float, noise: bool = False) -> None:
+        super().__init__()
+        self.probability, self.noise = probability, noise
+
+    def forward(self, values: Tensor) -> Tensor:
+        training = self.training or self.noise
+        if current().count == 1 or not training or not self.probability:
+            return dropout(values, self.probability, training)
+        kept = 1 - self.probability
+
+        def mask(count: int) -> Tensor:
+            drawn = values.new_empty(count, *values.shape[1:])
+            if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
+                drawn = drawn.contiguous(memory_format=torch.channels_last)  # filled in the order of memory
+            return drawn.bernoulli_(kept)
+
+        return values * draw_rows(mask, len(values)).div_(kept)
+
+    def extra_repr(self) -> str:
+        return f"probability={self.probability}, noise={self.noise}"
