@@ -55,7 +55,7 @@ def course(
                 training.train(recipe, few, out=run, images=goal, seed=seed, init=init, overrides=settings)
             else:
                 training.resume(run, images=goal)
-            fake = features_of(extractor, samples(load_generator(run), SAMPLES), "cpu")
+            fake = features_of(extractor, samples(load_generator(run), range(SAMPLES)), "cpu")
             found.append((frechet_distance_of(real, fake), copying(fake, known)))
     return found
 

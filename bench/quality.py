@@ -126,7 +126,7 @@ def own(
             (run / "checkpoints").mkdir()
             path.rename(run / "checkpoints" / path.name.removeprefix("kept-"))
             model = load_generator(run)
-            found.append((seconds, model.images, eye.distance(samples(model, SAMPLES))))
+            found.append((seconds, model.images, eye.distance(samples(model, range(SAMPLES)))))
         return RunFolder.existing(run).config()["precision"], found
 
 

@@ -99,7 +99,7 @@ def test_the_average_follows_from_the_first_steps_on(labelled: Path, tmp_path: P
     settings = {"batch": 6, "size": "16", "generator": {"hidden": [4]}, "discriminator": {"hidden": [4]}}
     run = training.train("gan", labelled, out=tmp_path / "run", images=60, ema_half_life=100_000, **settings)
     recipe, resolved, info = training.parse_run_config(RunFolder.existing(run.path).config(), run.path / "config.yaml")
-    first = training._system(recipe, resolved, info, 0, CPU, "channels_last").network.state_dict()
+    first = training.build_system(recipe, resolved, info, 0, CPU, "channels_last").network.state_dict()
     state = torch.load(run.path / "checkpoints/000000060/state.pt", weights_only=True)
     last, average = state["players"]["generator"]["module"], run.model().network.state_dict()
     for name, tensor in average.items():
@@ -124,13 +124,13 @@ def test_broken_weights_of_any_player_are_not_saved(
     labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, player: int, value: float
 ) -> None:
     kept: list[Any] = []
-    prepare = training._prepare
+    prepare = training.prepare
 
     def recorded(*args: Any, **more: Any) -> Any:
         kept.append(prepare(*args, **more))
         return kept[-1]
 
-    monkeypatch.setattr(training, "_prepare", recorded)
+    monkeypatch.setattr(training, "prepare", recorded)
     settings = {"batch": 6, "size": "16", "generator": {"hidden": [4]}, "discriminator": {"hidden": [4]}}
     training.train("gan", labelled, out=tmp_path / "run", images=60, **settings)
     (trained,) = kept

@@ -17,6 +17,7 @@ import zerosum
 from bench.busy import busy_program
 from zerosum.engine import loop
 from zerosum.runs.folder import read_lines
+from zerosum.training import plan as planning
 from zerosum.training import train as training
 from zerosum.training.plan import plan
 from zerosum.utils import threads
@@ -131,7 +132,7 @@ def test_what_the_user_has_said_holds(machine, monkeypatch):
 
 @pytest.mark.parametrize("asked", ["many", "", "2.5", "0", -1, 0, 2.0, True, 10**9, None])
 def test_another_word_for_threads_is_refused_before_the_data_is_packed(asked, monkeypatch):
-    monkeypatch.setattr(training, "open_dataset", lambda *_, **more: pytest.fail("packed"))
+    monkeypatch.setattr(planning, "open_dataset", lambda *_, **more: pytest.fail("packed"))
     with pytest.raises(ConfigError, match="expected auto or an integer"):
         zerosum.train("gan", "builtin:portraits:64", threads=asked)
 
@@ -276,7 +277,7 @@ def test_the_loop_tells_the_speed_of_the_steps_alone(tmp_path, monkeypatch):
 
         return slower
 
-    prepare = training._prepare
+    prepare = training.prepare
 
     def prepared(*args, **more):
         made = prepare(*args, **more)
@@ -286,7 +287,7 @@ def test_the_loop_tells_the_speed_of_the_steps_alone(tmp_path, monkeypatch):
         made.write_samples = slow(made.write_samples, 0.5)
         return made
 
-    monkeypatch.setattr(training, "_prepare", prepared)
+    monkeypatch.setattr(training, "prepare", prepared)
     monkeypatch.setattr(loop, "training_step", slow(loop.training_step, 0.01))
     every = {"log": 16, "sample": 16, "checkpoint": 16}
     run = zerosum.train("gan", "builtin:portraits:64", out=tmp_path / "run", images=64, every=every, **SMALL).path

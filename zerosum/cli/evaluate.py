@@ -118,6 +118,8 @@ def evaluate(
             listeners=[terminal],
             packing=packing(terminal),
         )
+    if not result:  # of several processes the first prints it
+        return
     if as_json:
         print(json.dumps(result, indent=1))
         return

@@ -34,7 +34,7 @@ from zerosum.cli.tag import tag
 from zerosum.cli.train import resume, train
 from zerosum.cli.translate import translate
 from zerosum.engine.stopping import ending_signals
-from zerosum.utils.errors import EXIT_DONE, EXIT_ERROR, ConfigError, ZerosumError
+from zerosum.utils.errors import EXIT_DONE, EXIT_ERROR, ConfigError, ProcessError, ZerosumError
 
 LARGEST = 2**63 - 1  # of a whole number on the command line
 ENDED = 128  # plus the signal number, as in shells; used when there was no training to resume
@@ -123,7 +123,7 @@ def _run() -> str | int:
     except SystemExit as ended:
         return ended.code or EXIT_DONE
     except ZerosumError as error:
-        if str(error):  # empty: another process of the training has reported it
+        if str(error) and (_first_process() or isinstance(error, ProcessError)):
             say(f"zerosum: {error}")
         return error.exit_code
     except Exception as error:
@@ -132,6 +132,11 @@ def _run() -> str | int:
         say(f"zerosum: {_last_resort(error)}")
         return EXIT_ERROR
     return EXIT_DONE
+
+
+def _first_process() -> bool:
+    """Whether this process is the only one, or the first of those that a launcher has started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def known_options(command: Any) -> dict[str, dict[str, bool]]:

@@ -25,6 +25,10 @@ def warn(text: str) -> None:
     say(f"warning: {text}")
 
 
+def ignored(text: str) -> None:
+    """Print nothing: what another process prints."""
+
+
 def print_table(lines: list[list[str]]) -> None:
     """Print rows of cells as columns: the first left-aligned, the others right-aligned."""
     lines = [list(map(printable, line)) for line in lines]

@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from zerosum.cli import completion
-from zerosum.cli.output import show, warn
+from zerosum.cli.output import ignored, show, warn
 from zerosum.utils.errors import ConfigError
-from zerosum.utils.files import refuse_to_replace
 
 MOST_SEEDS, MOST_IN_GRID = 10_000_000, 10_000
 ROWS = 8  # default number of seeds in a sweep
@@ -54,8 +53,11 @@ def sample(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Generate images with a trained generator. Each image depends only on its seed."""
+    """Generate images with a trained generator. Each image depends only on its seed. Started by torchrun, every process
+    generates its share of a folder."""
+    from zerosum.engine.processes import joined
     from zerosum.inference.sampling import write_folder, write_grid, write_sweep
+    from zerosum.inference.shared import finish, may_write, own_batches
     from zerosum.models.loading import load_generator
     from zerosum.models.precision import with_precision
     from zerosum.utils.pictures import FORMATS
@@ -81,16 +83,24 @@ def sample(
         shape = (-(-len(numbers) // side), side)
     if shape and len(numbers) > shape[0] * shape[1]:
         raise ConfigError(f"A grid of {shape[0]}x{shape[1]} is too small for {len(numbers)} images; make it larger.")
-    refuse_to_replace(out, overwrite)
-    model = load_generator(run, device, skipped=warn, checkpoint=checkpoint)
-    model = with_precision(model, precision, len(numbers))
-    count = len(numbers)
-    if sweep is not None:
-        count *= write_sweep(model, numbers, sweep, out, truncation, requested)
-    elif shape is None:
-        write_folder(model, numbers, out, truncation, requested)
-    else:
-        write_grid(model, numbers, shape, out, truncation, requested)
+    with joined() as processes:
+        may_write(processes, out, overwrite)
+        model = load_generator(run, device, skipped=warn if processes.first else ignored, checkpoint=checkpoint)
+        model = with_precision(model, precision, len(numbers))
+        count = len(numbers)
+        if sweep is None and shape is None and not model.info.is_vectors:
+            if own := own_batches(processes, numbers):
+                write_folder(model, own, out, truncation, requested)
+        elif processes.first:  # one file
+            if sweep is not None:
+                count *= write_sweep(model, numbers, sweep, out, truncation, requested)
+            elif shape is not None:
+                write_grid(model, numbers, shape, out, truncation, requested)
+            else:
+                write_folder(model, numbers, out, truncation, requested)
+        finish(processes)
+        if not processes.first:
+            return
     if as_json:
         result = {"out": str(out), "images": count, "trained_on": model.images, "precision": model.precision}
         print(json.dumps(result | {"asked": requested}))

@@ -14,20 +14,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from zerosum.utils.errors import EXIT_ERROR, ConfigError, ZerosumError, error_text
+from zerosum.utils.errors import EXIT_ERROR, ConfigError, ProcessError, ZerosumError, error_text
 
 WAITING = timedelta(minutes=60)
 """How long a process waits for the others in a step: longer than the first one takes for a score."""
 
 POLL, ROLL_CALL = 0.05, 5.0  # seconds between two looks at the store, and for the answers of processes that still run
-
-
-class Elsewhere(ZerosumError):
-    """Another process has reported the error: this one ends with the same exit code and says nothing."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__("")
-        self.exit_code = exit_code
 
 
 class Processes:
@@ -61,7 +53,7 @@ class Processes:
         """Publish a JSON-able message to the other processes."""
 
     def hear(self, key: str) -> Any:
-        """Wait for a message of another process, for however long it takes. Raises Elsewhere when a process has
+        """Wait for a message of another process, for however long it takes. Raises ProcessError when one has
         failed."""
         raise NotImplementedError("a single process hears nothing")
 
@@ -73,10 +65,9 @@ class Processes:
         """`gather`, concatenated."""
         return torch.cat(self.gather(values)) if self.size > 1 else values
 
-    @contextmanager
-    def reporting(self) -> Iterator[None]:
-        """Let the other processes end with the exit code of an error in this block."""
-        yield
+    def ended(self, error: Exception) -> Exception:
+        """What to raise for an error in training: a ProcessError where others are concerned, published for them."""
+        return error
 
 
 ALONE = Processes()
@@ -89,6 +80,7 @@ class Launched(Processes):
     def __init__(self, store: dist.Store, training: int) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+        self._published: Exception | None = None
         self.store = dist.PrefixStore(f"zerosum/{self.attempt}/{training}", store)
 
     def agree(self, values: Sequence[float]) -> list[float]:
@@ -111,7 +103,8 @@ class Launched(Processes):
 
     def hear(self, key: str) -> Any:
         while not self.store.check([key]):
-            self._refuse_failed()
+            if failed := self._failed():
+                raise failed
             time.sleep(POLL)
         return json.loads(self.store.get(key))
 
@@ -126,46 +119,47 @@ class Launched(Processes):
         dist.broadcast(content, 0)
         return data if self.first else content.numpy().tobytes()
 
-    def _refuse_failed(self) -> None:
-        if self.store.check(["failed"]):
-            raise Elsewhere(int(self.store.get("failed")))
-
-    @contextmanager
-    def reporting(self) -> Iterator[None]:
+    def ended(self, error: Exception) -> Exception:
+        if isinstance(error, ProcessError) or error is self._published:
+            return error
+        if is_broken(error):
+            return self._missing(error)
+        code = error.exit_code if isinstance(error, ZerosumError) else EXIT_ERROR
         try:
-            yield
-        except Elsewhere:
-            raise
-        except ZerosumError as error:
-            self._refuse_failed()
-            self.store.set("failed", str(error.exit_code))
-            raise
-        except Exception as error:
-            if not is_broken(error):
-                self.store.set("failed", str(EXIT_ERROR))
-                raise
-            raise self._missing(error) from error
+            if failed := self._failed():
+                return failed
+            self.store.set("failed", str(code))
+            self._published = error
+        except (dist.DistError, RuntimeError):  # the launcher has gone
+            pass
+        if self.first or not isinstance(error, ZerosumError):
+            return error
+        return ProcessError(f"Process {self.rank} of {self.size}: {error}", code)
 
-    def _missing(self, error: Exception) -> ZerosumError:
-        """The error of a process that waits in vain for another: process by process, those that do not answer."""
+    def _failed(self) -> ProcessError | None:
+        return ProcessError(exit_code=int(self.store.get("failed"))) if self.store.check(["failed"]) else None
+
+    def _missing(self, error: Exception) -> ProcessError:
+        """The error of a process that waits in vain: it names those that no longer answer, in the first that does."""
+        gone = [rank for rank in range(self.size) if rank != self.rank]
+        waited = time.monotonic() + ROLL_CALL
         try:
             self.store.set(f"here/{self.rank}", "")
-            waited = time.monotonic() + ROLL_CALL
-            gone = [rank for rank in range(self.size) if rank != self.rank]
             while gone and time.monotonic() < waited:
-                self._refuse_failed()
+                if failed := self._failed():
+                    return failed
                 gone = [rank for rank in gone if not self.store.check([f"here/{rank}"])]
                 time.sleep(POLL)
-        except (dist.DistError, RuntimeError) as lost:  # the launcher has gone, too
-            return ZerosumError(f"The launcher of the processes no longer answers: {error_text(lost)}")
+        except (dist.DistError, RuntimeError) as lost:
+            return ProcessError(f"The launcher of the processes no longer answers: {error_text(lost)}")
         if not gone:
-            return ZerosumError(f"Process {self.rank} cannot reach the others: {error_text(error)}")
+            return ProcessError(f"Process {self.rank} of {self.size} cannot reach the others: {error_text(error)}")
         if min(rank for rank in range(self.size) if rank not in gone) != self.rank:
-            return Elsewhere(EXIT_ERROR)  # the first that is left says it
-        names = " and ".join(map(str, gone))
-        return ZerosumError(
-            f"Process {names} of {self.size} (counted from 0) has ended, killed perhaps, or lacking memory; the others "
-            "end, too. Continue from the last checkpoint with `zerosum resume`, or let `torchrun --max-restarts` do it."
+            return ProcessError()
+        return ProcessError(
+            f"Process {' and '.join(map(str, gone))} of {self.size}, counted from 0, has ended: killed, or out of "
+            "memory. The others end, too. Continue from the last checkpoint with `zerosum resume`, or let "
+            "`torchrun --max-restarts` do so."
         )
 
 
@@ -207,8 +201,10 @@ def joined() -> Iterator[Processes]:
     processes = Launched(dist.distributed_c10d._get_default_store(), next(_trainings))
     token = _current.set(processes)
     try:
-        with processes.reporting():
-            yield processes
+        yield processes
+    except Exception as error:
+        ended = processes.ended(error)
+        raise ended from (None if ended is error else error)
     finally:
         _current.reset(token)
         if own:

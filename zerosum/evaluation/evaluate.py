@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from zerosum.data.scan import Progress
+from zerosum.engine.processes import joined
 from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.common import PartChoice, save_scores
+from zerosum.evaluation.generation import SAMPLES, assist
 from zerosum.models.base import Checkpoint
 from zerosum.models.loading import load
 from zerosum.runs.folder import RunFolder
@@ -39,14 +41,28 @@ def evaluate(
     whether the labels can be recovered; a segmenter is tested itself. Attribute editing: edited images are compared
     with the originals at their own values, and as sets; a classifier run, the `reader`, predicts the attribute of
     images edited to every value, and those in `keeps` predict attributes that editing must preserve. part: the train or
-    test part of the data. Raises ConfigError and DataError if something does not fit."""
-    folder = RunFolder.existing(run)
-    model = load(run, device, warn, checkpoint)
-    if model.info.is_vectors:
-        raise ConfigError(f"{run} generates points, not images; its report shows them with the density of the data.")
-    request = Request(
-        run, folder, str(data), model.recipe.name, features, segmenter, reader, keeps, n, part, seed, packing
-    )
-    result = EVALUATION[model.recipe.task](request, model)
-    result["made_by"]["checkpoint"] = checkpoint
-    return save_scores(folder, model, run, "evaluate", {"checkpoint": checkpoint} | result)
+    test part of the data. Raises ConfigError and DataError if something does not fit.
+
+    Started by torchrun, every process computes the features of its share of the samples; the first does all else, and
+    the others return an empty result."""
+    with joined() as processes:
+        folder = RunFolder.existing(run)
+        model = load(run, device, warn if processes.first else ignored, checkpoint)
+        if model.info.is_vectors:
+            raise ConfigError(
+                f"{run} generates points, not images; its report shows them with the density of the data."
+            )
+        if not processes.first:
+            assist(model)
+            return {}
+        request = Request(
+            run, folder, str(data), model.recipe.name, features, segmenter, reader, keeps, n, part, seed, packing
+        )
+        result = EVALUATION[model.recipe.task](request, model)
+        processes.tell(SAMPLES, None)
+        result["made_by"]["checkpoint"] = checkpoint
+        return save_scores(folder, model, run, "evaluate", {"checkpoint": checkpoint} | result)
+
+
+def ignored(text: str) -> None:
+    """Warn of nothing: another process does."""

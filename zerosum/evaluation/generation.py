@@ -1,6 +1,6 @@
 """Evaluate generators: samples against real images, with other real images as the floor."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,9 +11,11 @@ from torch import Tensor
 from zerosum.data.dataset import Dataset
 from zerosum.data.scan import Progress
 from zerosum.data.settings import Part
+from zerosum.engine.processes import current
 from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.by_class import scores_by_class
 from zerosum.evaluation.common import PartChoice, open_like, save_figure, split_notes
+from zerosum.inference.shared import joined_batches, own_batches
 from zerosum.metrics.features import Extractor
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.neighbours import copying, nearest
@@ -27,6 +29,7 @@ from zerosum.utils import pictures
 
 CLOSEST = 16  # pairs of a sample and its nearest real image in the figure
 USUAL = 10_000  # images per side
+SAMPLES = "samples"  # the message that has other processes assist
 SOLID = 2_000  # images per side, below which neighbours and distances are unreliable
 
 
@@ -68,9 +71,8 @@ def score_generator(
         )
         for rows, doing in ((against, "features of real images"), (others, "features of other real images"))
     )
-    fake = features_of(
-        extractor, with_progress(samples(model, n), "samples and their features", n, progress), model.device
-    )
+    current().tell(SAMPLES, {"features": features, "n": n})
+    fake = sampled_features(model, extractor, n, progress)
     found, floor = all_scores(fake, real), all_scores(other_real, real)
     known = torch.cat([real, other_real])
     found.values["copying"], floor.values["copying"] = copying(fake, known), copying(other_real, real)
@@ -117,9 +119,27 @@ def with_progress(images: Iterator[Tensor], doing: str, total: int, progress: Pr
             progress(doing, done, total)
 
 
-def samples(model: Model, n: int) -> Iterator[Tensor]:
-    """The images of the seeds 0 to n - 1, as stored."""
-    return as_stored(generated(model.system, model.network, model.info, range(n), model.images), model.info)
+def sampled_features(model: Model, extractor: Extractor, n: int, progress: Progress | None) -> Tensor:
+    """The features (n, D) of the images of the seeds 0 to n - 1, as stored; each of the current processes computes its
+    share."""
+    processes = current()
+    seeds = own_batches(processes, range(n))
+    found = [torch.empty(0, extractor.dimension)]
+    if seeds:
+        watched = with_progress(samples(model, seeds), "samples and their features", len(seeds), progress)
+        found.append(features_of(extractor, watched, model.device))
+    return joined_batches(processes, torch.cat(found), n)
+
+
+def assist(model: Any) -> None:
+    """In another process than the first: compute features for `score_generator` there, if it is called."""
+    if told := current().hear(SAMPLES):
+        sampled_features(model, extractor_for(told["features"], model.info, model.device), told["n"], None)
+
+
+def samples(model: Model, seeds: Sequence[int]) -> Iterator[Tensor]:
+    """The images of these seeds, as stored."""
+    return as_stored(generated(model.system, model.network, model.info, seeds, model.images), model.info)
 
 
 def predicted_shares(names: tuple[str, ...], fake: Tensor, real: Tensor) -> dict[str, dict[str, float]]:

@@ -334,11 +334,12 @@ def _run(training: Training, goal: Goal, stop: StopRequest) -> Run:
         with plain_memory_errors():
             state = training.run_until(goal, stop)
         training.event(state, _closing(state, training.progress.images, path))
-    except Exception as error:
+    except Exception as broken:
+        error = training.processes.ended(broken)
         if not isinstance(error, DivergedError):  # which has its own event
             training.event("failed", error_text(error))
         final_report(training)
-        raise
+        raise error from (None if error is broken else broken)
     final_report(training)
     return Run(path, state, training.progress.images)
 

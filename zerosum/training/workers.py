@@ -12,12 +12,12 @@ from zerosum.data.records import listed
 from zerosum.engine.device import choose_device, keep_pages, plain_memory_errors
 from zerosum.engine.division import batch_statistics
 from zerosum.engine.loop import Goal, Training
-from zerosum.engine.processes import Elsewhere, Processes, joined
+from zerosum.engine.processes import Processes, joined
 from zerosum.engine.stopping import stop_on_signals
 from zerosum.models.loading import parse_run_config
 from zerosum.runs.folder import RunFolder, layout_of
 from zerosum.training.setup import Run, Setup, build_system, changed_split, prepare, reopened
-from zerosum.utils.errors import ConfigError, DataError, ZerosumError
+from zerosum.utils.errors import ConfigError, DataError, ProcessError, ZerosumError
 from zerosum.utils.threads import Threads
 
 RUN, READY = "run", "ready"  # messages: of the first process, and of each other one in reply
@@ -76,9 +76,7 @@ def invite(training: Training, setup: Setup, goal: Goal) -> None:
     for rank in range(1, processes.size):
         answer = processes.hear(f"{READY}/{rank}")
         if "error" in answer:
-            error = ZerosumError(f"Process {rank} of {processes.size}: {answer['error']}")
-            error.exit_code = answer["exit_code"]
-            raise error
+            raise ProcessError(f"Process {rank} of {processes.size}: {answer['error']}", answer["exit_code"])
 
 
 def follow(processes: Processes) -> Run:
@@ -89,7 +87,7 @@ def follow(processes: Processes) -> Run:
         training = _prepared(told)
     except ZerosumError as error:
         processes.tell(f"{READY}/{processes.rank}", {"error": str(error), "exit_code": error.exit_code})
-        raise Elsewhere(error.exit_code) from error
+        raise ProcessError(exit_code=error.exit_code) from error
     processes.tell(f"{READY}/{processes.rank}", {})
     with stop_on_signals() as stop, plain_memory_errors():
         state = training.run_until(Goal(**told["goal"]), stop)

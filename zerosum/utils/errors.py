@@ -33,6 +33,15 @@ class DivergedError(ZerosumError):
     exit_code = EXIT_DIVERGED
 
 
+class ProcessError(ZerosumError):
+    """Of several processes that train together, the end of one: its sentence names the process, and is empty in all but
+    one of them. They end with one exit code."""
+
+    def __init__(self, text: str = "", exit_code: int = EXIT_ERROR) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
 def error_text(error: BaseException) -> str:
     """An error as a sentence: messages for users unchanged, others after the name of the exception."""
     said = str(error).strip()

@@ -21,7 +21,7 @@ from zerosum.models import precision
 from zerosum.models.precision import with_precision
 from zerosum.recipes.registry import get_recipe, list_recipes
 from zerosum.runs.folder import read_lines
-from zerosum.training import doctor
+from zerosum.training import doctor, plan
 from zerosum.training import train as training
 from zerosum.training.batches import batch_source
 from zerosum.utils.errors import ConfigError
@@ -229,7 +229,7 @@ def test_small_work_is_not_timed(monkeypatch):
 
 
 def test_another_word_is_refused_before_the_data_is_packed(monkeypatch):
-    monkeypatch.setattr(training, "open_dataset", lambda *_, **more: pytest.fail("packed"))
+    monkeypatch.setattr(plan, "open_dataset", lambda *_, **more: pytest.fail("packed"))
     with pytest.raises(ConfigError, match="fp8"):
         zerosum.train("dcgan", "builtin:portraits:64", precision="fp8")
     with pytest.raises(ConfigError, match="fp8"):
@@ -268,7 +268,7 @@ def test_images_come_in_the_layout_of_the_weights(layout):
     recipe = get_recipe("dcgan")
     settings = recipe.configure(SMALL)
     data = open_dataset("builtin:portraits:64", (16, 16))
-    system = training._system(recipe, settings, data.info, 0, torch.device("cpu"), layout)
+    system = training.build_system(recipe, settings, data.info, 0, torch.device("cpu"), layout)
     draw = batch_source(data, np.arange(64), settings, 0, torch.device("cpu"), layout)
     expected = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     images = draw(system.players[0], 0, 8)["image"]
