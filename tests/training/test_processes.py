@@ -61,7 +61,8 @@ def alone(tmp_path_factory):
     """The weights of one process after 1200 steps."""
     path = tmp_path_factory.mktemp("alone") / "run"
     zerosum.train(
-        "gan", "builtin:portraits:64", out=path, steps=1200, overrides=[*SMALL[3:-2], "batch=8"], precision="fp32", threads=1,
+        "gan", "builtin:portraits:64", out=path, steps=1200, overrides=[*SMALL[3:-2], "batch=8"],
+        precision="fp32", threads=1,
         listeners=[],
     )  # fmt: skip
     return players(path)
@@ -133,11 +134,11 @@ def test_the_launcher_starts_a_run_again(tmp_path, alone):
         launcher = subprocess.Popen(
             command, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=log, stderr=log
         )
-        wait_for(tmp_path / "run/checkpoints/000000800")
+        wait_for(tmp_path / "run/checkpoints/000000800", 500)
         for number in children(launcher.pid):
             if b"RANK=1\0" in Path(f"/proc/{number}/environ").read_bytes():
                 os.kill(number, signal.SIGKILL)
-        assert launcher.wait(300) == 0, (tmp_path / "log").read_text()
+        assert launcher.wait(500) == 0, (tmp_path / "log").read_text()
     assert_same(alone, players(tmp_path / "run"))
     assert len(re.findall("Done: ", (tmp_path / "log").read_text())) == 1
 

@@ -22,7 +22,7 @@ def prepare(
         str,
         typer.Argument(
             help="A folder of images (sub-folders are classes), an archive of one, MNIST-style files, .npz or .npy, "
-            "a prepared folder, torchvision:NAME, or builtin:portraits.",
+            "a prepared folder, parquet:FILES, hf:NAME, torchvision:NAME, or builtin:portraits.",
             show_default=False,
         ),
     ],

@@ -34,7 +34,7 @@ def train(
         str,
         typer.Argument(
             help="A folder of images, an archive of one, MNIST-style files, .npz or .npy, a prepared folder, "
-            "torchvision:NAME, or builtin:portraits.",
+            "parquet:FILES, hf:NAME, torchvision:NAME, or builtin:portraits.",
             show_default=False,
         ),
     ],

@@ -51,7 +51,7 @@ POSITIONAL = {
 """Options of other tools that are positional arguments of `train`."""
 
 PAGES = ("studio", "report", "show", "view", "open", "ui", "web", "serve", "dashboard", "tensorboard", "monitor")
-PREFIXES = ("builtin:", "torchvision:")
+PREFIXES = ("builtin:", "torchvision:", "parquet:", "hf:")
 MOST_PARTS = 6  # words in an unquoted name with spaces
 TAKE_A_RUN = ("sample", "resume", "translate", "evaluate", "export", "explore", "compare", "anomalies")
 LENGTHS = ("images", "steps", "minutes")
@@ -274,7 +274,7 @@ def _refuse_spaced_settings(typed: Typed, settings: Sequence[str], entry: "Entry
 
 def _refuse_missing(data: str) -> None:
     """Raises DataError, as training would, for missing data."""
-    if data.startswith("torchvision:") or os.path.exists(data):
+    if data.startswith(("torchvision:", "hf:")) or os.path.exists(data):
         return
     from zerosum.data.sources.find import open_source
 

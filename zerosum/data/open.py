@@ -11,7 +11,7 @@ from typing import Any
 from zerosum.data.dataset import Dataset, DatasetInfo, Side, is_prepared, load_dataset, packing_of
 from zerosum.data.decode import heif
 from zerosum.data.pack.prepare import PACKING_VERSION, pack
-from zerosum.data.records import Source
+from zerosum.data.records import NAMED, Source
 from zerosum.data.scan import CHANNELS, DEPTHS, Progress
 from zerosum.data.settings import DEFAULT_SETTINGS, PackSettings, Part, Size
 from zerosum.data.sources.find import open_source
@@ -76,7 +76,7 @@ def _named(dataset: Dataset, opened: Source) -> Dataset:
 def _prepared(source: str | Path, size: Size | None, settings: PackSettings) -> Dataset | None:
     """A prepared folder that already has the requested form."""
     path = Path(source)
-    if str(source).startswith(("builtin:", "torchvision:")) or not is_prepared(path):
+    if str(source).startswith(NAMED) or not is_prepared(path):
         return None
     dataset = load_dataset(path)
     if not _fits(dataset.info, size, settings):

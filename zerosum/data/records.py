@@ -10,6 +10,9 @@ from PIL import Image
 from zerosum.utils.errors import DataError
 from zerosum.utils.text import printable as printable
 
+NAMED = ("builtin:", "torchvision:", "parquet:", "hf:")
+"""How DATA begins that is not a path."""
+
 Opened = BinaryIO | np.ndarray | Image.Image
 """A file at its start, pixels (H, W, C), or a Pillow image."""
 

@@ -19,7 +19,7 @@ from zerosum.data.decode.conform import Form, conform
 from zerosum.data.decode.decoded import BadImage
 from zerosum.data.decode.images import decode, own_pixel_cap
 from zerosum.data.parallel import in_order
-from zerosum.data.records import NoTestPart, Record, Skip, Source, counted
+from zerosum.data.records import NAMED, NoTestPart, Record, Skip, Source, counted
 from zerosum.data.scan import Progress, nothing_readable
 from zerosum.data.settings import Size
 from zerosum.data.sources.arrays import find_idx
@@ -86,7 +86,7 @@ def tag(
 def _file(data: str, out: str | Path | None) -> Path:
     """The output file, validated before any image is read."""
     path = Path(data)
-    generated = data.startswith(("builtin:", "torchvision:"))
+    generated = data.startswith(NAMED)
     if not generated and not path.exists():
         raise DataError(f"{data} does not exist. Give the folder of the images to tag.")
     if out is None and not _is_image_folder(path):

@@ -1,5 +1,6 @@
 """Resolves DATA to a source."""
 
+import glob
 import hashlib
 import zipfile
 from dataclasses import replace
@@ -25,6 +26,7 @@ from zerosum.data.sources.folders import folder_source
 from zerosum.data.sources.pages import paged
 from zerosum.data.sources.pair_sources import paired
 from zerosum.data.sources.pairing import how_pairs_lie, note_of_pairs
+from zerosum.data.sources.parquet import hub_source, parquet_source
 from zerosum.data.sources.torchvision_sets import torchvision_source
 from zerosum.utils.errors import ConfigError, DataError
 
@@ -54,6 +56,11 @@ def open_source(
 def _opened(text: str, size: Size | None, part: Part, settings: PackSettings) -> Source:
     if text.startswith("builtin:"):
         return builtin_source(text, size, part, settings)
+    if text.startswith(("parquet:", "hf:")):
+        if settings.pairs:
+            raise DataError(f"{text} has no pairs: {how_pairs_lie()}.")
+        parquet = text.startswith("parquet:")
+        return parquet_source(text, text.removeprefix("parquet:"), part) if parquet else hub_source(text, part)
     if text.startswith("torchvision:"):
         if settings.pairs:
             raise DataError(f"{text} has no pairs: {how_pairs_lie()}.")
@@ -106,6 +113,8 @@ def _from_path(text: str, path: Path, part: Part | None) -> Source:
             return _idx_source(text, path, part)
         if part is not None and arrays:
             return numpy_source(text, path, part)
+        if part is not None and path.suffix.lower() == ".parquet":
+            return parquet_source(text, glob.escape(text), part)
         if path.is_file() and zipfile.is_zipfile(path):
             return zip_source(text, path, part)
         if path.is_file() and is_tar(path):
@@ -180,6 +189,6 @@ def what_data_can_be() -> str:
     builtin = ", ".join(f"builtin:{name}" for name in builtin_names())
     return (
         "DATA is a folder of images (sub-folders are classes), a .zip or .tar[.gz|.xz] with the same layout, "
-        "MNIST-style IDX files, a .npy or .npz file, a folder made by zerosum prepare, torchvision:NAME, or one of "
-        f"{builtin}."
+        "MNIST-style IDX files, a .npy or .npz file, a folder made by zerosum prepare, parquet:FILES, hf:NAME, "
+        f"torchvision:NAME, or one of {builtin}."
     )
