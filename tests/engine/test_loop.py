@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from zerosum.engine import loop
-from zerosum.engine.loop import WRITE_ATTEMPTS, Cadence, Goal, Progress, Scorer, Training
+from zerosum.engine.goal import Goal, Progress
+from zerosum.engine.loop import WRITE_ATTEMPTS, Cadence, Training
 from zerosum.engine.players import GeneratorSpec, Player, System
+from zerosum.engine.scorer import Scorer
 from zerosum.engine.stopping import StopRequest
 from zerosum.engine.watch import Finding
 from zerosum.runs.checkpoint import best_checkpoint, list_checkpoints

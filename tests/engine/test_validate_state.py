@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from zerosum.engine.loop import Progress
+from zerosum.engine.goal import Progress
 from zerosum.engine.validate_state import validate_state
 from zerosum.engine.watch import Watch
 

@@ -13,8 +13,8 @@ from zerosum.data.conditioning.conditioning import condition_on
 from zerosum.data.dataset import Dataset
 from zerosum.data.open import open_dataset
 from zerosum.data.settings import PackSettings
-from zerosum.engine.loop import Scorer
 from zerosum.engine.players import GeneratorSpec, System
+from zerosum.engine.scorer import Scorer
 from zerosum.evaluation.evaluate import evaluate
 from zerosum.models.class_diversity import FEWEST, MOST_CLASSES, DiversityWithin, match_conditions, select_classes
 from zerosum.runs.folder import read_lines

@@ -16,7 +16,7 @@ import zerosum
 from tests.engine.test_loop import make  # noqa: F401  a training of two numbers
 from tests.recipes.test_recipes import same_weights
 from zerosum.cli.main import main
-from zerosum.engine.loop import Goal
+from zerosum.engine.goal import Goal
 from zerosum.engine.stopping import StopRequest
 from zerosum.runs.checkpoint import list_checkpoints
 from zerosum.runs.folder import RunFolder, read_lines

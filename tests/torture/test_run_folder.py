@@ -12,7 +12,7 @@ from tests.engine.test_loop import make  # noqa: F401  a training of two numbers
 from tests.torture.conftest import Faults
 from tests.torture.faults import damaged, odd_text, other_json, other_state
 from tests.torture.outcome import outcome
-from zerosum.engine.loop import Goal
+from zerosum.engine.goal import Goal
 from zerosum.engine.stopping import StopRequest
 from zerosum.evaluation.compare import compare, table, write_page
 from zerosum.export.card import origin_of

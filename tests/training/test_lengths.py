@@ -12,7 +12,7 @@ import yaml
 import zerosum
 from tests.recipes.test_recipes import SMALLER, StopAt, same_weights, source
 from zerosum.data.dataset import DatasetInfo, Side
-from zerosum.engine.loop import Goal
+from zerosum.engine.goal import Goal
 from zerosum.engine.pace import duration, pace_text
 from zerosum.models.loading import parse_run_config
 from zerosum.recipes.describe import describe

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from signal import Signals
 from typing import Any, Protocol
 
@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from zerosum.engine.autotune.conv_gemm import by_gemm
 from zerosum.engine.division import Division, joined_rows, shares_parameters
 from zerosum.engine.ema import Ema
+from zerosum.engine.goal import Goal, Progress
 from zerosum.engine.norms import warm_up_statistics
 from zerosum.engine.pace import pace_text
 from zerosum.engine.players import Batch, Player, System
 from zerosum.engine.schedule import due, due_for_sample
+from zerosum.engine.scorer import Scorer
 from zerosum.engine.step import WHOLE, seeded_in, training_step
 from zerosum.engine.stopping import StopRequest
 from zerosum.engine.time_budget import TimeBudget
@@ -59,38 +61,6 @@ class Listener(Protocol):
         """An event: a checkpoint, a warning, a signal, the end."""
 
 
-@dataclass
-class Progress:
-    """Progress of a run. seconds: time of training steps, without samples, checkpoints and scores. drawn: the number of
-    images each player has taken from the data."""
-
-    images: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    drawn: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Goal:
-    """When to stop: at the first of images, steps and seconds of training."""
-
-    images: int | None = None
-    steps: int | None = None
-    seconds: float | None = None
-
-    def fraction(self, progress: Progress) -> float:
-        """The completed fraction of the goal; 1 or more when it is reached."""
-        pairs = ((progress.images, self.images), (progress.step, self.steps), (progress.seconds, self.seconds))
-        return max((done / goal for done, goal in pairs if goal is not None), default=0.0)
-
-    def length(self, progress: Progress) -> int | None:
-        """The length of the run in images: its goal, or an estimate from the completed fraction; None at the start."""
-        if self.images is not None and self.steps is None and self.seconds is None:
-            return self.images
-        fraction = self.fraction(progress)
-        return round(progress.images / fraction) if fraction > 0 else None
-
-
 @dataclass(frozen=True)
 class Cadence:
     """Intervals in images of logging, sampling and saving, and the maximum seconds between two checkpoints."""
@@ -99,36 +69,6 @@ class Cadence:
     sample: int
     checkpoint: int
     checkpoint_seconds: float
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """Scores the averaged network at checkpoints and chooses the best one.
-
-    measure(network, images seen) returns scores by name (`eval/...`) and their provenance, as JSON-able values; of the
-    latter, the watch compares the leading score with `floor` and `reference` (Watch.see_score). leading is the score
-    that chooses the best checkpoint: the highest if `higher`, else the lowest. sound(scores): whether a checkpoint is
-    eligible; an ineligible one is chosen only while there is no eligible one."""
-
-    measure: Callable[[nn.Module, int], tuple[dict[str, float], dict[str, Any]]]
-    leading: str
-    higher: bool
-    sound: Callable[[Mapping[str, Any]], bool] = lambda scores: True
-
-    def candidate(self, images: int, scores: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The record of a checkpoint for choosing the best, from its scores; None without a finite leading score."""
-        score = scores.get(self.leading)
-        if not isinstance(score, int | float) or not math.isfinite(score):
-            return None
-        record = {"images": images, "name": self.leading, "score": score}
-        return record if self.sound(scores) else record | {"sound": False}
-
-    def better(self, one: Mapping[str, Any], than: Mapping[str, Any] | None) -> bool:
-        """Whether one candidate is better than another or than None: eligible before ineligible, then by score."""
-        if than is None or than["name"] != self.leading:
-            return True
-        sign = 1 if self.higher else -1
-        return (one.get("sound", True), sign * one["score"]) > (than.get("sound", True), sign * than["score"])
 
 
 class Training:

@@ -16,7 +16,7 @@ from zerosum.data.decode.label_maps import VOID
 from zerosum.data.records import listed
 from zerosum.data.settings import Size, parse_size
 from zerosum.engine.device import plain_memory_errors
-from zerosum.engine.loop import Goal
+from zerosum.engine.goal import Goal
 from zerosum.engine.randomness import seeded
 from zerosum.nn.networks.reference_weights import ReferenceGenerator, identify_generator
 from zerosum.recipes.registry import get_recipe

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zerosum.data.records import counted
-from zerosum.engine.loop import Goal
+from zerosum.engine.goal import Goal
 from zerosum.metrics.neighbours import FEW
 from zerosum.recipes.registry import Recipe
 from zerosum.recipes.settings import LEAST_HELD, Settings, held_share

@@ -12,7 +12,7 @@ from typing import Any
 
 from zerosum.data.dataset import DatasetInfo
 from zerosum.data.settings import Size
-from zerosum.engine.loop import Goal, Progress
+from zerosum.engine.goal import Goal, Progress
 from zerosum.engine.pace import duration
 from zerosum.engine.players import System
 from zerosum.recipes.describe import epochs_text

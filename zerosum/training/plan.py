@@ -15,7 +15,7 @@ from zerosum.data.pack.choices import choose
 from zerosum.data.scan import Progress, Scan, scan
 from zerosum.data.settings import PackSettings, Size
 from zerosum.engine.device import choose_device
-from zerosum.engine.loop import Goal
+from zerosum.engine.goal import Goal
 from zerosum.engine.pace import duration
 from zerosum.engine.processes import started
 from zerosum.nn.augment.transforms import check as check_augment

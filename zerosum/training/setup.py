@@ -15,10 +15,11 @@ from zerosum.data.open import open_dataset
 from zerosum.data.scan import Progress
 from zerosum.engine.device import keep_pages
 from zerosum.engine.division import Division, synchronise_batch_norm
-from zerosum.engine.loop import Cadence, Listener, Scorer, Training
+from zerosum.engine.loop import Cadence, Listener, Training
 from zerosum.engine.players import System
 from zerosum.engine.processes import current
 from zerosum.engine.randomness import seeded
+from zerosum.engine.scorer import Scorer
 from zerosum.engine.watch import Watch
 from zerosum.models.generator import Model
 from zerosum.models.loading import load_generator

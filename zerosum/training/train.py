@@ -14,7 +14,8 @@ from zerosum.data.records import counted, listed
 from zerosum.data.scan import Progress
 from zerosum.engine.autotune.precision import Speed, check_precision, choose_speed
 from zerosum.engine.device import choose_device, keep_pages, plain_memory_errors
-from zerosum.engine.loop import Goal, Listener, Training
+from zerosum.engine.goal import Goal
+from zerosum.engine.loop import Listener, Training
 from zerosum.engine.processes import current
 from zerosum.engine.stopping import StopRequest, stop_on_signals
 from zerosum.models.loading import parse_run_config

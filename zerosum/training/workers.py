@@ -11,7 +11,8 @@ import torch
 from zerosum.data.records import listed
 from zerosum.engine.device import choose_device, keep_pages, plain_memory_errors
 from zerosum.engine.division import batch_statistics
-from zerosum.engine.loop import Goal, Training
+from zerosum.engine.goal import Goal
+from zerosum.engine.loop import Training
 from zerosum.engine.processes import Processes, joined
 from zerosum.engine.stopping import stop_on_signals
 from zerosum.models.loading import parse_run_config

@@ -8,8 +8,8 @@ import numpy as np
 from zerosum.data.conditioning.binning import with_known_conditions, with_ordered_condition
 from zerosum.data.conditioning.conditioning import complete_indices
 from zerosum.data.dataset import Dataset, DatasetInfo, Side
-from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
+from zerosum.engine.scorer import Scorer
 from zerosum.models.sample_sheets import AttributeSheets
 from zerosum.recipes.caae import CaaeSettings, split
 from zerosum.runs.task import ATTRIBUTE_EDITING

@@ -11,8 +11,8 @@ from torch import nn
 from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.sampler import epoch_order
 from zerosum.data.scan import Scan
-from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
+from zerosum.engine.scorer import Scorer
 from zerosum.metrics.scores import NETWORK
 from zerosum.models.paired_scores import PairedScores, enlargement_scores, paired_scores
 from zerosum.runs.task import ByTask

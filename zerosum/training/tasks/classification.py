@@ -13,8 +13,8 @@ from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.records import listed
 from zerosum.data.sampler import epoch_order
 from zerosum.data.scan import Scan
-from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
+from zerosum.engine.scorer import Scorer
 from zerosum.metrics.classification import classification_scores
 from zerosum.metrics.scores import batches
 from zerosum.models.sample_sheets import GradCamSheets

@@ -9,8 +9,8 @@ from torch import nn
 
 from zerosum.data.conditioning.conditioning import complete_indices, condition_on
 from zerosum.data.dataset import Dataset, DatasetInfo
-from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
+from zerosum.engine.scorer import Scorer
 from zerosum.engine.watch import COLLAPSED
 from zerosum.metrics.scores import FEWEST, as_stored, distance_scores, halves, made_by, score_name, why_unscored
 from zerosum.models.class_diversity import DiversityWithin, few_text, mean_over_classes, select_classes

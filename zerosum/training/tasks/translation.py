@@ -10,8 +10,8 @@ from zerosum.data.decode.label_maps import levels_of
 from zerosum.data.sampler import batch_indices
 from zerosum.data.scan import Scan
 from zerosum.data.sources.pairing import note_of_pairs
-from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
+from zerosum.engine.scorer import Scorer
 from zerosum.models.sample_sheets import PairSheets
 from zerosum.recipes.translation import TranslationSettings, split
 from zerosum.runs.task import TRANSLATION

@@ -11,8 +11,8 @@ from zerosum.data.dataset import Dataset, DatasetInfo
 from zerosum.data.records import listed
 from zerosum.data.sampler import batch_indices, epoch_order
 from zerosum.data.scan import Scan
-from zerosum.engine.loop import Scorer
 from zerosum.engine.players import System
+from zerosum.engine.scorer import Scorer
 from zerosum.metrics.scores import FEWEST, distance_scores, made_by, score_name
 from zerosum.models.feature_extractors import check_features, extractor_for, real_features
 from zerosum.models.sample_sheets import UnpairedSheets
