@@ -1,5 +1,6 @@
 """Training by several processes: one sentence, one exit code, one run; killed and started again, the same weights."""
 
+import json
 import os
 import re
 import signal
@@ -57,15 +58,21 @@ def wait_for(path, seconds=200):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """The weights of one process after 1200 steps."""
+def run_alone(tmp_path_factory):
+    """A run of one process of 1200 steps."""
     path = tmp_path_factory.mktemp("alone") / "run"
     zerosum.train(
         "gan", "builtin:portraits:64", out=path, steps=1200, overrides=[*SMALL[3:-2], "batch=8"],
         precision="fp32", threads=1,
         listeners=[],
     )  # fmt: skip
-    return players(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(run_alone):
+    """Its weights."""
+    return players(run_alone)
 
 
 def players(path):
@@ -141,6 +148,32 @@ def test_the_launcher_starts_a_run_again(tmp_path, alone):
         assert launcher.wait(500) == 0, (tmp_path / "log").read_text()
     assert_same(alone, players(tmp_path / "run"))
     assert len(re.findall("Done: ", (tmp_path / "log").read_text())) == 1
+
+
+def test_samples_and_scores_are_those_of_one_process(together, run_alone, tmp_path, command):
+    sampled = ["sample", str(run_alone), "-n", "200", "--out"]
+    assert command(*sampled, "one")[0] == 0
+    assert codes_of(together(*[[*sampled, "two"]] * 2)) == [0, 0]
+    names = {path.name for path in (tmp_path / "one").iterdir()}
+    assert len(names) == 200
+    assert {path.name for path in (tmp_path / "two").iterdir()} == names
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    again = together(*[[*sampled, "two"]] * 2)  # not empty any more
+    assert codes_of(again) == [2, 2]
+    assert sum("zerosum:" in process.errors for process in again) == 1
+
+    classifier = tmp_path / "classifier"
+    zerosum.train(
+        "classifier", "builtin:portraits:64", out=classifier, images=16, label="hair", size="8", width=4, listeners=[]
+    )
+    scored = ["evaluate", str(run_alone), "builtin:portraits:64", "--features", str(classifier), "-n", "32", "--json"]
+    code, output, _ = command(*scored)
+    assert code == 0
+    first, other = together(scored, scored)
+    assert codes_of([first, other]) == [0, 0]
+    assert json.loads(first.output)["scores"] == json.loads(output)["scores"]
+    assert other.output == ""
 
 
 def children(parent):
