@@ -181,9 +181,9 @@ class Training:
         if self.processes.size > 1:
             seconds, silent = (self.progress.seconds, silent) if self.writes else (0.0, False)
             caught = 0 if stop.signal is None else Signals[stop.signal].value
-            self.progress.seconds, late, caught = self.processes.agree([seconds, silent, caught])
+            self.progress.seconds, late, signal = self.processes.agree([seconds, silent, caught])
             silent = bool(late)
-            stop.signal = Signals(int(caught)).name if caught else None
+            stop.signal = Signals(int(signal)).name if signal else None
         self._silent = silent
         return goal.fraction(self.progress) < 1 and stop.signal is None
 

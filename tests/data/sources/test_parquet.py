@@ -14,7 +14,7 @@ from PIL import Image
 from zerosum.data.open import open_dataset
 from zerosum.data.records import NoTestPart
 from zerosum.data.sources.find import open_source
-from zerosum.data.sources.parquet import split_of
+from zerosum.data.sources.split_files import split_of
 from zerosum.utils.errors import DataError
 
 pyarrow = pytest.importorskip("pyarrow", reason="the extra hub is not installed")

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -105,7 +106,8 @@ def _pack_images(
     if pairs is not None and source.pairs is not None:
         convert = partial(convert_pair, form=form, pairs=pairs, facts=source.pairs, count=settings.labels)
     with Packer(folder, form, source.classes, pairs) as packer:
-        for results in in_order(convert, source.records(), batch, attrgetter("held")):
+        labelled = partial(_labelled, convert, bool(source.classes))
+        for results in in_order(labelled, source.records(), batch, attrgetter("held")):
             bad = [result for result in results if isinstance(result, Skip)]
             if bad and strict:
                 raise DataError(f"{bad[0].name}: {bad[0].reason}. Repair or remove it, or prepare without --strict.")
@@ -137,6 +139,13 @@ def _pack_images(
         packer.highest,
         settings,
     )
+
+
+def _labelled(convert: Callable[[Record], Packed | Skip], required: bool, record: Record) -> Packed | Skip:
+    """What a record is converted to; in a set with classes, those without one are left out."""
+    if required and record.label is None:
+        return Skip(record.name, "it has no label, as others have")
+    return convert(record)
 
 
 def _range_notes(info: DatasetInfo, settings: PackSettings) -> tuple[str, ...]:

@@ -79,15 +79,10 @@ def tar_source(text: str, path: Path, part: Part | None = "train") -> Source:
     listing, folders = _tar_listing(path)
 
     def records(chosen: Mapping[int, _Known]) -> Iterator[Record]:
-        for index, (entry, archive, compressed) in enumerate(_tar_files(path)):
+        for index, (entry, archive, compressed) in enumerate(tar_files(path)):
             if known := chosen.get(index):
-                name = printable(_tidy(entry.name))
-                if compressed:
-                    content = cast(BinaryIO, archive.extractfile(entry)).read()
-                    yield Record(name, known.label, partial(io.BytesIO, content), known.attributes, held=len(content))
-                else:
-                    lies = partial(_read_part, path, entry.offset_data, entry.size)
-                    yield Record(name, known.label, lies, known.attributes)
+                opens, held = open_entry(path, entry, archive, compressed)
+                yield Record(printable(_tidy(entry.name)), known.label, opens, known.attributes, held=held)
 
     return _archive_source(text, path, part, listing, records, folders)
 
@@ -107,8 +102,8 @@ def _tar_listing(path: Path) -> tuple[list[_Entry], list[str]]:
     listing: list[_Entry] = []
     folders: list[str] = []
     room = MAX_BYTES
-    for entry, archive, _ in _tar_files(path, folders):
-        name, refused, table = _tidy(entry.name), _tar_refusal(entry), None
+    for entry, archive, _ in tar_files(path, folders):
+        name, refused, table = _tidy(entry.name), refusal(entry), None
         if _is_table(name) and not refused:
             content = None
             if entry.size <= room:
@@ -207,7 +202,7 @@ def _open_tar(path: Path) -> tuple[tarfile.TarFile, bool]:
         return tarfile.open(path, "r|*", tarinfo=_Header), True
 
 
-def _tar_files(path: Path, folders: list[str] | None = None) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile, bool]]:
+def tar_files(path: Path, folders: list[str] | None = None) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile, bool]]:
     """The entries without folders, each with the open archive and whether it is compressed. Names of folders are
     appended to `folders`, each ending with `/`."""
     size = path.stat().st_size
@@ -239,6 +234,17 @@ def _bomb(path: Path, most: int) -> DataError:
         f"{path} unpacks to more than {most / 2**30:,.0f} GB, over {MAX_RATIO} times its size, like archives "
         "made to fill a disk. If you trust it, unpack it and pass the folder, or convert it to a plain .tar or a .zip."
     )
+
+
+def open_entry(
+    path: Path, entry: tarfile.TarInfo, archive: tarfile.TarFile, compressed: bool
+) -> tuple[Callable[[], BinaryIO], int]:
+    """What opens an entry, any number of times: at its offset, or of a compressed archive from memory; and the bytes
+    that are kept for that."""
+    if compressed:
+        content = cast(BinaryIO, archive.extractfile(entry)).read()
+        return partial(io.BytesIO, content), len(content)
+    return partial(_read_part, path, entry.offset_data, entry.size), 0
 
 
 def _read_part(path: Path, start: int, size: int) -> BinaryIO:
@@ -282,7 +288,8 @@ def _zip_refusal(info: zipfile.ZipInfo) -> str | None:
     return _unsafe(info.filename) or _too_large(info.file_size)
 
 
-def _tar_refusal(entry: tarfile.TarInfo) -> str | None:
+def refusal(entry: tarfile.TarInfo) -> str | None:
+    """Why an entry is not read, if so."""
     if entry.issym() or entry.islnk():
         return "refused: a link"
     if not entry.isreg():

@@ -27,6 +27,7 @@ from zerosum.data.sources.pages import paged
 from zerosum.data.sources.pair_sources import paired
 from zerosum.data.sources.pairing import how_pairs_lie, note_of_pairs
 from zerosum.data.sources.parquet import hub_source, parquet_source
+from zerosum.data.sources.shards import is_pattern, shards_source
 from zerosum.data.sources.torchvision_sets import torchvision_source
 from zerosum.utils.errors import ConfigError, DataError
 
@@ -61,6 +62,10 @@ def _opened(text: str, size: Size | None, part: Part, settings: PackSettings) ->
             raise DataError(f"{text} has no pairs: {how_pairs_lie()}.")
         parquet = text.startswith("parquet:")
         return parquet_source(text, text.removeprefix("parquet:"), part) if parquet else hub_source(text, part)
+    if is_pattern(text) and not Path(text).exists():
+        if settings.pairs:
+            raise DataError(f"{text} has no pairs: {how_pairs_lie()}.")
+        return shards_source(text, part)
     if text.startswith("torchvision:"):
         if settings.pairs:
             raise DataError(f"{text} has no pairs: {how_pairs_lie()}.")

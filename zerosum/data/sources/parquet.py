@@ -4,16 +4,15 @@ import glob
 import io
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zerosum.data.layout import SPLITS, TESTS, TRAINS
-from zerosum.data.records import NoTestPart, Record, Source, listed, printable
+from zerosum.data.records import Record, Source, listed, printable
 from zerosum.data.settings import Part
+from zerosum.data.sources.split_files import files_of_part
 from zerosum.utils.cache import cache_folder
 from zerosum.utils.errors import ConfigError, DataError, error_text
 
@@ -25,7 +24,6 @@ CONVERTED = "refs/convert/parquet"
 
 AT_ONCE = 64  # rows read at a time
 LABELS = ("label", "labels", "class", "category")
-_FIRST_WORD = re.compile(r"[-_.]")
 
 
 @dataclass(frozen=True)
@@ -47,16 +45,7 @@ def parquet_source(text: str, pattern: str, part: Part = "train") -> Source:
     Raises DataError when there are none, when they cannot be read, or have no column of image files; ConfigError
     without pyarrow; NoTestPart for a test part that no file belongs to."""
     files = _files(text, pattern)
-    splits = {path: split_of(path) for path in files}
-    named = {split for split in splits.values() if split is not None}
-    wanted = [name for name in (TESTS if part == "test" else TRAINS) if name in named][:1]
-    chosen = [path for path in files if splits[path] in wanted or (part == "train" and splits[path] is None)]
-    left = sorted(named - set(wanted))
-    if not chosen and part == "test":
-        raise NoTestPart(f"{printable(text)} has no test part: it would be files named test-... or in a folder test.")
-    if not chosen:
-        raise DataError(f"{printable(text)} has no training part: its files belong to {listed(left)}.")
-    notes = [f"Its files of {listed(left)} are left out."] if left else []
+    chosen, notes = files_of_part(text, files, part)
     tables = [_opened(path) for path in chosen]
     columns = _columns(chosen[0], tables[0].schema_arrow)
     for path, table in zip(chosen, tables, strict=True):
@@ -124,13 +113,6 @@ def hub_source(text: str, part: Part = "train") -> Source:
         if glob.glob(f"{folder}/**/*.parquet", recursive=True):
             return parquet_source(text, folder, part)
     raise DataError(f"{printable(text)} has no Parquet files, on its branch {CONVERTED} neither.")
-
-
-def split_of(path: PurePath) -> str | None:
-    """The name of the part that a file belongs to, by its own name or its folder: `train-00000-of-00001.parquet`,
-    `default/test/0000.parquet`. None where neither says."""
-    words = (_FIRST_WORD.split(path.name)[0].lower(), path.parent.name.lower())
-    return next((word for word in words if word in SPLITS), None)
 
 
 def _files(text: str, pattern: str) -> list[Path]:
@@ -222,7 +204,7 @@ def _records(files: Sequence[Path], columns: Columns, classes: Sequence[str]) ->
                 yield Record(
                     printable(name),
                     _class(value, columns.names, classes),
-                    partial(_open, content, columns.label is not None and value is None),
+                    partial(_open, content),
                     attributes,
                     held=len(content or b""),
                 )
@@ -236,9 +218,7 @@ def _class(value: Any, names: Sequence[str], classes: Sequence[str]) -> str | No
     return printable(str(value)) if str(value) in classes else None
 
 
-def _open(content: bytes | None, unlabelled: bool) -> io.BytesIO:
+def _open(content: bytes | None) -> io.BytesIO:
     if content is None:
         raise ValueError("the row has no image, or only the path of one")
-    if unlabelled:
-        raise ValueError("the row has no label, as others have")
     return io.BytesIO(content)
