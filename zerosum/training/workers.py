@@ -30,7 +30,7 @@ def in_processes(function: Callable[..., Run]) -> Callable[..., Run]:
     @wraps(function)
     def called(*arguments: Any, **options: Any) -> Run:
         with joined() as processes:
-            if processes.options is None:
+            if processes.size > 1 and processes.options is None:
                 processes.options = _plain({"function": function.__name__, "arguments": arguments, **options})
             return function(*arguments, **options) if processes.first else follow(processes)
 

@@ -10,7 +10,19 @@ from tests.runs.report.written import sentences
 from zerosum.data import layout
 from zerosum.data.decode import conform, decoded, deep, heif, images, label_maps, npy_image, pillow, tiff
 from zerosum.data.pack import choices, content, findings, packer, pair_packing, prepare
-from zerosum.data.sources import archives, arrays, find, folders, pages, pairing, stylegan, tags
+from zerosum.data.sources import (
+    archives,
+    arrays,
+    find,
+    folders,
+    pages,
+    pairing,
+    parquet,
+    shards,
+    split_files,
+    stylegan,
+    tags,
+)
 from zerosum.engine.pace import pace_text
 from zerosum.engine.watch import Finding, Watch
 from zerosum.evaluation import attribute_editing, by_class, evaluate, synthetic
@@ -23,8 +35,7 @@ from zerosum.models import class_diversity as within
 from zerosum.recipes import classifier, progressive
 from zerosum.runs import checkpoint
 from zerosum.runs.report.page import asset
-from zerosum.training import data_warnings
-from zerosum.training import train as training
+from zerosum.training import data_warnings, setup, workers
 from zerosum.training.tasks import unpaired
 from zerosum.utils.threads import remark_on_resuming
 
@@ -52,7 +63,11 @@ ABOUT_DATA = [
     sentences(within, "few_text"),
     sentences(classifier, "ClassifierSettings.unreached"),
     sentences(progressive, "ProgressiveSettings.unreached"),
-    sentences(training, "changed_split"),
+    sentences(setup, "changed_split"),
+    sentences(split_files, "files_of_part"),
+    sentences(workers, "division_notes"),
+    sentences(shards, "shards_source"),
+    sentences(parquet, "parquet_source", "_open"),
     sentences(checkpoint, "verify", "newest_intact"),
     {"cropped", "padded"},
 ]
@@ -89,7 +104,21 @@ NOT_SHOWN = {
 }
 SHARED = {
     *("alpha", "archive", "art", "augmentation", "bits", "classes", "condition", "conditions", "copies", "distance"),
-    *("distances", "fd", "format", "image", "images", "instances", "kid", "on", "page", "pages", "palette", "phase"),
+    *(
+        "distances",
+        "fd",
+        "format",
+        "image",
+        "images",
+        "instances",
+        "kid",
+        "micro",
+        "on",
+        "page",
+        "pages",
+        "palette",
+        "phase",
+    ),
     *(
         "photos",
         "pixel",
