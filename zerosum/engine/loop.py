@@ -129,6 +129,7 @@ class Training:
         self._totals: dict[str, Tensor] = {}
         self._steps_in_totals = 0
         self._pace_reported = self._silent = False
+        self._stopped_by: str | None = None
         self._wait = 0.0
         self._clock = clock
         self._logged_images, self._logged_seconds, self._logged_at = 0, 0.0, 0.0
@@ -162,30 +163,29 @@ class Training:
             if by_count or self._clock() - saved_at > self.cadence.checkpoint_seconds:
                 self.save()
                 saved_at = self._clock()
-        if stop.signal is not None:
-            self.event("signal", f"{stop.signal} received: saving and stopping.")
+        if self._stopped_by is not None:
+            self.event("signal", f"{self._stopped_by} received: saving and stopping.")
         else:
             if self._steps_in_totals:  # steps since the last line: possibly all of a short run
                 self._log(goal)
             if self._sampled_at != self.progress.images:
                 self._sample()
-        self.save(needed=True, scored=stop.signal is None)  # scores are skipped on interrupt
-        if stop.signal is None:
+        self.save(needed=True, scored=self._stopped_by is None)  # scores are skipped on interrupt
+        if self._stopped_by is None:
             self._report(self.watch.conclude(self.progress.images))
-        return "stopped" if stop.signal is not None else "done"
+        return "stopped" if self._stopped_by is not None else "done"
 
     def _goes_on(self, goal: Goal, stop: StopRequest) -> bool:
         """Whether there is a next step. Every process decides alike: by the clock of the first, and by a signal that
-        any of them got."""
-        silent = self._clock() - self._logged_at > LONGEST_SILENCE
+        any of them got; one that comes meanwhile is for the next time."""
+        caught, silent = stop.signal, self._clock() - self._logged_at > LONGEST_SILENCE
         if self.processes.size > 1:
-            seconds, silent = (self.progress.seconds, silent) if self.writes else (0.0, False)
-            caught = 0 if stop.signal is None else Signals[stop.signal].value
-            self.progress.seconds, late, signal = self.processes.agree([seconds, silent, caught])
-            silent = bool(late)
-            stop.signal = Signals(int(signal)).name if signal else None
-        self._silent = silent
-        return goal.fraction(self.progress) < 1 and stop.signal is None
+            number = 0 if caught is None else Signals[caught].value
+            of_first = (self.progress.seconds, silent) if self.writes else (0.0, False)
+            self.progress.seconds, late, latest = self.processes.agree([*of_first, number])
+            caught, silent = Signals(int(latest)).name if latest else None, bool(late)
+        self._silent, self._stopped_by = silent, caught
+        return goal.fraction(self.progress) < 1 and caught is None
 
     def _share_state(self) -> None:
         """Give every process the state of the first."""

@@ -45,7 +45,7 @@ from zerosum.recipes.settings import (
 )
 from zerosum.runs.task import ATTRIBUTE_EDITING
 from zerosum.utils.errors import plain_network_errors
-from zerosum.utils.microbatch import draw_rows
+from zerosum.utils.microbatch import draw_like, draw_rows
 
 SATURATED = 0.95  # absolute value of a latent in [-1, 1]; a uniform latent exceeds it in a twentieth of all cases
 
@@ -243,7 +243,7 @@ def caae_players(settings: CaaeSettings, data: DatasetInfo, network: Autoencoder
     def latent_discriminator_loss(batch: Batch) -> tuple[Terms, Terms]:
         with torch.no_grad():
             latents = network.encode(batch["image"]).float()
-        prior = 2 * draw_rows(lambda n: latents.new_empty(n, *latents.shape[1:]).uniform_(), len(latents)) - 1
+        prior = 2 * draw_like(latents, Tensor.uniform_) - 1
         real, fake = latent_discriminator(prior).float(), latent_discriminator(latents).float()
         saturation = (latents.abs() > SATURATED).float().mean()
         logged = discriminator_stats(loss, prior=real, latent=fake) | {"latent/saturation": saturation}

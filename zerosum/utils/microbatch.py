@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -62,3 +63,16 @@ def draw_rows(draw: Callable[[int], Tensor], count: int, dim: int = 0) -> Tensor
     if part.count == 1:
         return draw(count)
     return draw(part.count * count).narrow(dim, part.index * count, count)
+
+
+def draw_like(values: Tensor, fill: Callable[[Tensor], Tensor]) -> Tensor:
+    """Random numbers of the shape, type and memory format of values (N, ...), drawn as `draw_rows` does: fill fills
+    a tensor in place, such as `Tensor.uniform_`, in the order of its memory."""
+
+    def draw(count: int) -> Tensor:
+        empty = values.new_empty(count, *values.shape[1:])
+        if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
+            empty = empty.contiguous(memory_format=torch.channels_last)
+        return fill(empty)
+
+    return fill(torch.empty_like(values)) if current().count == 1 else draw_rows(draw, len(values))

@@ -1,10 +1,9 @@
 """Dropout whose masks do not depend on how a batch is divided into micro-batches."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
-from zerosum.utils.microbatch import current, draw_rows
+from zerosum.utils.microbatch import current, draw_like
 
 
 class Dropout(nn.Module):
@@ -20,14 +19,7 @@ class Dropout(nn.Module):
         if current().count == 1 or not training or not self.probability:
             return dropout(values, self.probability, training)
         kept = 1 - self.probability
-
-        def mask(count: int) -> Tensor:
-            drawn = values.new_empty(count, *values.shape[1:])
-            if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
-                drawn = drawn.contiguous(memory_format=torch.channels_last)  # filled in the order of memory
-            return drawn.bernoulli_(kept)
-
-        return values * draw_rows(mask, len(values)).div_(kept)
+        return values * draw_like(values, lambda mask: mask.bernoulli_(kept)).div_(kept)
 
     def extra_repr(self) -> str:
         return f"probability={self.probability}, noise={self.noise}"

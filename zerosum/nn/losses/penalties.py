@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from zerosum.utils.microbatch import draw_rows
+from zerosum.utils.microbatch import draw_like, draw_rows
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -78,7 +78,7 @@ def dragan_points(real: Tensor) -> Tensor:
     second step, a random interpolation back towards the real sample: real + alpha * noise, one alpha in [0, 1) per
     sample. So points lie twice as far from the data here, on average."""
     real = real.detach()
-    return real + 0.5 * real.std(correction=0) * torch.rand_like(real)
+    return real + 0.5 * real.std(correction=0) * draw_like(real, Tensor.uniform_)
 
 
 @torch.no_grad()
