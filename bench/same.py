@@ -130,6 +130,7 @@ def _results(run: Path, folder: Path) -> dict[str, Any]:
             asked = {condition.name: condition.values[0] for condition in model.conditions}
             made = model.translate(pictures, asked=asked)
     _command("export", str(run), str(folder / "out"), "--format", "onnx")
+    count = ["-n", "32"] if hasattr(type(model), "sample") else []
     graph = onnx.load(folder / "out" / "model.onnx").graph
     return {
         "weights": digest(_bytes(load_file(checkpoint / "model.safetensors"))),
@@ -137,7 +138,7 @@ def _results(run: Path, folder: Path) -> dict[str, Any]:
         "made": repr(made)[:60] if not hasattr(made, "tobytes") else digest([made.tobytes()]),
         "onnx weights": digest(one.raw_data for one in graph.initializer),
         "onnx operators": digest(node.op_type.encode() for node in graph.node),
-        "scores": _numbers(json.loads(_command("evaluate", str(run), DATA, "-n", "32", "--json"))),
+        "scores": _numbers(json.loads(_command("evaluate", str(run), DATA, *count, "--json"))),
     }
 
 

@@ -127,7 +127,7 @@ def test_a_residual_block_by_the_formula() -> None:
 def test_dropout_lies_within_the_blocks() -> None:
     torch.manual_seed(0)
     network, x = small_global(dropout=0.5), torch.randn(2, 3, 16, 16)
-    assert [type(layer) for layer in network.modules()].count(nn.Dropout) == 2
+    assert sum(isinstance(layer, nn.Dropout) for layer in network.modules()) == 2
     assert not torch.equal(network(x), network(x))
     network.eval()
     assert torch.equal(network(x), network(x))

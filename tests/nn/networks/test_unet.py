@@ -143,7 +143,7 @@ def test_dropout_is_the_only_chance_and_noise_keeps_it() -> None:
     dropped = noisy.up[0].dropout(torch.ones(10_000))
     assert set(dropped.tolist()) == {0.0, 2.0}  # as much on the mean
     assert dropped.mean().item() == pytest.approx(1, abs=0.05)
-    assert repr(noisy.up[0].dropout) == "Dropout(probability=0.5, noise=True)"
+    assert repr(noisy.up[0].dropout) == "Dropout(p=0.5, inplace=False, noise=True)"
 
 
 def test_unbounded_outputs_are_what_tanh_gets() -> None:

@@ -6,20 +6,21 @@ from torch.nn.functional import dropout
 from zerosum.utils.microbatch import current, draw_like
 
 
-class Dropout(nn.Module):
-    """`torch.nn.Dropout` of values (N, ...); with `noise` it stays on in eval mode. In a micro-batch the masks of its
-    rows are those that they have in the whole batch."""
+class Dropout(nn.Dropout):
+    """PyTorch's, of values (N, ...); with `noise` it stays on in eval mode. In a micro-batch the masks of its rows are
+    those that they have in the whole batch."""
 
-    def __init__(self, probability: float, noise: bool = False) -> None:
-        super().__init__()
-        self.probability, self.noise = probability, noise
+    def __init__(self, p: float, noise: bool = False) -> None:
+        super().__init__(p)
+        self.noise = noise
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
+        """The values with some of them 0, and the others divided by 1 - p."""
         training = self.training or self.noise
-        if current().count == 1 or not training or not self.probability:
-            return dropout(values, self.probability, training)
-        kept = 1 - self.probability
-        return values * draw_like(values, lambda mask: mask.bernoulli_(kept)).div_(kept)
+        if current().count == 1 or not training or not self.p:
+            return dropout(input, self.p, training)
+        kept = 1 - self.p
+        return input * draw_like(input, lambda mask: mask.bernoulli_(kept)).div_(kept)
 
     def extra_repr(self) -> str:
-        return f"probability={self.probability}, noise={self.noise}"
+        return f"{super().extra_repr()}, noise={self.noise}"
