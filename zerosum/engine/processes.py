@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from zerosum.utils.errors import EXIT_ERROR, ConfigError, ProcessError, ZerosumError, error_text
 
@@ -79,7 +80,7 @@ class Launched(Processes):
 
     def __init__(self, store: dist.Store, training: int) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self.attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+        self.attempt = attempt()
         self._published: Exception | None = None
         self.store = dist.PrefixStore(f"zerosum/{self.attempt}/{training}", store)
 
@@ -163,6 +164,11 @@ class Launched(Processes):
         )
 
 
+def attempt() -> int:
+    """How often the launcher has started the processes again."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+
 def is_broken(error: Exception) -> bool:
     """Whether a collective operation failed because another process is gone or does not answer."""
     words = ("gloo", "nccl", "connection", "timed out", "store")
@@ -217,7 +223,10 @@ def _initialise() -> None:
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     try:
-        dist.init_process_group(backend, timeout=WAITING)
+        store, rank, size = next(rendezvous("env://", timeout=WAITING))
+        # the launcher's store outlives a restart, and with it the addresses of processes that have ended
+        store = dist.PrefixStore(f"attempt/{attempt()}", store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAITING)
     except (dist.DistError, RuntimeError, ValueError) as error:
         address = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
         raise ConfigError(
