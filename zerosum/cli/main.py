@@ -26,7 +26,7 @@ from zerosum.cli.explore import explore
 from zerosum.cli.export import export, load_check
 from zerosum.cli.import_ import import_
 from zerosum.cli.once import Once
-from zerosum.cli.output import say
+from zerosum.cli.output import first_process, say
 from zerosum.cli.prepare import prepare
 from zerosum.cli.recipes import recipes
 from zerosum.cli.sample import sample
@@ -123,7 +123,7 @@ def _run() -> str | int:
     except SystemExit as ended:
         return ended.code or EXIT_DONE
     except ZerosumError as error:
-        if str(error) and (_first_process() or isinstance(error, ProcessError)):
+        if str(error) and (first_process() or isinstance(error, ProcessError)):
             say(f"zerosum: {error}")
         return error.exit_code
     except Exception as error:
@@ -132,11 +132,6 @@ def _run() -> str | int:
         say(f"zerosum: {_last_resort(error)}")
         return EXIT_ERROR
     return EXIT_DONE
-
-
-def _first_process() -> bool:
-    """Whether this process is the only one, or the first of those that a launcher has started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def known_options(command: Any) -> dict[str, dict[str, bool]]:

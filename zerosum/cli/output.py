@@ -3,6 +3,7 @@
 Labels, names and contents of run folders are untrusted and may hold terminal escape codes, so control characters are
 printed as escapes. A closed or full stderr (`2>&1 | head -3`) is no reason to fail."""
 
+import os
 import sys
 
 from zerosum.utils.text import lost_stream_ignored, printable, printable_lines
@@ -25,8 +26,9 @@ def warn(text: str) -> None:
     say(f"warning: {text}")
 
 
-def ignored(text: str) -> None:
-    """Print nothing: what another process prints."""
+def first_process() -> bool:
+    """Whether this process is the only one, or the first of those that a launcher has started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def print_table(lines: list[list[str]]) -> None:

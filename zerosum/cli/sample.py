@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from zerosum.cli import completion
-from zerosum.cli.output import ignored, show, warn
+from zerosum.cli.output import show, warn
 from zerosum.utils.errors import ConfigError
 
 MOST_SEEDS, MOST_IN_GRID = 10_000_000, 10_000
@@ -57,7 +57,7 @@ def sample(
     generates its share of a folder."""
     from zerosum.engine.processes import joined
     from zerosum.inference.sampling import write_folder, write_grid, write_sweep
-    from zerosum.inference.shared import finish, may_write, own_batches
+    from zerosum.inference.shared import finish, ignored, may_write, own_batches
     from zerosum.models.loading import load_generator
     from zerosum.models.precision import with_precision
     from zerosum.utils.pictures import FORMATS
@@ -88,16 +88,14 @@ def sample(
         model = load_generator(run, device, skipped=warn if processes.first else ignored, checkpoint=checkpoint)
         model = with_precision(model, precision, len(numbers))
         count = len(numbers)
-        if sweep is None and shape is None and not model.info.is_vectors:
-            if own := own_batches(processes, numbers):
-                write_folder(model, own, out, truncation, requested)
-        elif processes.first:  # one file
-            if sweep is not None:
-                count *= write_sweep(model, numbers, sweep, out, truncation, requested)
-            elif shape is not None:
-                write_grid(model, numbers, shape, out, truncation, requested)
-            else:
-                write_folder(model, numbers, out, truncation, requested)
+        one_file = sweep is not None or shape is not None or model.info.is_vectors
+        own = own_batches(processes, numbers) if not one_file else numbers if processes.first else []
+        if own and sweep is not None:
+            count *= write_sweep(model, own, sweep, out, truncation, requested)
+        elif own and shape is not None:
+            write_grid(model, own, shape, out, truncation, requested)
+        elif own:
+            write_folder(model, own, out, truncation, requested)
         finish(processes)
         if not processes.first:
             return

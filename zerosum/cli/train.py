@@ -1,7 +1,6 @@
 """`zerosum train` and `zerosum resume`."""
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zerosum.cli import completion
-from zerosum.cli.output import show
+from zerosum.cli.output import first_process, show
 from zerosum.utils.errors import EXIT_STOPPED
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ def resume(
 
 
 def _end(run: "Run", as_json: bool) -> None:
-    if os.environ.get("RANK", "0") == "0":  # of several processes the first reports
+    if first_process():
         _report(run, as_json)
     if run.state == "stopped":
         raise typer.Exit(EXIT_STOPPED)

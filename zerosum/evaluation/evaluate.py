@@ -9,6 +9,7 @@ from zerosum.engine.processes import joined
 from zerosum.evaluation.base import EVALUATION, Request
 from zerosum.evaluation.common import PartChoice, save_scores
 from zerosum.evaluation.generation import SAMPLES, assist
+from zerosum.inference.shared import ignored
 from zerosum.models.base import Checkpoint
 from zerosum.models.loading import load
 from zerosum.runs.folder import RunFolder
@@ -62,7 +63,3 @@ def evaluate(
         processes.tell(SAMPLES, None)
         result["made_by"]["checkpoint"] = checkpoint
         return save_scores(folder, model, run, "evaluate", {"checkpoint": checkpoint} | result)
-
-
-def ignored(text: str) -> None:
-    """Warn of nothing: another process does."""

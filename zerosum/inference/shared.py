@@ -11,6 +11,10 @@ from zerosum.models.base import BATCH
 from zerosum.utils.files import refuse_to_replace
 
 
+def ignored(text: str) -> None:
+    """The warnings of a process beside the first, which gives the same."""
+
+
 def own_batches(processes: Processes, seeds: Sequence[int]) -> list[int]:
     """The seeds of this process: of the batches that one process would make, every `size`-th; their images are the same
     to the bit."""

@@ -67,9 +67,11 @@ def invite(training: Training, setup: Setup, goal: Goal) -> None:
     told = {
         "options": processes.options,
         "path": str(training.run.path.resolve()),
-        "document": dict(setup.document),
-        "settings": setup.settings.model_dump(mode="json"),
-        "threads": setup.threads.count,
+        "document": {
+            **setup.document,
+            "settings": setup.settings.model_dump(mode="json"),
+            "threads": setup.threads.count,
+        },
         "goal": asdict(goal),
         "rows": rows_hash(setup),
     }
@@ -96,16 +98,14 @@ def follow(processes: Processes) -> Run:
 
 
 def _prepared(told: Mapping[str, Any]) -> Training:
-    document: dict[str, Any] = {**told["document"], "settings": told["settings"]}
+    document = told["document"]
     folder = RunFolder(told["path"])
     recipe, settings, info = parse_run_config(document, folder.config_file)
     device = choose_device(document["device"])
-    threads = Threads(told["threads"], "", told["threads"])
+    threads = Threads(document["threads"], "", document["threads"])
     torch.set_num_threads(threads.count)
     keep_pages()
     data = reopened(folder.path, document, recipe, settings, info, None)
-    if data.info.hash != info.hash and data.info.hash != document["data"]["hash"]:
-        raise DataError(f"{document['source']} has other images here than in process 0.")
     changed_split(folder, recipe, settings, info, data)
     with plain_memory_errors():
         system = build_system(recipe, settings, info, document["seed"], device, layout_of(document))

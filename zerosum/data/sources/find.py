@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -57,19 +58,10 @@ def open_source(
 def _opened(text: str, size: Size | None, part: Part, settings: PackSettings) -> Source:
     if text.startswith("builtin:"):
         return builtin_source(text, size, part, settings)
-    if text.startswith(("parquet:", "hf:")):
+    if (single := _of_single_images(text)) is not None:
         if settings.pairs:
             raise DataError(f"{text} has no pairs: {how_pairs_lie()}.")
-        parquet = text.startswith("parquet:")
-        return parquet_source(text, text.removeprefix("parquet:"), part) if parquet else hub_source(text, part)
-    if is_pattern(text) and not Path(text).exists():
-        if settings.pairs:
-            raise DataError(f"{text} has no pairs: {how_pairs_lie()}.")
-        return shards_source(text, part)
-    if text.startswith("torchvision:"):
-        if settings.pairs:
-            raise DataError(f"{text} has no pairs: {how_pairs_lie()}.")
-        return torchvision_source(text, part)
+        return single(text, part)
     if settings.pairs:
         _refuse_prepared(text, size, part)
         source = paired(_from_path(text, Path(text), None), settings, part)
@@ -85,6 +77,17 @@ def _opened(text: str, size: Size | None, part: Part, settings: PackSettings) ->
     if not source.count:
         raise DataError(f"There are no images in {printable(text)}.{_what_instead(source)}")
     return source
+
+
+def _of_single_images(text: str) -> Callable[[str, Part], Source] | None:
+    """What opens DATA of a kind that never holds pairs; None for all others."""
+    if text.startswith("parquet:"):
+        return lambda text, part: parquet_source(text, text.removeprefix("parquet:"), part)
+    if text.startswith("hf:"):
+        return hub_source
+    if text.startswith("torchvision:"):
+        return torchvision_source
+    return shards_source if is_pattern(text) and not Path(text).exists() else None
 
 
 def _refuse_prepared(text: str, size: Size | None, part: Part) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zerosum.data.records import Record, Source, listed, printable
 from zerosum.data.settings import Part
-from zerosum.data.sources.split_files import files_of_part
+from zerosum.data.sources.split_files import files_of_part, fingerprint
 from zerosum.utils.cache import cache_folder
 from zerosum.utils.errors import ConfigError, DataError, error_text
 
@@ -54,12 +54,11 @@ def parquet_source(text: str, pattern: str, part: Part = "train") -> Source:
     classes = columns.names or _words(tables, columns.label)
     if columns.others:
         notes.append(f"Columns used as attributes: {listed(columns.others)}.")
-    facts = " ".join(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in chosen)
     return Source(
         text,
-        f"parquet {facts}",
+        f"parquet {fingerprint(chosen)}",
         sum(table.metadata.num_rows for table in tables),
-        partial(_records, chosen, columns, classes),
+        partial(_records, chosen, columns),
         classes=tuple(map(printable, classes)),
         notes=tuple(notes),
     )
@@ -189,7 +188,7 @@ def _words(tables: Sequence[Any], label: str | None) -> tuple[str, ...]:
     return tuple(str(value) for value in sorted(values, key=lambda value: (isinstance(value, str), value)))
 
 
-def _records(files: Sequence[Path], columns: Columns, classes: Sequence[str]) -> Iterator[Record]:
+def _records(files: Sequence[Path], columns: Columns) -> Iterator[Record]:
     wanted = [columns.image, *([columns.label] if columns.label else []), *columns.others]
     for path in files:
         number = 0
@@ -203,19 +202,19 @@ def _records(files: Sequence[Path], columns: Columns, classes: Sequence[str]) ->
                 attributes = {key: row[key] for key in columns.others if row[key] is not None}
                 yield Record(
                     printable(name),
-                    _class(value, columns.names, classes),
+                    _class(value, columns.names),
                     partial(_open, content),
                     attributes,
                     held=len(content or b""),
                 )
 
 
-def _class(value: Any, names: Sequence[str], classes: Sequence[str]) -> str | None:
+def _class(value: Any, names: Sequence[str]) -> str | None:
     if value is None:
         return None
     if names:
         return printable(names[value]) if isinstance(value, int) and 0 <= value < len(names) else None
-    return printable(str(value)) if str(value) in classes else None
+    return printable(str(value))
 
 
 def _open(content: bytes | None) -> io.BytesIO:

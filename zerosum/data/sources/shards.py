@@ -8,15 +8,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
 from zerosum.data.layout import is_hidden, is_image_name
 from zerosum.data.records import Record, Skip, Source, listed, printable
 from zerosum.data.settings import Part
-from zerosum.data.sources.archives import MAX_ENTRIES, open_entry, refusal, tar_files
-from zerosum.data.sources.split_files import files_of_part
+from zerosum.data.sources.archives import open_entry, refusal, tar_files
+from zerosum.data.sources.split_files import files_of_part, fingerprint
 from zerosum.utils.errors import DataError
 
 LABELS = ("cls", "label", "class")  # a file key.cls, or an entry of key.json
@@ -51,17 +51,16 @@ def shards_source(text: str, part: Part = "train") -> Source:
     Raises DataError when a shard that braces name is missing, or cannot be read; NoTestPart as `files_of_part` does."""
     files, notes = files_of_part(text, _files(text), part)
     count, labels, ignored = 0, set(), []
-    for sample in _all_samples(files):
+    for sample in chain.from_iterable(map(_samples, files)):
         if not sample.image or sample.refused:
             ignored.append(Skip(printable(sample.image or sample.key), sample.refused or "a sample without an image"))
             continue
         count += 1
         labels.add(sample.label)
     labels.discard(None)
-    facts = " ".join(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files)
     return Source(
         text,
-        f"shards {facts}",
+        f"shards {fingerprint(files)}",
         count,
         partial(_records, files),
         classes=tuple(sorted(map(str, labels), key=_by_number)),
@@ -100,17 +99,10 @@ def _files(text: str) -> list[Path]:
     return names
 
 
-def _all_samples(files: Sequence[Path]) -> Iterator[Sample]:
-    for path in files:
-        yield from _samples(path)
-
-
 def _samples(path: Path) -> Iterator[Sample]:
     """The samples of a shard: files with one key follow one another."""
     sample: Sample | None = None
-    for count, (entry, archive, compressed) in enumerate(tar_files(path)):
-        if count > MAX_ENTRIES:
-            raise DataError(f"{path} has more than {MAX_ENTRIES:,} entries. Split it into more shards.")
+    for entry, archive, compressed in tar_files(path):
         folder, name = posixpath.split(entry.name)
         if is_hidden(entry.name):
             continue

@@ -27,6 +27,11 @@ def files_of_part(text: str, files: Sequence[Path], part: Part) -> tuple[list[Pa
     return chosen, [f"Its files of {listed(left)} are left out."] if left else []
 
 
+def fingerprint(files: Sequence[Path]) -> str:
+    """What changes when one of the files may have."""
+    return " ".join(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files)
+
+
 def split_of(path: PurePath) -> str | None:
     """The name of the part that a file belongs to, by its own name or its folder: `train-00000-of-00001.parquet`,
     `default/test/0000.parquet`. None where neither says."""
