@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -130,6 +131,19 @@ def test_a_signal_to_any_process_saves_the_step_of_all(together, tmp_path, alone
     assert any("SIGUSR1 received" in line["text"] for line in read_lines(tmp_path / "run/events.jsonl"))
     assert codes_of(together(*[["resume", "run"]] * 2)) == [0, 0]
     assert_same(alone, players(tmp_path / "run"))
+
+
+def test_a_run_goes_on_when_its_data_has_grown(together, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (48, 8, 8, 3), dtype=np.uint8)
+    np.save(tmp_path / "data.npy", images[:32])
+    zerosum.train(
+        "gan", tmp_path / "data.npy", out=tmp_path / "run", steps=4, overrides=[*SMALL[3:-2], "batch=8"],
+        precision="fp32", threads=1, listeners=[],
+    )  # fmt: skip
+    np.save(tmp_path / "data.npy", images)
+    processes = together(*[["resume", "run", "--steps", "8"]] * 2)
+    assert codes_of(processes) == [0, 0], [process.errors for process in processes]
+    assert any("has changed since the run began" in line["text"] for line in read_lines(tmp_path / "run/events.jsonl"))
 
 
 def test_the_launcher_starts_a_run_again(tmp_path, alone):
